@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// `npm start` and `npx borealis`: prepares a checkout if need be, then runs the command line in this same process,
+// so that signals arrive.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
+
+checkNode();
+if (existsSync(join(root, "src"))) {
+  installIfStale({ isDevelopment: !existsSync(join(root, "dist", ".stamp")) });
+  buildIfStale();
+}
+await import("../dist/main/cli.js");

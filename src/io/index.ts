@@ -1,0 +1,32 @@
+/**
+ * The world behind interfaces: clock, randomness, sockets, disks, processes' control lines, logs. Shells reach the
+ * outside only through this room, so a simulator can stand in for all of it. Start with connection.ts and rpc-line.ts.
+ */
+export { type BlockingSocket, takeFromLoop } from "./blocking-socket.ts";
+export { type Clock, realClock, sleep, type Timer } from "./clock.ts";
+export {
+  type Address,
+  Connection,
+  dial,
+  formatAddress,
+  listen,
+  type Listener,
+  type ListenOptions,
+} from "./connection.ts";
+export {
+  blocking,
+  type Disk,
+  type DiskFile,
+  type FileFacts,
+  type OpenMode,
+  realDisk,
+  systemCodeOf,
+} from "./disk.ts";
+export { type Entropy, realEntropy, realRng } from "./entropy.ts";
+export { type HttpReply, type HttpRequest, type HttpServer, serveHttp } from "./http-server.ts";
+export { type Logger, type LogOptions, openLogger } from "./logger.ts";
+export { retry, type RetryOptions } from "./retry.ts";
+export { connectRpc, RpcClient } from "./rpc-client.ts";
+export { type RpcHandler, type RpcPeer, type RpcServer, serveRpc } from "./rpc-server.ts";
+export { Scope } from "./scope.ts";
+export { type ParentThread, parentThread, startWorker, type WorkerThread } from "./worker.ts";

@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "test/rooms.test.ts"] } },
+      {
+        test: {
+          name: "system",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/rooms.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Whole clusters share two cores: one file at a time.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
