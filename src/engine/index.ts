@@ -1,0 +1,66 @@
+/**
+ * One PostgreSQL: which installation runs, as whom, from which files, with which settings, and its life as a process.
+ * Start with settings.ts (every setting, and why) and postgres-shell.ts (start, ready, stop, exit). The way of an
+ * instance: findEngine, chooseOsUser, placeInstances; createGenesis once a volume; judgeCache, then seedInstance or
+ * another rebuild; stampCache; Postgres. What the log means, and who may write, is none of this room's business.
+ */
+export {
+  beginRebuild,
+  bootId,
+  type CacheVerdict,
+  dataDirOf,
+  finishRebuild,
+  judgeCache,
+  sealCache,
+  seedInstance,
+  type SeedOptions,
+  stampCache,
+  unstampCache,
+} from "./cache-shell.ts";
+export { baseLsn, type ControlFile, type ControlState, parseControlFile } from "./control-file.ts";
+export {
+  type HistoryFile,
+  historyFileName,
+  installHistoryFiles,
+  prepareSocketDirs,
+} from "./data-dir-shell.ts";
+export { type Engine, type EngineWish, findEngine } from "./find-engine-shell.ts";
+export {
+  createGenesis,
+  type Genesis,
+  type GenesisOptions,
+  readControlFile,
+  readGenesis,
+} from "./genesis-shell.ts";
+export {
+  canReach,
+  chooseOsUser,
+  type InstancesPlace,
+  type OsUser,
+  placeInstances,
+  relocationRoot,
+} from "./os-user-shell.ts";
+export { copyTree, makeOwnedDir, type TreeCopy, writeOwned } from "./owned-files-shell.ts";
+export {
+  Postgres,
+  type PostgresExit,
+  type PostgresOptions,
+  type StopMode,
+  type StopResult,
+} from "./postgres-shell.ts";
+export { findProcesses, killProcesses } from "./processes-shell.ts";
+export {
+  bootstrapUser,
+  commandLineSettings,
+  configurationFile,
+  hbaFile,
+  logDriverName,
+  mayOverride,
+  primaryConninfo,
+  type Role,
+  type Setting,
+  type SettingContext,
+  settings,
+  socketPort,
+  userConnectionsMax,
+} from "./settings.ts";

@@ -1,0 +1,123 @@
+/**
+ * Files that belong to the engine's user. We may be root and the directory theirs, so nothing here follows a link
+ * that they could have put in the way: new files are made exclusively and then renamed into place.
+ */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import {
+  chmod,
+  copyFile,
+  lchown,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+} from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import type { OsUser } from "./os-user-shell.ts";
+
+/** Writes a small file whole or not at all, mode 0600, owned by `user`. */
+export async function writeOwned(
+  path: string,
+  content: string,
+  user: OsUser | undefined,
+): Promise<void> {
+  const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+  try {
+    const file = await open(draft, "wx", 0o600);
+    try {
+      await file.writeFile(content);
+      if (user) await file.chown(user.uid, user.gid);
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+/** Makes `dir` (and what is missing above it, passable) as a directory of `user` with mode 0700. */
+export async function makeOwnedDir(dir: string, user: OsUser | undefined): Promise<void> {
+  await mkdir(dirname(dir), { recursive: true, mode: 0o711 });
+  await mkdir(dir, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  const handle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    if (user) await handle.chown(user.uid, user.gid);
+    await handle.chmod(0o700);
+  } finally {
+    await handle.close();
+  }
+}
+
+export interface TreeCopy {
+  readonly from: string;
+  /** Must not exist. */
+  readonly to: string;
+  readonly user?: OsUser | undefined;
+  /** Modes of the copies: "private" is 0700 and 0600, "public" readable by all, executable where the original is. */
+  readonly access: "private" | "public";
+  /** Syncs each file and directory, so that the copy survives the loss of power. */
+  readonly isDurable?: boolean;
+}
+
+const parallel = 8;
+
+/** Copies a tree of files, directories and links; blocks are shared where the file system can (FICLONE). */
+export async function copyTree(copy: TreeCopy): Promise<void> {
+  const entries = await readdir(copy.from, { withFileTypes: true, recursive: true });
+  const pathOf = (entry: { parentPath: string; name: string }): string =>
+    relative(copy.from, join(entry.parentPath, entry.name));
+  const directories = entries.filter((entry) => entry.isDirectory()).map(pathOf);
+  directories.sort();
+  await makeDir(copy.to, copy);
+  for (const dir of directories) await makeDir(join(copy.to, dir), copy);
+  const queue = entries.filter((entry) => !entry.isDirectory());
+  await Promise.all(
+    Array.from({ length: parallel }, async () => {
+      for (let entry = queue.pop(); entry; entry = queue.pop()) {
+        const path = pathOf(entry);
+        if (entry.isSymbolicLink())
+          await symlink(await readlink(join(copy.from, path)), join(copy.to, path));
+        else if (entry.isFile())
+          await copyOneFile(join(copy.from, path), join(copy.to, path), copy);
+      }
+    }),
+  );
+  if (copy.isDurable) for (const dir of ["", ...directories]) await syncPath(join(copy.to, dir));
+}
+
+async function makeDir(dir: string, copy: TreeCopy): Promise<void> {
+  await mkdir(dir, { mode: copy.access === "private" ? 0o700 : 0o755 });
+  if (copy.access === "public") await chmod(dir, 0o755);
+  if (copy.user) await lchown(dir, copy.user.uid, copy.user.gid);
+}
+
+async function copyOneFile(from: string, to: string, copy: TreeCopy): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const file = await open(to, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    const isProgram = ((await file.stat()).mode & 0o100) !== 0;
+    await file.chmod(copy.access === "private" ? 0o600 : isProgram ? 0o755 : 0o644);
+    if (copy.user) await file.chown(copy.user.uid, copy.user.gid);
+    if (copy.isDurable) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Syncs a file or directory by its path. */
+export async function syncPath(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
