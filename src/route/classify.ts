@@ -1,0 +1,123 @@
+import { inspect, type Findings } from "./findings.ts";
+import { parse, type Node } from "./parser.ts";
+import { refusalOf } from "./refusals.ts";
+import { outline } from "./scan.ts";
+import type { Classified, SessionEffect, StatementClass } from "./statement-class.ts";
+import { rules } from "./statement-rules.ts";
+import { isTree, type Tree } from "./tree.ts";
+
+/** Parsing costs about 4 ms for each 10 kB; beyond this, plain data changes are told by their outline. */
+const parsedLimitChars = 32 * 1024;
+const bulkStatements = new Set(["insert", "update", "delete", "merge", "select", "with", "values"]);
+const worthParsing = /set_config|synchronous_commit|application_name|pg_settings|pg_notify/i;
+
+/** What every doubt starts from. */
+const doubtful: StatementClass = {
+  kind: "unknown",
+  tag: "",
+  mayWrite: true,
+  writesAtCommit: false,
+  drawsSequence: false,
+  mayRunUserCode: true,
+  relations: [],
+  isChained: false,
+  endsTransaction: false,
+  forbidsTransactionBlock: false,
+  mayCommitInside: false,
+  touchesSynchronousCommit: false,
+  sessionEffects: [],
+  settings: [],
+  isListen: false,
+};
+
+/**
+ * What each statement of a Query or Parse message is. Pure, and needs loadParser() once before. Knows the text only:
+ * what views, triggers, overloaded names and CALLed procedures hide shows in `mayRunUserCode` and `relations`. The text
+ * is read as with standard_conforming_strings on: for a session that turned it off, and for text that is not UTF-8,
+ * take classifyUnparsed.
+ */
+export function classify(sql: string): Classified {
+  if (sql.length > parsedLimitChars && !worthParsing.test(sql)) {
+    const { firstWord, isSingle } = outline(sql);
+    if (isSingle && bulkStatements.has(firstWord)) {
+      const tag =
+        firstWord === "with" || firstWord === "values" ? "SELECT" : firstWord.toUpperCase();
+      return { statements: [{ ...doubtful, kind: "mayWrite", tag }], parseFailed: false };
+    }
+  }
+  const result = parse(sql);
+  if (result.kind === "failed") return classifyUnparsed(sql);
+  const mentions = mentionsSynchronousCommit(sql);
+  const statements: StatementClass[] = [];
+  for (const node of result.statements) {
+    const findings = inspect(node);
+    if (!findings) return classifyUnparsed(sql);
+    statements.push(classOf(node, findings, mentions));
+  }
+  return { statements, parseFailed: false };
+}
+
+/** The class of a text that is not to be parsed: one statement that may do anything. */
+export function classifyUnparsed(sql: string): Classified {
+  const statement: StatementClass = {
+    ...doubtful,
+    forbidsTransactionBlock: true,
+    mayCommitInside: true,
+    touchesSynchronousCommit: mentionsSynchronousCommit(sql),
+  };
+  return { statements: [statement], parseFailed: true };
+}
+
+function mentionsSynchronousCommit(sql: string): boolean {
+  return /synchronous_commit/i.test(sql);
+}
+
+function classOf(node: Node, findings: Findings, mentionsSyncCommit: boolean): StatementClass {
+  const [key = "", value] = Object.entries(node)[0] ?? [];
+  const statement: Tree = isTree(value) ? value : {};
+  const common: StatementClass = {
+    ...doubtful,
+    kind: "utility",
+    tag: tagOf(key),
+    writesAtCommit: findings.notifies,
+    drawsSequence: findings.drawsSequence,
+    relations: findings.relations,
+    sessionEffects: effectsOf(findings),
+  };
+  const refusal = refusalOf(key, statement, findings);
+  const rule = rules[key];
+  const ruled = { ...common, ...rule?.(statement, findings), ...(refusal && { refusal }) };
+  const named = ruled.settings.findLast(({ name }) => name === "application_name");
+  return {
+    ...ruled,
+    touchesSynchronousCommit: touchesSyncCommit(ruled, findings, mentionsSyncCommit),
+    ...(named?.value !== undefined && { setsApplicationName: named.value }),
+  };
+}
+
+/** A text that mentions the setting counts too: the body of a function, an argument of one. */
+function touchesSyncCommit(
+  ruled: StatementClass,
+  findings: Findings,
+  isMentioned: boolean,
+): boolean {
+  if (findings.settings.some(({ name }) => name === "synchronous_commit" || name === "*"))
+    return true;
+  if (ruled.sessionEffects.includes("discard")) return true;
+  return isMentioned && (ruled.kind !== "read" || ruled.mayRunUserCode);
+}
+
+function effectsOf(findings: Findings): SessionEffect[] {
+  const effects: SessionEffect[] = [];
+  if (findings.takesAdvisoryLock) effects.push("advisoryLock");
+  if (findings.makesTemporaryObject) effects.push("temporaryObject");
+  return effects;
+}
+
+/** "AlterTableStmt" → "ALTER TABLE": right for most, and only people read it. Exact ones are in the rules. */
+function tagOf(key: string): string {
+  return key
+    .replace(/Stmt$/, "")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .toUpperCase();
+}

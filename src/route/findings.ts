@@ -1,0 +1,207 @@
+import { builtinOperators, builtinTypes, harmlessFunctions } from "./builtins.generated.ts";
+import { child, constantText, isTree, list, nameParts, text, type Tree } from "./tree.ts";
+
+/** A relation that a statement names, as it names it. */
+export interface RelationName {
+  readonly schema: string | undefined;
+  readonly name: string;
+}
+
+/** A setting that is changed. */
+export interface SettingChange {
+  /** Lower case; "*" where it may be any (RESET ALL, set_config with an expression, UPDATE pg_settings). */
+  readonly name: string;
+  /** The new value if it is one constant, null for a reset, undefined if only the server knows. */
+  readonly value: string | null | undefined;
+  /** SET LOCAL: gone with the transaction. */
+  readonly isLocal: boolean;
+}
+
+/** What the expressions and clauses of one statement call and touch, whatever the statement is. */
+export interface Findings {
+  /** INSERT, UPDATE, DELETE, MERGE or SELECT INTO anywhere, data-modifying CTEs included. */
+  changesData: boolean;
+  /** FOR UPDATE and its kin. */
+  locksRows: boolean;
+  /** A function, operator or type that is not a harmless built-in. */
+  namesUnknownCode: boolean;
+  drawsSequence: boolean;
+  notifies: boolean;
+  takesAdvisoryLock: boolean;
+  makesTemporaryObject: boolean;
+  /** What SET, RESET and set_config name, in the statement itself or in a SET clause of what it defines. */
+  settings: SettingChange[];
+  /** Relations outside pg_catalog and information_schema that are not CTEs of the statement. */
+  relations: RelationName[];
+}
+
+const catalogSchemas = new Set(["pg_catalog", "information_schema"]);
+const dataChanges = new Set(["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "intoClause"]);
+const samplingMethods = new Set(["system", "bernoulli"]);
+
+/** Well under what the JavaScript stack bears (about 5,000); a chain of 500 operators nests that deep. */
+const depthMax = 1_500;
+
+/** Walks a whole statement; undefined if it nests too deep to be judged. */
+export function inspect(statement: unknown): Findings | undefined {
+  const findings: Findings = {
+    changesData: false,
+    locksRows: false,
+    namesUnknownCode: false,
+    drawsSequence: false,
+    notifies: false,
+    takesAdvisoryLock: false,
+    makesTemporaryObject: false,
+    settings: [],
+    relations: [],
+  };
+  return walk(statement, new Set(), findings, depthMax) ? findings : undefined;
+}
+
+/** False if there was no depth left. */
+function walk(
+  value: unknown,
+  ctes: ReadonlySet<string>,
+  findings: Findings,
+  depth: number,
+): boolean {
+  if (depth === 0) return false;
+  if (Array.isArray(value)) return value.every((item) => walk(item, ctes, findings, depth - 1));
+  if (!isTree(value)) return true;
+  let visible = ctes;
+  if (isTree(value["withClause"])) {
+    const own = new Set(ctes);
+    if (!walkCtes(value["withClause"], own, findings, depth - 1)) return false;
+    visible = own;
+  }
+  if (typeof value["relname"] === "string") noteRelation(value, visible, findings);
+  for (const key in value) {
+    if (key === "withClause") continue;
+    const field = value[key];
+    if (isTree(field)) noteNode(key, field, findings);
+    else if (key === "lockingClause") findings.locksRows = true;
+    if (!walk(field, visible, findings, depth - 1)) return false;
+  }
+  return true;
+}
+
+/** A CTE sees those before it, and itself and its siblings only under RECURSIVE; the statement sees all. */
+function walkCtes(clause: Tree, visible: Set<string>, findings: Findings, depth: number): boolean {
+  const ctes = list(clause, "ctes").map((cte) =>
+    isTree(cte) ? child(cte, "CommonTableExpr") : {},
+  );
+  const names = ctes.map((cte) => text(cte, "ctename") ?? "");
+  if (clause["recursive"] === true) for (const name of names) visible.add(name);
+  return ctes.every((cte, index) => {
+    const isWalked = walk(cte, new Set(visible), findings, depth);
+    visible.add(names[index] ?? "");
+    return isWalked;
+  });
+}
+
+function noteNode(key: string, node: Tree, findings: Findings): void {
+  if (dataChanges.has(key)) findings.changesData = true;
+  switch (key) {
+    case "FuncCall":
+      return noteFunction(node, findings);
+    case "A_Expr":
+      if (!text(node, "kind")?.includes("BETWEEN")) noteOperator(list(node, "name"), findings);
+      return;
+    case "SubLink":
+      if (node["operName"]) noteOperator(list(node, "operName"), findings);
+      return;
+    case "SortBy":
+      if (node["useOp"]) noteOperator(list(node, "useOp"), findings);
+      return;
+    case "typeName":
+    case "TypeName":
+      return noteType(node, findings);
+    case "VariableSetStmt":
+    case "setstmt":
+      findings.settings.push(settingOf(node));
+      return;
+    case "UpdateStmt":
+      // pg_settings has a rule that makes of an UPDATE a call of set_config.
+      if (text(child(node, "relation"), "relname") === "pg_settings")
+        findings.settings.push(anySetting);
+      return;
+    case "RangeTableSample": {
+      const method = nameParts(list(node, "method"));
+      if (!samplingMethods.has(method.at(-1) ?? "")) findings.namesUnknownCode = true;
+      return;
+    }
+    default:
+  }
+}
+
+const anySetting: SettingChange = { name: "*", value: undefined, isLocal: false };
+
+/** SET TRANSACTION and SET SESSION CHARACTERISTICS come with the name in capitals and a list of options. */
+function settingOf(set: Tree): SettingChange {
+  const kind = text(set, "kind");
+  if (kind === "VAR_RESET_ALL") return anySetting;
+  const args = list(set, "args");
+  const isConstant = args.length === 1 && isTree(args[0]) && "A_Const" in args[0];
+  const isReset = kind === "VAR_RESET" || kind === "VAR_SET_DEFAULT";
+  return {
+    name: (text(set, "name") ?? "*").toLowerCase(),
+    value: isReset ? null : isConstant ? constantText(args[0]) : undefined,
+    isLocal: set["is_local"] === true,
+  };
+}
+
+/** The last part of a name if it can only mean pg_catalog's: bare, or with that schema. */
+function builtinName(parts: readonly string[]): string | undefined {
+  if (parts.length === 1) return parts[0];
+  return parts.length === 2 && parts[0] === "pg_catalog" ? parts[1] : undefined;
+}
+
+function noteFunction(call: Tree, findings: Findings): void {
+  const name = builtinName(nameParts(list(call, "funcname")));
+  if (name !== undefined && harmlessFunctions.has(name)) return;
+  switch (name) {
+    case "nextval":
+    case "setval":
+      findings.drawsSequence = true;
+      return;
+    case "pg_notify":
+      findings.notifies = true;
+      return;
+    case "set_config": {
+      const [setting, value, isLocal] = list(call, "args");
+      findings.settings.push({
+        name: constantText(setting)?.toLowerCase() ?? "*",
+        value: constantText(value),
+        isLocal: isTree(isLocal) && child(child(isLocal, "A_Const"), "boolval")["boolval"] === true,
+      });
+      return;
+    }
+    case "setseed":
+      findings.settings.push({ name: "seed", value: undefined, isLocal: false });
+      return;
+    default:
+      if (name !== undefined && /^pg_(try_)?advisory_/.test(name))
+        findings.takesAdvisoryLock = true;
+      else findings.namesUnknownCode = true;
+  }
+}
+
+function noteOperator(parts: readonly unknown[], findings: Findings): void {
+  const name = builtinName(nameParts(parts));
+  if (name === undefined || !builtinOperators.has(name)) findings.namesUnknownCode = true;
+}
+
+/** A cast to a user's type runs its input function, a domain's its CHECK constraints. */
+function noteType(type: Tree, findings: Findings): void {
+  const name = builtinName(nameParts(list(type, "names")));
+  if (name === undefined || !builtinTypes.has(name)) findings.namesUnknownCode = true;
+}
+
+function noteRelation(range: Tree, ctes: ReadonlySet<string>, findings: Findings): void {
+  const name = text(range, "relname") ?? "";
+  const schema = text(range, "schemaname");
+  if (range["relpersistence"] === "t" || schema === "pg_temp") findings.makesTemporaryObject = true;
+  if (schema === undefined ? ctes.has(name) : catalogSchemas.has(schema)) return;
+  if (findings.relations.some((known) => known.name === name && known.schema === schema)) return;
+  findings.relations.push({ schema, name });
+}

@@ -1,0 +1,26 @@
+import { parseSync, type Node } from "libpg-query";
+
+export type { Node } from "libpg-query";
+
+/** The statements of a text as PostgreSQL's grammar sees them, or that it is not one it knows. */
+export type ParseResult =
+  | { readonly kind: "parsed"; readonly statements: readonly Node[] }
+  | { readonly kind: "failed" };
+
+/**
+ * Parses with PostgreSQL 18's own grammar. parser-shell.ts must have loaded it. A text that cannot be parsed is not an
+ * error here: the server answers it, in its own words. That includes text nested so deeply that the parser gives up.
+ */
+export function parse(sql: string): ParseResult {
+  // The package refuses the empty string, which PostgreSQL answers with EmptyQueryResponse.
+  if (sql === "") return { kind: "parsed", statements: [] };
+  try {
+    const statements: Node[] = [];
+    for (const { stmt } of parseSync(sql).stmts ?? []) if (stmt) statements.push(stmt);
+    return { kind: "parsed", statements };
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("WASM module not initialized"))
+      throw error;
+    return { kind: "failed" };
+  }
+}
