@@ -1,0 +1,118 @@
+import type { NodeId } from "../base/ids.ts";
+import { type Lsn, lsnMin } from "../base/lsn.ts";
+import { type Configuration, membersOf } from "./configuration.ts";
+import { epochAt, type History } from "./history.ts";
+import type { Run } from "./messages.ts";
+import type { Rules } from "./rules.ts";
+
+/** A pull without an answer is given up after this. */
+const answerPatienceMs = 500;
+/** A node that hears of a VDL beyond its log first waits this long for the driver's own appends. */
+const appendPatienceMs = 300;
+/** How long after the last progress a node asks a peer anyway: with no driver alive, nodes heal each other. */
+const gossipMs = 2_000;
+/** Between two rounds of asking when no peer had anything. */
+const idlePeersMs = 200;
+
+/** What a node's wish for log depends on. */
+export interface FillView {
+  readonly configuration: Configuration;
+  readonly end: Lsn;
+  readonly vdl: Lsn;
+  /** Start of the accepted epoch: up to it no driver appends. */
+  readonly start: Lsn;
+}
+
+/** A piece of a pulled run that continues the node's log. */
+export interface Piece {
+  readonly run: Run;
+  readonly bytes: Uint8Array;
+}
+
+/** Decides when a node asks which peer for log, and which bytes of the answer it may take (section 6, Pull fill). */
+export class Filler {
+  private readonly rules: Rules;
+  private readonly self: NodeId;
+  private askedAtMs: number | undefined;
+  private lastAskedMs = Number.NEGATIVE_INFINITY;
+  private progressMs: number;
+  private failures = 0;
+  private turn = 0;
+  private isCatchingUp = false;
+
+  constructor(rules: Rules, self: NodeId, nowMs: number) {
+    this.progressMs = nowMs;
+    this.rules = rules;
+    this.self = self;
+  }
+
+  noteProgress(nowMs: number): void {
+    this.progressMs = nowMs;
+    this.failures = 0;
+  }
+
+  /** A pull brought `bytes`; a large answer means that there is more. */
+  noteFilled(nowMs: number, isLarge: boolean): void {
+    this.noteProgress(nowMs);
+    this.askedAtMs = undefined;
+    this.isCatchingUp = isLarge;
+  }
+
+  /** The peer had nothing, or did not answer: ask another. */
+  noteFailed(): void {
+    if (this.askedAtMs === undefined) return;
+    this.askedAtMs = undefined;
+    this.isCatchingUp = false;
+    this.failures++;
+    this.turn++;
+  }
+
+  /** The peer to ask now, if any; asking is then noted. */
+  peerToAsk(view: FillView, nowMs: number): NodeId | undefined {
+    if (this.askedAtMs !== undefined) {
+      if (nowMs - this.askedAtMs < answerPatienceMs) return undefined;
+      this.noteFailed();
+    }
+    const peers = membersOf(view.configuration).filter((member) => member.nodeId !== this.self);
+    if (peers.length === 0 || !this.isWanted(view, nowMs)) return undefined;
+    const isTired = this.failures >= peers.length;
+    if (isTired && nowMs - this.lastAskedMs < idlePeersMs) return undefined;
+    this.askedAtMs = nowMs;
+    this.lastAskedMs = nowMs;
+    return peers[this.turn % peers.length]?.nodeId;
+  }
+
+  private isWanted(view: FillView, nowMs: number): boolean {
+    if (this.isCatchingUp || view.end < view.start) return true;
+    const idleMs = nowMs - this.progressMs;
+    if (view.vdl > view.end) return idleMs >= appendPatienceMs;
+    return idleMs >= gossipMs && nowMs - this.lastAskedMs >= gossipMs;
+  }
+
+  /**
+   * The bytes that may be taken: only at the log's end, and only where the byte's epoch is the one that the node's own
+   * full history gives to that LSN. Bytes of an abandoned tail never match.
+   */
+  usable(history: History, end: Lsn, answer: { readonly lsn: Lsn; readonly runs: readonly Run[] }) {
+    const pieces: Piece[] = [];
+    let at = end;
+    let runStart = answer.lsn;
+    for (const run of answer.runs) {
+      const runEnd = (runStart + BigInt(run.bytes.length)) as Lsn; // below 2^64: it was read from a log
+      while (at >= runStart && at < runEnd) {
+        if (!this.rules.mayFill(run.epoch, epochAt(history, at))) return pieces;
+        const pieceEnd = lsnMin(runEnd, nextStart(history, at) ?? runEnd);
+        const bytes = run.bytes.subarray(Number(at - runStart), Number(pieceEnd - runStart));
+        pieces.push({ run, bytes });
+        at = pieceEnd;
+      }
+      if (at < runEnd) return pieces;
+      runStart = runEnd;
+    }
+    return pieces;
+  }
+}
+
+function nextStart(history: History, after: Lsn): Lsn | undefined {
+  return history.find((entry) => entry.start > after)?.start;
+}
