@@ -55,10 +55,17 @@ export function installIfStale({ isDevelopment }) {
 export function buildIfStale({ config = "tsconfig.json", out = "dist", sources = ["src"] } = {}) {
   if (!existsSync(join(root, "src"))) return; // a published package: dist is all there is
   const stamp = join(root, out, ".stamp");
-  const newest = Math.max(...sources.map((folder) => newestMs(join(root, folder))), modifiedMs(join(root, config)));
+  const newest = Math.max(
+    ...sources.map((folder) => newestMs(join(root, folder))),
+    modifiedMs(join(root, config)),
+  );
   if (modifiedMs(stamp) > newest) return;
   console.error(out === "dist" ? "Building ..." : "Building the tools ...");
-  run(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", config], "The build");
+  run(
+    process.execPath,
+    [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", config],
+    "The build",
+  );
   mkdirSync(join(root, out), { recursive: true });
   writeFileSync(stamp, "");
 }

@@ -6,7 +6,11 @@ import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
 checkNode();
 installIfStale({ isDevelopment: true });
 buildIfStale();
-buildIfStale({ config: "tsconfig.tools.json", out: "dist-tools", sources: ["src", "bench", "sql-tests"] });
+buildIfStale({
+  config: "tsconfig.tools.json",
+  out: "dist-tools",
+  sources: ["src", "bench", "sql-tests"],
+});
 const entries = { bench: "bench/main.js", sqltest: "sql-tests/main.js" };
 const [tool, ...rest] = process.argv.slice(2);
 const entry = entries[tool];

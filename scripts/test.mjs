@@ -13,9 +13,19 @@ const reports = mkdtempSync(join(tmpdir(), "borealis-tests-"));
 
 function vitest(project) {
   const file = join(reports, `${project}.json`);
-  const args = ["run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const args = [
+    "run",
+    "--project",
+    project,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${file}`,
+  ];
   return new Promise((resolve) => {
-    const child = spawn(join(root, "node_modules", ".bin", "vitest"), args, { cwd: root, stdio: "inherit" });
+    const child = spawn(join(root, "node_modules", ".bin", "vitest"), args, {
+      cwd: root,
+      stdio: "inherit",
+    });
     child.on("exit", (code) => {
       let report;
       try {
@@ -33,7 +43,10 @@ function vitest(project) {
   });
 }
 
-const check = spawnSync(process.execPath, [join(root, "scripts", "check.mjs")], { cwd: root, stdio: "inherit" });
+const check = spawnSync(process.execPath, [join(root, "scripts", "check.mjs")], {
+  cwd: root,
+  stdio: "inherit",
+});
 totals[check.status === 0 ? "passed" : "failed"] += 1;
 await vitest("unit");
 await vitest("system");
