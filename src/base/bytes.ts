@@ -88,27 +88,33 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.bytes.writeUInt8(value, this.room(1));
+    const at = this.room(1);
+    this.bytes.writeUInt8(value, at);
     return this;
   }
   u16(value: number): this {
-    this.bytes.writeUInt16BE(value, this.room(2));
+    const at = this.room(2);
+    this.bytes.writeUInt16BE(value, at);
     return this;
   }
   u32(value: number): this {
-    this.bytes.writeUInt32BE(value, this.room(4));
+    const at = this.room(4);
+    this.bytes.writeUInt32BE(value, at);
     return this;
   }
   i32(value: number): this {
-    this.bytes.writeInt32BE(value, this.room(4));
+    const at = this.room(4);
+    this.bytes.writeInt32BE(value, at);
     return this;
   }
   u64(value: bigint): this {
-    this.bytes.writeBigUInt64BE(value, this.room(8));
+    const at = this.room(8);
+    this.bytes.writeBigUInt64BE(value, at);
     return this;
   }
   raw(value: Uint8Array): this {
-    this.bytes.set(value, this.room(value.length));
+    const at = this.room(value.length);
+    this.bytes.set(value, at);
     return this;
   }
   zeros(length: number): this {
@@ -138,6 +144,7 @@ export class ByteWriter {
     return this.bytes.subarray(0, this.at);
   }
 
+  /** Where the next bytes go. It may replace `bytes`, so callers take it before they name the buffer. */
   private room(length: number): number {
     const start = this.at;
     if (start + length > this.bytes.length) {

@@ -29,4 +29,5 @@ export { retry, type RetryOptions } from "./retry.ts";
 export { connectRpc, RpcClient } from "./rpc-client.ts";
 export { type RpcHandler, type RpcPeer, type RpcServer, serveRpc } from "./rpc-server.ts";
 export { Scope } from "./scope.ts";
-export { type ParentThread, parentThread, startWorker, type WorkerThread } from "./worker.ts";
+export { acceptTls, openTlsServer, type TlsIdentity, type TlsServer } from "./tls.ts";
+export { type ParentThread, startWorker, type WorkerMain, type WorkerThread } from "./worker.ts";

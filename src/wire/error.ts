@@ -1,0 +1,39 @@
+import { ByteReader } from "../base/bytes.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { encodeMessage } from "./message.ts";
+import { backend } from "./types.ts";
+
+export type Severity = "ERROR" | "FATAL" | "WARNING";
+
+/** ErrorResponse for an error of ours. What is no BorealisError is XX000 and shows nothing of itself. */
+export function encodeError(error: unknown, severity: Severity): Buffer {
+  return encodeReport(backend.error, error, severity);
+}
+
+export function encodeNotice(error: unknown, severity: Severity): Buffer {
+  return encodeReport(backend.notice, error, severity);
+}
+
+function encodeReport(type: number, error: unknown, severity: Severity): Buffer {
+  const known =
+    error instanceof BorealisError
+      ? error
+      : new BorealisError(sqlState.internal, "internal error of the endpoint");
+  return encodeMessage(type, (body) => {
+    body.text("S").cString(severity).text("V").cString(severity);
+    body.text("C").cString(known.code).text("M").cString(known.message);
+    if (known.detail !== undefined) body.text("D").cString(known.detail);
+    if (known.hint !== undefined) body.text("H").cString(known.hint);
+    body.u8(0);
+  });
+}
+
+/** The fields of an ErrorResponse or NoticeResponse body, by their letter. Raises ProtocolViolation. */
+export function parseReport(body: Buffer): Map<string, string> {
+  const reader = new ByteReader(body);
+  const fields = new Map<string, string>();
+  for (let letter = reader.u8(); letter !== 0; letter = reader.u8()) {
+    fields.set(String.fromCharCode(letter), reader.cString());
+  }
+  return fields;
+}

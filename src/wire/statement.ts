@@ -1,0 +1,110 @@
+import { ByteReader } from "../base/bytes.ts";
+import { encodeMessage } from "./message.ts";
+import { frontend } from "./types.ts";
+
+/** Simple protocol: one text, any number of statements. */
+export function encodeQuery(sql: string | Uint8Array): Buffer {
+  return encodeMessage(frontend.query, (body) => body.raw(bytesOf(sql)).u8(0));
+}
+
+/** Parse: statement name, text, and no parameter types. */
+export function encodeParse(name: string, sql: string | Uint8Array): Buffer {
+  return encodeMessage(frontend.parse, (body) => body.cString(name).raw(bytesOf(sql)).u8(0).u16(0));
+}
+
+/** Bind without parameters; results in text. */
+export function encodeBind(portal: string, statement: string): Buffer {
+  return encodeMessage(frontend.bind, (body) =>
+    body.cString(portal).cString(statement).u16(0).u16(0).u16(0),
+  );
+}
+
+export type Target = "portal" | "statement";
+
+export function encodeDescribe(target: Target, name: string): Buffer {
+  return encodeMessage(frontend.describe, (body) => body.text(targetLetter(target)).cString(name));
+}
+
+export function encodeClose(target: Target, name: string): Buffer {
+  return encodeMessage(frontend.close, (body) => body.text(targetLetter(target)).cString(name));
+}
+
+/** Execute to the end. */
+export function encodeExecute(portal: string): Buffer {
+  return encodeMessage(frontend.execute, (body) => body.cString(portal).u32(0));
+}
+
+export function encodeSync(): Buffer {
+  return encodeMessage(frontend.sync);
+}
+
+export function encodeFlush(): Buffer {
+  return encodeMessage(frontend.flush);
+}
+
+export function encodeTerminate(): Buffer {
+  return encodeMessage(frontend.terminate);
+}
+
+/** Calls a function by OID with text arguments; the result comes as text. */
+export function encodeFunctionCall(oid: number, values: readonly string[]): Buffer {
+  return encodeMessage(frontend.functionCall, (body) => {
+    body.u32(oid).u16(0).u16(values.length);
+    for (const value of values) body.u32(Buffer.byteLength(value)).text(value);
+    body.u16(0);
+  });
+}
+
+/** The two names at the start of a Bind body; undefined if they are not all in `head`. */
+export function findBindNames(head: Buffer): { portal: string; statement: string } | undefined {
+  const portalEnd = head.indexOf(0);
+  const statementEnd = portalEnd < 0 ? -1 : head.indexOf(0, portalEnd + 1);
+  if (statementEnd < 0) return undefined;
+  return {
+    portal: head.toString("utf8", 0, portalEnd),
+    statement: head.toString("utf8", portalEnd + 1, statementEnd),
+  };
+}
+
+/** The portal name at the start of an Execute body; undefined if it is not all in `head`. */
+export function findExecutePortal(head: Buffer): string | undefined {
+  const end = head.indexOf(0);
+  return end < 0 ? undefined : head.toString("utf8", 0, end);
+}
+
+/** What a Close or Describe body names; undefined if it is malformed (the server will say so). */
+export function findTarget(head: Buffer): { target: Target; name: string } | undefined {
+  const end = head.indexOf(0, 1);
+  if (end < 0) return undefined;
+  const name = head.toString("utf8", 1, end);
+  if (head[0] === 0x53) return { target: "statement", name };
+  return head[0] === 0x50 ? { target: "portal", name } : undefined;
+}
+
+/** The name of a Parse body, which stands first; undefined if it is not all in `head`. */
+export function findParseName(head: Buffer): string | undefined {
+  return findExecutePortal(head);
+}
+
+/** The text of a whole Parse body (name, text, types). Raises ProtocolViolation. */
+export function parseTextOf(body: Buffer): string {
+  const reader = new ByteReader(body);
+  reader.cString();
+  return reader.cString();
+}
+
+/** The text of a whole Query body. Raises ProtocolViolation. */
+export function queryTextOf(body: Buffer): string {
+  const reader = new ByteReader(body);
+  const text = reader.cString();
+  reader.end();
+  return text;
+}
+
+function targetLetter(target: Target): string {
+  return target === "portal" ? "P" : "S";
+}
+
+function bytesOf(sql: string | Uint8Array): Uint8Array {
+  return typeof sql === "string" ? Buffer.from(sql, "utf8") : sql;
+}
