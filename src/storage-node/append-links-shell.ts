@@ -1,0 +1,106 @@
+import type { NodeId, VolumeId } from "../base/ids.ts";
+import {
+  type BlockingSocket,
+  type Connection,
+  type Logger,
+  startWorker,
+  takeFromLoop,
+  type WorkerThread,
+} from "../io/index.ts";
+import type {
+  AppendLinkOrder,
+  AppendWorkerReport,
+  AppendWorkerSetup,
+} from "./append-worker-shell.ts";
+import type { SharedLog } from "./shared-log.ts";
+
+/** Threads at most: one for the owner's link, the others for links of former owners that hang in their read. */
+const workersMax = 3;
+
+interface Seat {
+  readonly worker: WorkerThread;
+  serving: { readonly link: number; readonly socket: BlockingSocket } | undefined;
+}
+
+/** The append workers of a node and the links that they serve. */
+export class AppendLinks {
+  private readonly seats: Seat[] = [];
+  private readonly options: AppendLinksOptions;
+
+  constructor(options: AppendLinksOptions) {
+    this.options = options;
+    // One is warm before the first driver comes: a thread takes tens of milliseconds to start.
+    if (options.hasWorkers) this.addSeat();
+  }
+
+  /**
+   * Moves a link out of the event loop and to a worker. False: no worker is free, or the socket cannot be moved; the
+   * event loop then serves it.
+   */
+  lend(link: number, connection: Connection, early: Buffer): boolean {
+    if (!this.options.hasWorkers) return false;
+    const seat =
+      this.seats.find((one) => one.serving === undefined) ??
+      (this.seats.length < workersMax ? this.addSeat() : undefined);
+    if (!seat) return false;
+    const socket = takeFromLoop(connection);
+    seat.serving = { link, socket };
+    const order: AppendLinkOrder = {
+      kind: "link",
+      link,
+      fd: socket.fd,
+      early: Buffer.concat([early, socket.early]),
+    };
+    seat.worker.post(order);
+    return true;
+  }
+
+  private addSeat(): Seat {
+    const { shared, volumeId, nodeId, segmentBytes, markFd } = this.options;
+    const setup: AppendWorkerSetup = {
+      memory: shared.memory,
+      holder: this.seats.length + 1,
+      volumeId,
+      nodeId,
+      segmentBytes,
+      markFd,
+    };
+    const worker = startWorker({ name: "./append-worker-shell", base: import.meta.url }, setup);
+    const seat: Seat = { worker, serving: undefined };
+    // Only append-worker-shell.ts posts here.
+    worker.onMessage((message) => this.onReport(seat, message as AppendWorkerReport));
+    worker.onExit((error) => this.options.onFailed(error ?? new Error("append worker ended")));
+    this.seats.push(seat);
+    return seat;
+  }
+
+  private onReport(seat: Seat, report: AppendWorkerReport): void {
+    if (report.kind !== "linkEnded") return this.options.onReport(report);
+    const { serving } = seat;
+    seat.serving = undefined;
+    if (serving?.link !== report.link) return;
+    const unread = Buffer.from(report.unread);
+    const { logger } = this.options;
+    logger.info({ event: "append.link_ended", link: report.link, reason: report.reason });
+    if (unread.length === 0) return this.options.onEnded(report.link);
+    this.options.onReturned(report.link, unread);
+    serving.socket.giveBack();
+  }
+}
+
+export interface AppendLinksOptions {
+  /** False: every append link is served by the event loop. */
+  readonly hasWorkers: boolean;
+  readonly shared: SharedLog;
+  readonly volumeId: VolumeId;
+  readonly nodeId: NodeId;
+  readonly segmentBytes: number;
+  readonly markFd: number;
+  readonly logger: Logger;
+  readonly onReport: (report: Exclude<AppendWorkerReport, { kind: "linkEnded" }>) => void;
+  /** The peer has finished, or broke the protocol: the link is to be closed. */
+  readonly onEnded: (link: number) => void;
+  /** Something else than an Append came: the event loop goes on with these bytes. */
+  readonly onReturned: (link: number, unread: Buffer) => void;
+  readonly onFailed: (error: Error) => void;
+}

@@ -1,0 +1,298 @@
+import { describe, expect, it } from "vitest";
+import { crc32c } from "../base/crc32c.ts";
+import { epoch, type Epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
+import { lsn, type Lsn } from "../base/lsn.ts";
+import type { ParentThread } from "../io/index.ts";
+import {
+  appendHeaderBytes,
+  decodeAppendAck,
+  encodeMessage,
+  uuidToBytes,
+  writeAppendHeader,
+} from "../quorum/index.ts";
+import { type AppendWorkerReport, type AppendWorkerSetup, run } from "./append-worker-shell.ts";
+import { scanFrame } from "./frame-scan.ts";
+import { fileHeaderBytes, frameEnd, frameHeaderBytes, parseFileHeader } from "./frame.ts";
+import { mainHolder, SharedLog } from "./shared-log.ts";
+
+const volume = volumeId("11111111-2222-3333-4444-555555555555");
+const node = nodeId("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee");
+const ids = { volume: uuidToBytes(volume), node: uuidToBytes(node) };
+const segmentBytes = 4096;
+const fileFd = 11;
+const spareFd = 12;
+const markFd = 13;
+const at = (value: number): Lsn => lsn(BigInt(value));
+
+function anAppend(facts: { lsn: number; text: string; epoch?: number; vdl?: number }): Buffer {
+  const payload = Buffer.from(facts.text);
+  const bytes = Buffer.alloc(appendHeaderBytes + payload.length);
+  payload.copy(bytes, appendHeaderBytes);
+  writeAppendHeader(bytes, ids, {
+    requestId: BigInt(facts.lsn),
+    epoch: epoch(facts.epoch ?? 5),
+    timeline: timeline(2),
+    lsn: at(facts.lsn),
+    vdl: at(facts.vdl ?? 0),
+    payloadBytes: payload.length,
+    payloadCrc: crc32c(payload),
+  });
+  return bytes;
+}
+
+/** A worker over fake system calls: the whole story of one link, then what it left behind. */
+function serve(options: {
+  chunks: readonly Buffer[];
+  early?: Buffer;
+  arrange?: (shared: SharedLog) => void;
+  failsAt?: number;
+}) {
+  const shared = new SharedLog();
+  shared.promised = epoch(5);
+  shared.accepted = epoch(5);
+  shared.scl = at(100);
+  shared.start = at(100);
+  shared.place = { fd: fileFd, at: fileHeaderBytes, sequence: 1, firstLsn: at(100) };
+  options.arrange?.(shared);
+  const chunks = [...options.chunks];
+  const files = new Map([fileFd, spareFd, markFd].map((fd) => [fd, Buffer.alloc(segmentBytes)]));
+  const calls: string[] = [];
+  const answers: unknown[] = [];
+  const reports: AppendWorkerReport[] = [];
+  const setup: AppendWorkerSetup = {
+    memory: shared.memory,
+    holder: 1,
+    volumeId: volume,
+    nodeId: node,
+    segmentBytes,
+    markFd,
+  };
+  let deliver = (_message: unknown): void => {};
+  let writes = 0;
+  const parent: ParentThread = {
+    data: setup,
+    post: (message) => void reports.push(message as AppendWorkerReport), // the worker posts nothing else
+    onMessage: (handler) => {
+      deliver = handler;
+    },
+    blocking: {
+      read(_fd, into, from) {
+        const chunk = chunks.shift();
+        if (!chunk) return 0;
+        calls.push("read");
+        into.set(chunk, from);
+        return chunk.length;
+      },
+      write(_fd, bytes) {
+        calls.push("answer");
+        const { answer } = decodeAppendAck(Buffer.from(bytes));
+        // M10: between the check of the epoch and its acknowledgement nobody else may have the grant.
+        if (answer.kind === "appendAck") expect(shared.isHeldBy(1)).toBe(true);
+        answers.push(answer);
+      },
+      writeAt(fd, bytes, offset) {
+        if (fd === markFd) return;
+        calls.push("write");
+        expect(shared.isHeldBy(1)).toBe(true);
+        if (++writes === options.failsAt) throw new Error("EIO");
+        files.get(fd)?.set(bytes, offset);
+      },
+    },
+  };
+  run(parent);
+  deliver({ kind: "link", link: 1, fd: 3, early: options.early ?? Buffer.alloc(0) });
+  return {
+    shared,
+    calls,
+    answers,
+    reports,
+    files,
+    file: logOf(files, fileFd),
+    spare: logOf(files, spareFd),
+  };
+}
+
+function logOf(files: Map<number, Buffer>, fd: number): string {
+  const bytes = files.get(fd) ?? Buffer.alloc(0);
+  let text = "";
+  let expected: Lsn | undefined;
+  for (let next = fileHeaderBytes; ;) {
+    const first = bytes.readBigUInt64BE(next + 8);
+    const step = scanFrame(bytes, next, expected ?? lsn(first));
+    if (step.kind !== "frame") return text;
+    text += bytes.toString("utf8", step.at + frameHeaderBytes, step.nextAt);
+    expected = frameEnd(step.header);
+    next = step.nextAt;
+  }
+}
+
+const ack = (scl: number, of: Epoch = epoch(5)) => ({
+  kind: "appendAck",
+  epoch: of,
+  scl: at(scl),
+  hasSubscribers: false,
+});
+
+describe("an append worker", () => {
+  it("writes what piled up in one go and acknowledges it once, after the write", () => {
+    const messages = [
+      anAppend({ lsn: 100, text: "abc" }),
+      anAppend({ lsn: 103, text: "de" }),
+      anAppend({ lsn: 105, text: "f", vdl: 103 }),
+    ];
+    const { calls, answers, file, shared } = serve({ chunks: [Buffer.concat(messages)] });
+    expect(calls).toEqual(["read", "write", "answer"]);
+    expect(answers).toEqual([ack(106)]);
+    expect(file).toBe("abcdef");
+    expect([shared.scl, shared.vdl]).toEqual([106n, 103n]);
+  });
+
+  it("takes messages cut at any place", () => {
+    const stream = Buffer.concat([
+      anAppend({ lsn: 100, text: "abc" }),
+      anAppend({ lsn: 103, text: "de" }),
+    ]);
+    for (let cut = 0; cut <= stream.length; cut++) {
+      const story = serve({ early: stream.subarray(0, cut), chunks: [stream.subarray(cut)] });
+      expect(story.file, `cut at ${cut}`).toBe("abcde");
+      expect(story.answers.at(-1)).toEqual(ack(105));
+    }
+  });
+
+  it("skips what it has, and says where a gap begins", () => {
+    const { answers, file } = serve({
+      chunks: [
+        anAppend({ lsn: 100, text: "abcd" }),
+        anAppend({ lsn: 102, text: "cdef" }),
+        anAppend({ lsn: 107, text: "h" }),
+        anAppend({ lsn: 101, text: "bc" }),
+        anAppend({ lsn: 106, text: "", vdl: 104 }),
+      ],
+    });
+    expect(answers).toEqual([
+      ack(104),
+      ack(106),
+      { kind: "gap", epoch: 5, end: 106n },
+      ack(106),
+      ack(106),
+    ]);
+    expect(file).toBe("abcdef");
+  });
+
+  it("refuses other epochs and goes on with its own", () => {
+    const stream = [
+      anAppend({ lsn: 100, text: "old", epoch: 4 }),
+      anAppend({ lsn: 100, text: "abc" }),
+      anAppend({ lsn: 103, text: "new", epoch: 6 }),
+    ];
+    const { answers, file } = serve({ chunks: [Buffer.concat(stream)] });
+    expect(answers).toEqual([
+      { kind: "refuse", epoch: 4, promised: 5, reason: "stale" },
+      ack(103),
+      { kind: "refuse", epoch: 6, promised: 5, reason: "notAccepted" },
+    ]);
+    expect(file).toBe("abc");
+  });
+
+  it("refuses without touching the log once the main thread has promised away its epoch", () => {
+    const { calls, answers } = serve({
+      chunks: [anAppend({ lsn: 100, text: "late" })],
+      arrange(shared) {
+        shared.takeForMain(0);
+        shared.promised = epoch(6);
+      },
+    });
+    expect(calls).toEqual(["read", "answer"]);
+    expect(answers).toEqual([{ kind: "refuse", epoch: 5, promised: 6, reason: "stale" }]);
+  });
+
+  it("begins the next file when the current one has no room", () => {
+    const text = "x".repeat(3000);
+    const { file, spare, answers, reports, shared } = serve({
+      chunks: [
+        anAppend({ lsn: 100, text }),
+        anAppend({ lsn: 3100, text: text.replaceAll("x", "y") }),
+      ],
+      arrange: (shared) => shared.offerSpare({ state: "ready", fd: spareFd }),
+    });
+    expect(file).toBe(text);
+    expect(spare).toBe("y".repeat(3000));
+    expect(answers).toEqual([ack(3100), ack(6100)]);
+    expect(reports.map((report) => report.kind)).toEqual(["files", "linkEnded"]);
+    expect(shared.place).toMatchObject({ fd: spareFd, sequence: 2, firstLsn: 3100n });
+  });
+
+  it("says full when there is no space for another file, and takes what fits", () => {
+    const { answers } = serve({
+      chunks: [
+        anAppend({ lsn: 100, text: "x".repeat(3000) }),
+        anAppend({ lsn: 3100, text: "y".repeat(3000) }),
+        anAppend({ lsn: 3100, text: "z" }),
+      ],
+      arrange: (shared) => shared.offerSpare({ state: "noSpace", fd: -1 }),
+    });
+    expect(answers).toEqual([
+      ack(3100),
+      { kind: "refuse", epoch: 5, promised: 5, reason: "full" },
+      ack(3101),
+    ]);
+  });
+
+  it("acknowledges nothing after a failed write, and gives the grant back", () => {
+    const { answers, reports, shared } = serve({
+      chunks: [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 101, text: "b" })],
+      failsAt: 2,
+    });
+    expect(answers).toEqual([ack(101)]);
+    expect(reports).toEqual([{ kind: "failed", message: "EIO" }]);
+    expect(shared.health).toBe("failed");
+    expect(shared.takeForMain(0)).toBe(true);
+    expect(shared.isHeldBy(mainHolder)).toBe(true);
+  });
+
+  it("drops a link whose bytes are not what their CRC says", () => {
+    const bytes = anAppend({ lsn: 100, text: "abc" });
+    for (let index = 0; index < bytes.length; index++) {
+      const flipped = Buffer.from(bytes);
+      flipped.writeUInt8(flipped.readUInt8(index) ^ 1, index);
+      const { answers, file, shared } = serve({ chunks: [flipped] });
+      expect([answers, file, shared.scl], `byte ${index}`).toEqual([[], "", 100n]);
+    }
+  });
+
+  it("gives a link back with what it does not understand", () => {
+    const envelope = { volumeId: volume, sender: "t", target: node, requestId: 1n };
+    const foreign = encodeMessage(envelope, { kind: "inspect" });
+    const { reports, file } = serve({
+      chunks: [Buffer.concat([anAppend({ lsn: 100, text: "abc" }), foreign])],
+    });
+    expect(file).toBe("abc");
+    expect(reports).toEqual([
+      { kind: "linkEnded", link: 1, unread: new Uint8Array(foreign), reason: "not an append" },
+    ]);
+  });
+
+  it("wakes the main thread only for subscribers, and once", () => {
+    const stream = [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 101, text: "b" })];
+    const arrange = (shared: SharedLog): void => {
+      shared.subscriberCount = 1;
+    };
+    const { reports } = serve({ chunks: stream, arrange });
+    expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
+  });
+
+  it("writes a file header that names the node and the first LSN", () => {
+    const { shared, files } = serve({
+      chunks: [anAppend({ lsn: 100, text: "abc" })],
+      arrange(shared) {
+        shared.place = { fd: -1, at: segmentBytes, sequence: 0, firstLsn: at(0) };
+        shared.offerSpare({ state: "ready", fd: spareFd });
+      },
+    });
+    expect(shared.place).toMatchObject({ fd: spareFd, sequence: 1, firstLsn: 100n });
+    expect(parseFileHeader(files.get(spareFd) ?? Buffer.alloc(0))).toEqual({
+      kind: "good",
+      header: { volumeId: volume, nodeId: node, sequence: 1, firstLsn: 100n },
+    });
+  });
+});

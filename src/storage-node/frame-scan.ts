@@ -1,0 +1,92 @@
+import { type Lsn } from "../base/lsn.ts";
+import {
+  frameHeaderBytes,
+  type FrameHeader,
+  isPayloadGood,
+  parseFrameHeader,
+  storedBytes,
+} from "./frame.ts";
+
+/** One step of a walk over a file's frames. `at` is the frame's offset in the bytes given. */
+export type ScanStep =
+  | {
+      readonly kind: "frame";
+      readonly header: FrameHeader;
+      readonly at: number;
+      readonly nextAt: number;
+    }
+  /** The bytes end inside the frame, which takes `neededBytes` as far as is known. */
+  | { readonly kind: "more"; readonly neededBytes: number }
+  /** Space never written: the log ends here. */
+  | { readonly kind: "blank" }
+  | { readonly kind: "bad"; readonly reason: string };
+
+/** Looks at the frame at `at`, whose log must begin at `expected`. Checks header and payload. */
+export function scanFrame(bytes: Buffer, at: number, expected: Lsn): ScanStep {
+  const parsed = parseFrameHeader(bytes, at);
+  if (parsed.kind === "short") return { kind: "more", neededBytes: frameHeaderBytes };
+  if (parsed.kind !== "good") return parsed;
+  const { header } = parsed;
+  if (header.lsn !== expected) return { kind: "bad", reason: "frame of another LSN" };
+  const nextAt = at + storedBytes(header);
+  if (nextAt > bytes.length) return { kind: "more", neededBytes: storedBytes(header) };
+  if (!isPayloadGood(header, bytes, at + frameHeaderBytes)) {
+    return { kind: "bad", reason: "wrong payload CRC" };
+  }
+  return { kind: "frame", header, at, nextAt };
+}
+
+/** What lies behind the first bad frame of a file. */
+export interface Debris {
+  /** All of it is zero. */
+  readonly isBlank: boolean;
+  /** Highest SCL that a valid frame in it was written at. */
+  readonly sclSeen: Lsn | undefined;
+}
+
+/**
+ * Looks for valid frames anywhere in `bytes`: a rotten frame does not say where the next one begins. A frame whose
+ * header is good counts even if its payload is not: what its header says was written.
+ */
+export function searchDebris(bytes: Buffer): Debris {
+  let sclSeen: Lsn | undefined;
+  for (let at = bytes.indexOf(magicText); at >= 0; at = bytes.indexOf(magicText, at + 1)) {
+    const parsed = parseFrameHeader(bytes, at);
+    if (parsed.kind !== "good") continue;
+    const { sclAtWrite } = parsed.header;
+    if (sclSeen === undefined || sclAtWrite > sclSeen) sclSeen = sclAtWrite;
+  }
+  return { isBlank: isBlank(bytes), sclSeen };
+}
+
+function isBlank(bytes: Buffer): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
+
+const magicText = Buffer.from("BFRM", "latin1");
+
+/** What the first bad frame of a log means (section 15). */
+export type TailVerdict =
+  | { readonly kind: "clean" }
+  /** The last write was torn; nothing of it was ever acknowledged. */
+  | { readonly kind: "torn" }
+  /** What was synced once has rotted; the log reached at least `knownEnd`. */
+  | { readonly kind: "rot"; readonly knownEnd: Lsn };
+
+/**
+ * The scan stopped at `end`. Bytes there were synced once if anything written later knew of them: the sync mark, a
+ * frame behind, or a file begun later (`laterStart`).
+ */
+export function judgeTail(
+  end: Lsn,
+  seen: { readonly debris: Debris; readonly syncMark: Lsn; readonly laterStart: Lsn | undefined },
+): TailVerdict {
+  const proofs = [seen.debris.sclSeen, seen.syncMark, seen.laterStart];
+  const knownEnd = proofs.reduce<Lsn>(
+    (best, proof) => (proof !== undefined && proof > best ? proof : best),
+    end,
+  );
+  if (knownEnd > end) return { kind: "rot", knownEnd };
+  return seen.debris.isBlank ? { kind: "clean" } : { kind: "torn" };
+}

@@ -1,0 +1,15 @@
+/**
+ * A storage node: a folder that holds one segment of the volume's log, and the server before it. What is decided is
+ * decided by quorum's Acceptor; this room stores, reads, sends. Read frame.ts for how log lies on disk, log-store-shell.ts
+ * for how files make a log, append-worker-shell.ts for the commit path, node-shell.ts for how it all meets.
+ */
+export {
+  type AppendPath,
+  parseStorageNodeConfig,
+  type Peer,
+  type StorageNodeConfig,
+  type StorageProcessConfig,
+} from "./node-config.ts";
+export type { StorageNode, StorageNodeDeps } from "./node-shell.ts";
+export { runStorageNode } from "./run-shell.ts";
+export { formatStorageNode } from "./state-file-shell.ts";

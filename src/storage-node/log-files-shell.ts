@@ -1,0 +1,153 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import type { NodeId, VolumeId } from "../base/ids.ts";
+import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
+import { fileHeaderBytes, type FileHeader, type ParsedHeader, parseFileHeader } from "./frame.ts";
+
+/** Zeros are written in pieces of this, so that a commit's sync waits behind one piece at most. */
+const zeroPieceBytes = 256 * 1024;
+/** Open files for reading, at most. */
+const readersMax = 6;
+
+/** A segment file as it was found on the disk. */
+export interface FoundFile {
+  readonly sequence: number;
+  readonly header: ParsedHeader<FileHeader>;
+}
+
+/** The folder of segment files: names, zero-filling, open files. Knows nothing of what the log means. */
+export class LogFiles {
+  private readonly disk: Disk;
+  private readonly folder: string;
+  private readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
+  readonly segmentBytes: number;
+  /** Most recently used last. */
+  private readonly readers = new Map<number, Reader>();
+
+  constructor(options: {
+    readonly disk: Disk;
+    readonly folder: string;
+    readonly volumeId: VolumeId;
+    readonly nodeId: NodeId;
+    readonly segmentBytes: number;
+  }) {
+    this.disk = options.disk;
+    this.folder = options.folder;
+    this.owner = { volumeId: options.volumeId, nodeId: options.nodeId };
+    this.segmentBytes = options.segmentBytes;
+  }
+
+  pathOf(sequence: number): string {
+    return `${this.folder}/${String(sequence).padStart(10, "0")}.log`;
+  }
+
+  /** All files by rising sequence, each with its header; a header of another disk raises BorealisError XX001. */
+  async find(): Promise<FoundFile[]> {
+    const found: FoundFile[] = [];
+    for (const name of await this.disk.list(this.folder)) {
+      const digits = /^(\d{10})\.log$/.exec(name)?.[1];
+      if (digits === undefined) continue;
+      const sequence = Number(digits);
+      const bytes = Buffer.alloc(fileHeaderBytes);
+      const size = await this.read(sequence, bytes, 0);
+      const header = parseFileHeader(bytes.subarray(0, size));
+      if (header.kind === "good") this.checkOwner(header.header, sequence);
+      found.push({ sequence, header });
+    }
+    return found;
+  }
+
+  private checkOwner(header: FileHeader, sequence: number): void {
+    const { volumeId, nodeId } = this.owner;
+    const isOwn = header.volumeId === volumeId && header.nodeId === nodeId;
+    if (isOwn && header.sequence === sequence) return;
+    const path = this.pathOf(sequence);
+    throw new BorealisError(sqlState.dataCorrupted, `${path} is a log file of another node`, {
+      hint: "a storage node's folder is never copied or merged with another; replace the node",
+    });
+  }
+
+  /**
+   * Makes the next file: zero-filled, so that writing into it changes neither its size nor its extents, and synced
+   * with its name. Undefined: there is no space; nothing is left behind.
+   */
+  async allocate(sequence: number): Promise<DiskFile | undefined> {
+    const path = this.pathOf(sequence);
+    await this.disk.remove(path);
+    const file = await this.disk.open(path, "createSynced");
+    const zeros = Buffer.alloc(Math.min(zeroPieceBytes, this.segmentBytes));
+    try {
+      for (let at = 0; at < this.segmentBytes; at += zeros.length) {
+        await file.write(zeros.subarray(0, Math.min(zeros.length, this.segmentBytes - at)), at);
+      }
+      await this.disk.syncFolder(this.folder);
+      return file;
+    } catch (error) {
+      const code = systemCodeOf(error);
+      if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+      await file.close();
+      await this.disk.remove(path);
+      return undefined;
+    }
+  }
+
+  /** Files keep the size that the setting had when they were made. */
+  async sizeOf(sequence: number): Promise<number> {
+    return (await this.disk.factsOf(this.pathOf(sequence)))?.sizeBytes ?? 0;
+  }
+
+  openForAppend(sequence: number): Promise<DiskFile> {
+    return this.disk.open(this.pathOf(sequence), "writeSynced");
+  }
+
+  /** Reads from a file; fewer bytes than asked for only at its end. */
+  async read(sequence: number, into: Uint8Array, at: number): Promise<number> {
+    const reader = this.readers.get(sequence) ?? this.addReader(sequence);
+    this.readers.delete(sequence);
+    this.readers.set(sequence, reader);
+    reader.users++;
+    try {
+      return await (await reader.file).read(into, at);
+    } finally {
+      reader.users--;
+      await this.closeUnused();
+    }
+  }
+
+  private addReader(sequence: number): Reader {
+    return { file: this.disk.open(this.pathOf(sequence), "read"), users: 0 };
+  }
+
+  /** Closes the least recently used files beyond the limit, never one that is being read. */
+  private async closeUnused(): Promise<void> {
+    for (const [sequence, reader] of this.readers) {
+      if (this.readers.size <= readersMax) return;
+      if (reader.users === 0) await this.closeReader(sequence, reader);
+    }
+  }
+
+  private async closeReader(sequence: number, reader: Reader): Promise<void> {
+    this.readers.delete(sequence);
+    // One that could not be opened has told its users so, and there is nothing to close.
+    const file = await reader.file.catch(() => undefined);
+    await file?.close();
+  }
+
+  async remove(sequences: readonly number[]): Promise<void> {
+    if (sequences.length === 0) return;
+    for (const sequence of sequences) {
+      const reader = this.readers.get(sequence);
+      if (reader?.users === 0) await this.closeReader(sequence, reader);
+      await this.disk.remove(this.pathOf(sequence));
+    }
+    await this.disk.syncFolder(this.folder);
+  }
+
+  async close(): Promise<void> {
+    for (const [sequence, reader] of this.readers) await this.closeReader(sequence, reader);
+  }
+}
+
+interface Reader {
+  readonly file: Promise<DiskFile>;
+  users: number;
+}

@@ -1,0 +1,103 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { isUuid, nodeId, type NodeId, volumeId, type VolumeId } from "../base/ids.ts";
+
+export interface Peer {
+  readonly nodeId: NodeId;
+  readonly name: string;
+  readonly socketPath: string;
+}
+
+/** How appends reach the log: in a thread, outside the event loop (needs built code), or in the event loop. */
+export type AppendPath = "worker" | "loop";
+
+export interface StorageNodeConfig {
+  readonly volumeId: VolumeId;
+  readonly nodeId: NodeId;
+  /** For logs and hellos: `az1-full`. */
+  readonly name: string;
+  readonly dir: string;
+  readonly socketPath: string;
+  readonly peers: readonly Peer[];
+  /** `worker` unless told. */
+  readonly appendPath?: AppendPath;
+  /** Size of a log file; 16 MiB unless told, 2 MiB at least. */
+  readonly segmentBytes?: number;
+}
+
+/** What the process adds to it. */
+export interface StorageProcessConfig extends StorageNodeConfig {
+  readonly logFile: string | undefined;
+  readonly logLevel?: string;
+  readonly logMaxBytes?: number;
+}
+
+/**
+ * The configuration of a storage node's process from its JSON. By hand: zod alone would be a fifth of this process's
+ * memory. Raises BorealisError 22023.
+ */
+export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
+  const fields = objectOf(raw, "the configuration");
+  const peers = fields["peers"];
+  const logFile = fields["logFile"];
+  const logLevel = fields["logLevel"];
+  if (!Array.isArray(peers)) throw wrong("peers", "a list");
+  const appendPath = fields["appendPath"] ?? "worker";
+  if (appendPath !== "worker" && appendPath !== "loop") throw wrong("appendPath", "worker or loop");
+  const segmentBytes = countOf(fields, "segmentBytes");
+  const logMaxBytes = countOf(fields, "logMaxBytes");
+  return {
+    volumeId: volumeId(uuidOf(fields, "volumeId")),
+    nodeId: nodeId(uuidOf(fields, "nodeId")),
+    name: textOf(fields, "name"),
+    dir: textOf(fields, "dir"),
+    socketPath: textOf(fields, "socketPath"),
+    peers: peers.map(parsePeer),
+    appendPath,
+    logFile: typeof logFile === "string" ? logFile : undefined,
+    ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(typeof logLevel === "string" ? { logLevel } : {}),
+    ...(logMaxBytes === undefined ? {} : { logMaxBytes }),
+  };
+}
+
+function parsePeer(raw: unknown): Peer {
+  const fields = objectOf(raw, "a peer");
+  return {
+    nodeId: nodeId(uuidOf(fields, "nodeId")),
+    name: textOf(fields, "name"),
+    socketPath: textOf(fields, "socketPath"),
+  };
+}
+
+type Fields = Record<string, unknown>;
+
+function objectOf(raw: unknown, what: string): Fields {
+  if (typeof raw !== "object" || raw === null) throw wrong(what, "an object");
+  return { ...raw };
+}
+
+function textOf(fields: Fields, key: string): string {
+  const value = fields[key];
+  if (typeof value !== "string" || value === "") throw wrong(key, "a text");
+  return value;
+}
+
+function uuidOf(fields: Fields, key: string): string {
+  const text = textOf(fields, key);
+  if (!isUuid(text)) throw wrong(key, "a UUID");
+  return text;
+}
+
+function countOf(fields: Fields, key: string): number | undefined {
+  const value = fields[key];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw wrong(key, "a whole number");
+  return value;
+}
+
+function wrong(key: string, wanted: string): BorealisError {
+  return new BorealisError(
+    sqlState.invalidParameter,
+    `${key} of a storage node has to be ${wanted}`,
+  );
+}

@@ -1,0 +1,395 @@
+import { unreachable } from "../base/assert.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { type Epoch, epochNone } from "../base/ids.ts";
+import {
+  type Clock,
+  type Disk,
+  type Listener,
+  listen,
+  type Logger,
+  type Timer,
+} from "../io/index.ts";
+import {
+  Acceptor,
+  type AcceptorAction,
+  type AcceptorEvent,
+  type ReceivedMessage,
+} from "../quorum/index.ts";
+import { AppendGrant } from "./append-grant.ts";
+import { AppendLinks } from "./append-links-shell.ts";
+import { Feeds } from "./feeds-shell.ts";
+import { Links } from "./links-shell.ts";
+import { answerRead } from "./log-answer-shell.ts";
+import { RottenLog } from "./log-reader-shell.ts";
+import type { StorageNodeConfig } from "./node-config.ts";
+import { noLink, Peers } from "./peers-shell.ts";
+import { NodeStorage } from "./storage-shell.ts";
+
+export interface StorageNodeDeps {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly logger: Logger;
+  /** The node is finished: its disk failed, or a law of ours is broken. The process has to end, at once. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+const tickMs = 500;
+/** The disk is looked at once a second. */
+const storageTicks = 2;
+/** A running storage node: the acceptor decides, this carries out. */
+export class StorageNode {
+  private readonly config: StorageNodeConfig;
+  private readonly deps: StorageNodeDeps;
+  private readonly storage: NodeStorage;
+  private readonly acceptor: Acceptor;
+  private readonly links: Links;
+  private readonly appendLinks: AppendLinks;
+  private readonly feeds: Feeds;
+  private readonly peers: Peers;
+  private readonly ended = new AbortController();
+  private readonly events: AcceptorEvent[] = [];
+  private isStepping = false;
+  private readonly grant: AppendGrant;
+  private subscriberCount = 0;
+  /** The epoch whose appends came through the event loop: its later links are served there, too. */
+  private loopEpoch: Epoch | undefined;
+  private tickCount = 0;
+  private listener: Listener | undefined;
+  private timer: Timer | undefined;
+
+  constructor(
+    config: StorageNodeConfig,
+    deps: StorageNodeDeps,
+    parts: { readonly storage: NodeStorage; readonly segmentBytes: number },
+  ) {
+    const { storage, segmentBytes } = parts;
+    this.config = config;
+    this.deps = deps;
+    this.storage = storage;
+    const hasWorkers = config.appendPath !== "loop";
+    this.acceptor = new Acceptor({
+      state: storage.acceptorState,
+      scl: storage.log.scl,
+      nowMs: deps.clock.nowMs(),
+      lendsAppends: hasWorkers,
+    });
+    this.grant = new AppendGrant(storage.log.shared);
+    this.links = this.makeLinks();
+    this.appendLinks = this.makeAppendLinks(hasWorkers, segmentBytes);
+    this.feeds = this.makeFeeds();
+    this.peers = new Peers({
+      peers: config.peers,
+      volumeId: config.volumeId,
+      sender: config.name,
+      clock: deps.clock,
+      signal: this.ended.signal,
+      onMessage: (received) => this.receive(noLink, received),
+    });
+  }
+
+  private makeLinks(): Links {
+    const { volumeId, nodeId, name } = this.config;
+    const { clock, logger } = this.deps;
+    return new Links({
+      volumeId,
+      nodeId,
+      name,
+      clock,
+      logger,
+      lend: (link, connection, early) =>
+        this.loopEpoch !== this.acceptor.state.accepted &&
+        this.appendLinks.lend(link, connection, early),
+      onMessage: (link, received) => this.receive(link, received),
+      onDrain: (link) => this.feeds.pumpLink(link),
+      onClosed: (link) => this.onLinkClosed(link),
+    });
+  }
+
+  private makeAppendLinks(hasWorkers: boolean, segmentBytes: number): AppendLinks {
+    const { volumeId, nodeId } = this.config;
+    return new AppendLinks({
+      hasWorkers,
+      shared: this.storage.log.shared,
+      volumeId,
+      nodeId,
+      segmentBytes,
+      markFd: this.storage.markFd,
+      logger: this.deps.logger,
+      onReport: (report) => this.onWorkerReport(report),
+      onEnded: (link) => this.links.close(link),
+      onReturned: (link, unread) => this.links.serve(link, unread),
+      onFailed: (error) => this.fail(error),
+    });
+  }
+
+  private makeFeeds(): Feeds {
+    const { clock, logger } = this.deps;
+    return new Feeds({
+      store: this.storage.log,
+      view: () => ({
+        limit: this.acceptor.feedLimit,
+        vdl: this.acceptor.vdl,
+        vdlEpoch: this.acceptor.vdlEpoch,
+        history: this.acceptor.state.history,
+      }),
+      logger,
+      nowMs: () => clock.nowMs(),
+      onReadFailed: (error) => this.onReadFailed(error),
+    });
+  }
+
+  /** Says what was found on the disk, then listens. */
+  async start(): Promise<void> {
+    const { storage, config } = this;
+    const nowMs = this.deps.clock.nowMs();
+    this.post({
+      kind: "healthChanged",
+      health: storage.health,
+      suspectTail: storage.log.suspectTail,
+    });
+    this.publish();
+    this.post({ kind: "started", nowMs });
+    this.listener = await listen({ kind: "unix", path: config.socketPath }, (connection) => {
+      this.links.accept(connection).catch((error: unknown) => this.fail(error));
+    });
+    const { scl, base } = storage.log;
+    const { health } = storage;
+    const { promised, accepted } = this.acceptor.state;
+    this.deps.logger.info({ event: "node.started", scl, base, promised, accepted, health });
+    this.scheduleTick();
+  }
+
+  /** What a test or a status page may see. */
+  get acceptorView(): Acceptor {
+    return this.acceptor;
+  }
+
+  /** Stops serving; what was acknowledged is synced already. */
+  async close(): Promise<void> {
+    if (this.ended.signal.aborted) return;
+    this.ended.abort(new Error("node is closing"));
+    this.timer?.cancel();
+    await this.listener?.close();
+    this.peers.close();
+    this.links.closeAll();
+    this.grant.takeBack();
+    await this.storage.close();
+    this.deps.logger.info({ event: "node.stopped", scl: this.storage.log.scl });
+  }
+
+  /** The end: nothing is written, acknowledged or answered after it. */
+  fail(error: unknown): void {
+    if (this.ended.signal.aborted) return;
+    this.ended.abort(error);
+    this.storage.log.shared.health = "failed";
+    this.deps.logger.fatal({ event: "node.failed", reason: messageOf(error), err: error });
+    this.deps.onFatal(error);
+  }
+
+  // Events in, actions out.
+
+  private post(event: AcceptorEvent): void {
+    this.events.push(event);
+    if (this.isStepping) return;
+    this.isStepping = true;
+    try {
+      for (let next = this.events.shift(); next; next = this.events.shift()) {
+        if (this.ended.signal.aborted) return;
+        for (const action of this.acceptor.step(next)) this.perform(action);
+      }
+      this.feeds.pumpAll();
+      this.noteSubscribers();
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.isStepping = false;
+    }
+  }
+
+  private receive(link: number, received: ReceivedMessage): void {
+    this.noteProgress();
+    if (received.message.kind === "append") this.loopEpoch = received.message.epoch;
+    this.post({ kind: "received", link, ...received, nowMs: this.deps.clock.nowMs() });
+  }
+
+  /** Carries on when a task ends; a failure of a task is the node's. */
+  private run(task: () => Promise<AcceptorEvent | undefined>): void {
+    task().then(
+      (event) => {
+        if (event) this.post(event);
+      },
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  private perform(action: AcceptorAction): void {
+    const { storage } = this;
+    const { clock } = this.deps;
+    switch (action.kind) {
+      case "persist":
+        return this.run(async () => {
+          await storage.persist(action.state);
+          this.publish();
+          return { kind: "persisted", nowMs: clock.nowMs() };
+        });
+      case "send":
+        return this.links.send(action.reply, action.message);
+      case "grant":
+        return this.grant.lend(action);
+      case "revokeGrant":
+        return this.revokeGrant();
+      case "writeLog":
+        return this.writeLog(action);
+      case "cutLog":
+        return this.run(async () => {
+          await storage.cut(action.cut);
+          this.deps.logger.info({ event: "log.cut", to: action.cut.to, scl: storage.log.scl });
+          return { kind: "logCut", scl: storage.log.scl, nowMs: clock.nowMs() };
+        });
+      case "dropLogBelow":
+        return storage.log.trim(action.lsn);
+      case "readLog":
+        return this.readLog(action);
+      case "startFeed":
+        this.feeds.start(this.links.feedLink(action.reply.link), action.reply, action.from);
+        return this.noteSubscribers();
+      case "historyChanged":
+        return this.feeds.changeHistory(action.history, this.acceptor.state.base);
+      case "vdlAdvanced":
+        return undefined;
+      case "pull":
+        return this.pull(action);
+      default:
+        return unreachable(action);
+    }
+  }
+
+  /** Workers refuse by themselves what the state on disk refuses. */
+  private publish(): void {
+    const { shared } = this.storage.log;
+    const { promised, accepted, sealed } = this.storage.acceptorState;
+    shared.promised = promised;
+    shared.accepted = sealed === undefined ? accepted : epochNone;
+    shared.health = this.storage.health;
+    shared.wakeWorkers();
+  }
+
+  // The append path of workers.
+
+  private revokeGrant(): void {
+    const progress = this.grant.takeBack();
+    if (progress) this.post({ kind: "grantRevoked", ...progress, nowMs: this.deps.clock.nowMs() });
+  }
+
+  private noteProgress(): void {
+    const progress = this.grant.look();
+    if (progress) this.post({ kind: "progress", ...progress, nowMs: this.deps.clock.nowMs() });
+  }
+
+  private onWorkerReport(
+    report: { kind: "progress" | "files" } | { kind: "failed"; message: string },
+  ): void {
+    const { log } = this.storage;
+    switch (report.kind) {
+      case "progress":
+        log.shared.wakeTaken();
+        return this.noteProgress();
+      case "files":
+        log.follow();
+        return this.run(async () => {
+          await log.prepareSpare();
+          await this.noteHealth();
+          return undefined;
+        });
+      case "failed":
+        return this.storage.fail(new BorealisError(sqlState.ioError, report.message));
+      default:
+        return unreachable(report);
+    }
+  }
+
+  // The log.
+
+  private writeLog(write: AcceptorAction & { kind: "writeLog" }): void {
+    this.run(async () => {
+      const { epoch, timeline } = write;
+      // Copied now: the bytes are a view of what a socket brought.
+      const scl = await this.storage.write({ epoch, timeline, payload: Buffer.from(write.bytes) });
+      if (scl === undefined) return undefined;
+      await this.noteHealth();
+      return { kind: "synced", scl, nowMs: this.deps.clock.nowMs() };
+    });
+  }
+
+  private readLog(read: AcceptorAction & { kind: "readLog" }): void {
+    this.run(async () => {
+      const { log } = this.storage;
+      const failure = await answerRead(log, read, (message) =>
+        this.links.send(read.reply, message),
+      );
+      if (failure !== undefined) this.onReadFailed(failure);
+      return undefined;
+    });
+  }
+
+  /** Rot is written down, and the node starts anew as a damaged one; log that has just gone is nothing to us. */
+  private onReadFailed(error: unknown): void {
+    if (error instanceof RottenLog) {
+      this.run(async () => {
+        this.storage.log.shared.health = "damaged";
+        this.grant.takeBack();
+        await this.storage.recordRot(error.lsn);
+        throw error;
+      });
+    } else if (!(error instanceof BorealisError)) {
+      this.storage.fail(error);
+    }
+  }
+
+  private pull(pull: AcceptorAction & { kind: "pull" }): void {
+    const { peer, from, maxBytes, accepted } = pull;
+    this.run(async () => {
+      const heard = await this.peers.pull(peer, { kind: "pull", from, maxBytes, accepted });
+      this.noteProgress();
+      return heard;
+    });
+  }
+
+  // Links, time, health.
+
+  private onLinkClosed(link: number): void {
+    this.feeds.end(link);
+    this.post({ kind: "linkClosed", link });
+  }
+
+  private noteSubscribers(): void {
+    const { count } = this.feeds;
+    if (count === this.subscriberCount) return;
+    this.subscriberCount = count;
+    this.storage.log.shared.subscriberCount = count;
+    this.post({ kind: "subscribersChanged", count });
+  }
+
+  private async noteHealth(): Promise<void> {
+    const before = this.storage.log.shared.health;
+    const health = await this.storage.refreshHealth();
+    if (health === before) return;
+    this.deps.logger.warn({ event: "node.health_changed", health, before });
+    this.publish();
+    this.post({ kind: "healthChanged", health, suspectTail: this.storage.log.suspectTail });
+  }
+
+  private scheduleTick(): void {
+    this.timer = this.deps.clock.after(tickMs, () => {
+      this.run(async () => {
+        this.noteProgress();
+        this.feeds.tick();
+        if (this.tickCount++ % storageTicks === 0) await this.storage.tick();
+        await this.noteHealth();
+        this.post({ kind: "logSizeChanged", logBytes: this.storage.log.logBytes });
+        if (!this.ended.signal.aborted) this.scheduleTick();
+        return { kind: "tick", nowMs: this.deps.clock.nowMs() };
+      });
+    });
+  }
+}

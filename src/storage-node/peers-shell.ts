@@ -1,0 +1,92 @@
+import type { NodeId, VolumeId } from "../base/ids.ts";
+import { BorealisError } from "../base/errors.ts";
+import type { Clock } from "../io/index.ts";
+import type { Peer } from "./node-config.ts";
+import {
+  type AcceptorEvent,
+  NodeLink,
+  type Pull,
+  type QuorumMessage,
+  type ReceivedMessage,
+} from "../quorum/index.ts";
+
+/** A peer that does not answer a pull in this time is asked again later, another one first. */
+const answerMs = 1_500;
+
+/** Links to the other nodes of the volume, opened when something is asked of them. */
+export class Peers {
+  private readonly links = new Map<NodeId, NodeLink>();
+  private readonly options: PeersOptions;
+
+  constructor(options: PeersOptions) {
+    this.options = options;
+  }
+
+  /** Asks a peer for log. What the acceptor is to hear: the answer, or that there was none. */
+  async pull(nodeId: NodeId, pull: Pull): Promise<AcceptorEvent> {
+    const message = await this.ask(nodeId, pull);
+    const { volumeId, clock } = this.options;
+    const nowMs = clock.nowMs();
+    if (message?.kind !== "pullData" && message?.kind !== "notHere") {
+      return { kind: "pullFailed", nowMs };
+    }
+    const envelope = { volumeId, sender: nodeId, target: nodeId, requestId: 0n };
+    return { kind: "received", link: noLink, envelope, message, nowMs };
+  }
+
+  /** The peer's answer; undefined: it cannot be reached, or said nothing in time. */
+  private async ask(nodeId: NodeId, pull: Pull): Promise<QuorumMessage | undefined> {
+    const peer = this.options.peers.find((one) => one.nodeId === nodeId);
+    if (!peer) return undefined;
+    try {
+      const link = this.links.get(nodeId) ?? (await this.open(peer));
+      return await link.request(pull, { timeoutMs: answerMs });
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      // A peer that is down is ordinary; the next one is asked, and this one again in its turn.
+      this.links.get(nodeId)?.close();
+      this.links.delete(nodeId);
+      return undefined;
+    }
+  }
+
+  private async open(peer: Peer): Promise<NodeLink> {
+    const { volumeId, sender, clock, signal } = this.options;
+    const { nodeId } = peer;
+    const address = { kind: "unix", path: peer.socketPath } as const;
+    const link = await NodeLink.open({
+      address,
+      volumeId,
+      nodeId,
+      sender,
+      clock,
+      timeoutMs: answerMs,
+      signal,
+    });
+    link.onMessage((received) => this.options.onMessage(received));
+    link.onClose(() => {
+      if (this.links.get(nodeId) === link) this.links.delete(nodeId);
+    });
+    if (!link.closed) this.links.set(nodeId, link);
+    return link;
+  }
+
+  close(): void {
+    for (const link of this.links.values()) link.close();
+    this.links.clear();
+  }
+}
+
+/** Of what peers said: answers to it go nowhere. */
+export const noLink = 0;
+
+export interface PeersOptions {
+  readonly peers: readonly Peer[];
+  readonly volumeId: VolumeId;
+  /** Our own name, in the hello. */
+  readonly sender: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** What a peer says unasked: a RelayElect. */
+  readonly onMessage: (received: ReceivedMessage) => void;
+}

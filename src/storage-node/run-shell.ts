@@ -1,0 +1,24 @@
+import type { StorageNodeConfig } from "./node-config.ts";
+import { StorageNode, type StorageNodeDeps } from "./node-shell.ts";
+import { NodeStorage } from "./storage-shell.ts";
+
+const defaultSegmentBytes = 16 * 1024 * 1024;
+// The biggest frame has to fit into an empty file.
+const segmentBytesMin = 2 * 1024 * 1024;
+
+/**
+ * Recovers the node in `config.dir` and serves it on `config.socketPath`. Raises BorealisError 55000 for a folder that
+ * was never formatted or whose disk has failed, XX001 for one that cannot be read. What goes wrong later comes to
+ * `deps.onFatal`, once; the process then has to end, by a signal (decisions.md D4).
+ */
+export async function runStorageNode(
+  config: StorageNodeConfig,
+  deps: StorageNodeDeps,
+): Promise<StorageNode> {
+  const segmentBytes = Math.max(config.segmentBytes ?? defaultSegmentBytes, segmentBytesMin);
+  const storage = await NodeStorage.open({ disk: deps.disk, dir: config.dir, segmentBytes });
+  const node = new StorageNode(config, deps, { storage, segmentBytes });
+  storage.onFailure((error) => node.fail(error));
+  await node.start();
+  return node;
+}

@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
+import { lsn } from "../base/lsn.ts";
+import { formattedState } from "../quorum/index.ts";
+import {
+  encodeSlot,
+  newestSlot,
+  type NodeState,
+  parseSlot,
+  slotBytes,
+  slotOffset,
+} from "./state-slots.ts";
+import { encodeSyncMark, parseSyncMark, syncMarkBytes } from "./sync-mark.ts";
+
+function aState(promised: number): NodeState {
+  const formatted = formattedState({
+    volumeId: volumeId("11111111-2222-3333-4444-555555555555"),
+    nodeId: nodeId("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"),
+    base: lsn(0x1000000n),
+  });
+  return {
+    acceptor: {
+      ...formatted,
+      promised: epoch(promised),
+      promisedTo: "99999999-2222-3333-4444-555555555555",
+      accepted: epoch(1),
+      history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0x1000000n), kind: "branch" }],
+    },
+    cut: { to: lsn(0x1000100n), sequence: 4 },
+    rotKnownEnd: lsn(0x1000200n),
+  };
+}
+
+function aFile(...written: readonly [bigint, NodeState][]): Buffer {
+  const file = Buffer.alloc(2 * slotBytes);
+  for (const [sequence, state] of written) {
+    encodeSlot(sequence, state).copy(file, slotOffset(sequence));
+  }
+  return file;
+}
+
+describe("the state file", () => {
+  it("gives back the newest slot", () => {
+    const file = aFile([7n, aState(7)], [8n, aState(8)]);
+    expect(newestSlot(file)).toEqual({ sequence: 8n, state: aState(8) });
+    expect(newestSlot(aFile([8n, aState(8)], [9n, aState(9)]))?.sequence).toBe(9n);
+  });
+  it("falls back to the older slot when the newer one is torn anywhere", () => {
+    const newer = encodeSlot(8n, aState(8));
+    for (let length = 0; length < newer.length; length++) {
+      const file = aFile([7n, aState(7)], [6n, aState(6)]);
+      newer.copy(file, slotOffset(8n), 0, length);
+      const found = newestSlot(file);
+      // A tear may leave what looks like the older slot only if it changed nothing of it.
+      expect(found?.sequence, `torn after ${length}`).toBe(7n);
+    }
+  });
+  it("trusts no slot with a flipped bit", () => {
+    const bytes = encodeSlot(8n, aState(8));
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = Buffer.from(bytes);
+      flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+      expect(parseSlot(flipped), `bit ${bit}`).toBeUndefined();
+    }
+  });
+  it("is nothing when both slots are blank", () => {
+    expect(newestSlot(Buffer.alloc(2 * slotBytes))).toBeUndefined();
+    expect(newestSlot(Buffer.alloc(0))).toBeUndefined();
+  });
+});
+
+describe("the sync mark", () => {
+  it("is read back, and is nothing when torn or flipped", () => {
+    const bytes = encodeSyncMark({ sequence: 3, lsn: lsn(0x1234n) });
+    expect(parseSyncMark(bytes)).toEqual({ sequence: 3, lsn: 0x1234n });
+    for (let at = 0; at < syncMarkBytes; at++) {
+      expect(parseSyncMark(bytes.subarray(0, at))).toBeUndefined();
+      const flipped = Buffer.from(bytes);
+      flipped.writeUInt8(flipped.readUInt8(at) ^ 1, at);
+      expect(parseSyncMark(flipped)).toBeUndefined();
+    }
+  });
+});

@@ -1,0 +1,83 @@
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { crc32c } from "../base/crc32c.ts";
+import { type Lsn } from "../base/lsn.ts";
+import { type AcceptorState, decodeAcceptorState, encodeAcceptorState } from "../quorum/index.ts";
+
+/**
+ * What a node must not forget, twice: two slots written in turn, so that a torn write leaves the other one whole. The
+ * file is preallocated. Big-endian.
+ *
+ *     offset size
+ *          0    4  magic "BSTA"
+ *          4    4  length of the body, at most slotBytes - 20
+ *          8    8  sequence; the higher one of two valid slots counts
+ *         16       body: u8 has cut, [lsn to, u64 file sequence], u8 has rot, [lsn known end], acceptor's state
+ *         16+n  4  CRC-32C of everything before it
+ */
+export const slotBytes = 256 * 1024;
+const magic = 0x42535441;
+const headBytes = 16;
+
+export interface NodeState {
+  readonly acceptor: AcceptorState;
+  /** Log of files up to this sequence ends at `to`, whatever they hold beyond it. */
+  readonly cut: { readonly to: Lsn; readonly sequence: number } | undefined;
+  /** Rot was found: the node is damaged until its log reaches this again. */
+  readonly rotKnownEnd: Lsn | undefined;
+}
+
+/** Raises BorealisError 54000 if the state has outgrown its slot (some 6,000 epochs). */
+export function encodeSlot(sequence: bigint, state: NodeState): Buffer {
+  const acceptor = encodeAcceptorState(state.acceptor);
+  const w = new ByteWriter(headBytes + acceptor.length + 64);
+  w.u32(magic).u32(0).u64(sequence);
+  w.u8(state.cut ? 1 : 0);
+  if (state.cut) w.u64(state.cut.to).u64(BigInt(state.cut.sequence));
+  w.u8(state.rotKnownEnd === undefined ? 0 : 1);
+  if (state.rotKnownEnd !== undefined) w.u64(state.rotKnownEnd);
+  w.raw(acceptor);
+  const bodyBytes = w.lengthBytes - headBytes;
+  if (w.lengthBytes + 4 > slotBytes) {
+    throw new BorealisError(sqlState.limitExceeded, `node state of ${bodyBytes} bytes is too long`);
+  }
+  w.patchU32(4, bodyBytes).u32(0);
+  const bytes = w.finish();
+  const crcAt = bytes.length - 4;
+  bytes.writeUInt32BE(crc32c(bytes, 0, 0, crcAt), crcAt);
+  return bytes;
+}
+
+export interface Slot {
+  readonly sequence: bigint;
+  readonly state: NodeState;
+}
+
+/** The slot at the beginning of `bytes`; undefined: none that was written whole. */
+export function parseSlot(bytes: Buffer): Slot | undefined {
+  if (bytes.length < headBytes + 4 || bytes.readUInt32BE(0) !== magic) return undefined;
+  const crcAt = headBytes + bytes.readUInt32BE(4);
+  if (crcAt + 4 > Math.min(bytes.length, slotBytes)) return undefined;
+  if (crc32c(bytes, 0, 0, crcAt) !== bytes.readUInt32BE(crcAt)) return undefined;
+  const r = new ByteReader(bytes.subarray(headBytes, crcAt));
+  const cut = r.u8() === 1 ? { to: r.lsn(), sequence: Number(r.u64()) } : undefined;
+  const rotKnownEnd = r.u8() === 1 ? r.lsn() : undefined;
+  const acceptor = decodeAcceptorState(r.rest());
+  return {
+    sequence: bytes.readBigUInt64BE(8),
+    state: { acceptor, cut, rotKnownEnd },
+  };
+}
+
+/** The newer of the two slots of a state file. */
+export function newestSlot(file: Buffer): Slot | undefined {
+  const first = parseSlot(file.subarray(0, slotBytes));
+  const second = parseSlot(file.subarray(slotBytes));
+  if (first === undefined || second === undefined) return first ?? second;
+  return first.sequence > second.sequence ? first : second;
+}
+
+/** Where the slot of this sequence lies in the file. */
+export function slotOffset(sequence: bigint): number {
+  return Number(sequence % 2n) * slotBytes;
+}

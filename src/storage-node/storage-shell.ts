@@ -1,0 +1,249 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
+import type { Disk, DiskFile } from "../io/index.ts";
+import type { AcceptorState, PendingCut } from "../quorum/index.ts";
+import type { NewFrame } from "./frame-batch.ts";
+import { LogStore } from "./log-store-shell.ts";
+import type { Health } from "./shared-log.ts";
+import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
+
+export interface NodeStorageOptions {
+  readonly disk: Disk;
+  readonly dir: string;
+  readonly segmentBytes: number;
+}
+
+/** Frames that wait for the write under way go into the next one together; at most this much of them. */
+const groupBytesMax = 1024 * 1024;
+
+interface PendingWrite {
+  readonly frame: NewFrame;
+  readonly done: (scl: Lsn | undefined) => void;
+}
+
+/** All that a node keeps: its state, its log, and whether both are whole. */
+export class NodeStorage {
+  readonly log: LogStore;
+  private readonly options: NodeStorageOptions;
+  private readonly stateFile: StateFile;
+  private readonly mark: MarkFile;
+  private rotKnownEnd: Lsn | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private pending: PendingWrite[] = [];
+  private appending: Promise<void> | undefined;
+  private hasFailed = false;
+  private failureHandler: ((error: unknown) => void) | undefined;
+  private failure: unknown;
+  private isFull = false;
+
+  /** Raises BorealisError 55000 for a folder that failed or was never formatted, XX001 for one that cannot be read. */
+  static async open(options: NodeStorageOptions): Promise<NodeStorage> {
+    const { disk, dir, segmentBytes } = options;
+    const failed = await disk.readWhole(folderOf.failed(dir));
+    if (failed !== undefined) {
+      throw new BorealisError(sqlState.notInPrerequisiteState, `${dir} is marked as failed`, {
+        hint: "its disk lost data or refused a sync: replace the node, under a new id",
+        detail: failed.toString("utf8"),
+      });
+    }
+    const stateFile = await StateFile.open(disk, dir);
+    const mark = await MarkFile.open(disk, dir);
+    const early: { error?: unknown; storage?: NodeStorage } = {};
+    const log = await LogStore.open({
+      disk,
+      folder: folderOf.log(dir),
+      state: stateFile.state,
+      mark: mark.found,
+      segmentBytes,
+      onFailure: (error) => {
+        if (early.storage) early.storage.fail(error);
+        else early.error ??= error;
+      },
+    });
+    const storage = new NodeStorage(options, { stateFile, mark, log });
+    early.storage = storage;
+    if (early.error !== undefined) storage.fail(early.error);
+    // The cut at the rot, and the end to reach again, before anything is said or filled.
+    if (log.rotKnownEnd !== undefined) await storage.rewriteState();
+    return storage;
+  }
+
+  private constructor(
+    options: NodeStorageOptions,
+    parts: { readonly stateFile: StateFile; readonly mark: MarkFile; readonly log: LogStore },
+  ) {
+    this.options = options;
+    this.stateFile = parts.stateFile;
+    this.mark = parts.mark;
+    this.log = parts.log;
+    const known = [parts.log.rotKnownEnd, parts.stateFile.state.rotKnownEnd];
+    for (const end of known) {
+      if (end !== undefined && (this.rotKnownEnd ?? end) <= end) this.rotKnownEnd = end;
+    }
+  }
+
+  get acceptorState(): AcceptorState {
+    return this.stateFile.state.acceptor;
+  }
+  get markFd(): number {
+    return this.mark.file.fd;
+  }
+  get health(): Health {
+    if (this.hasFailed) return "failed";
+    if (this.rotKnownEnd !== undefined) return "damaged";
+    return this.isFull || this.log.shared.spareState === "noSpace" ? "full" : "ok";
+  }
+
+  /** Resolves when the state, and with it every cut so far, is on the disk. */
+  persist(acceptor: AcceptorState): Promise<void> {
+    this.writing = this.writing.then(() => this.writeState(acceptor));
+    return this.writing;
+  }
+
+  /** Writes what this class itself knows beside the acceptor's newest state. */
+  private rewriteState(): Promise<void> {
+    this.writing = this.writing.then(() => this.writeState(this.acceptorState));
+    return this.writing;
+  }
+
+  private async writeState(acceptor: AcceptorState): Promise<void> {
+    const { rotKnownEnd } = this;
+    try {
+      await this.stateFile.write({ acceptor, cut: this.log.cutClaim, rotKnownEnd });
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+    if (rotKnownEnd === undefined) this.log.releaseHeld();
+  }
+
+  /** Writes and syncs at the log's end, in groups. Gives the SCL; undefined: the log was cut instead. */
+  write(frame: NewFrame): Promise<Lsn | undefined> {
+    return new Promise((done) => {
+      this.pending.push({ frame, done });
+      this.startAppending();
+    });
+  }
+
+  private startAppending(): void {
+    this.appending ??= this.appendPending()
+      .catch((error: unknown) => this.fail(error))
+      .finally(() => {
+        this.appending = undefined;
+      });
+  }
+
+  private async appendPending(): Promise<void> {
+    while (this.pending.length > 0) {
+      const group: PendingWrite[] = [];
+      let bytes = 0;
+      for (const one of this.pending) {
+        bytes += one.frame.payload.length;
+        if (group.length > 0 && bytes > groupBytesMax) break;
+        group.push(one);
+      }
+      const before = this.log.scl;
+      this.isFull = !(await this.log.append(group.map((one) => one.frame)));
+      // No space: those that were not written stay, and are tried again when there may be some.
+      let written = bytesBetween(before, this.log.scl);
+      for (let next = this.pending[0]; next; next = this.pending[0]) {
+        written -= next.frame.payload.length;
+        if (written < 0) break;
+        this.pending.shift();
+        next.done(this.log.scl);
+      }
+      if (this.isFull) return;
+    }
+  }
+
+  /** Cuts the log as the state says. Durable with the next state. */
+  async cut(cut: PendingCut): Promise<void> {
+    await this.appending;
+    for (const one of this.pending.splice(0)) one.done(undefined);
+    if (cut.isRebase) this.log.rebase(cut.to);
+    else this.log.cut(lsnMin(cut.to, this.log.scl));
+  }
+
+  /** The log has rotted at `at`: from there on it does not count until it was filled again. Holder of the grant only. */
+  async recordRot(at: Lsn): Promise<void> {
+    this.rotKnownEnd = this.log.scl;
+    this.log.cut(at);
+    await this.rewriteState();
+  }
+
+  /** Health, after looking at what may have changed it: a repaired log, space that came or went. */
+  async refreshHealth(): Promise<Health> {
+    if (this.rotKnownEnd !== undefined && this.log.scl >= this.rotKnownEnd) {
+      this.rotKnownEnd = undefined;
+      await this.rewriteState();
+    }
+    return this.health;
+  }
+
+  /** Once in a while: are the files still there, is there space again, how far is the log synced. */
+  async tick(): Promise<void> {
+    await this.checkFiles();
+    if (this.log.shared.spareState === "noSpace" || this.isFull) {
+      await this.log.prepareSpare();
+      this.startAppending();
+    }
+    const { sequence } = this.log.shared.place;
+    try {
+      await this.mark.sync({ sequence, lsn: this.log.scl });
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** A file that lost its name would take acknowledged log with it at the process's end (decisions.md D9). */
+  private async checkFiles(): Promise<void> {
+    const files: DiskFile[] = [this.stateFile.file, this.mark.file, ...this.log.openFiles];
+    for (const file of files) {
+      const own = await file.facts();
+      const named = await this.options.disk.factsOf(file.path);
+      if (named?.inode === own.inode && own.links > 0) continue;
+      // Files change while this looks: one that is no longer in use may go.
+      const isInUse = file === this.stateFile.file || file === this.mark.file;
+      if (!isInUse && !this.log.openFiles.includes(file)) continue;
+      this.fail(new BorealisError(sqlState.ioError, `${file.path} has vanished`));
+      return;
+    }
+  }
+
+  /** Final: writes the marker that keeps this disk from ever being served again. */
+  fail(error: unknown): void {
+    if (this.hasFailed) return;
+    this.hasFailed = true;
+    this.log.shared.health = "failed";
+    void this.writeMarker(messageOf(error)).then(() => {
+      this.failure = error;
+      this.failureHandler?.(error);
+    });
+  }
+
+  /** Called once, when the failed-marker is written; at once if that has happened. */
+  onFailure(handler: (error: unknown) => void): void {
+    this.failureHandler = handler;
+    if (this.failure !== undefined) handler(this.failure);
+  }
+
+  private async writeMarker(reason: string): Promise<void> {
+    const { disk, dir } = this.options;
+    try {
+      const marker = await disk.open(folderOf.failed(dir), "createSynced");
+      await marker.write(Buffer.from(`${reason}\n`), 0);
+      await marker.close();
+    } catch {
+      // The disk that failed may be the marker's, too; the process ends either way, and says why in its log.
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.writing;
+    await this.appending;
+    await this.mark.sync({ sequence: this.log.shared.place.sequence, lsn: this.log.scl });
+    await this.log.close();
+    await this.mark.file.close();
+    await this.stateFile.file.close();
+  }
+}
