@@ -1,0 +1,113 @@
+import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
+import type { Lsn } from "../base/lsn.ts";
+import type { History, Member, TimelineSpan } from "../quorum/index.ts";
+import type { PgAddress, StandbyFeedback } from "../wire/index.ts";
+import type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
+
+/** What the agent and the driver's thread say to each other. Copied between threads: plain values only. */
+
+export interface VolumeNode extends NodeEndpoint, Member {}
+
+export interface DriverSettings {
+  readonly nodes: readonly VolumeNode[];
+  readonly owner: LinkOwner;
+  /** 0: no lease is asked for (gate mode round or off). */
+  readonly leaseMs: number;
+  /** Of WAL kept in memory for nodes that lag. */
+  readonly ringBytes: number;
+  readonly logFile: string | undefined;
+  readonly logLevel: string;
+}
+
+/** What a claim found: the epoch is promised by a write quorum, nothing is changed yet. */
+export interface Claimed {
+  readonly epoch: Epoch;
+  /** Recovery LSN b: the last record end at or below the best node's SCL. Every acknowledged commit is below it. */
+  readonly start: Lsn;
+  /** The best node's SCL, r: what lies in [start, end) is left behind. */
+  readonly end: Lsn;
+  readonly bestNode: NodeId;
+  /** The path up to here. Empty on a volume that was never written. */
+  readonly history: History;
+  /** Timeline of the log just below `start`; undefined on a volume that was never written. */
+  readonly timeline: Timeline | undefined;
+  /** What an instance that is promoted will pick, if it knows the history files of `spans`. */
+  readonly nextTimeline: Timeline;
+  readonly spans: readonly TimelineSpan[];
+  /** Lowest LSN that the new epoch's nodes will have. */
+  readonly low: Lsn;
+}
+
+export interface Opened {
+  readonly epoch: Epoch;
+  readonly start: Lsn;
+  readonly timeline: Timeline;
+  readonly history: History;
+}
+
+/** The PostgreSQL that writes in this epoch. */
+export interface PgTarget {
+  readonly address: PgAddress;
+  readonly user: string;
+  readonly systemId: string;
+}
+
+export interface NodeStatus {
+  readonly nodeId: NodeId;
+  readonly name: string;
+  /** Linked for control and for appends. */
+  readonly isLinked: boolean;
+  /** Acknowledged in this epoch; undefined before the first acknowledgement. */
+  readonly scl: Lsn | undefined;
+  /** Fell out of the driver's memory: fills from its peers. */
+  readonly isBehindRing: boolean;
+  readonly sentBytes: number;
+  readonly frames: number;
+}
+
+export interface DriverStatus {
+  readonly phase: string;
+  readonly nodes: readonly NodeStatus[];
+  readonly ringBytes: number;
+  readonly walBytes: number;
+  readonly reports: number;
+}
+
+export type DriverEvent =
+  /** A newer epoch was promised: this driver acknowledges nothing more. PostgreSQL must be shut down hard. */
+  | { readonly kind: "standDown"; readonly fencedBy: Epoch | undefined; readonly reason: string }
+  /** The connection to PostgreSQL was lost while it should be there; attach again, or give up. */
+  | { readonly kind: "detached"; readonly reason: string }
+  | { readonly kind: "attached"; readonly from: Lsn }
+  | { readonly kind: "quorumLost" }
+  | { readonly kind: "quorumBack" }
+  /** The thread is gone: nothing is acknowledged any more. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+export type TimelineChoice = "keep" | "new";
+
+export type DriverRequest =
+  | { readonly kind: "claim" }
+  | { readonly kind: "open"; readonly timeline: TimelineChoice }
+  | { readonly kind: "attach"; readonly target: PgTarget }
+  | { readonly kind: "detach" }
+  | { readonly kind: "release" }
+  | { readonly kind: "resign" }
+  | { readonly kind: "status" };
+
+export type ToDriver =
+  | { readonly kind: "request"; readonly id: number; readonly request: DriverRequest }
+  | { readonly kind: "setFeedback"; readonly feedback: StandbyFeedback };
+
+export type FromDriver =
+  | { readonly kind: "answer"; readonly id: number; readonly result: unknown }
+  | {
+      readonly kind: "refusal";
+      readonly id: number;
+      readonly code: string;
+      readonly message: string;
+      readonly hint: string | undefined;
+    }
+  | { readonly kind: "event"; readonly event: DriverEvent }
+  /** VCL has passed the lowest LSN that is waited for. */
+  | { readonly kind: "awaitedReached" };

@@ -1,0 +1,390 @@
+import { assert, unreachable } from "../base/assert.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
+import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
+import type { Rng } from "../base/rng.ts";
+import { type Clock, type Logger, type Timer } from "../io/index.ts";
+import {
+  type Configuration,
+  Driver,
+  type DriverAction,
+  type DriverEvent as CoreEvent,
+  epochAt,
+  memberSet,
+  timelineSpans,
+} from "../quorum/index.ts";
+import type {
+  Claimed,
+  DriverEvent,
+  DriverSettings,
+  DriverStatus,
+  Opened,
+  TimelineChoice,
+} from "./driver-messages.ts";
+import { Fleet } from "./fleet-shell.ts";
+import { LogTail } from "./log-tail.ts";
+import type { SharedProgress } from "./progress.ts";
+import { findRecordEnd } from "./record-end-shell.ts";
+
+export interface DriverWorld {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly logger: Logger;
+}
+
+type Decision = Extract<DriverAction, { kind: "decideBranch" }>;
+
+interface Step<T> {
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+/** Where a reign tells what happens. */
+export interface ReignListener {
+  emit(event: DriverEvent): void;
+  /** VCL has passed what the agent waits for. */
+  onAwaited(): void;
+}
+
+/** Who streams into this reign; told what concerns PostgreSQL. */
+export interface ReignOutlet {
+  /** The quorum advanced: report it, and read on if reading was held back. */
+  onDurable(vdl: Lsn): void;
+  onTick(): void;
+  onEnded(): void;
+}
+
+const tickMs = 50;
+const heartbeatMs = 500;
+
+/**
+ * One claim and what becomes of it: carries out what quorum's Driver decides. A machine for one epoch; whoever wants
+ * the next one makes a new one.
+ */
+export class Reign {
+  private readonly settings: DriverSettings;
+  private readonly world: DriverWorld;
+  private readonly progress: SharedProgress;
+  private readonly listener: ReignListener;
+  private readonly controller = new AbortController();
+  private readonly core: Driver;
+  private readonly fleet: Fleet;
+  private claiming: Step<Claimed> | undefined;
+  private opening: Step<Opened> | undefined;
+  private decision: Decision | undefined;
+  private recoveryEnd: Lsn | undefined;
+  private opened: Opened | undefined;
+  private outlet: ReignOutlet | undefined;
+  private timer: Timer | undefined;
+  private hadQuorum = true;
+  private isOver = false;
+  /** The end was asked for: it is no event. */
+  private isAsked = false;
+  private tail: LogTail | undefined;
+  private toldHeldFrom: Lsn | undefined;
+  private reports = 0;
+
+  constructor(
+    settings: DriverSettings,
+    world: DriverWorld,
+    progress: SharedProgress,
+    listener: ReignListener,
+  ) {
+    this.settings = settings;
+    this.world = world;
+    this.progress = progress;
+    this.listener = listener;
+    this.core = new Driver({
+      claimant: settings.owner.sender,
+      configuration: firstConfiguration(settings),
+      rng: world.rng,
+      leaseMs: settings.leaseMs,
+      heartbeatMs,
+    });
+    const linkWorld = { ...world, owner: settings.owner };
+    this.fleet = new Fleet(settings.nodes, linkWorld, {
+      onConnected: (node) => this.step({ kind: "nodeConnected", node, nowMs: this.nowMs() }),
+      onDisconnected: (node) => this.step({ kind: "nodeDisconnected", node, nowMs: this.nowMs() }),
+      onMessage: (node, message) =>
+        this.step({ kind: "received", node, message, nowMs: this.nowMs() }),
+      onAnswer: (node, answer) =>
+        this.step({ kind: "appendAnswered", node, answer, nowMs: this.nowMs() }),
+    });
+  }
+
+  /** The open epoch; undefined before and after. */
+  get open(): Opened | undefined {
+    return this.isOver ? undefined : this.opened;
+  }
+  get vdl(): Lsn {
+    return this.core.vdl;
+  }
+  get vcl(): Lsn {
+    return this.core.vcl;
+  }
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** The log received in this epoch. Only while it is open. */
+  requireTail(): LogTail {
+    assert(this.tail !== undefined, "an open epoch has a log");
+    return this.tail;
+  }
+
+  claim(timeoutMs: number): Promise<Claimed> {
+    const claimed = new Promise<Claimed>((resolve, reject) => {
+      this.claiming = { resolve, reject };
+    });
+    this.world.clock.after(timeoutMs, () => {
+      if (this.claiming) this.end(`no write quorum promised within ${timeoutMs} ms`, epochNone);
+    });
+    this.step({ kind: "claim", nowMs: this.nowMs() });
+    this.tick();
+    return claimed;
+  }
+
+  /** Raises 55000 if nothing is claimed. */
+  elect(choice: TimelineChoice): Promise<Opened> {
+    const { decision } = this;
+    if (!decision || this.isOver || this.opening) {
+      throw new BorealisError(sqlState.notInPrerequisiteState, "there is no claim to open");
+    }
+    // A volume that was never written has no timeline to keep: PostgreSQL's first is 1, and so is the next.
+    const isFirst = decision.timeline === 0;
+    const taken = choice === "keep" && !isFirst ? decision.timeline : decision.nextTimeline;
+    const opened = new Promise<Opened>((resolve, reject) => {
+      this.opening = { resolve, reject };
+    });
+    const { b: start } = decision;
+    this.step({ kind: "branchDecided", start, timeline: taken, nowMs: this.nowMs() });
+    return opened;
+  }
+
+  /** PostgreSQL's stream goes through here. */
+  setOutlet(outlet: ReignOutlet | undefined): void {
+    this.outlet = outlet;
+  }
+
+  /** The log grew: tell the core, which sends it to whoever is free. */
+  onWal(tail: LogTail): void {
+    const { end, recordEnd } = tail;
+    this.progress.received = end;
+    this.step({ kind: "walReceived", end, recordEnd });
+  }
+
+  /** Ends the lease (D6) and this reign. */
+  release(): void {
+    if (this.isOver) return;
+    this.isAsked = true;
+    this.step({ kind: "release" });
+  }
+
+  /** As the agent asked: nothing is acknowledged any more. */
+  resign(): void {
+    this.isAsked = true;
+    this.end("the agent gave the epoch up", epochNone);
+  }
+
+  /** Nothing is acknowledged any more. */
+  end(reason: string, fencedBy: Epoch): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const { outlet, claiming, opening } = this;
+    this.outlet = undefined;
+    this.timer?.cancel();
+    this.progress.setFlag("open", false);
+    this.progress.setFlag("quorum", false);
+    outlet?.onEnded();
+    this.controller.abort(new Error(reason));
+    this.fleet.close(reason);
+    const error = new BorealisError(sqlState.cannotConnectNow, reason);
+    this.claiming = undefined;
+    this.opening = undefined;
+    claiming?.reject(error);
+    opening?.reject(error);
+    this.world.logger.warn({ event: "driver.stoodDown", fencedBy, reason }, "driver stood down");
+    if (!this.isAsked && !claiming && !opening) {
+      this.listener.emit({
+        kind: "standDown",
+        fencedBy: fencedBy === epochNone ? undefined : fencedBy,
+        reason,
+      });
+    }
+  }
+
+  status(): DriverStatus {
+    return {
+      phase: this.isOver ? "over" : this.core.situation,
+      nodes: this.fleet.status(this.core.acknowledged),
+      ringBytes: this.tail?.sizeBytes ?? 0,
+      walBytes: this.tail ? bytesBetween(this.tail.start, this.tail.end) : 0,
+      reports: this.reports,
+    };
+  }
+
+  private nowMs(): number {
+    return this.world.clock.nowMs();
+  }
+
+  private step(event: CoreEvent): void {
+    if (this.isOver) return;
+    const actions = this.core.step(event);
+    for (const action of actions) this.carryOut(action);
+  }
+
+  private carryOut(action: DriverAction): void {
+    switch (action.kind) {
+      case "sendAppend":
+        return this.sendAppend(action.node, action.from, action.to, action.vdl);
+      case "reportDurable":
+        return this.onDurable(action.vdl, action.vcl);
+      case "send":
+        return this.fleet.send(action.node, action.message);
+      case "findRecordEnd":
+        this.recoveryEnd = action.to;
+        void this.walk(action);
+        return undefined;
+      case "decideBranch":
+        return this.onDecision(action);
+      case "opened":
+        return this.onOpened(action);
+      case "nodeLagging":
+      case "nodeCaughtUp":
+        return this.noteLagging(action.node, action.kind === "nodeLagging");
+      case "standDown":
+        return this.end(action.reason, action.fencedBy);
+      case "alarm":
+        this.world.logger.error(
+          { event: "volume.logLost", vdl: action.vdl, b: action.b },
+          action.reason,
+        );
+        return undefined;
+      // The gates of reads on the writer are the sessions'; nobody asks for one yet.
+      case "roundConfirmed":
+      case "leaseExtended":
+        return undefined;
+      default:
+        return unreachable(action);
+    }
+  }
+
+  private sendAppend(node: NodeId, from: Lsn, to: Lsn, vdl: Lsn): void {
+    const view = this.tail?.view(from, to);
+    if (!view) return;
+    const { epoch, timeline } = this.core;
+    this.fleet.append(node, { epoch, timeline, lsn: from, vdl }, view);
+  }
+
+  private onDurable(vdl: Lsn, vcl: Lsn): void {
+    const { progress } = this;
+    this.reports++;
+    progress.vcl = vcl;
+    progress.vdl = vdl;
+    // Section 7 allows VCL here. VDL releases the same commits, and keeps the slot at a record end.
+    this.outlet?.onDurable(vdl);
+    const { awaited } = progress;
+    if (awaited !== undefined && awaited <= vcl) this.listener.onAwaited();
+  }
+
+  private async walk(action: Extract<DriverAction, { kind: "findRecordEnd" }>): Promise<void> {
+    const { settings, world } = this;
+    const nodes = settings.nodes.filter(({ nodeId }) => nodeId === action.node);
+    const options = { nodes, owner: settings.owner, clock: world.clock, signal: this.signal };
+    try {
+      const b = await findRecordEnd(options, action);
+      this.step({ kind: "recordEndFound", b, nowMs: this.nowMs() });
+    } catch (error) {
+      world.logger.warn({ event: "recovery.unreadable", node: action.node }, messageOf(error));
+      this.step({ kind: "recordEndNotFound", nowMs: this.nowMs() });
+    }
+  }
+
+  private onDecision(decision: Decision): void {
+    this.decision = decision;
+    const { epoch, path, b, node, low } = decision;
+    this.world.logger.info({ event: "epoch.claimed", epoch, start: b, node }, "epoch claimed");
+    const { claiming } = this;
+    this.claiming = undefined;
+    claiming?.resolve({
+      epoch,
+      start: b,
+      end: this.recoveryEnd ?? b,
+      bestNode: node,
+      history: path,
+      timeline: epochAt(path, b) === epochNone ? undefined : decision.timeline,
+      nextTimeline: decision.nextTimeline,
+      spans: timelineSpans(path),
+      low,
+    });
+  }
+
+  private onOpened(action: Extract<DriverAction, { kind: "opened" }>): void {
+    const { epoch, start, history } = action;
+    this.opened = { epoch, start, timeline: action.timeline, history };
+    this.tail = new LogTail(start, this.settings.ringBytes);
+    const { progress } = this;
+    progress.received = start;
+    progress.vcl = start;
+    progress.vdl = start;
+    progress.epoch = epoch;
+    progress.setFlag("open", true);
+    progress.setFlag("quorum", true);
+    this.world.logger.info({ event: "epoch.opened", epoch, start }, "epoch opened");
+    const { opening } = this;
+    this.opening = undefined;
+    opening?.resolve(this.opened);
+  }
+
+  private noteLagging(node: NodeId, isLagging: boolean): void {
+    this.fleet.noteLagging(node, isLagging);
+    const event = isLagging ? "node.lagging" : "node.caughtUp";
+    this.world.logger.info({ event, node }, "node's distance changed");
+  }
+
+  private tick(): void {
+    this.timer = this.world.clock.after(tickMs, () => {
+      if (this.isOver) return;
+      this.step({ kind: "tick", nowMs: this.nowMs() });
+      this.trim();
+      this.watchQuorum();
+      this.outlet?.onTick();
+      if (!this.isOver) this.tick();
+    });
+  }
+
+  /** What every node has acknowledged is needed no more, but for what PostgreSQL may be asked to repeat. */
+  private trim(): void {
+    const { tail } = this;
+    if (!tail) return;
+    let lowest = this.core.vdl;
+    for (const scl of this.core.acknowledged.values()) lowest = lsnMin(lowest, scl);
+    if (lowest > tail.heldFrom) tail.trim(lowest);
+    this.noteDropped(tail);
+  }
+
+  /** Tells the core what is no longer in memory, after each change. */
+  noteDropped(tail: LogTail): void {
+    const { heldFrom } = tail;
+    if (heldFrom === this.toldHeldFrom) return;
+    assert(heldFrom <= this.core.vcl, "log that no write quorum holds stays in memory");
+    this.toldHeldFrom = heldFrom;
+    this.step({ kind: "walDropped", heldFrom });
+  }
+  private watchQuorum(): void {
+    if (!this.opened) return;
+    const hasQuorum = this.fleet.hasQuorum(this.core.configuration, this.nowMs());
+    if (hasQuorum === this.hadQuorum) return;
+    this.hadQuorum = hasQuorum;
+    this.progress.setFlag("quorum", hasQuorum);
+    const event = hasQuorum ? "quorum.back" : "quorum.lost";
+    this.world.logger.warn({ event, vdl: this.core.vdl }, "write quorum changed");
+    this.listener.emit({ kind: hasQuorum ? "quorumBack" : "quorumLost" });
+  }
+}
+
+/** Before any configuration was stored: all nodes, as the cluster was made. The nodes' own, if there is one, wins. */
+function firstConfiguration(settings: DriverSettings): Configuration {
+  const members = settings.nodes.map(({ nodeId, az, kind }) => ({ nodeId, az, kind }));
+  return { id: { epoch: epochNone, version: 0 }, sets: [memberSet(members)] };
+}

@@ -1,0 +1,172 @@
+import type { Rng } from "../base/rng.ts";
+import type { Lsn } from "../base/lsn.ts";
+import { type Clock, type Logger, sleep, type Timer } from "../io/index.ts";
+import {
+  type FeedData,
+  type History,
+  NodeLink,
+  type QuorumMessage,
+  type Run,
+} from "../quorum/index.ts";
+import { type LinkOwner, linkTo, type NodeEndpoint } from "./node-endpoint.ts";
+
+export interface FeedNodes {
+  /** In order of preference: the reader's own zone first. */
+  readonly nodes: readonly NodeEndpoint[];
+  readonly owner: LinkOwner;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly logger: Logger;
+}
+
+/** A node says something every second; one that is silent this long is taken for gone. */
+const silenceMaxMs = 4_000;
+const dialTimeoutMs = 1_000;
+const firstDelayMs = 50;
+const maxDelayMs = 1_000;
+
+export interface SubscriptionSink {
+  /** Where to go on, asked at each (re)subscription. */
+  position(): Lsn;
+  path(): History;
+  /** Runs are borrowed until the call returns and contiguous from `position()` or below it. */
+  onData(data: FeedData): void;
+  onPathChanged(history: History): void;
+}
+
+/**
+ * One stream of log from whichever node serves it: the first in order that answers; when it is lost, falls silent or
+ * refuses, the next one, from where the reader is. Runs until closed.
+ */
+export class FeedSubscription {
+  private readonly nodes: FeedNodes;
+  private readonly sink: SubscriptionSink;
+  private readonly controller = new AbortController();
+  private link: NodeLink | undefined;
+  private server: string | undefined;
+  private isPaused = false;
+  private heardMs = 0;
+  readonly finished: Promise<void>;
+
+  constructor(nodes: FeedNodes, sink: SubscriptionSink) {
+    this.nodes = nodes;
+    this.sink = sink;
+    this.finished = this.run();
+  }
+
+  /** Name of the node that serves now. */
+  get servedBy(): string | undefined {
+    return this.server;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.link?.pause();
+  }
+  resume(): void {
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.heardMs = this.nodes.clock.nowMs();
+    this.link?.resume();
+  }
+  close(): void {
+    this.controller.abort(new Error("the subscription was closed"));
+    this.link?.close();
+  }
+
+  private async run(): Promise<void> {
+    const { clock, rng, nodes } = this.nodes;
+    const { signal } = this.controller;
+    let delayMs = firstDelayMs;
+    while (!signal.aborted) {
+      for (const endpoint of nodes) {
+        if (signal.aborted) return;
+        if (await this.serveFrom(endpoint)) delayMs = firstDelayMs;
+      }
+      await sleep(clock, delayMs * (0.5 + rng.next() / 2), signal);
+      delayMs = Math.min(delayMs * 2, maxDelayMs);
+    }
+  }
+
+  /** Until the node is lost or refuses; true if it served anything. */
+  private async serveFrom(endpoint: NodeEndpoint): Promise<boolean> {
+    const { owner, logger, clock } = this.nodes;
+    const { signal } = this.controller;
+    let link: NodeLink;
+    try {
+      const bounds = { clock, timeoutMs: dialTimeoutMs, signal };
+      link = await NodeLink.open(linkTo(endpoint, owner, bounds));
+    } catch {
+      return false; // the next node, and this one again in the next round
+    }
+    if (signal.aborted) {
+      link.close();
+      return false;
+    }
+    this.link = link;
+    this.server = endpoint.name;
+    const served = await this.stream(link);
+    this.link = undefined;
+    this.server = undefined;
+    if (!signal.aborted)
+      logger.info({ event: "feed.lost", node: endpoint.name, served }, "feed lost");
+    return served;
+  }
+
+  private stream(link: NodeLink): Promise<boolean> {
+    const { clock } = this.nodes;
+    let served = false;
+    let watch: Timer | undefined;
+    this.heardMs = clock.nowMs();
+    const look = (): void => {
+      const silentMs = clock.nowMs() - this.heardMs;
+      if (!this.isPaused && silentMs > silenceMaxMs) return link.close();
+      watch = clock.after(silenceMaxMs / 4, look);
+    };
+    look();
+    if (this.isPaused) link.pause();
+    const subscribed = link.send({
+      kind: "subscribe",
+      path: this.sink.path(),
+      from: this.sink.position(),
+    });
+    link.onMessage(({ envelope, message }) => {
+      if (envelope.requestId !== subscribed) return;
+      this.heardMs = clock.nowMs();
+      served = this.take(link, message) || served;
+    });
+    return new Promise((resolve) => {
+      link.onClose(() => {
+        watch?.cancel();
+        resolve(served);
+      });
+    });
+  }
+
+  private take(link: NodeLink, message: QuorumMessage): boolean {
+    switch (message.kind) {
+      case "feedData":
+        this.sink.onData(message);
+        return true;
+      case "pathChanged":
+        this.sink.onPathChanged(message.history);
+        break;
+      default:
+        // Refuse or NotHere: this node cannot serve now.
+        break;
+    }
+    link.close();
+    return false;
+  }
+}
+
+/** The part of `run`, which lies at `at`, from `from` on and below `limit`; undefined if nothing of it does. */
+export function cutRun(
+  run: Run,
+  at: Lsn,
+  bounds: { from: Lsn; limit: Lsn },
+): Uint8Array | undefined {
+  const skip = bounds.from > at ? Number(bounds.from - at) : 0;
+  const keep = Math.min(run.bytes.length, Number(bounds.limit - at));
+  return skip < keep ? run.bytes.subarray(skip, keep) : undefined;
+}

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { epoch, timeline } from "../base/ids.ts";
+import { lsn, type Lsn } from "../base/lsn.ts";
+import type { History } from "../quorum/index.ts";
+import { findHistoryFile } from "./feed-history.ts";
+import { FeedView } from "./feed-view.ts";
+
+const at = (n: number): Lsn => lsn(BigInt(n));
+
+/** [epoch, timeline, start] rows. */
+function path(...rows: [number, number, number][]): History {
+  return rows.map(([e, t, start]) => ({
+    epoch: epoch(e),
+    timeline: timeline(t),
+    start: at(start),
+    kind: "branch",
+  }));
+}
+
+const onePath = path([1, 1, 100]);
+const twoPath = path([1, 1, 100], [2, 2, 500]);
+
+function viewOf(history: History, vdl: number, vdlEpoch: number): FeedView {
+  const view = new FeedView();
+  view.learn({ history, vdl: at(vdl), vdlEpoch: epoch(vdlEpoch) });
+  return view;
+}
+
+describe("what a reader may know of the volume", () => {
+  it("is nothing until a node has told a VDL", () => {
+    const view = new FeedView();
+    view.learn({ history: onePath, vdl: at(0), vdlEpoch: epoch(0) });
+    expect(view.isKnown).toBe(false);
+    view.learn({ history: onePath, vdl: at(300), vdlEpoch: epoch(1) });
+    expect(view.isKnown).toBe(true);
+    expect(view.limit).toBe(at(300));
+  });
+
+  it("does not show the timeline of an epoch that is not open", () => {
+    const view = viewOf(onePath, 500, 1);
+    view.learn({ history: twoPath, vdl: at(500), vdlEpoch: epoch(1) });
+    expect(view.findNext(timeline(1))).toBeUndefined();
+    expect(view.timeline).toBe(1);
+    view.learn({ history: twoPath, vdl: at(500), vdlEpoch: epoch(2) });
+    expect(view.findNext(timeline(1))).toEqual({ timeline: 2, start: at(500) });
+    expect(view.timeline).toBe(2);
+  });
+
+  it("takes a VDL below an epoch's start for a hint of one that is still electing", () => {
+    const view = viewOf(onePath, 400, 1);
+    view.learn({ history: twoPath, vdl: at(100), vdlEpoch: epoch(2) });
+    expect(view.epoch).toBe(1);
+    expect(view.limit).toBe(at(400));
+  });
+
+  it("learns nothing from a node that is older than what it knows", () => {
+    const view = viewOf(twoPath, 600, 2);
+    const learnt = view.learn({ history: onePath, vdl: at(900), vdlEpoch: epoch(1) });
+    expect(learnt).toBe(false);
+    expect(view.limit).toBe(at(600));
+  });
+
+  it("keeps the VDL when a node tells a lower one", () => {
+    const view = viewOf(onePath, 400, 1);
+    view.learn({ history: onePath, vdl: at(350), vdlEpoch: epoch(1) });
+    expect(view.vdl).toBe(at(400));
+  });
+
+  it("hides what begins at the cap, so that a candidate does not follow its own branch", () => {
+    const view = viewOf(twoPath, 500, 2);
+    view.cap = at(500);
+    expect(view.findNext(timeline(1))).toBeUndefined();
+    expect(view.timeline).toBe(1);
+    expect(view.limit).toBe(at(500));
+    view.cap = undefined;
+    expect(view.timeline).toBe(2);
+  });
+
+  it.each([
+    { asked: [1, 100], answer: "stream" },
+    { asked: [1, 499], answer: "stream" },
+    { asked: [1, 500], answer: "over" },
+    { asked: [1, 501], answer: "refuse" },
+    // A standby asks from its segment's start: bytes of the old timeline under the new one's name.
+    { asked: [2, 100], answer: "stream" },
+    { asked: [2, 600], answer: "stream" },
+    { asked: [2, 601], answer: "refuse" },
+    { asked: [3, 100], answer: "refuse" },
+  ])(
+    "answers START_REPLICATION on $asked with $answer",
+    ({ asked: [of = 0, from = 0], answer }) => {
+      expect(viewOf(twoPath, 600, 2).plan(timeline(of), at(from)).kind).toBe(answer);
+    },
+  );
+
+  it("merges epochs of one timeline, and writes history files as PostgreSQL does", () => {
+    const view = viewOf(path([1, 1, 100], [2, 1, 300], [4, 2, 500], [5, 2, 700]), 800, 5);
+    expect(view.spans()).toEqual([
+      { timeline: 1, start: at(100) },
+      { timeline: 2, start: at(500) },
+    ]);
+    expect(findHistoryFile(view.spans(), timeline(2))).toBe("1\t0/1F4\tborealis epoch\n");
+    expect(findHistoryFile(view.spans(), timeline(1))).toBeUndefined();
+  });
+});

@@ -1,0 +1,66 @@
+import type { NodeId } from "../base/ids.ts";
+import type { Lsn } from "../base/lsn.ts";
+import { type Configuration, isWriteQuorum, type QuorumMessage } from "../quorum/index.ts";
+import type { AppendFrame, LinkWorld } from "./append-link-shell.ts";
+import type { NodeStatus, VolumeNode } from "./driver-messages.ts";
+import { type LinksHandlers, NodeLinks } from "./links-shell.ts";
+import type { RingView } from "./ring.ts";
+
+/** A linked node that has not answered heartbeats this long does not count as there. */
+const silenceMaxMs = 3_000;
+
+/** The volume's nodes as one reign sees them: their links, and who falls behind. */
+export class Fleet {
+  private readonly links = new Map<NodeId, NodeLinks>();
+  private readonly lagging = new Set<NodeId>();
+
+  constructor(
+    nodes: readonly VolumeNode[],
+    world: Omit<LinkWorld, "signal">,
+    handlers: LinksHandlers,
+  ) {
+    for (const node of nodes) this.links.set(node.nodeId, new NodeLinks(node, world, handlers));
+  }
+
+  /** Dropped if there is no link: whoever needs an answer asks again. */
+  send(node: NodeId, message: QuorumMessage): void {
+    this.links.get(node)?.send(message);
+  }
+
+  /** Dropped if there is no link: the core hears of that, and asks again when it is back. */
+  append(node: NodeId, frame: AppendFrame, payload: RingView): void {
+    const links = this.links.get(node);
+    if (!links?.append.send(frame, payload)) return;
+    links.frames++;
+    links.sentBytes += payload.bytes.length;
+  }
+
+  noteLagging(node: NodeId, isLagging: boolean): void {
+    if (isLagging) this.lagging.add(node);
+    else this.lagging.delete(node);
+  }
+
+  /** True while a write quorum is linked and answers heartbeats. */
+  hasQuorum(configuration: Configuration, nowMs: number): boolean {
+    return isWriteQuorum(configuration, (node) => {
+      const links = this.links.get(node);
+      return links !== undefined && links.isConnected && nowMs - links.heardMs < silenceMaxMs;
+    });
+  }
+
+  status(acknowledged: ReadonlyMap<NodeId, Lsn>): NodeStatus[] {
+    return [...this.links.values()].map((links) => ({
+      nodeId: links.node.nodeId,
+      name: links.node.name,
+      isLinked: links.isConnected,
+      scl: acknowledged.get(links.node.nodeId),
+      isBehindRing: this.lagging.has(links.node.nodeId),
+      sentBytes: links.sentBytes,
+      frames: links.frames,
+    }));
+  }
+
+  close(reason: string): void {
+    for (const links of this.links.values()) links.close(reason);
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * The writer's synchronous standby, which fans WAL out to the storage nodes, and the readers' log feed, which stops at
+ * VDL. What decides is quorum's Driver and the pure files here (ring.ts, feed-view.ts); the rest carries it out. Start
+ * with handle-shell.ts (an agent's view of the driver), then driver-shell.ts (its thread), then feed-shell.ts.
+ */
+export type {
+  Claimed,
+  DriverEvent,
+  DriverSettings,
+  DriverStatus,
+  NodeStatus,
+  Opened,
+  PgTarget,
+  TimelineChoice,
+  VolumeNode,
+} from "./driver-messages.ts";
+export { findHistoryFile, historyFileName } from "./feed-history.ts";
+export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
+export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
+export { inspectNode } from "./inspect-shell.ts";
+export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";
+export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
+export type { DriverProgress } from "./progress.ts";
+export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";

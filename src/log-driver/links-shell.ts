@@ -1,0 +1,108 @@
+import type { NodeId } from "../base/ids.ts";
+import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
+import { NodeLink } from "../quorum/index.ts";
+import { AppendLink, keepLinked, type LinkWorld } from "./append-link-shell.ts";
+import type { VolumeNode } from "./driver-messages.ts";
+import { linkTo } from "./node-endpoint.ts";
+
+const dialTimeoutMs = 2_000;
+
+export interface LinksHandlers {
+  /** Both links are up. */
+  onConnected(node: NodeId): void;
+  /** One of them is lost. */
+  onDisconnected(node: NodeId): void;
+  onMessage(node: NodeId, message: QuorumMessage): void;
+  onAnswer(node: NodeId, answer: AppendAnswer): void;
+}
+
+/** The two connections to one node: control, and appends. */
+export class NodeLinks {
+  readonly node: VolumeNode;
+  readonly append: AppendLink;
+  private readonly world: LinkWorld;
+  // One for each node: a signal that dozens listen to is taken for a leak by Node.
+  private readonly controller = new AbortController();
+  private readonly handlers: LinksHandlers;
+  private control: NodeLink | undefined;
+  private isAppendUp = false;
+  private wasConnected = false;
+  /** When the node last said anything. */
+  heardMs = 0;
+  sentBytes = 0;
+  frames = 0;
+  readonly finished: Promise<unknown>;
+
+  constructor(node: VolumeNode, outer: Omit<LinkWorld, "signal">, handlers: LinksHandlers) {
+    this.node = node;
+    const world = { ...outer, signal: this.controller.signal };
+    this.world = world;
+    this.handlers = handlers;
+    this.append = new AppendLink(node, world, {
+      onUp: () => {
+        this.isAppendUp = true;
+        this.look();
+      },
+      onDown: () => {
+        this.isAppendUp = false;
+        this.look();
+      },
+      onAnswer: (answer) => {
+        this.heardMs = world.clock.nowMs();
+        handlers.onAnswer(node.nodeId, answer);
+      },
+    });
+    this.finished = Promise.all([
+      this.append.finished,
+      keepLinked(world, () => this.openControl()),
+    ]);
+  }
+
+  get isConnected(): boolean {
+    return this.wasConnected;
+  }
+
+  /** Drops both connections and makes no new ones. */
+  close(reason: string): void {
+    this.controller.abort(new Error(reason));
+  }
+
+  /** Dropped if there is no link: whoever needs an answer asks again. */
+  send(message: QuorumMessage): void {
+    this.control?.send(message);
+  }
+
+  private look(): void {
+    const isConnected = this.isAppendUp && this.control !== undefined;
+    if (isConnected === this.wasConnected) return;
+    this.wasConnected = isConnected;
+    if (isConnected) {
+      this.heardMs = this.world.clock.nowMs();
+      this.handlers.onConnected(this.node.nodeId);
+    } else this.handlers.onDisconnected(this.node.nodeId);
+  }
+
+  private async openControl(): Promise<{ readonly gone: Promise<void> }> {
+    const { owner, clock, signal } = this.world;
+    const bounds = { clock, timeoutMs: dialTimeoutMs, signal };
+    const link = await NodeLink.open(linkTo(this.node, owner, bounds));
+    const onAbort = (): void => link.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) link.close();
+    link.onMessage(({ message }) => {
+      this.heardMs = clock.nowMs();
+      this.handlers.onMessage(this.node.nodeId, message);
+    });
+    this.control = link;
+    const gone = new Promise<void>((resolve) => {
+      link.onClose(() => {
+        signal.removeEventListener("abort", onAbort);
+        this.control = undefined;
+        this.look();
+        resolve();
+      });
+    });
+    this.look();
+    return { gone };
+  }
+}

@@ -1,0 +1,119 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { openLogger, type ParentThread, realClock, realRng } from "../io/index.ts";
+import type { StandbyFeedback } from "../wire/index.ts";
+import type {
+  DriverEvent,
+  DriverRequest,
+  DriverSettings,
+  DriverStatus,
+  FromDriver,
+  ToDriver,
+} from "./driver-messages.ts";
+import { type DriverWorld, Reign } from "./driver-shell.ts";
+import type { DriverWorkerData } from "./handle-shell.ts";
+import { PgOutlet } from "./pg-outlet-shell.ts";
+import { SharedProgress } from "./progress.ts";
+
+const claimTimeoutMs = 15_000;
+
+const idleStatus: DriverStatus = {
+  phase: "idle",
+  nodes: [],
+  ringBytes: 0,
+  walBytes: 0,
+  reports: 0,
+};
+
+/** The driver's thread (decisions.md D5): one reign after the other, as the agent asks. */
+class DriverThread {
+  private readonly settings: DriverSettings;
+  private readonly progress: SharedProgress;
+  private readonly world: DriverWorld;
+  private readonly post: (message: FromDriver) => void;
+  private reign: Reign | undefined;
+  private outlet: PgOutlet | undefined;
+  private feedback: StandbyFeedback | undefined;
+
+  constructor(data: DriverWorkerData, post: (message: FromDriver) => void) {
+    const { settings } = data;
+    this.settings = settings;
+    this.progress = new SharedProgress(data.memory);
+    this.post = post;
+    const logger = openLogger({
+      file: settings.logFile,
+      process: `${settings.owner.sender}-driver`,
+      level: settings.logLevel,
+    });
+    this.world = { clock: realClock, rng: realRng, logger };
+  }
+
+  take(message: ToDriver): void {
+    if (message.kind === "request") {
+      void this.answer(message.id, message.request);
+      return;
+    }
+    this.feedback = message.feedback;
+    this.outlet?.sendFeedback(message.feedback);
+  }
+
+  private async answer(id: number, request: DriverRequest): Promise<void> {
+    try {
+      this.post({ kind: "answer", id, result: await this.carryOut(request) });
+    } catch (error) {
+      const code = error instanceof BorealisError ? error.code : sqlState.internal;
+      const hint = error instanceof BorealisError ? error.hint : undefined;
+      this.post({ kind: "refusal", id, code, message: messageOf(error), hint });
+    }
+  }
+
+  private carryOut(request: DriverRequest): unknown {
+    switch (request.kind) {
+      case "claim":
+        return this.newReign().claim(claimTimeoutMs);
+      case "open":
+        return this.requireReign().elect(request.timeline);
+      case "attach": {
+        this.outlet?.detach();
+        const { world, progress } = this;
+        const emit = (event: DriverEvent): void => this.emit(event);
+        this.outlet = new PgOutlet({ reign: this.requireReign(), world, progress, emit });
+        return this.outlet.attach(request.target, this.feedback);
+      }
+      case "detach":
+        return this.outlet?.detach();
+      case "release":
+        return this.reign?.release();
+      case "resign":
+        return this.reign?.resign();
+      default:
+        return this.reign?.status() ?? idleStatus;
+    }
+  }
+
+  private newReign(): Reign {
+    this.reign?.resign();
+    this.outlet = undefined;
+    const { settings, world, progress } = this;
+    this.reign = new Reign(settings, world, progress, {
+      emit: (event) => this.emit(event),
+      onAwaited: () => this.post({ kind: "awaitedReached" }),
+    });
+    return this.reign;
+  }
+
+  private requireReign(): Reign {
+    if (this.reign) return this.reign;
+    throw new BorealisError(sqlState.notInPrerequisiteState, "nothing is claimed");
+  }
+
+  private emit(event: DriverEvent): void {
+    this.post({ kind: "event", event });
+  }
+}
+
+/** The thread's module: nothing else runs here, since every commit of the cluster waits for it. */
+export function run(parent: ParentThread): void {
+  const data = parent.data as DriverWorkerData; // what handle-shell.ts starts it with
+  const thread = new DriverThread(data, (message) => parent.post(message));
+  parent.onMessage((message) => thread.take(message as ToDriver)); // the handle posts nothing else
+}
