@@ -1,0 +1,154 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import type { Clock, Logger } from "../io/index.ts";
+import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
+import type { RoleRecord } from "./authentication.ts";
+import type { DatabaseTraits } from "./plan.ts";
+import type { Target, Topology } from "./topology.ts";
+
+export const adminUser = "rdsadmin";
+const applicationName = "borealis_endpoint";
+const queryTimeoutMs = 10_000;
+
+export interface AdminOptions {
+  readonly topology: Topology;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface Login {
+  readonly role: RoleRecord | undefined;
+  /** "name=value" of ALTER ROLE and ALTER DATABASE, the weakest first. */
+  readonly settings: readonly string[];
+}
+
+/** One kept rdsadmin session per instance, for what the endpoint must know: roles, wait events, traits. */
+export class AdminSessions {
+  private readonly options: AdminOptions;
+  private readonly clients = new Map<string, Promise<PgClient>>();
+
+  constructor(options: AdminOptions) {
+    this.options = options;
+  }
+
+  async query(target: Target, sql: string): Promise<PgResult> {
+    const client = await this.client(target);
+    const timer = this.options.clock.after(queryTimeoutMs, () => client.destroy());
+    try {
+      return await client.query(sql);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** From any live instance: roles are the same on all. Undefined: there is none. */
+  async findLogin(user: string, database: string): Promise<Login | undefined> {
+    const { topology, logger } = this.options;
+    for (const target of [topology.writer(), topology.reader()]) {
+      if (!target) continue;
+      try {
+        return loginOf(await this.query(target, loginSql(user, database)));
+      } catch (error) {
+        logger.warn({
+          event: "login.lookupFailed",
+          instance: target.instanceId,
+          reason: messageOf(error),
+        });
+      }
+    }
+    return undefined;
+  }
+
+  /** What the backend with this pid waits for; undefined if it waits for nothing, or is gone. */
+  async waitEvent(target: Target, pid: number): Promise<string | undefined> {
+    const sql = `SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE pid = ${pid}`;
+    return (await this.query(target, sql)).rows[0]?.[0] ?? undefined;
+  }
+
+  /** Looks into the catalogs of one database through a session that does not stay (it would block DROP DATABASE). */
+  async findTraits(target: Target, database: string): Promise<DatabaseTraits> {
+    const client = await connectPg({
+      address: target.address,
+      user: adminUser,
+      database,
+      applicationName,
+    });
+    try {
+      const { rows } = await client.query(traitsSql);
+      const [hasTriggers, hasRules, relations] = rows[0] ?? [];
+      return {
+        hasDeferrableTriggers: hasTriggers !== "f",
+        hasRules: hasRules !== "f",
+        relationsWithCode: new Set((relations ?? "").split("\n").filter((name) => name !== "")),
+      };
+    } finally {
+      await client.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    const clients = [...this.clients.values()];
+    this.clients.clear();
+    for (const opening of clients) {
+      const client = await opening.catch(() => undefined); // one that never opened needs no closing
+      client?.destroy();
+    }
+  }
+
+  private client(target: Target): Promise<PgClient> {
+    const key = `${target.instanceId} ${target.incarnation}`;
+    const known = this.clients.get(key);
+    if (known) return known;
+    const { address } = target;
+    const opening = connectPg({
+      address,
+      user: adminUser,
+      database: "postgres",
+      applicationName,
+      timeoutMs: 5_000,
+    });
+    this.clients.set(key, opening);
+    const forget = (): void => {
+      if (this.clients.get(key) === opening) this.clients.delete(key);
+    };
+    opening.then((client) => client.onClose(forget), forget);
+    return opening;
+  }
+}
+
+function loginSql(user: string, database: string): string {
+  return `SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
+    (SELECT pg_catalog.string_agg(c, E'\\n' ORDER BY s.setrole <> 0 AND s.setdatabase <> 0, s.setrole <> 0, s.setdatabase <> 0)
+       FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
+      WHERE s.setrole IN (0, r.oid)
+        AND s.setdatabase IN (0, COALESCE((SELECT oid FROM pg_catalog.pg_database WHERE datname = ${quoted(database)}), 0))
+        AND (c ILIKE 'borealis.%' OR c ILIKE 'synchronous_commit=%'))
+    FROM pg_catalog.pg_authid r WHERE r.rolname = ${quoted(user)}`;
+}
+
+/** The connection has standard_conforming_strings on: only quotes need care. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+function loginOf(result: PgResult): Login {
+  const [row] = result.rows;
+  if (!row) return { role: undefined, settings: [] };
+  const [password = null, isExpired, settings] = row;
+  return {
+    role: { password, isExpired: isExpired !== "f" },
+    settings: (settings ?? "").split("\n").filter((line) => line !== ""),
+  };
+}
+
+// 16384 is FirstNormalObjectId: below it everything is the system's own.
+const traitsSql = `SELECT
+  EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal),
+  EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384),
+  (SELECT pg_catalog.string_agg(relname, E'\\n') FROM pg_catalog.pg_class
+    WHERE oid >= 16384 AND (relkind = 'v' OR relrowsecurity OR relkind = 'f'))`;
+
+export function noInstance(): BorealisError {
+  return new BorealisError(sqlState.cannotConnectNow, "no instance accepts connections", {
+    hint: "Try again; `borealis status` shows what is missing.",
+  });
+}

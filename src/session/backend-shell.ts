@@ -1,0 +1,150 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { type Clock, type Connection, dial, sleep } from "../io/index.ts";
+import {
+  backend,
+  type BackendKey,
+  encodeBackendKey,
+  encodeStartup,
+  loginBytesMax,
+  MessageScanner,
+  parseBackendKey,
+  parseParameterStatus,
+  parseReport,
+  pgSocketPath,
+  type StartupParameter,
+} from "../wire/index.ts";
+import type { Target } from "./topology.ts";
+
+export interface BackendOptions {
+  readonly clock: Clock;
+  readonly parameters: readonly StartupParameter[];
+  /** The client's own connection: a client that leaves ends the attempt. */
+  readonly client: Connection;
+  readonly holdTimeoutMs: number;
+  /** Where to go, asked again at each attempt; undefined while there is nobody. */
+  readonly findTarget: () => Target | undefined;
+  /** The cancel key that the client gets instead of the backend's. */
+  readonly clientKey: Buffer;
+}
+
+export type BackendStart =
+  | BackendReady
+  /** PostgreSQL's own words, for the client as they are. */
+  | { readonly kind: "refused"; readonly bytes: Buffer; readonly reason: string }
+  | { readonly kind: "nobody" };
+
+export interface BackendReady {
+  readonly kind: "ready";
+  readonly target: Target;
+  readonly connection: Connection;
+  /** From AuthenticationOk to ReadyForQuery, for the client. */
+  readonly greeting: Buffer;
+  readonly key: BackendKey;
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+/** Starts a backend for a client that is logged in, waiting while the instance is away or not ready yet. */
+export async function startBackend(options: BackendOptions): Promise<BackendStart> {
+  const { clock, holdTimeoutMs, client } = options;
+  const startMs = clock.nowMs();
+  for (;;) {
+    const target = options.findTarget();
+    const start = target ? await attempt(target, options) : undefined;
+    if (start) return start;
+    if (client.closed || clock.nowMs() - startMs > holdTimeoutMs) return { kind: "nobody" };
+    await sleep(clock, 50);
+  }
+}
+
+/** Undefined: try again. */
+async function attempt(target: Target, options: BackendOptions): Promise<BackendStart | undefined> {
+  let connection: Connection;
+  try {
+    connection = await dial({ kind: "unix", path: pgSocketPath(target.address) });
+  } catch (error) {
+    if (error instanceof BorealisError && error.safeToRetry) return undefined;
+    throw error;
+  }
+  // 3.0 whatever the client speaks: 3.2 differs in the length of cancel keys only, and the client's is ours.
+  connection.write(encodeStartup(0, options.parameters));
+  return new Promise((resolve, reject) => {
+    const greeting = new Greeting(target, connection, options.clientKey);
+    connection.onClose(() => resolve(undefined));
+    connection.onEnd(() => connection.destroy());
+    connection.onData((chunk) => {
+      try {
+        const start = greeting.push(chunk);
+        if (!start) return;
+        if (start.kind === "ready") connection.pause();
+        else connection.destroy();
+        resolve(
+          start.kind === "refused" && start.reason === sqlState.cannotConnectNow
+            ? undefined
+            : start,
+        );
+      } catch (error) {
+        connection.destroy();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  });
+}
+
+/** What a backend says before its first ReadyForQuery. */
+class Greeting {
+  private readonly target: Target;
+  private readonly connection: Connection;
+  private readonly clientKey: Buffer;
+  private readonly scanner = new MessageScanner((_, totalBytes) => {
+    if (totalBytes > loginBytesMax) {
+      throw new BorealisError(
+        sqlState.protocolViolation,
+        `message of ${totalBytes} bytes at start-up`,
+      );
+    }
+    return totalBytes;
+  });
+  private readonly parts: Buffer[] = [];
+  private readonly parameters = new Map<string, string>();
+  private key: BackendKey | undefined;
+
+  constructor(target: Target, connection: Connection, clientKey: Buffer) {
+    this.target = target;
+    this.connection = connection;
+    this.clientKey = clientKey;
+  }
+
+  push(chunk: Buffer): BackendStart | undefined {
+    const { scanner } = this;
+    scanner.begin(chunk);
+    while (scanner.next()) {
+      const message = scanner.buffer.subarray(scanner.start, scanner.end);
+      const body = message.subarray(5);
+      if (scanner.type === backend.error) {
+        this.parts.push(message);
+        return { kind: "refused", bytes: this.whole(), reason: parseReport(body).get("C") ?? "" };
+      }
+      if (scanner.type === backend.backendKeyData) {
+        this.key = parseBackendKey(body);
+        this.parts.push(encodeBackendKey({ pid: this.key.pid, key: this.clientKey }));
+        continue;
+      }
+      if (scanner.type === backend.parameterStatus) {
+        const { name, value } = parseParameterStatus(body);
+        this.parameters.set(name, value);
+      }
+      this.parts.push(message);
+      if (scanner.type === backend.readyForQuery && this.key) return this.ready(this.key);
+    }
+    return undefined;
+  }
+
+  private ready(key: BackendKey): BackendReady {
+    const { target, connection, parameters } = this;
+    return { kind: "ready", target, connection, key, parameters, greeting: this.whole() };
+  }
+
+  private whole(): Buffer {
+    return Buffer.concat(this.parts);
+  }
+}

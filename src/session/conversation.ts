@@ -1,0 +1,119 @@
+import { BorealisError, OutcomeUnknown, ProtocolViolation } from "../base/errors.ts";
+import type { Action } from "./action.ts";
+import { ClientSide } from "./client-side.ts";
+import { Exchange, type ExchangeOptions } from "./exchange.ts";
+import { ServerSide } from "./server-side.ts";
+
+/**
+ * One client's conversation with its backend after the start-up, pure: bytes in, actions out. Bytes pass as they are;
+ * what is added, taken out and held back is told in client-side.ts and server-side.ts. The first ReadyForQuery has
+ * been passed on before it begins.
+ */
+export class Conversation {
+  readonly exchange: Exchange;
+  private readonly client: ClientSide;
+  private readonly server: ServerSide;
+  private hasEnded = false;
+
+  constructor(options: ExchangeOptions) {
+    this.exchange = new Exchange(options);
+    this.client = new ClientSide(this.exchange);
+    this.server = new ServerSide(this.exchange);
+  }
+
+  /** Between the client's messages and with nothing owed. */
+  get isIdle(): boolean {
+    return this.exchange.cycles.length === 0;
+  }
+
+  /** The server must not be read before `durable`. */
+  get isHeld(): boolean {
+    return this.server.isBlocked;
+  }
+
+  fromClient(chunk: Buffer): Action[] {
+    if (this.hasEnded) return [];
+    try {
+      this.client.push(chunk);
+    } catch (error) {
+      if (!(error instanceof ProtocolViolation)) throw error;
+      this.end(error);
+    }
+    return this.exchange.takeActions();
+  }
+
+  fromServer(chunk: Buffer): Action[] {
+    if (this.hasEnded) return [];
+    try {
+      this.server.push(chunk);
+      this.client.goOn();
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      const isOurs = error instanceof ProtocolViolation || this.exchange.mayHaveCommitted;
+      this.end(isOurs ? this.exchange.lossOf(error) : error);
+    }
+    return this.exchange.takeActions();
+  }
+
+  /** What `awaitDurable` asked for has become true. */
+  durable(): Action[] {
+    if (this.hasEnded) return [];
+    this.server.release();
+    this.client.goOn();
+    return this.exchange.takeActions();
+  }
+
+  /** ... or can no longer be waited for. */
+  outcomeUnknown(cause: unknown): Action[] {
+    const error =
+      cause instanceof BorealisError && cause.code === new OutcomeUnknown("").code
+        ? cause
+        : new OutcomeUnknown("the outcome of the transaction is not known", {
+            cause,
+            hint: "Look for the transaction's effects before you repeat it.",
+          });
+    return this.finish(error);
+  }
+
+  commitTimedOut(): Action[] {
+    if (!this.exchange.mayHaveCommitted) return [];
+    return this.finish(
+      new OutcomeUnknown("the commit was not durable within borealis.commit_timeout", {
+        hint: "It may still become so. Look for the transaction's effects before you repeat it.",
+      }),
+    );
+  }
+
+  /** The client has closed its side: that its backend then goes is no news. */
+  clientEnded(): void {
+    this.exchange.hasTerminated = true;
+  }
+
+  /** The backend's connection is gone. */
+  serverLost(cause?: unknown): Action[] {
+    if (this.hasEnded || this.exchange.hasTerminated) return [];
+    // The client has got the server's own last words.
+    if (this.exchange.hasFatal) return this.finish(undefined);
+    return this.finish(this.exchange.lossOf(cause));
+  }
+
+  /** A cancel request goes, or may just have gone, to the backend. */
+  cancelled(): void {
+    const { cycles } = this.exchange;
+    for (let index = 0; index < cycles.length; index++) {
+      const cycle = cycles.at(index);
+      if (cycle) cycle.wasCancelled = true;
+    }
+  }
+
+  private finish(error: BorealisError | undefined): Action[] {
+    if (this.hasEnded) return [];
+    this.end(error);
+    return this.exchange.takeActions();
+  }
+
+  private end(error: BorealisError | undefined): void {
+    this.hasEnded = true;
+    this.exchange.add(error ? { kind: "fail", error } : { kind: "close" });
+  }
+}

@@ -1,0 +1,90 @@
+import type { Answer } from "./probe.ts";
+
+/**
+ * One stretch of a conversation that the server ends with ReadyForQuery: a simple Query, a FunctionCall, or the
+ * extended messages up to a Sync. Within extended messages each Parse, Bind, Describe, Execute and Close is a *step*:
+ * exactly one answer ends it, in order. So a number tells which answers are ours.
+ */
+export interface Cycle {
+  readonly kind: "query" | "function" | "batch";
+  /** We sent all of it: the client hears nothing of its answers. */
+  readonly isOwn: boolean;
+  /** A simple Query of the client that went out as extended messages. */
+  readonly isRewritten: boolean;
+  /** A batch whose Sync was not sent yet. */
+  isOpen: boolean;
+  stepsSent: number;
+  stepsSeen: number;
+  /** Execute messages of the client sent so far. */
+  executes: number;
+  /** Our steps within the client's. */
+  readonly sections: Section[];
+  /** What must be known before the client may hear of success. */
+  verify: "nothing" | "answer" | "always";
+  /** The first step whose completion says something about a commit. */
+  verifyFromStep: number;
+  /** For an own cycle: whose question it asks. */
+  readonly answers: Cycle | undefined;
+  answer: Answer | undefined;
+  /** An own cycle in front of it failed and took the transaction along: the client hears of that only. */
+  isDiscarded: boolean;
+  /** PostgreSQL says that the wait for the quorum was broken off. */
+  wasInterrupted: boolean;
+  /** A cancel request went to the backend while it was under way. */
+  wasCancelled: boolean;
+  /** A completion was seen: something may have been committed. */
+  hasCompleted: boolean;
+  hasFailed: boolean;
+  /** The wait is over: nothing more is held back. */
+  isCleared: boolean;
+  /** Sent instead of the server's error: the client's text was replaced by one that cannot be parsed. */
+  substitute: { readonly step: number; readonly error: Buffer } | undefined;
+  /** The transaction state before it, as far as the statements in it tell; see client-side.ts. */
+  state: number | undefined;
+  /** Something in it may write and commits at the Sync. */
+  mayCommitAtSync: boolean;
+  /** ... and our query must not go before that Sync. */
+  mustNotProbe: boolean;
+  /** Something in it may show a sequence's value that somebody else logged. */
+  drawsSequence: boolean;
+}
+
+/** Steps `from` up to, not including, `to`. */
+export interface Section {
+  readonly from: number;
+  readonly to: number;
+}
+
+export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle {
+  return {
+    kind,
+    isOwn: false,
+    isRewritten: false,
+    isOpen: kind === "batch",
+    stepsSent: 0,
+    stepsSeen: 0,
+    executes: 0,
+    sections: [],
+    verify: "nothing",
+    verifyFromStep: kind === "batch" ? Number.POSITIVE_INFINITY : 0,
+    answers: undefined,
+    answer: undefined,
+    isDiscarded: false,
+    wasInterrupted: false,
+    wasCancelled: false,
+    hasCompleted: false,
+    hasFailed: false,
+    isCleared: false,
+    substitute: undefined,
+    state: undefined,
+    mayCommitAtSync: false,
+    drawsSequence: false,
+    mustNotProbe: false,
+    ...facts,
+  };
+}
+
+/** Whether the answer that ends `step` is ours. */
+export function isOwnStep(cycle: Cycle, step: number): boolean {
+  return cycle.sections.some(({ from, to }) => step >= from && step < to);
+}

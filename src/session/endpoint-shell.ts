@@ -1,0 +1,323 @@
+import { timingSafeEqual } from "node:crypto";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import type { InstanceId } from "../base/ids.ts";
+import {
+  type Address,
+  type Clock,
+  type Connection,
+  dial,
+  type Entropy,
+  listen,
+  type Listener,
+  type Logger,
+  openTlsServer,
+  type TlsIdentity,
+  type TlsServer,
+} from "../io/index.ts";
+import { loadParser } from "../route/index.ts";
+import { encodeCancelRequest, encodeError, pgSocketPath } from "../wire/index.ts";
+import { AdminSessions, noInstance } from "./admin-shell.ts";
+import { startBackend } from "./backend-shell.ts";
+import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
+import { Session } from "./session-shell.ts";
+import { honestyAtStart, parametersForBackend } from "./start-options.ts";
+import type { AwaitDurable, EndpointType, Target, Topology } from "./topology.ts";
+import { TraitsBook } from "./traits-shell.ts";
+
+/** One listening port. */
+export interface Endpoint {
+  readonly id: string;
+  readonly type: EndpointType;
+  readonly address: Address;
+  /** Of type instance. */
+  readonly instanceId?: InstanceId;
+}
+
+export interface EndpointLimits {
+  /** A client that is not logged in after so long is dropped; 60 s, as PostgreSQL's authentication_timeout. */
+  readonly authenticationTimeoutMs: number;
+  /** How long a new connection waits while there is no instance for it. */
+  readonly holdTimeoutMs: number;
+  /** Connections that are not logged in yet, over all endpoints; further ones are turned away. */
+  readonly unauthenticatedMax: number;
+}
+
+const defaultLimits: EndpointLimits = {
+  authenticationTimeoutMs: 60_000,
+  holdTimeoutMs: 30_000,
+  unauthenticatedMax: 1_000,
+};
+
+const cancelTimeoutMs = 5_000;
+
+export interface EndpointsOptions {
+  readonly endpoints: readonly Endpoint[];
+  /** Undefined: no TLS. */
+  readonly tls: (TlsIdentity & { readonly mode: "prefer" | "require" }) | undefined;
+  readonly topology: Topology;
+  readonly awaitDurable: AwaitDurable;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly logger: Logger;
+  readonly limits?: Partial<EndpointLimits>;
+}
+
+/** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
+export async function startEndpoints(options: EndpointsOptions): Promise<EndpointServer> {
+  await loadParser();
+  const server = new EndpointServer(options);
+  try {
+    for (const endpoint of options.endpoints) await server.open(endpoint);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  return server;
+}
+
+/** The endpoints of one process: who connects, where it goes, and the sessions that live. */
+export class EndpointServer {
+  private readonly options: EndpointsOptions;
+  private readonly limits: EndpointLimits;
+  private readonly tls: TlsServer | undefined;
+  private readonly admin: AdminSessions;
+  private readonly traits: TraitsBook;
+  private readonly mockSecret: Buffer;
+  private readonly listeners = new Map<string, Listener>();
+  private readonly sessions = new Map<number, Set<Session>>();
+  private readonly unauthenticated = new Set<Connection>();
+  private readonly stopWatching: () => void;
+  private count = 0;
+  private isClosing = false;
+
+  constructor(options: EndpointsOptions) {
+    this.options = options;
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.tls = options.tls && openTlsServer(options.tls);
+    this.admin = new AdminSessions(options);
+    this.traits = new TraitsBook(this.admin, options.clock, options.logger);
+    this.mockSecret = options.entropy.bytes(32);
+    this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
+  }
+
+  get sessionCount(): number {
+    return this.count;
+  }
+
+  get unauthenticatedCount(): number {
+    return this.unauthenticated.size;
+  }
+
+  /** Where an endpoint listens, with the port that the system chose for port 0. */
+  addressOf(id: string): Address | undefined {
+    return this.listeners.get(id)?.address;
+  }
+
+  async open(endpoint: Endpoint): Promise<void> {
+    const listener = await listen(endpoint.address, (connection) =>
+      this.onConnection(endpoint, connection),
+    );
+    this.listeners.set(endpoint.id, listener);
+  }
+
+  /** Stops listening, and ends every session: 57P01, or 08007 where a commit is under way. */
+  async close(): Promise<void> {
+    this.isClosing = true;
+    this.stopWatching();
+    await Promise.all([...this.listeners.values()].map((listener) => listener.close()));
+    for (const connection of this.unauthenticated) connection.destroy();
+    for (const sessions of this.sessions.values()) {
+      for (const session of sessions) session.terminate(new Error("the endpoint is shutting down"));
+    }
+    await this.admin.close();
+  }
+
+  private onConnection(endpoint: Endpoint, connection: Connection): void {
+    if (this.unauthenticated.size >= this.limits.unauthenticatedMax) {
+      const error = new BorealisError(
+        sqlState.tooManyConnections,
+        "sorry, too many clients already",
+      );
+      connection.end(encodeError(error, "FATAL"));
+      connection.onData(() => undefined);
+      this.options.clock.after(1_000, () => connection.destroy());
+      return;
+    }
+    this.unauthenticated.add(connection);
+    this.serve(endpoint, connection)
+      .catch((error: unknown) => {
+        this.options.logger.error({ event: "session.broken", endpoint: endpoint.id, err: error });
+        connection.end(encodeError(error, "FATAL"));
+      })
+      .finally(() => this.unauthenticated.delete(connection));
+  }
+
+  private async serve(endpoint: Endpoint, connection: Connection): Promise<void> {
+    const deps: LoginDeps = {
+      ...this.options,
+      ...this.limits,
+      admin: this.admin,
+      tls: this.tls,
+      requiresTls: this.options.tls?.mode === "require",
+      mockSecret: this.mockSecret,
+    };
+    const opening = await new LoginConversation(connection, deps).run();
+    if (opening.kind === "cancel") {
+      await this.cancel(opening.pid, opening.key);
+      connection.end();
+    } else if (opening.kind === "refused") {
+      const { reason, user } = opening;
+      this.options.logger.info({
+        event: "login.refused",
+        endpoint: endpoint.id,
+        remote: connection.remote,
+        user,
+        reason,
+      });
+      this.linger(connection);
+    } else {
+      this.unauthenticated.delete(connection);
+      await this.connectBackend(endpoint, connection, opening);
+    }
+  }
+
+  /** A client that was told goodbye has a moment to read it; what it sends is dropped. */
+  private linger(connection: Connection): void {
+    connection.onData(() => undefined);
+    connection.onEnd(() => connection.destroy());
+    this.options.clock.after(2_000, () => connection.destroy());
+  }
+
+  private async connectBackend(
+    endpoint: Endpoint,
+    client: Connection,
+    login: LoggedIn,
+  ): Promise<void> {
+    const { clock, entropy } = this.options;
+    const { database } = login.wishes;
+    // Bytes of an eager client wait in the kernel.
+    client.pause();
+    const clientKey = entropy.bytes(login.minor >= 2 ? 32 : 4);
+    const start = await startBackend({
+      clock,
+      client,
+      clientKey,
+      parameters: parametersForBackend(login.request),
+      holdTimeoutMs: this.limits.holdTimeoutMs,
+      findTarget: () => this.findTarget(endpoint),
+    });
+    if (start.kind !== "ready") {
+      client.end(start.kind === "refused" ? start.bytes : encodeError(noInstance(), "FATAL"));
+      this.linger(client);
+      return;
+    }
+    const { target, connection } = start;
+    const planner = await this.traits.enter(target, database);
+    if (client.closed || connection.closed || this.isClosing) {
+      connection.destroy();
+      client.destroy();
+      this.traits.leave(database, connection);
+      return;
+    }
+    const session: Session = new Session({
+      ...this.options,
+      client,
+      clientKey,
+      backend: start,
+      exchange: { isHonest: target.role === "writer", planner, ...honestyOf(login) },
+      onTraitsChanging: () => this.traits.changing(database, session),
+      onTraitsSettled: () => this.traits.settled(target, database, session),
+      onEnd: () => {
+        this.forget(session);
+        this.traits.leave(database, session);
+      },
+    });
+    this.remember(session);
+    session.start(login.rest);
+  }
+
+  private findTarget(endpoint: Endpoint): Target | undefined {
+    const { topology } = this.options;
+    if (this.isClosing) return undefined;
+    switch (endpoint.type) {
+      case "writer":
+        return topology.writer();
+      case "reader":
+        return topology.reader();
+      case "instance":
+        return endpoint.instanceId === undefined
+          ? undefined
+          : topology.instance(endpoint.instanceId);
+    }
+  }
+
+  private remember(session: Session): void {
+    const same = this.sessions.get(session.pid) ?? new Set();
+    this.sessions.set(session.pid, same.add(session));
+    this.count++;
+  }
+
+  private forget(session: Session): void {
+    const same = this.sessions.get(session.pid);
+    if (same?.delete(session) !== true) return;
+    this.count--;
+    if (same.size === 0) this.sessions.delete(session.pid);
+  }
+
+  /** A session whose PostgreSQL has stopped, or is no writer any more, cannot go on. */
+  private onTopologyChange(): void {
+    for (const sessions of this.sessions.values()) {
+      for (const session of sessions) {
+        const { target } = session;
+        const now = this.options.topology.instance(target.instanceId);
+        if (now && (now.incarnation !== target.incarnation || now.role !== target.role)) {
+          session.terminate(new Error(`${target.instanceId} was restarted, or has another role`));
+        }
+      }
+    }
+  }
+
+  /**
+   * Cancels what the session with this key runs. Not while it waits for the quorum: its statement is over, and
+   * PostgreSQL would report success for what can still be lost.
+   */
+  private async cancel(pid: number, key: Buffer): Promise<void> {
+    const session = this.findSession(pid, key);
+    if (!session) return;
+    const { target } = session;
+    try {
+      if (target.role === "writer" && (await this.admin.waitEvent(target, pid)) === "SyncRep")
+        return;
+      const connection = await dial({ kind: "unix", path: pgSocketPath(target.address) });
+      session.conversation.cancelled();
+      // PostgreSQL has sent the signal when it closes this connection: what it may still hit is then known.
+      const timer = this.options.clock.after(cancelTimeoutMs, () => connection.destroy());
+      await new Promise<void>((resolve) => {
+        connection.onClose(() => resolve());
+        connection.onEnd(() => connection.end());
+        connection.onData(() => undefined);
+        connection.write(encodeCancelRequest(pid, session.backendKey));
+      });
+      timer.cancel();
+      session.conversation.cancelled();
+    } catch (error) {
+      // A cancel has no answer: the client sees that its statement goes on.
+      this.options.logger.warn({ event: "cancel.failed", pid, reason: messageOf(error) });
+    }
+  }
+
+  private findSession(pid: number, key: Buffer): Session | undefined {
+    for (const session of this.sessions.get(pid) ?? []) {
+      const { clientKey } = session;
+      if (clientKey.length === key.length && timingSafeEqual(clientKey, key)) return session;
+    }
+    return undefined;
+  }
+}
+
+function honestyOf(login: LoggedIn): Pick<Session["conversation"]["exchange"], "honesty"> & {
+  synchronousCommit?: string;
+} {
+  const { honesty, synchronousCommit } = honestyAtStart(login.wishes, login.settings);
+  return synchronousCommit === undefined ? { honesty } : { honesty, synchronousCommit };
+}

@@ -1,0 +1,19 @@
+/**
+ * The endpoints: one client's conversation from its first byte to its last. startEndpoints() opens the ports; what
+ * passes between a client and its backend is decided by Conversation, which is pure (read conversation.ts, cycle.ts,
+ * then client-side.ts and server-side.ts), and moved by session-shell.ts. Logins are login-shell.ts and
+ * authentication.ts. Who is writer or reader, and what is durable, is asked of Topology and AwaitDurable.
+ */
+export type { Action, UpTo } from "./action.ts";
+export { Conversation } from "./conversation.ts";
+export {
+  type Endpoint,
+  type EndpointLimits,
+  EndpointServer,
+  type EndpointsOptions,
+  startEndpoints,
+} from "./endpoint-shell.ts";
+export type { ExchangeOptions } from "./exchange.ts";
+export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
+export type { HonestySettings } from "./probe.ts";
+export type { AwaitDurable, EndpointType, Target, Topology } from "./topology.ts";

@@ -1,0 +1,217 @@
+import {
+  type ClassificationCache,
+  type Classified,
+  classifyUnparsed,
+  type Refusal,
+  type StatementClass,
+} from "../route/index.ts";
+
+/**
+ * What a text means for the transaction that it runs in:
+ * - harmless: commits nothing that wrote (reads, SET, SAVEPOINT, LISTEN ...)
+ * - begin, commit, rollback: that statement alone; commit is PREPARE TRANSACTION, too
+ * - write: one statement that may write, and commits by itself outside a transaction block
+ * - several: anything else; it may end transactions on its way
+ */
+export type Role = "harmless" | "begin" | "commit" | "rollback" | "write" | "several";
+
+/** What a session has to know of one text, derived once from its classification. */
+export interface TextPlan {
+  readonly role: Role;
+  /** COMMIT AND CHAIN, ROLLBACK AND CHAIN: the next transaction is open at once. */
+  readonly isChained: boolean;
+  /** A query of ours may follow in the same implicit transaction. */
+  readonly mayBeProbed: boolean;
+  /** As a simple Query it may be sent as extended messages, with the same answers. */
+  readonly mayBeRewritten: boolean;
+  /** It may end a transaction that is open before it. */
+  readonly mayEndTransaction: boolean;
+  /** Afterwards synchronous_commit, or a setting of ours, may differ. */
+  readonly changesHonesty: boolean;
+  /** It has no transaction id before COMMIT, and may write in it all the same. */
+  readonly writesAtCommit: boolean;
+  /** Its answer may be a sequence's value that another transaction logged, and that is not durable yet. */
+  readonly drawsSequence: boolean;
+  /** Triggers, rules, views or policies may differ afterwards. */
+  readonly changesTraits: boolean;
+  /** The prepared statement it forgets; "*" for all. */
+  readonly deallocates: string | undefined;
+  readonly refusal: Refusal | undefined;
+}
+
+/** What the catalogs of one database say, as far as a text alone cannot. */
+export interface DatabaseTraits {
+  /** A user's deferrable trigger runs inside COMMIT, after every question that could be asked before it. */
+  readonly hasDeferrableTriggers: boolean;
+  /** Rules of users: what DO ALSO SELECT gives differs between the simple and the extended protocol. */
+  readonly hasRules: boolean;
+  /** Names of views, and of tables with policies: reading them may run a user's functions. */
+  readonly relationsWithCode: ReadonlySet<string>;
+}
+
+/** Nothing known: every doubt counts. */
+export const unknownTraits: DatabaseTraits = {
+  hasDeferrableTriggers: true,
+  hasRules: true,
+  relationsWithCode: new Set(),
+};
+
+/** A text too long to be looked at. */
+export const opaquePlan: TextPlan = {
+  role: "several",
+  isChained: false,
+  mayBeProbed: false,
+  mayBeRewritten: false,
+  mayEndTransaction: true,
+  changesHonesty: true,
+  writesAtCommit: true,
+  drawsSequence: false,
+  changesTraits: false,
+  deallocates: undefined,
+  refusal: undefined,
+};
+
+/** Plans by text; the texts and their classes are cached by route, per process. */
+export class TextPlanner {
+  private readonly cache: ClassificationCache;
+  private plans = new WeakMap<Classified, TextPlan>();
+  private currentTraits: DatabaseTraits = unknownTraits;
+
+  constructor(cache: ClassificationCache) {
+    this.cache = cache;
+  }
+
+  get traits(): DatabaseTraits {
+    return this.currentTraits;
+  }
+
+  /** Plans made under other traits are forgotten. */
+  learnTraits(traits: DatabaseTraits): void {
+    this.currentTraits = traits;
+    this.plans = new WeakMap();
+  }
+
+  /** `isPlain`: UTF-8 and standard_conforming_strings on, so that PostgreSQL reads the text as our parser does. */
+  plan(sql: string, isPlain: boolean): TextPlan {
+    const classified = isPlain ? this.cache.classify(withoutNumbers(sql)) : classifyUnparsed(sql);
+    const known = this.plans.get(classified);
+    if (known) return known;
+    const plan = planText(sql, classified, this.currentTraits);
+    this.plans.set(classified, plan);
+    return plan;
+  }
+}
+
+const numbersCharsMax = 4096;
+
+/**
+ * The text with its bare numbers as 0: what they are changes no class, and simple-protocol clients write their
+ * values into the text, so that each text would be parsed anew (25 us instead of 2). Not where a number may be part of
+ * a name (quoted identifiers) or of an escape.
+ */
+function withoutNumbers(sql: string): string {
+  if (sql.length > numbersCharsMax || /["\\]/.test(sql)) return sql;
+  return sql.replace(/\b\d+\b/g, "0");
+}
+
+const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
+// What dynamic SQL in a function does to them is seen at the next regular look.
+const traitTags = /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME)\b|^ALTER$/;
+
+/** `sql` is the text that was classified; parameters in it ($1) mean something else in the two protocols. */
+export function planText(sql: string, classified: Classified, traits: DatabaseTraits): TextPlan {
+  const { statements } = classified;
+  const only = statements.length === 1 ? statements[0] : undefined;
+  const role = only ? roleOf(only, traits) : roleOfSeveral(statements, traits);
+  const mayBeProbed = role === "write" && statements.every(mayShareTransaction);
+  const refusal = statements.find((statement) => statement.refusal)?.refusal;
+  return {
+    role,
+    isChained: only?.isChained ?? false,
+    mayBeProbed,
+    mayBeRewritten:
+      mayBeProbed &&
+      only !== undefined &&
+      rewritableKinds.has(only.kind) &&
+      !traits.hasRules &&
+      !/\$\d/.test(sql),
+    mayEndTransaction: statements.some(
+      ({ kind, endsTransaction }) => endsTransaction || kind === "unknown",
+    ),
+    changesHonesty: statements.some(changesHonesty),
+    writesAtCommit: statements.some(
+      (statement) => statement.writesAtCommit && statement.tag !== "NOTIFY",
+    ),
+    drawsSequence: statements.some((statement) => statement.drawsSequence),
+    changesTraits: statements.some(
+      (statement) => traitTags.test(statement.tag) || statement.kind === "unknown",
+    ),
+    deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
+      ? "*"
+      : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
+    refusal,
+  };
+}
+
+function roleOf(statement: StatementClass, traits: DatabaseTraits): Role {
+  switch (statement.transaction) {
+    case "begin":
+      return "begin";
+    case "commit":
+    case "prepare":
+      return "commit";
+    case "rollback":
+      return "rollback";
+    case "savepoint":
+    case "release":
+    case "rollbackTo":
+    case "setTransaction":
+      return "harmless";
+    case "commitPrepared":
+    case "rollbackPrepared":
+      return "write";
+    case undefined:
+  }
+  if (statement.kind === "unknown") return "several";
+  return mayWrite(statement, traits) ? "write" : "harmless";
+}
+
+function roleOfSeveral(statements: readonly StatementClass[], traits: DatabaseTraits): Role {
+  const staysWhole = statements.every(
+    ({ kind, endsTransaction }) => kind !== "unknown" && !endsTransaction,
+  );
+  const mayCommit = statements.some(
+    ({ kind, transaction }) =>
+      kind === "unknown" || transaction === "commit" || transaction === "prepare",
+  );
+  if (!mayCommit && !statements.some((statement) => mayWrite(statement, traits))) return "harmless";
+  if (!staysWhole) return "several";
+  // What BEGIN opens and nothing ends commits nothing yet; what refuses a transaction block fails in it.
+  if (statements[0]?.transaction === "begin") return "harmless";
+  return statements.some((statement) => mayWrite(statement, traits)) ? "several" : "harmless";
+}
+
+function mayWrite(statement: StatementClass, traits: DatabaseTraits): boolean {
+  if (statement.mayWrite || statement.mayCommitInside || statement.copy === "in") return true;
+  if (statement.relations.length === 0) return false;
+  return statement.relations.some(({ name }) => traits.relationsWithCode.has(name));
+}
+
+/** COPY FROM STDIN swallows every message up to its end; the others refuse company, or commit on their way. */
+function mayShareTransaction(statement: StatementClass): boolean {
+  return (
+    statement.copy !== "in" &&
+    !statement.forbidsTransactionBlock &&
+    !statement.mayCommitInside &&
+    statement.transaction === undefined
+  );
+}
+
+function changesHonesty(statement: StatementClass): boolean {
+  return (
+    statement.kind === "unknown" ||
+    statement.touchesSynchronousCommit ||
+    statement.sessionEffects.includes("discard") ||
+    statement.settings.some(({ name }) => name === "*" || name.startsWith("borealis."))
+  );
+}

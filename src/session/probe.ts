@@ -1,0 +1,110 @@
+import {
+  encodeBind,
+  encodeClose,
+  encodeExecute,
+  encodeFlush,
+  encodeFunctionCall,
+  encodeParse,
+  encodeSync,
+} from "../wire/index.ts";
+
+/**
+ * What we ask the server, in the client's own session, in the same write as the client's messages: how will this
+ * transaction commit? Two forms. A FunctionCall before a COMMIT is cheapest, and allowed only where nothing is
+ * unsynced in an open transaction. The query goes into the middle of extended messages, under names of its own.
+ */
+export interface Answer {
+  /** synchronous_commit at the end of the transaction. */
+  readonly synchronousCommit: string;
+  /** False: it certainly has no transaction id so far. Undefined: not asked. */
+  readonly hasId: boolean | undefined;
+  /** Undefined: not asked. */
+  readonly settings: HonestySettings | undefined;
+}
+
+/** The session's own wishes. */
+export interface HonestySettings {
+  readonly isForced: boolean;
+  /** 0: never. */
+  readonly commitTimeoutMs: number;
+}
+
+export const defaultHonesty: HonestySettings = { isForced: true, commitTimeoutMs: 0 };
+
+// pg_proc.dat assigns it by hand; the same on every version from 15 to 18 (checked by test/endpoint.test.ts).
+const currentSettingOid = 2077;
+
+const name = "borealis probe";
+const sql =
+  "SELECT pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_my_temp_schema()," +
+  " pg_catalog.current_setting('synchronous_commit')," +
+  " pg_catalog.current_setting('borealis.force_durable_commit', true)," +
+  " pg_catalog.current_setting('borealis.commit_timeout', true)";
+
+export const functionProbe = encodeFunctionCall(currentSettingOid, ["synchronous_commit"]);
+
+// Parsed each time: a DEALLOCATE ALL that a function hides would make Bind fail, and the client's transaction with it.
+export const queryProbe = Buffer.concat([
+  encodeParse(name, sql),
+  encodeBind(name, name),
+  encodeExecute(name),
+  encodeClose("portal", name),
+  encodeClose("statement", name),
+]);
+
+/** With it the answer comes before the commit begins to wait, at the price of a packet more. */
+export const flushedQueryProbe = Buffer.concat([queryProbe, encodeFlush()]);
+
+/** Answers of queryProbe that end a step: ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
+export const queryProbeSteps = 5;
+
+/** The query alone in a cycle of its own, for a COMMIT in an open transaction. */
+export const syncedQueryProbe = Buffer.concat([queryProbe, encodeSync()]);
+
+export function answerOfFunction(value: string | null): Answer {
+  return { synchronousCommit: value ?? "on", hasId: undefined, settings: undefined };
+}
+
+export function answerOfRow(values: readonly (string | null)[]): Answer {
+  const [id, , synchronousCommit, force, timeout] = values;
+  return {
+    synchronousCommit: synchronousCommit ?? "on",
+    hasId: (id ?? null) !== null,
+    settings: {
+      isForced: parseSwitch(force ?? undefined) ?? true,
+      commitTimeoutMs: parseDurationMs(timeout ?? undefined) ?? 0,
+    },
+  };
+}
+
+/** Whether a commit with this setting returns before the quorum has it. */
+export function isLowered(synchronousCommit: string): boolean {
+  return synchronousCommit === "off" || synchronousCommit === "local";
+}
+
+/** A boolean as PostgreSQL takes it; undefined if it is none (the safe default then holds). */
+export function parseSwitch(text: string | undefined): boolean | undefined {
+  const value = text?.trim().toLowerCase();
+  if (!value) return undefined;
+  if (value === "on" || value === "1" || "true".startsWith(value) || "yes".startsWith(value))
+    return true;
+  if (value === "0" || "false".startsWith(value) || "no".startsWith(value)) return false;
+  return value === "of" || value === "off" ? false : undefined;
+}
+
+const unitMs: Readonly<Record<string, number>> = {
+  us: 0.001,
+  ms: 1,
+  s: 1000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** A time as PostgreSQL's settings take it: a bare number is milliseconds. Undefined if it is none. */
+export function parseDurationMs(text: string | undefined): number | undefined {
+  const parts = /^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*$/.exec(text ?? "");
+  if (!parts) return undefined;
+  const ms = Number(parts[1]) * (unitMs[parts[2] ?? "ms"] ?? 1);
+  return Math.min(ms, 0x7fff_ffff);
+}

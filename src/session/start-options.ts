@@ -1,0 +1,112 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { isReservedApplicationName, reservedNameRefusal } from "../route/index.ts";
+import { findParameter, type StartupParameter, type StartupRequest } from "../wire/index.ts";
+import { defaultHonesty, type HonestySettings, parseDurationMs, parseSwitch } from "./probe.ts";
+
+/** What a start-up packet asks for, as far as the endpoint must know it. */
+export interface StartWishes {
+  readonly user: string;
+  readonly database: string;
+  /** Settings in the order in which they take effect, by lower-case name: options, then parameters. */
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+/** PostgreSQL cuts longer identifiers (NAMEDATALEN - 1 bytes). */
+const nameBytesMax = 63;
+
+/** Raises BorealisError for what no endpoint serves. */
+export function readStart(request: StartupRequest): StartWishes {
+  const user = findParameter(request, "user");
+  if (!user) {
+    throw new BorealisError(
+      sqlState.invalidAuthorization,
+      "no PostgreSQL user name specified in startup packet",
+    );
+  }
+  refuseReplication(findParameter(request, "replication"));
+  const settings = new Map<string, string>();
+  for (const [name, value] of splitOptions(findParameter(request, "options") ?? ""))
+    settings.set(name, value);
+  for (const { name, value } of request.parameters)
+    settings.set(name.toLowerCase(), value.toString("utf8"));
+  const name = settings.get("application_name");
+  if (name !== undefined && isReservedApplicationName(name)) {
+    throw new BorealisError(reservedNameRefusal.code, reservedNameRefusal.message, {
+      hint: reservedNameRefusal.hint,
+    });
+  }
+  const database = findParameter(request, "database") || user;
+  return { user: cutName(user), database: cutName(database), settings };
+}
+
+function refuseReplication(value: string | undefined): void {
+  if (value === undefined || parseSwitch(value) === false) return;
+  throw new BorealisError(
+    sqlState.notSupported,
+    "replication connections are not supported at endpoints",
+    {
+      hint: "Readers are fed from storage: see `borealis instance add`.",
+    },
+  );
+}
+
+function cutName(name: string): string {
+  const bytes = Buffer.from(name);
+  return bytes.length <= nameBytesMax ? name : bytes.subarray(0, nameBytesMax).toString("utf8");
+}
+
+/** The settings in an `options` text: -c name=value, -cname=value, --name=value; others are not ours to judge. */
+export function splitOptions(options: string): [string, string][] {
+  const words = splitWords(options);
+  const settings: [string, string][] = [];
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? "";
+    let setting: string | undefined;
+    if (word === "-c") setting = words[++index];
+    else if (word.startsWith("-c")) setting = word.slice(2);
+    else if (word.startsWith("--")) setting = word.slice(2);
+    const equals = setting?.indexOf("=") ?? -1;
+    if (setting === undefined || equals < 0) continue;
+    const name = setting.slice(0, equals).trim().replaceAll("-", "_").toLowerCase();
+    settings.push([name, setting.slice(equals + 1)]);
+  }
+  return settings;
+}
+
+/** As PostgreSQL's pg_split_opts: white space parts words, a backslash keeps the character after it. */
+function splitWords(options: string): string[] {
+  const words: string[] = [];
+  for (const [word] of options.matchAll(/(?:\\[\s\S]|[^\s\\])+/g))
+    words.push(word.replaceAll(/\\([\s\S])/g, "$1"));
+  return words;
+}
+
+/** `stored` are ALTER ROLE's and ALTER DATABASE's "name=value", the weakest first. */
+export function honestyAtStart(
+  wishes: StartWishes,
+  stored: readonly string[],
+): { honesty: HonestySettings; synchronousCommit: string | undefined } {
+  const settings = new Map<string, string>();
+  for (const setting of stored) {
+    const equals = setting.indexOf("=");
+    settings.set(setting.slice(0, equals).toLowerCase(), setting.slice(equals + 1));
+  }
+  for (const [name, value] of wishes.settings) settings.set(name, value);
+  const isForced = parseSwitch(settings.get("borealis.force_durable_commit"));
+  const timeoutMs = parseDurationMs(settings.get("borealis.commit_timeout"));
+  const text = settings.get("synchronous_commit")?.toLowerCase();
+  // "no", "false" and "0" mean off, too; what else it says does not matter here.
+  const synchronousCommit = parseSwitch(text) === false ? "off" : text;
+  return {
+    honesty: {
+      isForced: isForced ?? defaultHonesty.isForced,
+      commitTimeoutMs: timeoutMs ?? defaultHonesty.commitTimeoutMs,
+    },
+    synchronousCommit,
+  };
+}
+
+/** The start-up as PostgreSQL gets it: everything, byte for byte. */
+export function parametersForBackend(request: StartupRequest): readonly StartupParameter[] {
+  return request.parameters.filter(({ name }) => name !== "replication");
+}

@@ -1,0 +1,131 @@
+import pg from "pg";
+import { instanceId } from "../../src/base/ids.ts";
+import { OutcomeUnknown } from "../../src/base/errors.ts";
+import { openLogger, realClock, realEntropy, type TlsIdentity } from "../../src/io/index.ts";
+import {
+  type EndpointLimits,
+  type EndpointServer,
+  startEndpoints,
+  type Target,
+  type Topology,
+} from "../../src/session/index.ts";
+import type { StockPostgres } from "./stock-postgres.ts";
+
+/** A topology that a test sets by hand. */
+export class PlainTopology implements Topology {
+  private readonly listeners = new Set<() => void>();
+  current: { writer: Target | undefined; reader: Target | undefined };
+
+  constructor(writer: Target | undefined, reader?: Target) {
+    this.current = { writer, reader };
+  }
+  writer(): Target | undefined {
+    return this.current.writer;
+  }
+  reader(): Target | undefined {
+    return this.current.reader ?? this.current.writer;
+  }
+  instance(id: string): Target | undefined {
+    return [this.current.writer, this.current.reader].find((target) => target?.instanceId === id);
+  }
+  onChange(fn: () => void): () => void {
+    this.listeners.add(fn);
+    return () => this.listeners.delete(fn);
+  }
+  set(current: PlainTopology["current"]): void {
+    this.current = current;
+    for (const listener of this.listeners) listener();
+  }
+}
+
+/** VDL that moves only when the test says so. */
+export class HeldVdl {
+  readonly waits: { upTo: string; resolve: () => void; reject: (error: Error) => void }[] = [];
+  isFrozen = false;
+
+  readonly awaitDurable = {
+    untilFlushed: (): Promise<void> => this.wait("flushed"),
+    untilInserted: (): Promise<void> => this.wait("inserted"),
+  };
+  advance(): void {
+    for (const { resolve } of this.waits.splice(0)) resolve();
+  }
+  lose(): void {
+    for (const { reject } of this.waits.splice(0)) reject(new OutcomeUnknown("the writer is gone"));
+  }
+  private wait(upTo: string): Promise<void> {
+    if (!this.isFrozen) return Promise.resolve();
+    return new Promise((resolve, reject) => this.waits.push({ upTo, resolve, reject }));
+  }
+}
+
+export interface TestEndpoints {
+  readonly server: EndpointServer;
+  readonly topology: PlainTopology;
+  readonly vdl: HeldVdl;
+  readonly port: number;
+  readonly readerPort: number;
+  close(): Promise<void>;
+}
+
+export function targetOf(
+  postgres: StockPostgres,
+  role: Target["role"] = "writer",
+  incarnation = "1",
+): Target {
+  return { instanceId: instanceId("instance-1"), role, address: postgres.address, incarnation };
+}
+
+export async function openEndpoints(
+  postgres: StockPostgres,
+  options: {
+    tls?: TlsIdentity & { mode: "prefer" | "require" };
+    limits?: Partial<EndpointLimits>;
+  } = {},
+): Promise<TestEndpoints> {
+  const topology = new PlainTopology(targetOf(postgres));
+  const vdl = new HeldVdl();
+  const address = { kind: "tcp", host: "127.0.0.1", port: 0 } as const;
+  const server = await startEndpoints({
+    endpoints: [
+      { id: "writer", type: "writer", address },
+      { id: "reader", type: "reader", address },
+    ],
+    tls: options.tls,
+    topology,
+    awaitDurable: vdl.awaitDurable,
+    clock: realClock,
+    entropy: realEntropy,
+    logger: openLogger({ file: undefined, process: "test" }),
+    ...(options.limits && { limits: options.limits }),
+  });
+  const portOf = (id: string): number => {
+    const bound = server.addressOf(id);
+    if (bound?.kind !== "tcp") throw new Error(`${id} listens on no port`);
+    return bound.port;
+  };
+  return {
+    server,
+    topology,
+    vdl,
+    port: portOf("writer"),
+    readerPort: portOf("reader"),
+    close: () => server.close(),
+  };
+}
+
+/** A node-postgres client that is connected; end() it. */
+export async function connectTo(port: number, config: pg.ClientConfig = {}): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: "127.0.0.1",
+    port,
+    user: "postgres",
+    password: "secret",
+    database: "postgres",
+    ...config,
+  });
+  // Ends that a test provokes are seen by the query that they hit.
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
