@@ -3,7 +3,12 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "test/rooms.test.ts"] } },
+      {
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "test/rooms.test.ts"],
+        },
+      },
       {
         test: {
           name: "system",

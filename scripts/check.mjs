@@ -16,7 +16,7 @@ let failed = 0;
 for (const [name, command, args] of steps) {
   const result = spawnSync(command, args, { cwd: root, encoding: "utf8" });
   const isGood = result.status === 0;
-  console.log(`${isGood ? "ok  " : "FAIL"} check: ${name}`);
+  console.log(`${isGood ? "ok  " : "FAIL"} check: ${String(name)}`);
   if (!isGood) {
     failed++;
     console.log(`${result.stdout ?? ""}${result.stderr ?? ""}`);

@@ -1,0 +1,71 @@
+import { messageOf } from "../base/errors.ts";
+import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import { type TopologyMessage, topologySchema } from "./messages.ts";
+
+const reconnectMs = 100;
+
+/**
+ * A proxy's view of where sessions may go: pushed by the control plane at each change. While the control plane is
+ * away the last view stays: instances that die meanwhile are noticed by their sockets.
+ */
+export class TopologyFollower {
+  private readonly path: string;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  private readonly closing = new AbortController();
+  private readonly listeners: (() => void)[] = [];
+  private latest: TopologyMessage = { writer: null, instances: [] };
+
+  constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
+    this.path = options.controlSocket;
+    this.clock = options.clock;
+    this.logger = options.logger;
+    void this.follow();
+  }
+
+  get current(): TopologyMessage {
+    return this.latest;
+  }
+
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  close(): void {
+    this.closing.abort();
+  }
+
+  private async follow(): Promise<void> {
+    const { signal } = this.closing;
+    while (!signal.aborted) {
+      try {
+        const client = await connectRpc(
+          { kind: "unix", path: this.path },
+          { timeoutMs: 1_000, signal },
+        );
+        await this.listenTo(client);
+      } catch (error) {
+        this.logger.debug({ event: "control.unreachable" }, messageOf(error));
+      }
+      await sleep(this.clock, reconnectMs, signal);
+    }
+  }
+
+  private async listenTo(client: RpcClient): Promise<void> {
+    const gone = new Promise<void>((resolve) => {
+      client.onClose(resolve);
+      this.closing.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    client.onEvent((event, data) => {
+      if (event === "topology") this.take(data);
+    });
+    this.take(await client.call("topology", {}, { timeoutMs: 2_000 }));
+    await gone;
+    client.close();
+  }
+
+  private take(data: unknown): void {
+    this.latest = topologySchema.parse(data);
+    for (const listener of this.listeners) listener();
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * One cluster: who belongs to it, who is the writer, where its endpoints point, how it is. Start with state.ts (what
+ * is kept), status.ts (what is shown) and control-shell.ts (the control plane). Nothing here decides what is durable:
+ * storage nodes do, so the control plane may die at any moment.
+ */
+export { ControlPlane, type ControlDeps } from "./control-shell.ts";
+export { TopologyFollower } from "./follow-shell.ts";
+export { AgentDurability, PushedTopology } from "./routing-shell.ts";
+export { statusPage } from "./page.ts";
+export {
+  agentSocket,
+  type Layout,
+  layoutOf,
+  longestSocketPath,
+  nodeSocket,
+  postgresSocketDir,
+  runtimeDirOf,
+  socketPathMaxBytes,
+} from "./layout.ts";
+export {
+  type ControlConfig,
+  controlConfigSchema,
+  type ProcessReport,
+  processSchema,
+  type StatusReport,
+  statusSchema,
+  type TopologyMessage,
+  topologySchema,
+} from "./messages.ts";
+export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";
+export { instancePort, portOffsets } from "./ports.ts";
+export {
+  type ClusterState,
+  clusterStateFormat,
+  type InstanceState,
+  type NodeState,
+  parseClusterState,
+} from "./state.ts";
+export { statusReport, stoppedReport } from "./status.ts";

@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+
+/** Where everything of one cluster lies. Pure: a data directory and a runtime directory in, paths out. */
+export interface Layout {
+  readonly dataDir: string;
+  /** Short-lived sockets (D16): under the system's temporary directory, because their paths are bounded. */
+  readonly runtimeDir: string;
+  readonly configFile: string;
+  readonly passwordFile: string;
+  readonly credentialsFile: string;
+  readonly controlDir: string;
+  readonly stateFile: string;
+  readonly runtimeFile: string;
+  readonly lockFile: string;
+  readonly tlsKeyFile: string;
+  readonly tlsCertFile: string;
+  readonly storageDir: string;
+  readonly instancesDir: string;
+  readonly genesisDir: string;
+  readonly logDir: string;
+  readonly keysDir: string;
+  readonly controlSocket: string;
+  readonly supervisorSocket: string;
+  readonly proxySocket: string;
+}
+
+/** Longest path that a unix socket may have: 107 bytes on Linux, 103 elsewhere (sun_path less its zero). */
+export function socketPathMaxBytes(platform: string): number {
+  return platform === "linux" ? 107 : 103;
+}
+
+/** The runtime directory of a data directory: `TMP/borealis-UID-HASH`. */
+export function runtimeDirOf(temporaryDir: string, uid: number, dataDir: string): string {
+  const hash = createHash("sha256").update(dataDir).digest("hex").slice(0, 10);
+  return `${temporaryDir.replace(/\/+$/, "")}/borealis-${uid}-${hash}`;
+}
+
+export function layoutOf(dataDir: string, runtimeDir: string): Layout {
+  const control = `${dataDir}/control`;
+  return {
+    dataDir,
+    runtimeDir,
+    configFile: `${dataDir}/borealis.json`,
+    passwordFile: `${dataDir}/password`,
+    credentialsFile: `${dataDir}/credentials`,
+    controlDir: control,
+    stateFile: `${control}/state.json`,
+    runtimeFile: `${control}/runtime.json`,
+    lockFile: `${control}/lock`,
+    tlsKeyFile: `${control}/server.key`,
+    tlsCertFile: `${control}/server.crt`,
+    storageDir: `${dataDir}/storage`,
+    instancesDir: `${dataDir}/instances`,
+    genesisDir: `${dataDir}/objects/genesis`,
+    logDir: `${dataDir}/log`,
+    keysDir: `${dataDir}/keys`,
+    controlSocket: `${runtimeDir}/control.sock`,
+    supervisorSocket: `${runtimeDir}/supervisor.sock`,
+    proxySocket: `${runtimeDir}/proxy.sock`,
+  };
+}
+
+export function nodeSocket(layout: Layout, name: string): string {
+  return `${layout.runtimeDir}/node-${name}.sock`;
+}
+
+export function agentSocket(layout: Layout, instance: string): string {
+  return `${layout.runtimeDir}/agent-${instance}.sock`;
+}
+
+/** Directory of one PostgreSQL's private socket; it belongs to the engine's user. */
+export function postgresSocketDir(layout: Layout, instance: string): string {
+  return `${layout.runtimeDir}/pg-${instance}`;
+}
+
+/** The longest socket path that this layout will need, to be checked before anything is made. */
+export function longestSocketPath(layout: Layout): string {
+  return `${postgresSocketDir(layout, "i".repeat(16))}/feed/.s.PGSQL.5432.lock`;
+}

@@ -1,0 +1,109 @@
+import { z } from "zod";
+import { instanceStatusSchema } from "../instance/index.ts";
+
+/** What the control plane says to proxies and the command line, and what it is told. LSNs travel as text. */
+
+/** Where sessions may go now. Pushed to every proxy at each change. */
+export const topologySchema = z.object({
+  writer: z.string().nullable(),
+  instances: z.array(
+    z.object({
+      id: z.string(),
+      role: z.enum(["none", "reader", "writer"]),
+      isAdmitted: z.boolean(),
+      socketDir: z.string(),
+      agentSocket: z.string(),
+      incarnation: z.string(),
+      lagMs: z.number().nullable(),
+    }),
+  ),
+});
+export type TopologyMessage = z.infer<typeof topologySchema>;
+
+export const processSchema = z.object({
+  name: z.string(),
+  pid: z.number().nullable(),
+  state: z.enum(["running", "restarting", "stopped"]),
+  restarts: z.number(),
+});
+export type ProcessReport = z.infer<typeof processSchema>;
+
+export const controlConfigSchema = z.object({
+  dataDir: z.string(),
+  runtimeDir: z.string(),
+  supervisorPid: z.number(),
+  host: z.string(),
+  port: z.number(),
+  httpPort: z.number(),
+  logLevel: z.string(),
+  logMaxBytes: z.number(),
+});
+export type ControlConfig = z.infer<typeof controlConfigSchema>;
+
+export const clusterStates = [
+  "creating",
+  "available",
+  "failing-over",
+  "backtracking",
+  "stopping",
+  "stopped",
+  "degraded",
+] as const;
+
+export const statusSchema = z.object({
+  cluster: z.object({
+    id: z.string(),
+    state: z.enum(clusterStates),
+    engineVersion: z.string(),
+    epoch: z.number(),
+    timeline: z.number(),
+    vdl: z.string().nullable(),
+    writer: z.string().nullable(),
+    dataDir: z.string(),
+    supervisorPid: z.number().nullable(),
+  }),
+  endpoints: z.array(
+    z.object({
+      id: z.string(),
+      type: z.enum(["writer", "reader", "instance", "custom"]),
+      host: z.string(),
+      port: z.number(),
+      members: z.array(z.string()),
+    }),
+  ),
+  instances: z.array(
+    z.object({
+      id: z.string(),
+      role: z.enum(["writer", "reader"]),
+      az: z.string(),
+      tier: z.number(),
+      state: instanceStatusSchema.shape.state,
+      agentPid: z.number().nullable(),
+      postgresPid: z.number().nullable(),
+      replayLsn: z.string().nullable(),
+      lagMs: z.number().nullable(),
+      port: z.number(),
+      problem: z.string().nullable(),
+    }),
+  ),
+  storage: z.array(
+    z.object({
+      id: z.string(),
+      az: z.string(),
+      kind: z.enum(["full", "tail"]),
+      state: z.enum(["up", "down", "stopped", "catching-up", "rebuilding"]),
+      pid: z.number().nullable(),
+      scl: z.string().nullable(),
+      epoch: z.number().nullable(),
+      bytes: z.number().nullable(),
+    }),
+  ),
+  volume: z.object({
+    bytes: z.number(),
+    logStart: z.string().nullable(),
+    snapshots: z.number(),
+    earliestRestorableTime: z.string().nullable(),
+    latestRestorableTime: z.string().nullable(),
+  }),
+});
+export type StatusReport = z.infer<typeof statusSchema>;

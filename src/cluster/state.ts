@@ -1,0 +1,61 @@
+import { z } from "zod";
+
+/** What the control plane keeps on disk (control/state.json): who is who. Never what is durable: nodes know that. */
+export const clusterStateFormat = 1;
+
+const instanceState = z.strictObject({
+  id: z.string(),
+  ordinal: z.number().int(),
+  az: z.string(),
+  tier: z.number().int(),
+});
+
+const nodeState = z.strictObject({
+  id: z.string(),
+  nodeId: z.string(),
+  az: z.string(),
+  kind: z.enum(["full", "tail"]),
+});
+
+const clusterStateSchema = z.strictObject({
+  format: z.number().int(),
+  clusterId: z.string(),
+  volumeId: z.string(),
+  createdAt: z.string(),
+  engineVersion: z.string(),
+  systemIdentifier: z.string(),
+  /** Start of the WAL segment that holds initdb's checkpoint (D1). */
+  genesisLsn: z.string(),
+  masterUser: z.string(),
+  isSuperuser: z.boolean(),
+  /** False until the bootstrap SQL of the first start has been committed to the volume. */
+  isBootstrapped: z.boolean(),
+  writer: z.string(),
+  instances: z.array(instanceState),
+  nodes: z.array(nodeState),
+});
+
+export type ClusterState = z.infer<typeof clusterStateSchema>;
+export type InstanceState = z.infer<typeof instanceState>;
+export type NodeState = z.infer<typeof nodeState>;
+
+export type ParsedState =
+  | { readonly kind: "state"; readonly state: ClusterState }
+  | { readonly kind: "newer"; readonly format: number }
+  | { readonly kind: "damaged"; readonly why: string };
+
+/** Parses control/state.json; a file of a newer Borealis is told apart from a damaged one. */
+export function parseClusterState(text: string): ParsedState {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: "damaged", why: "it is not JSON" };
+  }
+  const format = z.looseObject({ format: z.number() }).safeParse(value);
+  if (!format.success) return { kind: "damaged", why: "it has no format number" };
+  if (format.data.format > clusterStateFormat) return { kind: "newer", format: format.data.format };
+  const state = clusterStateSchema.safeParse(value);
+  if (!state.success) return { kind: "damaged", why: z.prettifyError(state.error) };
+  return { kind: "state", state: state.data };
+}

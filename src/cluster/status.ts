@@ -1,0 +1,156 @@
+import { findLsn, type Lsn } from "../base/lsn.ts";
+import type { InstanceStatus } from "../instance/index.ts";
+import type { ProcessReport, StatusReport } from "./messages.ts";
+import { instancePort, portOffsets } from "./ports.ts";
+import type { ClusterState } from "./state.ts";
+
+/** What a storage node answered to Inspect. */
+export interface NodeView {
+  readonly scl: Lsn;
+  readonly sclText: string;
+  readonly epoch: number;
+  readonly baseText: string;
+  readonly logBytes: number;
+}
+
+export interface StatusFacts {
+  readonly state: ClusterState;
+  readonly isStopping: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly supervisorPid: number | null;
+  readonly instances: ReadonlyMap<string, InstanceStatus>;
+  readonly nodes: ReadonlyMap<string, NodeView>;
+  readonly processes: ReadonlyMap<string, ProcessReport>;
+}
+
+/** A node this far behind VDL is shown as catching up: more than one append in flight explains. */
+const catchingUpBytes = 4n * 1024n * 1024n;
+
+/** contract.md's `status --json`, from what the parts say. Pure. */
+export function statusReport(facts: StatusFacts): StatusReport {
+  const writer = writerOf(facts);
+  const vdl = writer?.vdl ?? null;
+  const logStarts = [...facts.nodes.values()].map((node) => node.baseText);
+  return {
+    cluster: {
+      id: facts.state.clusterId,
+      state: clusterStateOf(facts),
+      engineVersion: facts.state.engineVersion,
+      epoch: writer?.epoch ?? 0,
+      timeline: writer?.timeline ?? 0,
+      vdl,
+      writer: writer?.isAdmitted ? writer.id : null,
+      dataDir: facts.dataDir,
+      supervisorPid: facts.supervisorPid,
+    },
+    endpoints: endpointRows(facts),
+    instances: instanceRows(facts),
+    storage: storageRows(facts, vdl),
+    volume: {
+      bytes: Math.max(0, ...[...facts.nodes.values()].map((node) => node.logBytes)),
+      logStart: logStarts[0] ?? null,
+      snapshots: 0,
+      earliestRestorableTime: null,
+      latestRestorableTime: null,
+    },
+  };
+}
+
+function writerOf(facts: StatusFacts): InstanceStatus | undefined {
+  const status = facts.instances.get(facts.state.writer);
+  return status?.role === "writer" ? status : undefined;
+}
+
+/** Aurora's words. `degraded`: writes wait, because fewer than a write quorum of nodes answers. */
+export function clusterStateOf(facts: StatusFacts): StatusReport["cluster"]["state"] {
+  if (facts.isStopping) return "stopping";
+  const writer = writerOf(facts);
+  if (writer?.isAdmitted) return writer.hasQuorum ? "available" : "degraded";
+  return facts.state.isBootstrapped ? "failing-over" : "creating";
+}
+
+function endpointRows(facts: StatusFacts): StatusReport["endpoints"] {
+  const { host, port } = facts;
+  const admitted = [...facts.instances.values()].filter((one) => one.isAdmitted);
+  const writers = admitted.filter((one) => one.role === "writer").map((one) => one.id);
+  const readers = admitted.filter((one) => one.role === "reader").map((one) => one.id);
+  return [
+    { id: "writer", type: "writer", host, port: port + portOffsets.writer, members: writers },
+    {
+      id: "reader",
+      type: "reader",
+      host,
+      port: port + portOffsets.reader,
+      members: readers.length > 0 ? readers : writers,
+    },
+    ...facts.state.instances.map((instance) => ({
+      id: instance.id,
+      type: "instance" as const,
+      host,
+      port: instancePort(port, instance.ordinal),
+      members: [instance.id],
+    })),
+  ];
+}
+
+function instanceRows(facts: StatusFacts): StatusReport["instances"] {
+  return facts.state.instances.map((instance) => {
+    const status = facts.instances.get(instance.id);
+    return {
+      id: instance.id,
+      role: instance.id === facts.state.writer ? "writer" : "reader",
+      az: instance.az,
+      tier: instance.tier,
+      state: status?.state ?? "stopped",
+      agentPid: status?.agentPid ?? null,
+      postgresPid: status?.postgresPid ?? null,
+      replayLsn: status?.replayLsn ?? null,
+      lagMs: status?.lagMs ?? null,
+      port: instancePort(facts.port, instance.ordinal),
+      problem: status?.problem ?? null,
+    };
+  });
+}
+
+function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["storage"] {
+  const vdl = vdlText === null ? undefined : findLsn(vdlText);
+  return facts.state.nodes.map((node) => {
+    const view = facts.nodes.get(node.id);
+    const process = facts.processes.get(node.id);
+    const isBehind = view !== undefined && vdl !== undefined && vdl - view.scl > catchingUpBytes;
+    const reachable = isBehind ? ("catching-up" as const) : ("up" as const);
+    return {
+      id: node.id,
+      az: node.az,
+      kind: node.kind,
+      state: process?.state === "stopped" ? "stopped" : view ? reachable : "down",
+      pid: process?.pid ?? null,
+      scl: view?.sclText ?? null,
+      epoch: view?.epoch ?? null,
+      bytes: view?.logBytes ?? null,
+    };
+  });
+}
+
+/** The report of a cluster that is not running: what its files know. */
+export function stoppedReport(
+  state: ClusterState,
+  at: { host: string; port: number; dataDir: string },
+): StatusReport {
+  const report = statusReport({
+    ...at,
+    state,
+    isStopping: false,
+    supervisorPid: null,
+    instances: new Map(),
+    nodes: new Map(),
+    processes: new Map(),
+  });
+  return {
+    ...report,
+    cluster: { ...report.cluster, state: "stopped" },
+    storage: report.storage.map((row) => ({ ...row, state: "stopped" as const })),
+  };
+}

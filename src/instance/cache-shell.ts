@@ -1,0 +1,43 @@
+import { volumeId } from "../base/ids.ts";
+import { dataDirOf, judgeCache, seedInstance } from "../engine/index.ts";
+import { type Logger, realDisk } from "../io/index.ts";
+import type { AgentConfig } from "./messages.ts";
+
+/** What a cache was last used for; only that decides what it may become. */
+export type CacheKind =
+  | { readonly kind: "reader"; readonly reason: string }
+  | { readonly kind: "writer"; readonly reason: string }
+  | { readonly kind: "none"; readonly reason: string };
+
+/**
+ * A reader's cache holds nothing beyond VDL, so it may always be read on from. A former writer's may hold what the
+ * volume does not: it counts only where its log has been compared.
+ */
+export async function judge(config: AgentConfig): Promise<CacheKind> {
+  const verdict = await judgeCache(
+    config.instanceDir,
+    volumeId(config.volumeId),
+    config.osUser ?? undefined,
+  );
+  if (verdict.kind === "absent") return { kind: "none", reason: "there is none" };
+  if (verdict.kind === "unusable") return { kind: "none", reason: verdict.reason };
+  const isStandby =
+    (await realDisk.factsOf(`${dataDirOf(config.instanceDir)}/standby.signal`)) !== undefined;
+  return isStandby
+    ? { kind: "reader", reason: "a reader's" }
+    : { kind: "writer", reason: "a writer's" };
+}
+
+export async function seedFromGenesis(
+  config: AgentConfig,
+  logger: Logger,
+  reason: string,
+): Promise<void> {
+  logger.info({ event: "cache.seeded", instance: config.instance, reason });
+  await seedInstance({
+    genesisDir: config.genesisDir,
+    instanceDir: config.instanceDir,
+    osUser: config.osUser ?? undefined,
+    volumeId: volumeId(config.volumeId),
+  });
+}

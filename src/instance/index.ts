@@ -1,0 +1,14 @@
+/**
+ * The agent of one instance: it keeps one PostgreSQL in the role that the cluster gave it. On the writer it runs the
+ * log driver, on a reader the log feed. Start with agent-shell.ts; messages.ts is what others may ask of it.
+ */
+export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
+export {
+  type AgentConfig,
+  agentConfigSchema,
+  type Bootstrap,
+  type Feedback,
+  type InstanceStatus,
+  instanceStatusSchema,
+  type Role,
+} from "./messages.ts";

@@ -1,0 +1,93 @@
+import { z } from "zod";
+
+/**
+ * What the control plane, the proxy and other agents may ask of an instance's agent, over its control socket, and
+ * what it tells. LSNs travel as text.
+ */
+export const roleSchema = z.enum(["none", "reader", "writer"]);
+export type Role = z.infer<typeof roleSchema>;
+
+export const instanceStatusSchema = z.object({
+  id: z.string(),
+  role: roleSchema,
+  state: z.enum(["starting", "available", "recovering", "stopped", "failed"]),
+  /** Counts the starts of this instance's PostgreSQL as seen by its agent; with agentPid it names one life of it. */
+  incarnation: z.number().int(),
+  agentPid: z.number().int(),
+  postgresPid: z.number().int().nullable(),
+  /** True when sessions may come in: on the writer only after VDL has passed the end of its local log. */
+  isAdmitted: z.boolean(),
+  epoch: z.number().int(),
+  timeline: z.number().int(),
+  vdl: z.string().nullable(),
+  replayLsn: z.string().nullable(),
+  lagMs: z.number().nullable(),
+  /** Writer: whether a write quorum answers. */
+  hasQuorum: z.boolean(),
+  /** Why it is not available, for people. */
+  problem: z.string().nullable(),
+});
+export type InstanceStatus = z.infer<typeof instanceStatusSchema>;
+
+/** Done once in a volume's life, through the log like anything else; idempotent. */
+export const bootstrapSchema = z.object({
+  masterUser: z.string(),
+  password: z.string(),
+  isSuperuser: z.boolean(),
+});
+export type Bootstrap = z.infer<typeof bootstrapSchema>;
+
+export const beWriterSchema = z.object({ bootstrap: bootstrapSchema.nullable() });
+
+export const beReaderSchema = z.object({
+  /** The writer's agent, which takes hot standby feedback. */
+  writerAgentSocket: z.string(),
+});
+
+export const untilDurableSchema = z.object({ what: z.enum(["flushed", "inserted"]) });
+
+/** A standby's feedback ('h' of the streaming protocol): oldest transaction that its queries may still see. */
+export const feedbackSchema = z.object({
+  from: z.string(),
+  xmin: z.number().int().min(0).max(0xffff_ffff),
+  xminEpoch: z.number().int().min(0).max(0xffff_ffff),
+  catalogXmin: z.number().int().min(0).max(0xffff_ffff),
+  catalogXminEpoch: z.number().int().min(0).max(0xffff_ffff),
+});
+export type Feedback = z.infer<typeof feedbackSchema>;
+
+export const agentConfigSchema = z.object({
+  instance: z.string(),
+  az: z.string(),
+  volumeId: z.string(),
+  systemIdentifier: z.string(),
+  genesisLsn: z.string(),
+  genesisDir: z.string(),
+  instanceDir: z.string(),
+  socketDir: z.string(),
+  agentSocket: z.string(),
+  logFile: z.string(),
+  logLevel: z.string(),
+  logMaxBytes: z.number(),
+  postgresLogFile: z.string(),
+  engine: z.object({
+    binDir: z.string(),
+    version: z.string(),
+    major: z.number(),
+    minor: z.number(),
+    launcher: z.array(z.string()),
+  }),
+  osUser: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).nullable(),
+  /** PostgreSQL settings that the user chose. */
+  overrides: z.record(z.string(), z.string()),
+  nodes: z.array(
+    z.object({
+      name: z.string(),
+      nodeId: z.string(),
+      az: z.string(),
+      kind: z.enum(["full", "tail"]),
+      socketPath: z.string(),
+    }),
+  ),
+});
+export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -1,0 +1,85 @@
+import { volumeId } from "../base/ids.ts";
+import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import { bootstrapUser, type Postgres, prepareSocketDirs } from "../engine/index.ts";
+import { sleep } from "../io/index.ts";
+import { LogFeed, type Opened } from "../log-driver/index.ts";
+import { connectPg, type PgClient } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import type { AgentConfig } from "./messages.ts";
+import { nodesNearestFirst } from "./nodes.ts";
+import { feedDirOf } from "./postgres-shell.ts";
+
+const readyTimeoutMs = 600_000;
+const pollMs = 2;
+
+export interface Promotion {
+  readonly config: AgentConfig;
+  readonly deps: AgentDeps;
+  readonly postgres: Postgres;
+  /** The epoch that is open, and starts where the instance is to be promoted. */
+  readonly opened: Opened;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Feeds a standby to the epoch's start and not a byte more, then promotes it there: PostgreSQL ends at its last
+ * complete record, which is where the log driver goes on. pg_promote(false) and polling: waiting inside costs 100 ms.
+ */
+export async function promoteAt({
+  config,
+  deps,
+  postgres,
+  opened,
+  signal,
+}: Promotion): Promise<void> {
+  await prepareSocketDirs(
+    { instance: config.instance, socketDir: config.socketDir, feedDir: feedDirOf(config) },
+    config.osUser ?? undefined,
+  );
+  const feed = await LogFeed.start({
+    nodes: nodesNearestFirst(config),
+    owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+    clock: deps.clock,
+    rng: deps.rng,
+    logger: deps.logger,
+    socketPath: `${feedDirOf(config)}/.s.PGSQL.5432`,
+    systemId: config.systemIdentifier,
+    serverVersion: config.engine.version,
+  });
+  feed.setCap(opened.start);
+  try {
+    await postgres.start("reader");
+    await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    const client = await connectPg({
+      address: postgres.address,
+      user: bootstrapUser,
+      database: "postgres",
+      applicationName: "borealis_agent",
+    });
+    await untilReplayed(client, opened.start, { deps, signal });
+    await client.query("SELECT pg_catalog.pg_promote(false)");
+    while ((await client.query("SELECT pg_catalog.pg_is_in_recovery()")).rows[0]?.[0] !== "f") {
+      if (signal.aborted) throw signal.reason;
+      await sleep(deps.clock, pollMs, signal);
+    }
+    await client.close();
+    await postgres.adoptRole("writer");
+  } finally {
+    await feed.close();
+  }
+}
+
+async function untilReplayed(
+  client: PgClient,
+  to: Lsn,
+  wait: { readonly deps: AgentDeps; readonly signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query("SELECT pg_catalog.pg_last_wal_replay_lsn()");
+    const at = findLsn(rows[0]?.[0] ?? "");
+    if (at !== undefined && at >= to) break;
+    if (wait.signal.aborted) throw wait.signal.reason;
+    await sleep(wait.deps.clock, pollMs, wait.signal);
+  }
+  wait.deps.logger.info({ event: "recovery.replayed", to: formatLsn(to) });
+}

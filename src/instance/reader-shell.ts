@@ -1,0 +1,159 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import { bytesBetween, formatLsn, lsnZero } from "../base/lsn.ts";
+import {
+  dataDirOf,
+  type Postgres,
+  prepareSocketDirs,
+  sealCache,
+  stampCache,
+} from "../engine/index.ts";
+import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
+import { LogFeed } from "../log-driver/index.ts";
+import type { StandbyFeedback } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import { judge, seedFromGenesis } from "./cache-shell.ts";
+import type { AgentConfig } from "./messages.ts";
+import { nodesNearestFirst } from "./nodes.ts";
+import { feedDirOf, makePostgres } from "./postgres-shell.ts";
+import type { RoleFacts, StopKind } from "./role.ts";
+
+const readyTimeoutMs = 60_000;
+/** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
+const feedbackRetryMs = 1_000;
+/** A replay gap smaller than this is what is in flight anyway: shown as no lag. */
+const caughtUpBytes = 0;
+
+/** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
+export class ReaderRole {
+  private readonly config: AgentConfig;
+  private readonly deps: AgentDeps;
+  private readonly onBroke: (error: unknown) => void;
+  private readonly postgres: Postgres;
+  private readonly scope: Scope;
+  private feed: LogFeed | undefined;
+  private state: RoleFacts["state"] = "starting";
+  private feedback: StandbyFeedback | undefined;
+  private behindSinceMs: number | undefined;
+
+  constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
+    this.config = config;
+    this.deps = deps;
+    this.onBroke = onBroke;
+    this.postgres = makePostgres(config, deps.logger);
+    this.scope = new Scope(onBroke);
+  }
+
+  /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
+  async start(writerAgentSocket: string, signal: AbortSignal): Promise<void> {
+    const { config, deps } = this;
+    await this.ensureCache();
+    await prepareSocketDirs({ ...config, feedDir: feedDirOf(config) }, config.osUser ?? undefined);
+    this.feed = await this.startFeed();
+    this.postgres.onExit((exit) => {
+      if (exit.isExpected) return;
+      const why =
+        exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
+        `code ${exit.code ?? exit.signal ?? ""}`;
+      this.onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
+    });
+    this.state = "recovering";
+    await this.postgres.start("reader");
+    await this.postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    this.state = "available";
+    this.scope.run((stop) => this.passFeedbackOn(writerAgentSocket, stop));
+    deps.logger.info({ event: "reader.available", instance: config.instance });
+  }
+
+  facts(): RoleFacts {
+    const status = this.feed?.status;
+    const apply = status && status.apply > lsnZero ? status.apply : undefined;
+    return {
+      state: this.state,
+      isAdmitted: this.state === "available",
+      postgresPid: this.postgres.pid,
+      epoch: status?.epoch ?? 0,
+      timeline: 0,
+      vdl: status && status.vdl > lsnZero ? formatLsn(status.vdl) : undefined,
+      replayLsn: apply === undefined ? undefined : formatLsn(apply),
+      lagMs: this.lagMs(),
+      hasQuorum: true,
+    };
+  }
+
+  async stop(kind: StopKind): Promise<void> {
+    this.state = "stopped";
+    await this.scope.close("the reader stops");
+    const stopped = await this.postgres.stop(kind === "clean" ? "fast" : "immediate", 5_000);
+    await this.feed?.close();
+    if (stopped.isClean) await sealCache(this.config.instanceDir);
+  }
+
+  private async ensureCache(): Promise<void> {
+    const { config, deps } = this;
+    const found = await judge(config);
+    if (found.kind === "reader") return stampCache(config.instanceDir, volumeId(config.volumeId));
+    await seedFromGenesis(config, deps.logger, found.reason);
+  }
+
+  private startFeed(): Promise<LogFeed> {
+    const { config, deps } = this;
+    return LogFeed.start({
+      nodes: nodesNearestFirst(config),
+      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      clock: deps.clock,
+      rng: deps.rng,
+      logger: deps.logger,
+      socketPath: `${feedDirOf(config)}/.s.PGSQL.5432`,
+      systemId: config.systemIdentifier,
+      serverVersion: config.engine.version,
+      onFeedback: (feedback) => {
+        this.feedback = feedback;
+      },
+      onPathChanged: () => {
+        this.onBroke(
+          new BorealisError(
+            sqlState.adminShutdown,
+            `${dataDirOf(config.instanceDir)} must be rebuilt`,
+          ),
+        );
+      },
+    });
+  }
+
+  /** Milliseconds since the replay position last stood at VDL; 0 while it does. Shown to people, decides nothing. */
+  private lagMs(): number | undefined {
+    const status = this.feed?.status;
+    if (!status || status.heardMs === 0) return undefined;
+    const isBehind = bytesBetween(status.apply, status.vdl) > caughtUpBytes;
+    const nowMs = this.deps.clock.nowMs();
+    if (!isBehind) this.behindSinceMs = undefined;
+    else this.behindSinceMs ??= nowMs;
+    return this.behindSinceMs === undefined ? 0 : nowMs - this.behindSinceMs;
+  }
+
+  /** hot_standby_feedback travels to the writer's agent, which tells its driver; a lost line is made again. */
+  private async passFeedbackOn(writerAgentSocket: string, stop: AbortSignal): Promise<void> {
+    let client: RpcClient | undefined;
+    while (!stop.aborted) {
+      const { feedback } = this;
+      try {
+        client = client && !client.closed ? client : await this.dialWriter(writerAgentSocket, stop);
+        if (feedback)
+          await client.call(
+            "feedback",
+            { from: this.config.instance, ...feedback },
+            { timeoutMs: 2_000 },
+          );
+      } catch (error) {
+        this.deps.logger.debug({ event: "feedback.notPassed" }, messageOf(error));
+      }
+      await sleep(this.deps.clock, feedbackRetryMs, stop);
+    }
+    client?.close();
+  }
+
+  private dialWriter(path: string, signal: AbortSignal): Promise<RpcClient> {
+    return connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
+  }
+}

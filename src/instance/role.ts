@@ -1,0 +1,17 @@
+import type { InstanceStatus } from "./messages.ts";
+
+/** What a role knows of itself for the instance's status. */
+export interface RoleFacts {
+  readonly state: InstanceStatus["state"];
+  readonly isAdmitted: boolean;
+  readonly postgresPid: number | undefined;
+  readonly epoch: number;
+  readonly timeline: number;
+  readonly vdl: string | undefined;
+  readonly replayLsn: string | undefined;
+  readonly lagMs: number | undefined;
+  readonly hasQuorum: boolean;
+}
+
+/** How a role ends: asked to, or because something of it broke. */
+export type StopKind = "clean" | "immediate";

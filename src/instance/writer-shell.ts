@@ -1,0 +1,274 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
+import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
+import { Scope, sleep } from "../io/index.ts";
+import {
+  type Claimed,
+  compareLocalWal,
+  type DriverEvent,
+  type LogDriverHandle,
+  type Opened,
+  startLogDriver,
+  VolumeReader,
+} from "../log-driver/index.ts";
+import { connectPg, type PgClient } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import { bootstrapSql } from "./bootstrap.ts";
+import { judge, seedFromGenesis } from "./cache-shell.ts";
+import { DurabilityWaits } from "./durability-shell.ts";
+import { FeedbackBook } from "./feedback.ts";
+import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
+import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
+import { makePostgres } from "./postgres-shell.ts";
+import { promoteAt } from "./promotion-shell.ts";
+import type { RoleFacts, StopKind } from "./role.ts";
+
+const readyTimeoutMs = 300_000;
+/** Of WAL kept in the driver's memory for nodes that lag; beyond it they catch up from their peers. */
+const ringBytes = 32 * 1024 * 1024;
+const feedbackEveryMs = 1_000;
+/** D4: without a quorum a fast stop would wait for ever. */
+const fastStopMs = 5_000;
+
+/**
+ * The writer: claim the volume, make sure that this instance's log is the volume's, open the epoch, start PostgreSQL,
+ * attach the driver, and let nobody in before VDL has passed the end of the local log.
+ */
+export class WriterRole {
+  private readonly config: AgentConfig;
+  private readonly deps: AgentDeps;
+  private readonly onBroke: (error: unknown) => void;
+  private readonly postgres: Postgres;
+  private readonly driver: LogDriverHandle;
+  private readonly scope: Scope;
+  private readonly feedback = new FeedbackBook();
+  private client: PgClient | undefined;
+  private waits: DurabilityWaits | undefined;
+  private opened: Opened | undefined;
+  private state: RoleFacts["state"] = "starting";
+  private isStopping = false;
+
+  constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
+    this.config = config;
+    this.deps = deps;
+    this.onBroke = onBroke;
+    this.postgres = makePostgres(config, deps.logger);
+    this.driver = startLogDriver({
+      nodes: volumeNodes(config),
+      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      leaseMs: 0,
+      ringBytes,
+      // A file of its own: two writers cannot rotate one.
+      logFile: config.logFile.replace(/\.log$/, "-driver.log"),
+      logLevel: config.logLevel,
+    });
+    this.driver.onEvent((event) => this.onDriverEvent(event));
+    this.scope = new Scope((error) => this.broke(error));
+  }
+
+  /** Raises what stood in the way; the caller then stops this role whole. */
+  async start(bootstrap: Bootstrap | null, signal: AbortSignal): Promise<void> {
+    const { config, deps, driver } = this;
+    this.postgres.onExit((exit) => {
+      const why =
+        exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
+        `code ${exit.code ?? exit.signal ?? ""}`;
+      if (!exit.isExpected)
+        this.broke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
+    });
+    await this.postgres.clearOrphans();
+    const claimed = await driver.claim();
+    deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
+    this.state = "recovering";
+    if (await this.mayKeepTimeline(claimed)) await this.startInPlace(signal);
+    else await this.startByPromotion(signal);
+    await driver.attach({
+      address: this.postgres.address,
+      user: bootstrapUser,
+      systemId: config.systemIdentifier,
+    });
+    this.client = await this.connect();
+    await this.untilLocalLogIsDurable(signal);
+    if (bootstrap) await this.client.query(bootstrapSql(bootstrap));
+    this.waits = new DurabilityWaits({
+      client: await this.connect(),
+      driver,
+      clock: deps.clock,
+      signal: this.scope.signal,
+    });
+    this.state = "available";
+    this.scope.run((stop) => this.passFeedbackOn(stop));
+    deps.logger.info({ event: "writer.available", epoch: claimed.epoch, vdl: driver.vdl });
+  }
+
+  facts(): RoleFacts {
+    const progress = this.driver.progress;
+    const vdl = progress.vdl > lsnZero ? formatLsn(progress.vdl) : undefined;
+    return {
+      state: this.state,
+      isAdmitted: this.state === "available",
+      postgresPid: this.postgres.pid,
+      epoch: this.opened?.epoch ?? 0,
+      timeline: this.opened?.timeline ?? 0,
+      vdl,
+      replayLsn: vdl,
+      lagMs: 0,
+      hasQuorum: progress.hasQuorum,
+    };
+  }
+
+  takeFeedback(feedback: Feedback): void {
+    this.feedback.record(feedback, this.deps.clock.nowMs());
+  }
+
+  async untilDurable(what: "flushed" | "inserted"): Promise<void> {
+    if (!this.waits)
+      throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
+    await this.waits.until(what);
+  }
+
+  /** D6: the epoch is released only after the last process of this PostgreSQL is gone. */
+  async stop(kind: StopKind): Promise<void> {
+    this.isStopping = true;
+    this.state = "stopped";
+    const scope = this.scope.close("the writer stops");
+    const stopped = await this.postgres.stop(kind === "clean" ? "fast" : "immediate", fastStopMs);
+    this.client?.destroy();
+    await scope;
+    await this.driver.release().catch((error: unknown) => {
+      this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
+    });
+    this.driver.stop();
+    if (stopped.isClean) await sealCache(this.config.instanceDir);
+  }
+
+  /**
+   * Whether this instance may go on where it was (D2): its WAL is the volume's up to the recovery LSN and reaches it. A
+   * volume that was never written takes its log from the genesis image, wherever that is copied to.
+   */
+  private async mayKeepTimeline(claimed: Claimed): Promise<boolean> {
+    const { config, deps } = this;
+    const verdict = await judge(config);
+    const isVirgin = claimed.history.length === 0;
+    if (isVirgin) {
+      // Nothing was ever acknowledged: what a start that failed left in the cache is worth nothing.
+      await seedFromGenesis(config, deps.logger, "the volume is new");
+      return true;
+    }
+    if (verdict.kind !== "writer" || claimed.timeline === undefined) {
+      deps.logger.warn({ event: "cache.notKept", verdict: verdict.kind, reason: verdict.reason });
+      return false;
+    }
+    const reader = new VolumeReader({
+      nodes: nodesNearestFirst(config),
+      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      clock: deps.clock,
+    });
+    try {
+      const found = await compareLocalWal({
+        pgWalDir: `${dataDirOf(config.instanceDir)}/pg_wal`,
+        timeline: claimed.timeline,
+        from: claimed.start,
+        to: claimed.start,
+        base: claimed.low,
+        readVolume: (from, to) => reader.read({ path: claimed.history, from, to }),
+      });
+      deps.logger.info({ event: "localLog.compared", result: found.kind });
+      return found.kind === "equal";
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** The same timeline goes on: PostgreSQL recovers by itself, beside the opening of the epoch. */
+  private async startInPlace(signal: AbortSignal): Promise<void> {
+    const { config } = this;
+    await stampCache(config.instanceDir, volumeId(config.volumeId));
+    const opening = this.driver.open("keep");
+    // Both are awaited whatever happens to the other: a failure must not leave one of them running unseen.
+    const starting = this.postgres
+      .start("writer")
+      .then(() => this.postgres.untilReady({ timeoutMs: readyTimeoutMs, signal }));
+    const [opened, started] = await Promise.allSettled([opening, starting]);
+    if (opened.status === "rejected") throw opened.reason;
+    if (started.status === "rejected") throw started.reason;
+    this.opened = opened.value;
+  }
+
+  /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
+  private async startByPromotion(signal: AbortSignal): Promise<void> {
+    const { config, deps, driver, postgres } = this;
+    this.opened = await driver.open("new");
+    const verdict = await judge(config);
+    if (verdict.kind !== "reader")
+      await seedFromGenesis(config, deps.logger, "it is not the volume's");
+    await stampCache(config.instanceDir, volumeId(config.volumeId));
+    await promoteAt({ config, deps, postgres, opened: this.opened, signal });
+  }
+
+  private connect(): Promise<PgClient> {
+    return connectPg({
+      address: this.postgres.address,
+      user: bootstrapUser,
+      database: "postgres",
+      applicationName: "borealis_agent",
+    });
+  }
+
+  /** Commits that nobody acknowledged are visible after a restart: nobody may see them before they are durable. */
+  private async untilLocalLogIsDurable(signal: AbortSignal): Promise<void> {
+    const { rows } = (await this.client?.query("SELECT pg_catalog.pg_current_wal_flush_lsn()")) ?? {
+      rows: [],
+    };
+    const end = parseLsn(rows[0]?.[0] ?? "");
+    while (this.driver.progress.vcl < end) {
+      if (signal.aborted) throw signal.reason;
+      await sleep(this.deps.clock, 2, signal);
+    }
+  }
+
+  private async passFeedbackOn(stop: AbortSignal): Promise<void> {
+    let last = "";
+    while (!stop.aborted) {
+      const horizon = this.feedback.horizon(this.deps.clock.nowMs());
+      const text = JSON.stringify(horizon);
+      if (text !== last) this.driver.setFeedback(horizon);
+      last = text;
+      await sleep(this.deps.clock, feedbackEveryMs, stop);
+    }
+  }
+
+  private onDriverEvent(event: DriverEvent): void {
+    const { logger } = this.deps;
+    switch (event.kind) {
+      case "standDown":
+        return this.broke(
+          new BorealisError(sqlState.adminShutdown, `the log driver stood down: ${event.reason}`),
+        );
+      case "failed":
+      case "detached":
+        return this.broke(
+          new BorealisError(
+            sqlState.adminShutdown,
+            `the log driver ${event.kind}: ${event.reason}`,
+          ),
+        );
+      case "quorumLost":
+        logger.warn({ event: "quorum.lost" }, "fewer than four storage nodes answer: writes wait");
+        return undefined;
+      case "quorumBack":
+        logger.info({ event: "quorum.back" });
+        return undefined;
+      case "attached":
+        logger.info({ event: "driver.attached", from: event.from });
+        return undefined;
+      default:
+        return event satisfies never;
+    }
+  }
+
+  private broke(error: unknown): void {
+    if (!this.isStopping) this.onBroke(error);
+  }
+}

@@ -1,0 +1,136 @@
+import {
+  agentSocket,
+  type ClusterState,
+  instancePort,
+  type Layout,
+  nodeSocket,
+  portOffsets,
+  postgresSocketDir,
+} from "../cluster/index.ts";
+import type { AgentConfig } from "../instance/index.ts";
+import { present } from "../base/assert.ts";
+import type { Settings } from "./config.ts";
+import type { OpenedEngine } from "./create.ts";
+import type { UpOptions } from "./options.ts";
+import type { ProxyConfig } from "./proxy-config.ts";
+import type { TlsFiles } from "./tls-files.ts";
+
+export interface PlanFacts {
+  readonly options: UpOptions;
+  readonly layout: Layout;
+  readonly settings: Settings;
+  readonly state: ClusterState;
+  readonly engine: OpenedEngine;
+  readonly tls: TlsFiles | null;
+}
+
+/** The configuration of each child process, already resolved: no child reads the environment or a settings file. */
+export function childPlans(facts: PlanFacts): {
+  proxy: () => ProxyConfig;
+  control: () => unknown;
+  agent: (instance: string) => AgentConfig;
+  node: (name: string) => unknown;
+} {
+  const { options, layout, settings } = facts;
+  const log = { logLevel: settings["log.level"], logMaxBytes: settings["log.maxBytes"] };
+  return {
+    proxy: () => proxyConfig(facts),
+    control: () => ({
+      dataDir: layout.dataDir,
+      runtimeDir: layout.runtimeDir,
+      supervisorPid: process.pid,
+      host: options.host,
+      port: options.port,
+      httpPort: options.httpPort ?? options.port + portOffsets.http,
+      ...log,
+    }),
+    agent: (instance) => agentConfig(facts, instance),
+    node: (name) => nodeConfig(facts, name),
+  };
+}
+
+function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): ProxyConfig {
+  const { host, port } = options;
+  return {
+    host,
+    controlSocket: layout.controlSocket,
+    logFile: `${layout.logDir}/proxy.log`,
+    logLevel: settings["log.level"],
+    logMaxBytes: settings["log.maxBytes"],
+    tls: tls === null ? null : { ...tls, isRequired: options.tls === "require" },
+    holdTimeoutMs: settings["session.holdTimeoutMs"],
+    unauthenticatedMax: settings["session.unauthenticatedMax"],
+    authenticationTimeoutMs: settings["session.authenticationTimeoutMs"],
+    endpoints: [
+      { id: "writer", type: "writer", port: port + portOffsets.writer },
+      { id: "reader", type: "reader", port: port + portOffsets.reader },
+      ...state.instances.map((one) => ({
+        id: one.id,
+        type: "instance" as const,
+        port: instancePort(port, one.ordinal),
+      })),
+    ],
+  };
+}
+
+function agentConfig(
+  { layout, settings, state, engine }: PlanFacts,
+  instance: string,
+): AgentConfig {
+  const { az } = present(
+    state.instances.find((one) => one.id === instance),
+    "an agent is of an instance",
+  );
+  return {
+    instance,
+    az,
+    volumeId: state.volumeId,
+    systemIdentifier: state.systemIdentifier,
+    genesisLsn: state.genesisLsn,
+    genesisDir: layout.genesisDir,
+    instanceDir: `${engine.instancesDir}/${instance}`,
+    socketDir: postgresSocketDir(layout, instance),
+    agentSocket: agentSocket(layout, instance),
+    logFile: `${layout.logDir}/${instance}.log`,
+    postgresLogFile: `${layout.logDir}/${instance}.postgres`,
+    logLevel: settings["log.level"],
+    logMaxBytes: settings["log.maxBytes"],
+    engine: { ...engine.engine, launcher: [...engine.engine.launcher] },
+    osUser: engine.osUser ?? null,
+    overrides: {},
+    nodes: state.nodes.map((node) => ({
+      name: node.id,
+      nodeId: node.nodeId,
+      az: node.az,
+      kind: node.kind,
+      socketPath: nodeSocket(layout, node.id),
+    })),
+  };
+}
+
+function nodeConfig({ layout, settings, state }: PlanFacts, name: string): unknown {
+  const node = present(
+    state.nodes.find((one) => one.id === name),
+    "a storage node is of the group",
+  );
+  return {
+    volumeId: state.volumeId,
+    nodeId: node.nodeId,
+    name,
+    az: node.az,
+    kind: node.kind,
+    dir: `${layout.storageDir}/${name}`,
+    socketPath: nodeSocket(layout, name),
+    segmentBytes: settings["storage.segmentBytes"],
+    logFile: `${layout.logDir}/${name}.log`,
+    logLevel: settings["log.level"],
+    logMaxBytes: settings["log.maxBytes"],
+    peers: state.nodes
+      .filter((peer) => peer.id !== name)
+      .map((peer) => ({
+        nodeId: peer.nodeId,
+        name: peer.id,
+        socketPath: nodeSocket(layout, peer.id),
+      })),
+  };
+}

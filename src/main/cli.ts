@@ -1,0 +1,159 @@
+import { Command, CommanderError } from "commander";
+import { borealisVersion } from "./paths.ts";
+import { printError } from "./print.ts";
+
+/** The `borealis` command line. Each command loads only what it needs, when it runs. */
+
+interface CommonOptions {
+  readonly dataDir: string;
+  readonly json?: boolean;
+}
+
+const defaultDataDir = process.env["BOREALIS_DATA_DIR"] ?? "./.borealis";
+
+function withCommon(command: Command, example: string): Command {
+  return command
+    .option(
+      "--data-dir <dir>",
+      "the cluster's data directory (env: BOREALIS_DATA_DIR)",
+      defaultDataDir,
+    )
+    .option("--json", "print one JSON document")
+    .addHelpText("after", `\nExample:\n  ${example}`);
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+/** Runs a command's work; a failure is one line (or one JSON document) and exit code 1. */
+function running<Args extends unknown[]>(
+  work: (...args: Args) => Promise<void>,
+): (...args: Args) => Promise<void> {
+  return async (...args) => {
+    try {
+      await work(...args);
+    } catch (error) {
+      const options = args.find((arg): arg is Args[number] & CommonOptions => isOptions(arg));
+      printError(error, options?.json ?? false);
+      if (process.env["BOREALIS_TRACE"]) console.error(error);
+      process.exitCode = 1;
+    }
+  };
+}
+
+function isOptions(value: unknown): value is CommonOptions {
+  return typeof value === "object" && value !== null && "dataDir" in value;
+}
+
+const program = new Command("borealis")
+  .description(
+    "Amazon Aurora's design, open, on stock PostgreSQL.\nOne command runs a whole cluster: borealis up",
+  )
+  .version(borealisVersion())
+  .showHelpAfterError("(add --help for the options)")
+  .exitOverride();
+
+withCommon(program.command("up"), "borealis up --port 6000 --readers 1")
+  .description("create the cluster on first use, then run it in the foreground")
+  .option("--port <n>", "writer endpoint; the other ports follow from it", "5432")
+  .option("--http-port <n>", "status page and health (default: port + 3000)")
+  .option("--host <addr>", "address that endpoints listen on", "127.0.0.1")
+  .option("--readers <n>", "readers at creation, 0-15", "2")
+  .option("--user <name>", "master user, at creation", "postgres")
+  .option(
+    "--password <text>",
+    "master password, at creation (env: BOREALIS_PASSWORD; default: generated)",
+  )
+  .option(
+    "--postgres-bin <dir>",
+    "directory with postgres and initdb of PostgreSQL 15-18 (default: embedded)",
+  )
+  .option(
+    "--no-superuser",
+    "at creation: the master user is Aurora's rds_superuser, not a superuser",
+  )
+  .option("--tls <mode>", "off, prefer or require", "prefer")
+  .option("--tls-cert <file>", "certificate for the endpoints (default: self-signed)")
+  .option("--tls-key <file>", "its key")
+  .option(
+    "--set <key=value>",
+    "a setting (borealis config lists them); may be repeated",
+    collect,
+    [],
+  )
+  .option("--detach", "return when ready; borealis down stops it")
+  .action(running(async (options: CommonOptions) => (await import("./up.ts")).up(options)));
+
+withCommon(program.command("status"), "borealis status --json")
+  .description("show endpoints, instances, storage and volume")
+  .action(
+    running(async (options: CommonOptions) => (await import("./commands.ts")).status(options)),
+  );
+
+withCommon(program.command("url"), 'psql "$(borealis url reader)"')
+  .description("print a connection URL")
+  .argument("[endpoint]", "writer, reader or an instance", "writer")
+  .action(
+    running(async (endpoint: string, options: CommonOptions) =>
+      (await import("./commands.ts")).url(endpoint, options),
+    ),
+  );
+
+withCommon(program.command("logs"), "borealis logs proxy -f")
+  .description("show log lines, readable")
+  .argument(
+    "[process]",
+    "proxy, control-plane, supervisor, a storage node or an instance (default: all)",
+  )
+  .option("-f, --follow", "go on as lines come")
+  .action(
+    running(async (name: string | undefined, options: CommonOptions & { follow?: boolean }) =>
+      (await import("./logs.ts")).logs(name, options),
+    ),
+  );
+
+withCommon(program.command("down"), "borealis down")
+  .description("stop a running cluster")
+  .option("--immediate", "do not wait for sessions and checkpoints; nothing acknowledged is lost")
+  .action(
+    running(async (options: CommonOptions & { immediate?: boolean }) =>
+      (await import("./commands.ts")).down(options),
+    ),
+  );
+
+withCommon(program.command("config"), "borealis config log.level debug")
+  .description("show settings, or change one (from the next start on)")
+  .argument("[key]")
+  .argument("[value]")
+  .action(
+    running(async (key: string | undefined, value: string | undefined, options: CommonOptions) =>
+      (await import("./commands.ts")).config(key, value, options),
+    ),
+  );
+
+const storage = program.command("storage").description("the six storage nodes");
+withCommon(storage.command("list"), "borealis storage list")
+  .description("show the storage nodes")
+  .action(
+    running(async (options: CommonOptions) => (await import("./commands.ts")).storageList(options)),
+  );
+for (const verb of ["stop", "start"] as const) {
+  withCommon(storage.command(verb), `borealis storage ${verb} az1-full az2-tail`)
+    .description(
+      verb === "stop" ? "planned outage: not restarted until started" : "end a planned outage",
+    )
+    .argument("<ids...>")
+    .action(
+      running(async (ids: string[], options: CommonOptions) =>
+        (await import("./commands.ts")).storageSwitch(verb, ids, options),
+      ),
+    );
+}
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}

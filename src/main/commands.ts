@@ -1,0 +1,207 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { connectRpc, realClock, realRng, retry, type RpcClient } from "../io/index.ts";
+import {
+  type ClusterState,
+  type Layout,
+  type StatusReport,
+  statusSchema,
+  stoppedReport,
+} from "../cluster/index.ts";
+import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
+import { diskError, readState, resolveLayout } from "./data-dir.ts";
+import { isProcessOf } from "./process-identity.ts";
+import { print, printStatus, printTable } from "./print.ts";
+import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
+
+interface Options {
+  readonly dataDir: string;
+  readonly json?: boolean;
+}
+
+function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+function requireCluster(options: Options): { layout: Layout; state: ClusterState } {
+  const layout = resolveLayout(options.dataDir);
+  const state = readState(layout);
+  if (state) return { layout, state };
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `there is no cluster in ${layout.dataDir}`,
+    {
+      hint: "borealis up creates one; --data-dir names another directory",
+    },
+  );
+}
+
+function notRunning(layout: Layout): BorealisError {
+  return new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the cluster in ${layout.dataDir} is not running`,
+    { hint: "start it with borealis up" },
+  );
+}
+
+/** True while a supervisor holds the data directory. */
+export function isRunning(layout: Layout): boolean {
+  if (!existsSync(layout.lockFile)) return false;
+  return isProcessOf(Number.parseInt(readFileSync(layout.lockFile, "utf8"), 10), "borealis");
+}
+
+async function supervisorOf(layout: Layout): Promise<RpcClient> {
+  if (!isRunning(layout)) throw notRunning(layout);
+  return connectRpc({ kind: "unix", path: layout.supervisorSocket }, { timeoutMs: 2_000 });
+}
+
+/** The report of the cluster, running or not. The control plane may just be restarting: ask for a while. */
+export async function readReport(options: Options): Promise<StatusReport> {
+  const { layout, state } = requireCluster(options);
+  if (!isRunning(layout)) return stoppedReport(state, lastAddress(layout));
+  const bounds = {
+    clock: realClock,
+    rng: realRng,
+    firstDelayMs: 50,
+    maxDelayMs: 500,
+    deadlineMs: 8_000,
+  };
+  return retry(bounds, async () => {
+    const client = await connectRpc(
+      { kind: "unix", path: layout.controlSocket },
+      { timeoutMs: 1_000 },
+    );
+    try {
+      return statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
+    } finally {
+      client.close();
+    }
+  });
+}
+
+/** Where the cluster listened when it last ran. */
+function lastAddress(layout: Layout): { host: string; port: number; dataDir: string } {
+  const { dataDir } = layout;
+  const file = `${layout.controlDir}/address.json`;
+  if (!existsSync(file)) return { host: "127.0.0.1", port: 5432, dataDir };
+  const value: unknown = JSON.parse(readFileSync(file, "utf8"));
+  const isAddress =
+    typeof value === "object" && value !== null && "host" in value && "port" in value;
+  return isAddress
+    ? { host: String(value.host), port: Number(value.port), dataDir }
+    : { host: "127.0.0.1", port: 5432, dataDir };
+}
+
+export async function status(options: Options): Promise<void> {
+  const report = await readReport(options);
+  if (options.json) printJson(report);
+  else printStatus(report);
+}
+
+export async function url(endpointName: string, options: Options): Promise<void> {
+  const { layout, state } = requireCluster(options);
+  const report = await readReport(options);
+  const endpoint = findEndpoint(report, endpointName);
+  if (!endpoint) {
+    throw new BorealisError(sqlState.invalidParameter, `there is no endpoint "${endpointName}"`, {
+      hint: `there are ${report.endpoints.map((one) => one.id).join(", ")}`,
+    });
+  }
+  const text = connectionUrl({
+    user: state.masterUser,
+    password: readPassword(layout),
+    host: reachableHost(endpoint.host),
+    port: endpoint.port,
+  });
+  if (options.json) printJson({ endpoint: endpoint.id, url: text });
+  else print(text);
+}
+
+export function readPassword(layout: Layout): string | undefined {
+  return existsSync(layout.passwordFile)
+    ? readFileSync(layout.passwordFile, "utf8").trim()
+    : undefined;
+}
+
+export async function down(options: Options & { immediate?: boolean }): Promise<void> {
+  const { layout } = requireCluster(options);
+  const client = await supervisorOf(layout);
+  const gone = new Promise<void>((resolve) => client.onClose(resolve));
+  await client.call("down", { immediate: options.immediate ?? false });
+  await gone;
+  await retry(
+    { clock: realClock, rng: realRng, firstDelayMs: 20, maxDelayMs: 100, deadlineMs: 30_000 },
+    () =>
+      isRunning(layout)
+        ? Promise.reject(new BorealisError(sqlState.ioError, "the supervisor does not end"))
+        : Promise.resolve(),
+  );
+  if (options.json) printJson({ state: "stopped" });
+  else print("stopped");
+}
+
+export async function config(
+  key: string | undefined,
+  value: string | undefined,
+  options: Options,
+): Promise<void> {
+  const { layout } = requireCluster(options);
+  if (key !== undefined && value !== undefined) return changeSetting(layout, key, value, options);
+  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const rows = settingRows(settings).filter((row) => key === undefined || row.key === key);
+  if (rows.length === 0) parseSetting(key ?? "", "", "config"); // raises: there is no such setting
+  if (options.json) return printJson(Object.fromEntries(rows.map((row) => [row.key, row.value])));
+  printTable(
+    ["SETTING", "VALUE", "MEANING"],
+    rows.map((row) => [
+      row.key,
+      `${String(row.value)}${row.isDefault ? "" : " *"}`,
+      row.description,
+    ]),
+  );
+}
+
+function changeSetting(layout: Layout, key: string, text: string, options: Options): void {
+  const [name, value] = parseSetting(key, text, "config");
+  const changed = { ...fileSettings(layout.configFile), [name]: value };
+  try {
+    writeFileSync(`${layout.configFile}.new`, `${JSON.stringify(changed, null, 2)}\n`, {
+      mode: 0o600,
+    });
+    renameSync(`${layout.configFile}.new`, layout.configFile);
+  } catch (error) {
+    throw diskError(`cannot write ${layout.configFile}`, error);
+  }
+  if (options.json) printJson({ [name]: value });
+  else print(`${name} = ${String(value)}${isRunning(layout) ? "  (from the next start on)" : ""}`);
+}
+
+export async function storageList(options: Options): Promise<void> {
+  const report = await readReport(options);
+  if (options.json) return printJson(report.storage);
+  printTable(
+    ["STORAGE", "AZ", "KIND", "STATE", "COMPLETE TO", "EPOCH", "PID"],
+    report.storage.map((one) => [
+      one.id,
+      one.az,
+      one.kind,
+      one.state,
+      one.scl ?? "-",
+      String(one.epoch ?? "-"),
+      String(one.pid ?? "-"),
+    ]),
+  );
+}
+
+export async function storageSwitch(
+  verb: "stop" | "start",
+  ids: string[],
+  options: Options,
+): Promise<void> {
+  const { layout } = requireCluster(options);
+  const client = await supervisorOf(layout);
+  await client.call(verb === "stop" ? "stopNodes" : "startNodes", { ids });
+  client.close();
+  if (options.json) return printJson({ [verb === "stop" ? "stopped" : "started"]: ids });
+  print(`${ids.join(", ")} ${verb === "stop" ? "stopped" : "started"}`);
+}

@@ -1,0 +1,155 @@
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { nodeId, volumeId } from "../base/ids.ts";
+import { formatLsn } from "../base/lsn.ts";
+import {
+  type ClusterState,
+  clusterStateFormat,
+  type Layout,
+  protectionGroupNames,
+  zoneOf,
+} from "../cluster/index.ts";
+import {
+  chooseOsUser,
+  createGenesis,
+  type Engine,
+  findEngine,
+  type OsUser,
+  placeInstances,
+} from "../engine/index.ts";
+import { realEntropy } from "../io/index.ts";
+import { formatStorageNode } from "../storage-node/index.ts";
+import type { Settings } from "./config.ts";
+import { diskError, isErrno } from "./data-dir.ts";
+import type { UpOptions } from "./options.ts";
+
+export interface OpenedEngine {
+  readonly engine: Engine;
+  readonly osUser: OsUser | undefined;
+  /** Real path of `instances/`, where the engine's user can reach it. */
+  readonly instancesDir: string;
+}
+
+interface Opening {
+  readonly options: UpOptions;
+  readonly layout: Layout;
+  readonly settings: Settings;
+  readonly existing?: ClusterState;
+}
+
+/**
+ * Finds the PostgreSQL to run and who runs it. Raises 55000 when the volume was made by another major version, whose
+ * data this one cannot read.
+ */
+export async function openEngine({
+  options,
+  layout,
+  settings,
+  existing,
+}: Opening): Promise<OpenedEngine> {
+  const osUser = await chooseOsUser(settings["engine.osUser"] || undefined);
+  const engine = await findEngine({ postgresBin: options.postgresBin, runnableBy: osUser });
+  const major = existing?.engineVersion.split(".")[0];
+  if (major !== undefined && Number(major) !== engine.major) {
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `this cluster was created with PostgreSQL ${existing?.engineVersion ?? ""}; ${engine.binDir} is ${engine.version}`,
+      { hint: `give --postgres-bin a PostgreSQL ${major}` },
+    );
+  }
+  const instancesDir = await placeInstances({ dataDir: layout.dataDir, osUser });
+  return { engine, osUser, instancesDir };
+}
+
+/**
+ * The birth of a volume (D1): initdb once, its cold copy kept as the genesis image, six nodes formatted from its LSN.
+ * The state file is written last: a creation that was cut short leaves none, and is simply done again.
+ */
+export async function createCluster(
+  birth: Omit<Opening, "existing"> & { engine: OpenedEngine },
+): Promise<ClusterState> {
+  const { options, layout, engine } = birth;
+  if (
+    options.user === "rdsadmin" ||
+    options.user.startsWith("pg_") ||
+    options.user.startsWith("rds_")
+  ) {
+    throw new BorealisError(sqlState.invalidParameter, `the name "${options.user}" is reserved`, {
+      hint: "choose another --user",
+    });
+  }
+  try {
+    // Whatever a creation that was cut short left: no commit was ever acknowledged from it.
+    for (const dir of [layout.storageDir, layout.genesisDir])
+      rmSync(dir, { recursive: true, force: true });
+    for (const dir of [layout.controlDir, layout.storageDir, layout.keysDir, layout.logDir]) {
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+    }
+    return await build(birth);
+  } catch (error) {
+    if (error instanceof BorealisError) throw error;
+    if (isErrno(error, "ENOSPC") || isErrno(error, "EACCES") || isErrno(error, "EROFS")) {
+      throw diskError(
+        `cannot create the cluster in ${layout.dataDir} with PostgreSQL ${engine.engine.version}`,
+        error,
+      );
+    }
+    throw error;
+  }
+}
+
+async function build({
+  options,
+  layout,
+  engine,
+}: Omit<Opening, "existing"> & { engine: OpenedEngine }): Promise<ClusterState> {
+  const genesis = await createGenesis({
+    engine: engine.engine,
+    osUser: engine.osUser,
+    genesisDir: layout.genesisDir,
+    scratchDir: engine.instancesDir,
+  });
+  const volume = volumeId(realEntropy.uuid());
+  const nodes = protectionGroupNames().map((name) => ({ ...name, nodeId: realEntropy.uuid() }));
+  for (const node of nodes) {
+    await formatStorageNode(`${layout.storageDir}/${node.id}`, {
+      volumeId: volume,
+      nodeId: nodeId(node.nodeId),
+      base: genesis.baseLsn,
+    });
+  }
+  writeSecret(layout.passwordFile, options.password ?? realEntropy.bytes(18).toString("base64url"));
+  const key = `BRLS${realEntropy.bytes(8).toString("hex").toUpperCase()}`;
+  writeSecret(layout.credentialsFile, `${key}:${realEntropy.bytes(24).toString("base64url")}`);
+  const state: ClusterState = {
+    format: clusterStateFormat,
+    clusterId: "borealis",
+    volumeId: volume,
+    createdAt: new Date().toISOString(),
+    engineVersion: engine.engine.version,
+    systemIdentifier: String(genesis.systemIdentifier),
+    genesisLsn: formatLsn(genesis.baseLsn),
+    masterUser: options.user,
+    isSuperuser: options.superuser,
+    isBootstrapped: false,
+    writer: "instance-1",
+    instances: Array.from({ length: options.readers + 1 }, (_, k) => ({
+      id: `instance-${k + 1}`,
+      ordinal: k + 1,
+      az: zoneOf(k + 1),
+      tier: 1,
+    })),
+    nodes,
+  };
+  if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");
+  writeFileSync(`${layout.stateFile}.new`, `${JSON.stringify(state, null, 2)}\n`, {
+    mode: 0o600,
+    flush: true,
+  });
+  renameSync(`${layout.stateFile}.new`, layout.stateFile);
+  return state;
+}
+
+function writeSecret(file: string, text: string): void {
+  writeFileSync(file, `${text}\n`, { mode: 0o600, flush: true });
+}

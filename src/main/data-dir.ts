@@ -1,0 +1,146 @@
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { resolve } from "node:path";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import {
+  clusterStateFormat,
+  type ClusterState,
+  layoutOf,
+  type Layout,
+  longestSocketPath,
+  parseClusterState,
+  runtimeDirOf,
+  socketPathMaxBytes,
+} from "../cluster/index.ts";
+import { isProcessOf } from "./process-identity.ts";
+
+/** Layout of a data directory as this user sees it. Raises BorealisError 22023 when socket paths would be too long. */
+export function resolveLayout(dataDir: string): Layout {
+  const full = resolve(dataDir);
+  const uid = process.getuid?.() ?? 0;
+  const layout = layoutOf(full, runtimeDirOf(tmpdir(), uid, full));
+  const longest = longestSocketPath(layout);
+  const limit = socketPathMaxBytes(process.platform);
+  if (Buffer.byteLength(longest) > limit) {
+    throw new BorealisError(
+      sqlState.invalidParameter,
+      `socket paths under ${tmpdir()} would be longer than the ${limit} bytes that the system allows`,
+      { hint: "set TMPDIR to a shorter path" },
+    );
+  }
+  return layout;
+}
+
+/** What is known of the cluster, or undefined where none was created. Raises 55000 on a newer or damaged file. */
+export function readState(layout: Layout): ClusterState | undefined {
+  let text: string;
+  try {
+    text = readFileSync(layout.stateFile, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw new BorealisError(
+      sqlState.ioError,
+      `cannot read ${layout.stateFile}: ${messageOf(error)}`,
+      {
+        hint: "run borealis as the user that created the cluster",
+        cause: error,
+      },
+    );
+  }
+  const parsed = parseClusterState(text);
+  switch (parsed.kind) {
+    case "state":
+      return parsed.state;
+    case "newer":
+      throw new BorealisError(
+        sqlState.notInPrerequisiteState,
+        `the data directory ${layout.dataDir} was written by a newer Borealis (format ${parsed.format}; this one knows ${clusterStateFormat})`,
+        { hint: "use that version, or choose another --data-dir" },
+      );
+    case "damaged":
+      throw new BorealisError(
+        sqlState.dataCorrupted,
+        `${layout.stateFile} cannot be used: ${parsed.why}`,
+        { hint: "restore that file from a copy; the data itself is in storage/" },
+      );
+  }
+}
+
+export function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+/** Makes the data directory, 0700. Raises one clear error when it cannot be written. */
+export function makeDataDir(layout: Layout): void {
+  try {
+    mkdirSync(layout.dataDir, { recursive: true, mode: 0o700 });
+    const probe = `${layout.dataDir}/.write-probe`;
+    closeSync(openSync(probe, "w", 0o600));
+    rmSync(probe);
+  } catch (error) {
+    throw diskError(`cannot write to the data directory ${layout.dataDir}`, error);
+  }
+  const isEmpty = readdirSync(layout.dataDir).length === 0;
+  const isOurs = statSync(layout.controlDir, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (!isEmpty && !isOurs) {
+    throw new BorealisError(
+      sqlState.invalidParameter,
+      `${layout.dataDir} is not empty and holds no Borealis cluster`,
+      { hint: "choose another directory with --data-dir" },
+    );
+  }
+}
+
+/** A file-system failure as one line with a way out. */
+export function diskError(what: string, cause: unknown): BorealisError {
+  if (isErrno(cause, "ENOSPC")) {
+    return new BorealisError(sqlState.diskFull, `${what}: no space left on the device`, {
+      hint: "free some space (a new cluster needs about 1 GB), or choose another --data-dir",
+      cause,
+    });
+  }
+  const isDenied = isErrno(cause, "EACCES") || isErrno(cause, "EROFS") || isErrno(cause, "EPERM");
+  const hint = isDenied
+    ? "choose a directory that you may write to with --data-dir, or change its owner"
+    : "choose another directory with --data-dir";
+  return new BorealisError(sqlState.ioError, `${what}: ${messageOf(cause)}`, { hint, cause });
+}
+
+/**
+ * Takes the data directory for this process. Raises 55000 when another supervisor has it. A lock whose process is
+ * gone (or whose pid now belongs to something else) is taken over.
+ */
+export function lockDataDir(layout: Layout): () => void {
+  mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      const fd = openSync(layout.lockFile, "wx", 0o600);
+      writeSync(fd, `${process.pid}\n`);
+      closeSync(fd);
+      return () => rmSync(layout.lockFile, { force: true });
+    } catch (error) {
+      if (!isErrno(error, "EEXIST")) throw diskError(`cannot write to ${layout.controlDir}`, error);
+    }
+    const pid = Number.parseInt(readFileSync(layout.lockFile, "utf8"), 10);
+    if (isProcessOf(pid, "borealis")) {
+      throw new BorealisError(
+        sqlState.notInPrerequisiteState,
+        `a cluster is already running on ${layout.dataDir} (supervisor pid ${pid})`,
+        { hint: "borealis status shows it; borealis down stops it" },
+      );
+    }
+    rmSync(layout.lockFile, { force: true });
+  }
+  throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
+    hint: "another borealis up is starting on this data directory; try again",
+  });
+}

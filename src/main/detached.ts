@@ -1,0 +1,19 @@
+import { once } from "node:events";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+
+/** The supervisor of `up --detach`: takes its options over IPC, and tells once whether it is ready. */
+process.title = "borealis up";
+const [options] = await once(process, "message");
+const { up } = await import("./up.ts");
+try {
+  await up(options);
+  process.exit(0);
+} catch (error) {
+  const code = error instanceof BorealisError ? error.code : sqlState.internal;
+  const hint = error instanceof BorealisError ? error.hint : undefined;
+  const told = {
+    error: { code, message: messageOf(error), ...(hint === undefined ? {} : { hint }) },
+  };
+  if (process.connected) process.send?.(told, () => process.exit(1));
+  else process.exit(1);
+}

@@ -1,0 +1,26 @@
+import { agentConfigSchema, InstanceAgent } from "../instance/index.ts";
+import { openLogger, realClock, realEntropy, realRng } from "../io/index.ts";
+import { dieLoudly, startChild, untilStopped } from "./child.ts";
+
+const { config: raw, stop } = await startChild(`borealis instance ${process.argv[2] ?? ""}`);
+const config = agentConfigSchema.parse(raw);
+const logger = openLogger({
+  file: config.logFile,
+  process: config.instance,
+  level: config.logLevel,
+  maxBytes: config.logMaxBytes,
+});
+dieLoudly(logger);
+const agent = new InstanceAgent(config, {
+  clock: realClock,
+  entropy: realEntropy,
+  rng: realRng,
+  logger,
+  pid: process.pid,
+});
+await agent.start();
+logger.info({ event: "agent.started" });
+const reason = await untilStopped(stop);
+logger.info({ event: "agent.stopping", reason });
+await agent.close(reason === "stop" ? "clean" : "immediate");
+process.exit(0);

@@ -1,0 +1,37 @@
+import { createServer } from "node:net";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { isErrno } from "./data-dir.ts";
+
+export interface WantedPort {
+  readonly port: number;
+  readonly what: string;
+  readonly option: string;
+}
+
+/** Tries each port for a moment. Raises one error that names the taken port and the option that moves it. */
+export async function requireFreePorts(host: string, wanted: readonly WantedPort[]): Promise<void> {
+  for (const { port, what, option } of wanted) {
+    try {
+      await tryPort(host, port);
+    } catch (cause) {
+      const taken = isErrno(cause, "EADDRINUSE");
+      const why = taken
+        ? `port ${port} on ${host} (${what}) is taken`
+        : `cannot listen on ${host}:${port} (${what}): ${messageOf(cause)}`;
+      throw new BorealisError(sqlState.invalidParameter, why, {
+        hint: taken
+          ? `choose another with ${option}`
+          : `choose another address or port (--host, ${option})`,
+        cause,
+      });
+    }
+  }
+}
+
+function tryPort(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen({ host, port }, () => server.close(() => resolve()));
+  });
+}

@@ -1,0 +1,103 @@
+import { styleText } from "node:util";
+import { BorealisError, messageOf } from "../base/errors.ts";
+import type { StatusReport } from "../cluster/index.ts";
+
+/** What people see on the terminal. Nothing else prints. */
+
+function isTerminal(): boolean {
+  return process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
+}
+
+export function bold(text: string): string {
+  return isTerminal() ? styleText("bold", text) : text;
+}
+
+export function dim(text: string): string {
+  return isTerminal() ? styleText("dim", text) : text;
+}
+
+export function print(line = ""): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Columns padded to the widest cell. */
+export function printTable(columns: readonly string[], rows: readonly (readonly string[])[]): void {
+  const widths = columns.map((column, i) =>
+    Math.max(column.length, ...rows.map((row) => row[i]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `  ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd();
+  print(dim(line(columns)));
+  for (const row of rows) print(line(row));
+}
+
+/** One line on stderr: what is wrong and what to do. With json, contract.md's error document on stdout. */
+export function printError(error: unknown, isJson: boolean): void {
+  const known = error instanceof BorealisError ? error : undefined;
+  const hint = known?.hint;
+  if (isJson) {
+    const body = { code: known?.code ?? "XX000", message: messageOf(error), hint: hint ?? null };
+    process.stdout.write(`${JSON.stringify({ error: body })}\n`);
+    return;
+  }
+  process.stderr.write(`borealis: ${messageOf(error)}${hint ? `; ${hint}` : ""}\n`);
+}
+
+function orDash(value: string | number | null): string {
+  return value === null ? "-" : String(value);
+}
+
+function mebibytes(bytes: number | null): string {
+  return bytes === null ? "-" : `${(bytes / 1_048_576).toFixed(1)} MiB`;
+}
+
+export function printStatus(report: StatusReport): void {
+  const { cluster } = report;
+  print(`${bold(`Borealis cluster is ${cluster.state}`)}  ${dim(cluster.dataDir)}`);
+  const facts = [`PostgreSQL ${cluster.engineVersion}`];
+  if (cluster.epoch > 0) facts.push(`epoch ${cluster.epoch}`, `timeline ${cluster.timeline}`);
+  if (cluster.vdl) facts.push(`VDL ${cluster.vdl}`);
+  print(`  ${facts.join(" · ")}`);
+  if (cluster.state === "degraded") {
+    print("  writes wait: fewer than four storage nodes answer; reads go on");
+  }
+  print();
+  printTable(
+    ["ENDPOINT", "TYPE", "ADDRESS", "MEMBERS"],
+    report.endpoints.map((one) => [
+      one.id,
+      one.type,
+      `${one.host}:${one.port}`,
+      one.members.join(",") || "-",
+    ]),
+  );
+  print();
+  printTable(
+    ["INSTANCE", "ROLE", "AZ", "TIER", "STATE", "REPLAYED TO", "LAG", "PID"],
+    report.instances.map((one) => [
+      one.id,
+      one.role,
+      one.az,
+      String(one.tier),
+      one.state,
+      orDash(one.replayLsn),
+      one.lagMs === null ? "-" : `${one.lagMs.toFixed(1)} ms`,
+      orDash(one.postgresPid),
+    ]),
+  );
+  for (const one of report.instances) if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  print();
+  printTable(
+    ["STORAGE", "AZ", "KIND", "STATE", "COMPLETE TO", "EPOCH", "LOG", "PID"],
+    report.storage.map((one) => [
+      one.id,
+      one.az,
+      one.kind,
+      one.state,
+      orDash(one.scl),
+      orDash(one.epoch),
+      mebibytes(one.bytes),
+      orDash(one.pid),
+    ]),
+  );
+}

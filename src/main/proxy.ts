@@ -1,0 +1,51 @@
+import { instanceId } from "../base/ids.ts";
+import { AgentDurability, PushedTopology, TopologyFollower } from "../cluster/index.ts";
+import { openLogger, realClock, realEntropy } from "../io/index.ts";
+import { startEndpoints } from "../session/index.ts";
+import { dieLoudly, startChild, untilStopped } from "./child.ts";
+import { proxyConfigSchema } from "./proxy-config.ts";
+
+const { config: raw, stop } = await startChild("borealis proxy");
+const config = proxyConfigSchema.parse(raw);
+const logger = openLogger({
+  file: config.logFile,
+  process: "proxy",
+  level: config.logLevel,
+  maxBytes: config.logMaxBytes,
+});
+dieLoudly(logger);
+const { tls, host } = config;
+const follower = new TopologyFollower({
+  controlSocket: config.controlSocket,
+  clock: realClock,
+  logger,
+});
+const topology = new PushedTopology(follower);
+const server = await startEndpoints({
+  endpoints: config.endpoints.map(({ id, type, port }) => ({
+    id,
+    type,
+    address: { kind: "tcp" as const, host, port },
+    ...(type === "instance" ? { instanceId: instanceId(id) } : {}),
+  })),
+  tls:
+    tls === null
+      ? undefined
+      : { key: tls.key, cert: tls.cert, mode: tls.isRequired ? "require" : "prefer" },
+  topology,
+  awaitDurable: new AgentDurability(topology),
+  clock: realClock,
+  entropy: realEntropy,
+  logger,
+  limits: {
+    authenticationTimeoutMs: config.authenticationTimeoutMs,
+    holdTimeoutMs: config.holdTimeoutMs,
+    unauthenticatedMax: config.unauthenticatedMax,
+  },
+});
+logger.info({ event: "proxy.started", endpoints: config.endpoints.length });
+const reason = await untilStopped(stop);
+logger.info({ event: "proxy.stopping", reason, sessions: server.sessionCount });
+follower.close();
+await server.close();
+process.exit(0);

@@ -1,0 +1,40 @@
+import { InvariantBroken } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
+import { openLogger, realClock, realDisk } from "../io/index.ts";
+import { parseStorageNodeConfig, runStorageNode } from "../storage-node/index.ts";
+import { startChild, untilStopped } from "./child.ts";
+
+/** Ends this process at once. A thread that waits in a blocking read would keep process.exit() from it (D4). */
+function end(): never {
+  process.kill(process.pid, "SIGKILL");
+  // The signal is delivered before this call returns to anything that could still run.
+  throw new Error("this process has been killed");
+}
+
+const { config: raw, stop } = await startChild(`borealis node ${process.argv[2] ?? ""}`);
+const config = parseStorageNodeConfig(raw);
+const logger = openLogger({
+  file: config.logFile,
+  process: config.name,
+  ...(config.logLevel === undefined ? {} : { level: config.logLevel }),
+  ...(config.logMaxBytes === undefined ? {} : { maxBytes: config.logMaxBytes }),
+});
+
+function die(error: unknown): never {
+  const event = error instanceof InvariantBroken ? "invariant.broken" : "process.crashed";
+  logger.error(
+    { event, stack: error instanceof Error ? error.stack : undefined },
+    messageOf(error),
+  );
+  process.stderr.write(`${messageOf(error)}\n`);
+  end();
+}
+
+process.on("uncaughtException", die);
+process.on("unhandledRejection", die);
+const deps = { clock: realClock, disk: realDisk, logger, onFatal: die };
+const node = await runStorageNode(config, deps).catch(die);
+const reason = await untilStopped(stop);
+logger.info({ event: "node.stopping", reason });
+await node.close().catch(die);
+end();

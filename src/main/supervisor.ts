@@ -1,0 +1,184 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { z } from "zod";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
+import type { ClusterState, Layout, ProcessReport } from "../cluster/index.ts";
+import { ManagedProcess } from "./managed-process.ts";
+import { isProcessOf } from "./process-identity.ts";
+
+/** Bounds of an orderly stop; together they stay far below what an impatient operator waits. */
+const proxyStopMs = 3_000;
+const readerStopMs = 8_000;
+const writerStopMs = 15_000;
+const otherStopMs = 5_000;
+
+export interface SupervisorPlan {
+  readonly layout: Layout;
+  readonly state: ClusterState;
+  readonly logger: Logger;
+  readonly proxy: () => unknown;
+  readonly control: () => unknown;
+  readonly agent: (instance: string) => unknown;
+  readonly node: (name: string) => unknown;
+}
+
+const runtimeSchema = z.object({ pids: z.array(z.number()) });
+
+/** Starts, watches, restarts and stops every process of the cluster. It decides nothing else. */
+export class Supervisor {
+  private readonly plan: SupervisorPlan;
+  private readonly nodes = new Map<string, ManagedProcess>();
+  private readonly agents = new Map<string, ManagedProcess>();
+  private readonly proxy: ManagedProcess;
+  private readonly control: ManagedProcess;
+  private server: RpcServer | undefined;
+  private onDownAsked: (isImmediate: boolean) => void = () => undefined;
+
+  constructor(plan: SupervisorPlan) {
+    this.plan = plan;
+    const make = (name: string, entry: string, config: () => unknown): ManagedProcess =>
+      new ManagedProcess(
+        {
+          name,
+          entry,
+          config,
+          stderrFile: `${plan.layout.logDir}/${name}.stderr`,
+          onStarted: () => this.remember(),
+        },
+        plan.logger,
+      );
+    this.control = make("control-plane", "control-plane", plan.control);
+    this.proxy = make("proxy", "proxy", plan.proxy);
+    for (const { id } of plan.state.nodes) {
+      this.nodes.set(
+        id,
+        make(id, "storage-node", () => plan.node(id)),
+      );
+    }
+    for (const { id } of plan.state.instances) {
+      this.agents.set(
+        id,
+        make(id, "instance-agent", () => plan.agent(id)),
+      );
+    }
+  }
+
+  private get all(): ManagedProcess[] {
+    return [...this.nodes.values(), ...this.agents.values(), this.control, this.proxy];
+  }
+
+  async start(onDownAsked: (isImmediate: boolean) => void): Promise<void> {
+    this.onDownAsked = onDownAsked;
+    await endLeftovers(this.plan.layout, this.plan.logger);
+    this.server = await serveRpc(
+      { kind: "unix", path: this.plan.layout.supervisorSocket },
+      {
+        processes: () => this.report(),
+        down: (params) => {
+          const { immediate } = z.object({ immediate: z.boolean() }).parse(params);
+          this.onDownAsked(immediate);
+        },
+        stopNodes: (params) => this.stopNodes(this.namedNodes(params)),
+        startNodes: (params) => {
+          for (const node of this.namedNodes(params)) node.start();
+        },
+      },
+    );
+    for (const process of this.all) process.start();
+  }
+
+  /** Stops everything in the order in which nobody loses what it waits for. */
+  async stop(isImmediate: boolean): Promise<void> {
+    const scale = isImmediate ? 0.2 : 1;
+    await this.tellControlPlane();
+    await this.proxy.stop(proxyStopMs * scale);
+    const writer = this.agents.get(this.plan.state.writer);
+    const readers = [...this.agents.values()].filter((agent) => agent !== writer);
+    await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
+    await writer?.stop(writerStopMs * scale);
+    await Promise.all(
+      [this.control, ...this.nodes.values()].map((one) => one.stop(otherStopMs * scale)),
+    );
+    await this.server?.close();
+    rmSync(this.plan.layout.runtimeFile, { force: true });
+    rmSync(this.plan.layout.runtimeDir, { recursive: true, force: true });
+  }
+
+  private report(): ProcessReport[] {
+    return this.all.map((one) => ({
+      name: one.name,
+      pid: one.pid ?? null,
+      state: one.state,
+      restarts: one.restarts,
+    }));
+  }
+
+  /** So that the control plane gives no more orders to agents that stop. */
+  private async tellControlPlane(): Promise<void> {
+    try {
+      const path = this.plan.layout.controlSocket;
+      const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 500 });
+      await client.call("stopping", {}, { timeoutMs: 500 });
+      client.close();
+    } catch {
+      // It is down already; then it gives no orders either.
+    }
+  }
+
+  private async stopNodes(nodes: ManagedProcess[]): Promise<void> {
+    await Promise.all(nodes.map((node) => node.stop(otherStopMs)));
+  }
+
+  private namedNodes(params: unknown): ManagedProcess[] {
+    const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
+    return ids.map((id) => {
+      const node = this.nodes.get(id);
+      if (node) return node;
+      throw new BorealisError(sqlState.invalidParameter, `there is no storage node "${id}"`, {
+        hint: `there are ${[...this.nodes.keys()].join(", ")}`,
+      });
+    });
+  }
+
+  /** Pids on disk, so that the next supervisor can make sure that none of these still runs. */
+  private remember(): void {
+    const pids = this.all.flatMap((one) => (one.pid === undefined ? [] : [one.pid]));
+    writeFileSync(`${this.plan.layout.runtimeFile}.new`, JSON.stringify({ pids }), { mode: 0o600 });
+    renameSync(`${this.plan.layout.runtimeFile}.new`, this.plan.layout.runtimeFile);
+  }
+}
+
+/**
+ * Two processes on one node's files would be two nodes under one name: whatever a killed supervisor left behind
+ * (frozen processes too) is ended before anything is started. Pids are checked against what they are now.
+ */
+async function endLeftovers(layout: Layout, logger: Logger): Promise<void> {
+  let pids: number[];
+  try {
+    pids = runtimeSchema.parse(JSON.parse(readFileSync(layout.runtimeFile, "utf8"))).pids;
+  } catch {
+    return; // no file, or half a file: the supervisor before this one ended in order, or never got so far
+  }
+  const alive = pids.filter((pid) => isProcessOf(pid, "borealis"));
+  for (const pid of alive) {
+    logger.warn({ event: "leftover.killed", pid });
+    process.kill(pid, "SIGKILL");
+  }
+  const deadlineMs = performance.now() + 5_000;
+  while (alive.some((pid) => isProcessOf(pid, "borealis"))) {
+    if (performance.now() > deadlineMs) {
+      throw new BorealisError(
+        sqlState.notInPrerequisiteState,
+        `processes of the last run do not end: ${alive.join(", ")}`,
+        { hint: "end them (kill -9), then start again" },
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Directories that every run needs, made or cleaned. */
+export function prepareRuntimeDir(layout: Layout): void {
+  mkdirSync(layout.runtimeDir, { recursive: true, mode: 0o711 });
+  mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
+}

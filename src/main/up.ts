@@ -1,0 +1,248 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
+import {
+  instancePort,
+  type Layout,
+  portOffsets,
+  type StatusReport,
+  statusSchema,
+} from "../cluster/index.ts";
+import { printBanner } from "./banner.ts";
+import { childPlans } from "./child-plans.ts";
+import { isRunning, readPassword } from "./commands.ts";
+import { resolveSettings, type Settings } from "./config.ts";
+import { createCluster, openEngine } from "./create.ts";
+import { lockDataDir, makeDataDir, readState, resolveLayout } from "./data-dir.ts";
+import { parseUpOptions, type UpOptions } from "./options.ts";
+import { requireFreePorts, type WantedPort } from "./ports-check.ts";
+import { dim, print } from "./print.ts";
+import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
+import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
+
+const readyPollMs = 25;
+/** Longer than any start seen on a loaded laptop; a start that needs more has a problem to be told. */
+const readyDeadlineMs = 120_000;
+
+/** `borealis up`: creates or resumes the cluster, then stays until it is told to stop. */
+export async function up(given: unknown): Promise<void> {
+  const startedMs = performance.now();
+  const options = parseUpOptions(withEnvironment(given));
+  const layout = resolveLayout(options.dataDir);
+  process.title = "borealis up";
+  if (isRunning(layout)) lockDataDir(layout); // raises: it is running
+  const settings = resolveSettings({
+    file: layout.configFile,
+    env: process.env,
+    flags: options.set,
+  });
+  const known = readState(layout);
+  const count = known?.instances.length ?? options.readers + 1;
+  await requireFreePorts(options.host, wantedPorts(options, count));
+  if (options.detach) return detach(options, layout);
+  makeDataDir(layout);
+  const unlock = lockDataDir(layout);
+  try {
+    await run({ options, layout, settings, startedMs });
+  } finally {
+    unlock();
+  }
+}
+
+function withEnvironment(given: unknown): unknown {
+  const password = process.env["BOREALIS_PASSWORD"];
+  if (typeof given !== "object" || given === null || "password" in given || !password) return given;
+  return { ...given, password };
+}
+
+function wantedPorts(options: UpOptions, instances: number): WantedPort[] {
+  const { port } = options;
+  const rows: WantedPort[] = [
+    { port: port + portOffsets.writer, what: "the writer endpoint", option: "--port" },
+    { port: port + portOffsets.reader, what: "the reader endpoint", option: "--port" },
+  ];
+  for (let k = 1; k <= instances; k++) {
+    rows.push({
+      port: instancePort(port, k),
+      what: `the endpoint of instance-${k}`,
+      option: "--port",
+    });
+  }
+  const http = options.httpPort ?? port + portOffsets.http;
+  rows.push({ port: http, what: "the status page", option: "--http-port" });
+  return rows;
+}
+
+interface Run {
+  readonly options: UpOptions;
+  readonly layout: Layout;
+  readonly settings: Settings;
+  readonly startedMs: number;
+}
+
+async function run({ options, layout, settings, startedMs }: Run): Promise<void> {
+  prepareRuntimeDir(layout);
+  const logger = openLogger({
+    file: `${layout.logDir}/supervisor.log`,
+    process: "supervisor",
+    level: settings["log.level"],
+    maxBytes: settings["log.maxBytes"],
+  });
+  const existing = readState(layout);
+  const engine = await openEngine({ options, layout, settings, ...(existing ? { existing } : {}) });
+  if (!existing)
+    say(`Creating a cluster in ${layout.dataDir} (PostgreSQL ${engine.engine.version}) ...`);
+  const state = existing ?? (await createCluster({ options, layout, settings, engine }));
+  const tls = await tlsFor(options, layout);
+  rememberAddress(layout, options);
+  const plans = childPlans({ options, layout, settings, state, engine, tls });
+  const supervisor = new Supervisor({ layout, state, logger, ...plans });
+  const asked = new Promise<boolean>((resolve) => {
+    process.once("SIGINT", () => resolve(false));
+    process.once("SIGTERM", () => resolve(false));
+    process.once("SIGHUP", () => resolve(false));
+    supervisor.start(resolve).catch((error: unknown) => {
+      logger.error({ event: "supervisor.failed" }, String(error));
+      resolve(true);
+    });
+  });
+  const ready = untilReady(layout).then((report) =>
+    announce(report, { options, layout, settings, startedMs }),
+  );
+  const stopFirst = await Promise.race([asked.then(() => true), ready.then(() => false)]).catch(
+    async (error: unknown) => {
+      await supervisor.stop(true);
+      throw error;
+    },
+  );
+  const isImmediate = await asked;
+  if (!options.detach && process.send === undefined)
+    say(stopFirst ? "Stopping before it was ready ..." : "\nStopping ...");
+  process.on("SIGINT", () => undefined); // a second Ctrl-C must not leave half a cluster behind
+  process.on("SIGTERM", () => undefined);
+  await supervisor.stop(isImmediate);
+  if (process.send === undefined)
+    say("Stopped. Nothing acknowledged is lost; borealis up goes on from here.");
+}
+
+function say(text: string): void {
+  if (process.send === undefined) print(text);
+}
+
+async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | null> {
+  if (options.tls === "off") return null;
+  const own = { key: layout.tlsKeyFile, cert: layout.tlsCertFile };
+  const files =
+    options.tlsCert !== undefined && options.tlsKey !== undefined
+      ? { cert: options.tlsCert, key: options.tlsKey }
+      : own;
+  if (files === own) await makeCertificate(own, ["localhost", "127.0.0.1", "::1"]);
+  return readCertificate(files);
+}
+
+function rememberAddress(layout: Layout, options: UpOptions): void {
+  const file = `${layout.controlDir}/address.json`;
+  writeFileSync(`${file}.new`, JSON.stringify({ host: options.host, port: options.port }), {
+    mode: 0o600,
+  });
+  renameSync(`${file}.new`, file);
+}
+
+/** Waits until the cluster accepts writes. Raises with what the instance said when it takes too long. */
+async function untilReady(layout: Layout): Promise<StatusReport> {
+  const deadlineMs = performance.now() + readyDeadlineMs;
+  let last: StatusReport | undefined;
+  while (performance.now() < deadlineMs) {
+    try {
+      const client = await connectRpc(
+        { kind: "unix", path: layout.controlSocket },
+        { timeoutMs: 1_000 },
+      );
+      const isWritable = await untilWritable(client, deadlineMs);
+      if (isWritable)
+        last = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
+      client.close();
+      if (last?.cluster.state === "available") return last;
+    } catch {
+      // The control plane is not up yet, or restarts: its supervisor sees to that.
+    }
+    await sleep(realClock, readyPollMs);
+  }
+  const problem = last?.instances.find((one) => one.problem)?.problem;
+  throw new BorealisError(
+    sqlState.cannotConnectNow,
+    `the cluster does not accept writes after ${readyDeadlineMs / 1000} s${problem ? `: ${problem}` : ""}`,
+    { hint: `borealis logs --data-dir ${layout.dataDir} tells more` },
+  );
+}
+
+async function untilWritable(
+  client: { call(method: string): Promise<unknown>; readonly closed: boolean },
+  deadlineMs: number,
+): Promise<boolean> {
+  while (!client.closed && performance.now() < deadlineMs) {
+    const health = await client.call("health");
+    const isWritable = typeof health === "object" && health !== null && "isWritable" in health;
+    if (isWritable && health.isWritable === true) return true;
+    await sleep(realClock, readyPollMs);
+  }
+  return false;
+}
+
+function announce(report: StatusReport, { options, layout, startedMs }: Run): void {
+  const seconds = (performance.now() - startedMs) / 1000;
+  if (process.send) {
+    process.send({ ready: true });
+    return;
+  }
+  const password = options.password ?? readPassword(layout);
+  printBanner({ report, layout, options, password, seconds });
+  print(dim("  Ctrl-C stops it."));
+  print(`Borealis is ready (${seconds.toFixed(1)} s)`);
+}
+
+/** Runs the same command as a process of its own, waits until it is ready, prints its banner, and returns. */
+async function detach(options: UpOptions, layout: Layout): Promise<void> {
+  const startedMs = performance.now();
+  makeDataDir(layout);
+  mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
+  mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
+  const errors = openSync(`${layout.logDir}/supervisor.stderr`, "a", 0o600);
+  const entry = fileURLToPath(new URL("./detached.js", import.meta.url));
+  const child = spawn(process.execPath, [entry, "borealis-supervisor"], {
+    detached: true,
+    stdio: ["ignore", errors, errors, "ipc"],
+  });
+  child.send({ ...options, detach: false });
+  const outcome = await new Promise<{
+    ready?: boolean;
+    error?: { code: string; message: string; hint?: string };
+  }>((resolve) => {
+    child.once("message", (message) => resolve(message as { ready?: boolean }));
+    child.once("exit", () => {
+      const message = "the cluster ended before it was ready";
+      resolve({
+        error: { code: sqlState.internal, message, hint: "borealis logs supervisor tells more" },
+      });
+    });
+  });
+  child.disconnect();
+  child.unref();
+  if (outcome.error) {
+    const { code, message, hint } = outcome.error;
+    throw new BorealisError(code, message, hint === undefined ? {} : { hint });
+  }
+  const client = await connectRpc(
+    { kind: "unix", path: layout.controlSocket },
+    { timeoutMs: 2_000 },
+  );
+  const report = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
+  client.close();
+  const seconds = (performance.now() - startedMs) / 1000;
+  const password = options.password ?? readPassword(layout);
+  printBanner({ report, layout, options, password, seconds });
+  print(dim("  borealis down stops it."));
+  print(`Borealis is ready (${seconds.toFixed(1)} s)`);
+}

@@ -1,0 +1,293 @@
+/**
+ * A whole cluster for a test: real processes in a temporary folder on free ports, taken down at the end, with a check
+ * that nothing is left running.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+export const startScript = join(root, "scripts", "start.mjs");
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen({ host: "127.0.0.1", port }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** A folder of the test's own. Others may pass through, so that root's PostgreSQL finds its caches in it. */
+export function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "borealis-test-"));
+  chmodSync(folder, 0o755);
+  return folder;
+}
+
+/** A base port whose whole family (endpoints and HTTP) is free. Below the kernel's ephemeral range, so nobody drifts in. */
+export async function freeBasePort(instances = 4): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const base = 10_000 + Math.floor(Math.random() * 17_000);
+    const family = [0, 1, 3000, ...Array.from({ length: instances }, (_, k) => 11 + k)];
+    const free = await Promise.all(family.map((offset) => isFree(base + offset)));
+    if (free.every(Boolean)) return base;
+  }
+  throw new Error("no free family of ports");
+}
+
+/** Waits until `check` gives something; raises with `what` at the deadline. */
+export async function until<T>(
+  what: string,
+  check: () => Promise<T | undefined | false> | T | undefined | false,
+  deadlineMs = 30_000,
+): Promise<T> {
+  const end = performance.now() + deadlineMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await check();
+      if (value !== undefined && value !== false) return value;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > end)
+      throw new Error(`waited ${deadlineMs} ms in vain until ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function runCli(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<CliResult> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [startScript, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (chunk) => (stdout += String(chunk)));
+    child.stderr.on("data", (chunk) => (stderr += String(chunk)));
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+export interface ClusterOptions {
+  readonly readers?: number;
+  readonly args?: readonly string[];
+  readonly dataDir?: string;
+  readonly port?: number;
+  readonly env?: Record<string, string>;
+}
+
+export interface Status {
+  readonly cluster: {
+    state: string;
+    writer: string | null;
+    vdl: string | null;
+    epoch: number;
+    timeline: number;
+    supervisorPid: number;
+  };
+  readonly endpoints: { id: string; type: string; port: number; members: string[] }[];
+  readonly instances: {
+    id: string;
+    role: string;
+    state: string;
+    agentPid: number | null;
+    postgresPid: number | null;
+    replayLsn: string | null;
+    port: number;
+  }[];
+  readonly storage: {
+    id: string;
+    az: string;
+    state: string;
+    pid: number | null;
+    scl: string | null;
+    epoch: number | null;
+  }[];
+}
+
+export class TestCluster {
+  readonly dataDir: string;
+  readonly port: number;
+  readonly password = "test-password";
+  private readonly options: ClusterOptions;
+  private process: ChildProcess | undefined;
+  output = "";
+
+  private constructor(dataDir: string, port: number, options: ClusterOptions) {
+    this.dataDir = dataDir;
+    this.port = port;
+    this.options = options;
+  }
+
+  static async create(options: ClusterOptions = {}): Promise<TestCluster> {
+    const dataDir = options.dataDir ?? join(makeFolder(), "data");
+    const port = options.port ?? (await freeBasePort((options.readers ?? 2) + 1));
+    const cluster = new TestCluster(dataDir, port, options);
+    await cluster.up();
+    return cluster;
+  }
+
+  get supervisorPid(): number {
+    return this.process?.pid ?? 0;
+  }
+
+  /** Starts it and waits for "Borealis is ready". */
+  async up(): Promise<void> {
+    const args = [
+      startScript,
+      "up",
+      `--data-dir=${this.dataDir}`,
+      `--port=${this.port}`,
+      `--readers=${this.options.readers ?? 2}`,
+      `--password=${this.password}`,
+      ...(this.options.args ?? []),
+    ];
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, ...this.options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.process = child;
+    this.output = "";
+    await new Promise<void>((resolve, reject) => {
+      const take = (chunk: unknown): void => {
+        this.output += String(chunk);
+        if (this.output.includes("Borealis is ready")) resolve();
+      };
+      child.stdout.on("data", take);
+      child.stderr.on("data", take);
+      child.on("exit", (code) => reject(new Error(`up ended with ${code}:\n${this.output}`)));
+    });
+  }
+
+  /** Ctrl-C, and waits until it is gone. */
+  async down(): Promise<number | null> {
+    const child = this.process;
+    if (!child || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null;
+    const gone = new Promise<number | null>((resolve) =>
+      child.once("exit", (code) => resolve(code)),
+    );
+    child.kill("SIGINT");
+    return gone;
+  }
+
+  /** Down, checks that nothing runs in the data directory any more, and removes it. */
+  async destroy(): Promise<void> {
+    await this.down();
+    await until("nothing of the cluster runs", () => this.processesLeft().length === 0, 10_000);
+    rmSync(dirname(this.dataDir), { recursive: true, force: true });
+  }
+
+  /** Pids of processes that belong to this data directory, by working directory and command line. */
+  processesLeft(): number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => pid !== process.pid && belongsTo(pid, this.dataDir));
+  }
+
+  url(
+    endpoint: "writer" | "reader" | `instance-${number}` = "writer",
+    database = "postgres",
+  ): string {
+    const offset =
+      endpoint === "writer" ? 0 : endpoint === "reader" ? 1 : 10 + Number(endpoint.split("-")[1]);
+    return `postgresql://postgres:${this.password}@127.0.0.1:${this.port + offset}/${database}`;
+  }
+
+  async client(
+    endpoint: "writer" | "reader" | `instance-${number}` = "writer",
+    config: pg.ClientConfig = {},
+  ): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.url(endpoint), ...config });
+    // A connection that the test kills tells through its queries; without a listener it would end the test process.
+    client.on("error", () => undefined);
+    await client.connect();
+    return client;
+  }
+
+  async query(
+    sql: string,
+    endpoint: "writer" | "reader" | `instance-${number}` = "writer",
+  ): Promise<pg.QueryResult> {
+    const client = await this.client(endpoint);
+    try {
+      return await client.query(sql);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  async status(): Promise<Status> {
+    const result = await runCli(["status", "--json", "--data-dir", this.dataDir]);
+    if (result.code !== 0) throw new Error(`status failed: ${result.stderr}`);
+    return JSON.parse(result.stdout) as Status;
+  }
+
+  cli(...args: string[]): Promise<CliResult> {
+    return runCli([...args, "--data-dir", this.dataDir]);
+  }
+
+  /** Pids by process name, from the supervisor's own record. */
+  async pids(): Promise<Map<string, number>> {
+    const status = await this.status();
+    const rows: [string, number | null][] = [
+      ...status.storage.map((row): [string, number | null] => [row.id, row.pid]),
+      ...status.instances.map((row): [string, number | null] => [row.id, row.agentPid]),
+      ...status.instances.map((row): [string, number | null] => [
+        `postgres:${row.id}`,
+        row.postgresPid,
+      ]),
+    ];
+    const found = new Map(rows.filter((row): row is [string, number] => row[1] !== null));
+    for (const name of ["proxy", "control-plane"]) {
+      const pid = childrenOf(this.supervisorPid).find((child) => commandLine(child).includes(name));
+      if (pid !== undefined) found.set(name, pid);
+    }
+    return found;
+  }
+}
+
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return "";
+  }
+}
+
+export function childrenOf(pid: number): number[] {
+  const shown = spawnSync("ps", ["-o", "pid=", "--ppid", String(pid)], { encoding: "utf8" });
+  return shown.stdout
+    .split("\n")
+    .map(Number)
+    .filter((child) => child > 0);
+}
+
+export function isAlive(pid: number): boolean {
+  return commandLine(pid) !== "";
+}
+
+function belongsTo(pid: number, dataDir: string): boolean {
+  if (commandLine(pid).includes(dataDir)) return true;
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").includes(dataDir);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,74 @@
+/** Clients that insert numbered rows and remember what they were told, so that every promise can be checked. */
+import pg from "pg";
+import { type TestCluster, until } from "./cluster.ts";
+
+export class Workload {
+  private readonly cluster: TestCluster;
+  private readonly clients: number;
+  private readonly acknowledged = new Set<string>();
+  private readonly running: Promise<void>[] = [];
+  private isStopping = false;
+  errors = 0;
+
+  constructor(cluster: TestCluster, clients = 4) {
+    this.cluster = cluster;
+    this.clients = clients;
+  }
+
+  get acknowledgedCount(): number {
+    return this.acknowledged.size;
+  }
+
+  async start(): Promise<void> {
+    await this.cluster.query(
+      "CREATE TABLE IF NOT EXISTS promises (client int, n int, PRIMARY KEY (client, n))",
+    );
+    for (let client = 0; client < this.clients; client++) this.running.push(this.run(client));
+    await this.untilMore(20);
+  }
+
+  /** Waits until `count` more rows have been acknowledged: the cluster serves writes. */
+  async untilMore(count: number, deadlineMs = 60_000): Promise<void> {
+    const goal = this.acknowledged.size + count;
+    await until(
+      `${count} more commits are acknowledged`,
+      () => this.acknowledged.size >= goal,
+      deadlineMs,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all(this.running);
+  }
+
+  /** Acknowledged rows that `endpoint` does not show: must be none. */
+  async missingOn(endpoint: "writer" | "reader" | `instance-${number}`): Promise<string[]> {
+    const { rows } = await this.cluster.query("SELECT client, n FROM promises", endpoint);
+    const there = new Set(
+      rows.map((row: { client: number; n: number }) => `${row.client}:${row.n}`),
+    );
+    return [...this.acknowledged].filter((key) => !there.has(key));
+  }
+
+  private async run(client: number): Promise<void> {
+    let n = 0;
+    while (!this.isStopping) {
+      let connection: pg.Client | undefined;
+      try {
+        connection = await this.cluster.client("writer");
+        while (!this.isStopping) {
+          n++;
+          await connection.query("INSERT INTO promises VALUES ($1, $2)", [client, n]);
+          this.acknowledged.add(`${client}:${n}`);
+        }
+      } catch {
+        // Unknown or refused: not a promise. The next row has a new number.
+        this.errors++;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      } finally {
+        await connection?.end().catch(() => undefined);
+      }
+    }
+  }
+}
