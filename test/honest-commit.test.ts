@@ -83,9 +83,7 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       () => (seen.told = "done"),
       (error: unknown) =>
         (seen.told =
-          error instanceof Error && "code" in error
-            ? String(error.code ?? error.message)
-            : String(error)),
+          error instanceof Error && "code" in error ? `${String(error.code)}` : String(error)),
     );
     return seen;
   };

@@ -117,6 +117,24 @@ describe("a cluster's life", () => {
     );
   });
 
+  it("builds an instance again whose folder was deleted while it was down, on a new timeline", async () => {
+    for (const timeline of [2, 3]) {
+      await cluster.down();
+      rmSync(join(cluster.dataDir, "instances", "instance-1"), { recursive: true });
+      if (timeline === 3) rmSync(join(cluster.dataDir, "instances"), { recursive: true });
+      await cluster.up();
+      expect((await cluster.query("SELECT v FROM kept")).rows).toEqual([{ v: "still here" }]);
+      await cluster.query(`CREATE TABLE after_${timeline} AS SELECT generate_series(1, 1000)`);
+      expect((await cluster.status()).cluster.timeline).toBe(timeline);
+      for (const reader of ["instance-2", "instance-3"] as const) {
+        await until(`${reader} follows to timeline ${timeline}`, async () => {
+          const { rows } = await cluster.query(`SELECT count(*)::int AS n FROM after_${timeline}`, reader);
+          return rows[0].n === 1000;
+        });
+      }
+    }
+  });
+
   it("leaves nothing behind five seconds after its supervisor was killed, and starts again", async () => {
     const children = childrenOf(cluster.supervisorPid);
     expect(children.length).toBeGreaterThanOrEqual(11);
@@ -230,7 +248,7 @@ describe("what goes wrong before a start is told in one line", () => {
         String(await freeBasePort(1)),
       ]);
       expect(result.code).toBe(1);
-      expect(result.stderr).toMatch(/space/);
+      expect(result.stderr).toMatch(/MiB of disk space left; at least 600 MiB are needed to start; free some space/);
       expect(result.stderr.trim().split("\n")).toHaveLength(1);
     } finally {
       spawnSync("umount", ["-l", mount]);

@@ -1,10 +1,7 @@
 import { OutcomeUnknown } from "../base/errors.ts";
 import { type Lsn, parseLsn } from "../base/lsn.ts";
-import { type Clock, sleep } from "../io/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-
-const pollMs = 1;
 
 /**
  * Answers of the endpoint that must wait until the quorum holds what a session did (decisions.md D20).
@@ -19,20 +16,13 @@ const pollMs = 1;
 export class DurabilityWaits {
   private readonly client: PgClient;
   private readonly driver: LogDriverHandle;
-  private readonly clock: Clock;
   private readonly signal: AbortSignal;
   private running: Promise<void> | undefined;
   private next: Promise<void> | undefined;
 
-  constructor(options: {
-    client: PgClient;
-    driver: LogDriverHandle;
-    clock: Clock;
-    signal: AbortSignal;
-  }) {
+  constructor(options: { client: PgClient; driver: LogDriverHandle; signal: AbortSignal }) {
     this.client = options.client;
     this.driver = options.driver;
-    this.clock = options.clock;
     this.signal = options.signal;
   }
 
@@ -40,7 +30,7 @@ export class DurabilityWaits {
   async until(what: "flushed" | "inserted"): Promise<void> {
     try {
       if (what === "inserted") await this.barrier();
-      await this.untilVcl(await this.flushPosition());
+      await this.driver.waitForVcl(await this.flushPosition(), this.signal);
     } catch (cause) {
       throw new OutcomeUnknown(
         "the writer went away while a commit waited for the storage quorum",
@@ -55,13 +45,6 @@ export class DurabilityWaits {
   private async flushPosition(): Promise<Lsn> {
     const { rows } = await this.client.query("SELECT pg_catalog.pg_current_wal_flush_lsn()");
     return parseLsn(rows[0]?.[0] ?? "");
-  }
-
-  private async untilVcl(at: Lsn): Promise<void> {
-    while (this.driver.progress.vcl < at) {
-      if (this.signal.aborted) throw this.signal.reason;
-      await sleep(this.clock, pollMs, this.signal);
-    }
   }
 
   /** One barrier serves all who asked before it began; who comes later shares the next one. */

@@ -94,7 +94,6 @@ export class WriterRole {
     this.waits = new DurabilityWaits({
       client: await this.connect(),
       driver,
-      clock: deps.clock,
       signal: this.scope.signal,
     });
     this.state = "available";
@@ -222,10 +221,7 @@ export class WriterRole {
       rows: [],
     };
     const end = parseLsn(rows[0]?.[0] ?? "");
-    while (this.driver.progress.vcl < end) {
-      if (signal.aborted) throw signal.reason;
-      await sleep(this.deps.clock, 2, signal);
-    }
+    await this.driver.waitForVcl(end, signal);
   }
 
   private async passFeedbackOn(stop: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   statSync,
   writeSync,
 } from "node:fs";
@@ -98,6 +99,24 @@ export function makeDataDir(layout: Layout): void {
       { hint: "choose another directory with --data-dir" },
     );
   }
+}
+
+/** Caches of three instances, six nodes' first segments, the genesis image: what a new cluster writes, and some room. */
+export const newClusterBytes = 600 * 1024 * 1024;
+/** Below this a resumed cluster could not even write its logs. */
+export const resumedClusterBytes = 48 * 1024 * 1024;
+
+/** Raises 53100 when the file system of the data directory has less than `bytes` left. */
+export function requireSpace(layout: Layout, bytes: number): void {
+  const { bavail, bsize } = statfsSync(layout.dataDir);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= bytes) return;
+  const mebibytes = (size: number): string => `${Math.floor(size / 1_048_576)} MiB`;
+  throw new BorealisError(
+    sqlState.diskFull,
+    `${layout.dataDir} has ${mebibytes(freeBytes)} of disk space left; at least ${mebibytes(bytes)} are needed to start`,
+    { hint: "free some space, or choose another --data-dir" },
+  );
 }
 
 /** A file-system failure as one line with a way out. */

@@ -15,7 +15,15 @@ import { childPlans } from "./child-plans.ts";
 import { isRunning, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { createCluster, openEngine } from "./create.ts";
-import { lockDataDir, makeDataDir, readState, resolveLayout } from "./data-dir.ts";
+import {
+  lockDataDir,
+  makeDataDir,
+  newClusterBytes,
+  readState,
+  requireSpace,
+  resolveLayout,
+  resumedClusterBytes,
+} from "./data-dir.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
@@ -45,6 +53,7 @@ export async function up(given: unknown): Promise<void> {
   makeDataDir(layout);
   const unlock = lockDataDir(layout);
   try {
+    requireSpace(layout, known ? resumedClusterBytes : newClusterBytes);
     await run({ options, layout, settings, startedMs });
   } finally {
     unlock();

@@ -18,10 +18,11 @@ import {
   queryTextOf,
   transactionState,
 } from "../wire/index.ts";
-import { type Cycle } from "./cycle.ts";
+import { CommitQuestions } from "./commit-questions.ts";
+import type { Cycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import { opaquePlan, type TextPlan } from "./plan.ts";
-import { functionProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
+import { queryProbeSteps } from "./probe.ts";
 
 /** Longer texts are not looked at: they may do anything. */
 export const textBytesMax = 256 * 1024;
@@ -54,12 +55,14 @@ function headOf(type: number, totalBytes: number): number {
 /** The direction client to server: passes bytes on, and puts our questions among them where a commit needs one. */
 export class ClientSide {
   private readonly exchange: Exchange;
+  private readonly questions: CommitQuestions;
   private readonly scanner = new MessageScanner(headOf);
   private backlog: Buffer[] = [];
   private isWaiting = false;
 
   constructor(exchange: Exchange) {
     this.exchange = exchange;
+    this.questions = new CommitQuestions(exchange);
   }
 
   /** Raises ProtocolViolation for what is not the protocol; the session then ends. */
@@ -127,7 +130,7 @@ export class ClientSide {
       case frontend.bind:
         return this.onBind();
       case frontend.describe:
-        this.batch().stepsSent++;
+        this.questions.batch().stepsSent++;
         return pass;
       case frontend.execute:
         return this.onExecute();
@@ -175,11 +178,11 @@ export class ClientSide {
     exchange.noteSent(plan);
     if (exchange.state === transactionState.idle) return this.onQueryOutside(plan);
     if (plan.role === "commit" && exchange.state === transactionState.open) {
-      const bytes = this.askBefore((facts) => exchange.open("query", facts));
+      const bytes = this.questions.askBefore((facts) => exchange.open("query", facts));
       return { kind: "insertBefore", bytes };
     }
     const mayCommit = plan.role === "several" && plan.mayEndTransaction;
-    this.opened(exchange.open("query", { verify: mayCommit ? "always" : "nothing" }));
+    exchange.startTimer(exchange.open("query", { verify: mayCommit ? "always" : "nothing" }));
     return pass;
   }
 
@@ -191,7 +194,7 @@ export class ClientSide {
       return pass;
     }
     if (!plan.mayBeRewritten) {
-      this.opened(exchange.open("query", { verify: "always" }));
+      exchange.startTimer(exchange.open("query", { verify: "always" }));
       return pass;
     }
     const steps = 4; // Parse, Bind, Describe, Execute
@@ -204,7 +207,7 @@ export class ClientSide {
       verifyFromStep: steps - 1,
       drawsSequence: plan.drawsSequence,
     });
-    this.opened(cycle);
+    exchange.startTimer(cycle);
     const text = this.body.subarray(0, -1);
     return {
       kind: "replace",
@@ -232,13 +235,13 @@ export class ClientSide {
     const name = findParseName(this.body);
     const plan = this.planOf(parseTextOf);
     if (plan.refusal) {
-      const batch = this.batch();
+      const batch = this.questions.batch();
       batch.substitute ??= { step: batch.stepsSent, error: errorOf(plan.refusal) };
       batch.stepsSent++;
       return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
     }
-    const question = this.askBeforeBatch(plan);
-    this.batch().stepsSent++;
+    const question = this.questions.askBeforeBatch(plan);
+    this.questions.batch().stepsSent++;
     // One statement by protocol, however long its text is.
     const single: TextPlan =
       plan === opaquePlan ? { ...opaquePlan, role: "write", mayEndTransaction: false } : plan;
@@ -249,8 +252,9 @@ export class ClientSide {
   private onBind(): Verdict {
     const { exchange } = this;
     const names = findBindNames(this.body);
-    const question = names && this.askBeforeBatch(exchange.book.planOfStatement(names.statement));
-    this.batch().stepsSent++;
+    const question =
+      names && this.questions.askBeforeBatch(exchange.book.planOfStatement(names.statement));
+    this.questions.batch().stepsSent++;
     if (names) exchange.book.bind(names.portal, names.statement);
     return question ? { kind: "insertBefore", bytes: question } : pass;
   }
@@ -259,7 +263,7 @@ export class ClientSide {
     const closed = findTarget(this.body);
     if (closed?.target === "statement") this.exchange.book.closeStatement(closed.name);
     else if (closed) this.exchange.book.closePortal(closed.name);
-    this.batch().stepsSent++;
+    this.questions.batch().stepsSent++;
     return pass;
   }
 
@@ -268,16 +272,16 @@ export class ClientSide {
     const portal = findExecutePortal(this.body);
     const plan = portal === undefined ? undefined : exchange.book.planOfPortal(portal);
     if (!exchange.isHonest || plan?.role === "harmless")
-      return this.sendExecute(this.batch(), plan);
+      return this.sendExecute(this.questions.batch(), plan);
     // A portal of an earlier batch: nothing was sent in this one yet.
-    const question = this.askBeforeBatch(plan);
-    const batch = this.batch();
+    const question = this.questions.askBeforeBatch(plan);
+    const batch = this.questions.batch();
     // The transaction's state is known only when the server owes nothing from before this batch.
     if (batch.state === undefined) {
       if (this.exchange.cycles.front() !== batch) return wait;
       batch.state = exchange.state;
     }
-    const inserted = this.planExecute(batch, plan);
+    const inserted = this.questions.beforeExecute(batch, plan);
     this.sendExecute(batch, plan);
     const bytes = question ?? inserted;
     return bytes ? { kind: "insertBefore", bytes } : pass;
@@ -292,12 +296,10 @@ export class ClientSide {
   }
 
   private onSync(): Verdict {
-    const batch = this.batch();
+    const batch = this.questions.batch();
     batch.isOpen = false;
-    if (!batch.mayCommitAtSync || batch.mustNotProbe || batch.verify !== "answer") return pass;
-    batch.sections.push({ from: batch.stepsSent, to: batch.stepsSent + queryProbeSteps });
-    batch.stepsSent += queryProbeSteps;
-    return { kind: "insertBefore", bytes: this.exchange.question };
+    const bytes = this.questions.beforeSync(batch);
+    return bytes ? { kind: "insertBefore", bytes } : pass;
   }
 
   private onFunctionCall(): Verdict {
@@ -311,7 +313,7 @@ export class ClientSide {
     if (exchange.cycles.length > 0) return wait;
     const isOutside = exchange.state === transactionState.idle;
     // Which function it is says an OID only; the transaction is over when the answer comes.
-    this.opened(exchange.open("function", { verify: isOutside ? "always" : "nothing" }));
+    exchange.startTimer(exchange.open("function", { verify: isOutside ? "always" : "nothing" }));
     return pass;
   }
 }

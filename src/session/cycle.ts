@@ -23,6 +23,9 @@ export interface Cycle {
   verify: "nothing" | "answer" | "always";
   /** The first step whose completion says something about a commit. */
   verifyFromStep: number;
+  /** The first step that is a COMMIT in a transaction block: a later failure does not undo it. */
+  commitFromStep: number;
+  hasCommitted: boolean;
   /** For an own cycle: whose question it asks. */
   readonly answers: Cycle | undefined;
   answer: Answer | undefined;
@@ -67,6 +70,8 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     sections: [],
     verify: "nothing",
     verifyFromStep: kind === "batch" ? Number.POSITIVE_INFINITY : 0,
+    commitFromStep: Number.POSITIVE_INFINITY,
+    hasCommitted: false,
     answers: undefined,
     answer: undefined,
     isDiscarded: false,

@@ -17,11 +17,12 @@ import {
 import { loadParser } from "../route/index.ts";
 import { encodeCancelRequest, encodeError, pgSocketPath } from "../wire/index.ts";
 import { AdminSessions, noInstance } from "./admin-shell.ts";
+import type { AwaitDurable } from "./durability-shell.ts";
 import { startBackend } from "./backend-shell.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
 import { Session } from "./session-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
-import type { AwaitDurable, EndpointType, Target, Topology } from "./topology.ts";
+import type { EndpointType, Target, Topology } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
 /** One listening port. */

@@ -24,7 +24,7 @@ const trickyEncodings = new Set([
   "JOHAB",
   "SHIFT_JIS_2004",
 ]);
-const isAscii = /^[\x00-\x7f]*$/;
+const hasOther = /[^ -~\s]/;
 
 export interface ExchangeOptions {
   /** On a writer: no success may be told for what is not durable. */
@@ -68,7 +68,7 @@ export class Exchange {
   isPlain(sql: string): boolean {
     if (this.parameters.get("standard_conforming_strings") === "off") return false;
     const isSafe = !trickyEncodings.has(this.parameters.get("client_encoding") ?? "UTF8");
-    return isSafe || isAscii.test(sql);
+    return isSafe || !hasOther.test(sql);
   }
 
   add(action: Action): void {
@@ -138,11 +138,12 @@ export class Exchange {
   waitFor(cycle: Cycle): UpTo | undefined {
     if (cycle.isCleared || !cycle.hasCompleted || cycle.isDiscarded) return undefined;
     if (cycle.verify === "always") return "inserted";
-    const hasFailed = cycle.hasFailed;
-    const upTo = cycle.verify === "answer" && !hasFailed ? this.waitForAnswer(cycle) : undefined;
+    // What failed before any COMMIT in it was rolled back as a whole.
+    if (cycle.hasFailed && !cycle.hasCommitted) return undefined;
+    const upTo = cycle.verify === "answer" ? this.waitForAnswer(cycle) : undefined;
     if (upTo) return upTo;
     const isDoubtful = cycle.wasInterrupted || (cycle.wasCancelled && cycle.verify !== "nothing");
-    return isDoubtful && !hasFailed ? "flushed" : undefined;
+    return isDoubtful ? "flushed" : undefined;
   }
 
   private waitForAnswer(cycle: Cycle): UpTo | undefined {

@@ -5,6 +5,7 @@
  * authentication.ts. Who is writer or reader, and what is durable, is asked of Topology and AwaitDurable.
  */
 export type { Action, UpTo } from "./action.ts";
+export type { AwaitDurable } from "./durability-shell.ts";
 export { Conversation } from "./conversation.ts";
 export {
   type Endpoint,
@@ -16,4 +17,4 @@ export {
 export type { ExchangeOptions } from "./exchange.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
 export type { HonestySettings } from "./probe.ts";
-export type { AwaitDurable, EndpointType, Target, Topology } from "./topology.ts";
+export type { EndpointType, Target, Topology } from "./topology.ts";

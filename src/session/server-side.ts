@@ -275,6 +275,7 @@ export class ServerSide {
   private onCompletion(cycle: Cycle): Verdict {
     if (cycle.isDiscarded) return "drop";
     cycle.hasCompleted = true;
+    if (cycle.stepsSeen >= cycle.commitFromStep) cycle.hasCommitted = true;
     if (cycle.verify === "nothing") return "pass";
     // The client waits for this before it sends its Sync: the decision is now.
     if (cycle.isOpen) {

@@ -2,10 +2,11 @@ import { messageOf } from "../base/errors.ts";
 import type { Clock, Connection, Logger, Timer } from "../io/index.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, UpTo } from "./action.ts";
+import type { AwaitDurable } from "./durability-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
-import type { AwaitDurable, Target } from "./topology.ts";
+import type { Target } from "./topology.ts";
 
 export interface SessionOptions {
   readonly client: Connection;

@@ -20,13 +20,4 @@ export interface Topology {
   onChange(fn: () => void): () => void;
 }
 
-/**
- * The writer's log, as its agent knows it. Both take the position at the moment of the call and resolve when VDL has
- * passed it; they reject with OutcomeUnknown when it never will (the writer is gone, or no writer any more).
- */
-export interface AwaitDurable {
-  untilFlushed(instanceId: InstanceId): Promise<void>;
-  untilInserted(instanceId: InstanceId): Promise<void>;
-}
-
 export type EndpointType = "writer" | "reader" | "instance";

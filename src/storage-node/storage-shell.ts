@@ -1,6 +1,6 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
-import type { Disk, DiskFile } from "../io/index.ts";
+import { type Disk, type DiskFile, type FileFacts, systemCodeOf } from "../io/index.ts";
 import type { AcceptorState, PendingCut } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
 import { LogStore } from "./log-store-shell.ts";
@@ -199,15 +199,25 @@ export class NodeStorage {
   private async checkFiles(): Promise<void> {
     const files: DiskFile[] = [this.stateFile.file, this.mark.file, ...this.log.openFiles];
     for (const file of files) {
-      const own = await file.facts();
-      const named = await this.options.disk.factsOf(file.path);
-      if (named?.inode === own.inode && own.links > 0) continue;
-      // Files change while this looks: one that is no longer in use may go.
+      const isGone = await this.hasVanished(file);
+      // Files change while this looks: one that is no longer in use may be closed, or go.
       const isInUse = file === this.stateFile.file || file === this.mark.file;
-      if (!isInUse && !this.log.openFiles.includes(file)) continue;
+      if (!isGone || (!isInUse && !this.log.openFiles.includes(file))) continue;
       this.fail(new BorealisError(sqlState.ioError, `${file.path} has vanished`));
       return;
     }
+  }
+
+  private async hasVanished(file: DiskFile): Promise<boolean> {
+    let own: FileFacts;
+    try {
+      own = await file.facts();
+    } catch (error) {
+      if (systemCodeOf(error) === "EBADF") return true; // closed meanwhile
+      throw error;
+    }
+    const named = await this.options.disk.factsOf(file.path);
+    return named?.inode !== own.inode || own.links === 0;
   }
 
   /** Final: writes the marker that keeps this disk from ever being served again. */

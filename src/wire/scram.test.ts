@@ -1,4 +1,4 @@
-import sasl from "pg/lib/crypto/sasl.js";
+import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import {
   findMd5Verifier,
@@ -13,6 +13,14 @@ import {
   scramSha256,
   scramSha256Plus,
 } from "./index.ts";
+
+/** node-postgres' client side, which it does not export with types. */
+interface SaslClient {
+  startSession(mechanisms: string[]): { mechanism: string; response: string };
+  continueSession(session: object, password: string, serverFirst: string): Promise<void>;
+  finalizeSession(session: object, serverFinal: string | undefined): void;
+}
+const sasl: SaslClient = createRequire(import.meta.url)("pg/lib/crypto/sasl.js");
 
 // RFC 7677, section 3.
 const rfc = {

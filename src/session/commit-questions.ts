@@ -1,0 +1,119 @@
+import { transactionState } from "../wire/index.ts";
+import type { Cycle } from "./cycle.ts";
+import type { Exchange } from "./exchange.ts";
+import type { TextPlan } from "./plan.ts";
+import { functionProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
+
+/**
+ * Where the question of probe.ts goes, so that its answer is the one of the commit: in a cycle of its own before a
+ * COMMIT that nothing stands before, else directly before the COMMIT's Execute, and before a Sync that ends an
+ * implicit transaction. What is returned is sent before the message at hand.
+ */
+export class CommitQuestions {
+  private readonly exchange: Exchange;
+
+  constructor(exchange: Exchange) {
+    this.exchange = exchange;
+  }
+
+  /**
+   * Our question in a cycle of its own, then the client's COMMIT in the cycle that `open` makes. Only with nothing
+   * owed, in an open transaction.
+   */
+  askBefore(open: (facts: Partial<Cycle>) => Cycle): Buffer {
+    const { exchange } = this;
+    const isFull = exchange.isSuspicious;
+    // The client's cycle is made first, because ours points to it; in the queue ours is first.
+    const cycle = open({ verify: "answer" });
+    exchange.cycles.clear();
+    exchange.open(isFull ? "batch" : "function", {
+      isOwn: true,
+      isOpen: false,
+      stepsSent: isFull ? queryProbeSteps : 0,
+      answers: cycle,
+    });
+    exchange.cycles.pushBack(cycle);
+    this.exchange.startTimer(cycle);
+    return isFull ? syncedQueryProbe : functionProbe;
+  }
+
+  /** The open batch, or a new one that begins with the message at hand. */
+  batch(): Cycle {
+    const { exchange } = this;
+    const { openBatch } = exchange;
+    if (openBatch) return openBatch;
+    const state = exchange.cycles.length === 0 ? exchange.state : undefined;
+    return exchange.open("batch", { state });
+  }
+
+  /** The first message of a batch that is going to be a COMMIT: the cheap question fits before it only here. */
+  askBeforeBatch(plan: TextPlan | undefined): Buffer | undefined {
+    const { exchange } = this;
+    const isFirst = exchange.cycles.length === 0;
+    const isOpen = exchange.state === transactionState.open;
+    if (!exchange.isHonest || plan?.role !== "commit" || !isFirst || !isOpen) return undefined;
+    return this.askBefore((facts) =>
+      exchange.open("batch", {
+        ...facts,
+        state: exchange.state,
+        verifyFromStep: Number.POSITIVE_INFINITY,
+      }),
+    );
+  }
+
+  /** Our query before the Execute at hand, if that needs one; and what the batch is after it. */
+  beforeExecute(batch: Cycle, plan: TextPlan | undefined): Buffer | undefined {
+    const role = plan?.role ?? "write";
+    const { idle, open, failed } = transactionState;
+    if (role === "begin") batch.state = batch.state === failed ? failed : open;
+    else if (role === "rollback") batch.state = plan?.isChained ? open : idle;
+    else if (role === "commit") return this.beforeCommit(batch, plan?.isChained ?? false);
+    else if (batch.state === idle || (role === "several" && plan?.mayEndTransaction === true)) {
+      batch.mayCommitAtSync = true;
+      batch.drawsSequence ||= plan?.drawsSequence ?? false;
+      batch.mustNotProbe ||= !(plan?.mayBeProbed ?? false);
+      // What commits on its way, and COPY, may complete long before the Sync is sent.
+      batch.verify = batch.mustNotProbe
+        ? "always"
+        : batch.verify === "always"
+          ? "always"
+          : "answer";
+      batch.verifyFromStep = Math.min(batch.verifyFromStep, batch.stepsSent);
+      this.exchange.startTimer(batch);
+    }
+    return undefined;
+  }
+
+  private beforeCommit(batch: Cycle, isChained: boolean): Buffer | undefined {
+    const { state } = batch;
+    batch.state =
+      isChained && state !== transactionState.idle ? transactionState.open : transactionState.idle;
+    if (state !== transactionState.open) {
+      // Outside a transaction block COMMIT ends the implicit transaction of what came before it in this batch.
+      if (batch.mayCommitAtSync) batch.verify = "always";
+      return undefined;
+    }
+    const wasAsked =
+      batch.verify === "answer" && batch.executes === 0 && batch.sections.length === 0;
+    if (!wasAsked) {
+      this.addSection(batch);
+      if (batch.verify === "nothing") batch.verify = "answer";
+      this.exchange.startTimer(batch);
+    }
+    batch.verifyFromStep = Math.min(batch.verifyFromStep, batch.stepsSent);
+    batch.commitFromStep = Math.min(batch.commitFromStep, batch.stepsSent);
+    return wasAsked ? undefined : this.exchange.question;
+  }
+
+  /** For the Sync at hand. */
+  beforeSync(batch: Cycle): Buffer | undefined {
+    if (!batch.mayCommitAtSync || batch.mustNotProbe || batch.verify !== "answer") return undefined;
+    this.addSection(batch);
+    return this.exchange.question;
+  }
+
+  private addSection(batch: Cycle): void {
+    batch.sections.push({ from: batch.stepsSent, to: batch.stepsSent + queryProbeSteps });
+    batch.stepsSent += queryProbeSteps;
+  }
+}

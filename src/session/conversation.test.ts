@@ -1,0 +1,566 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { ClassificationCache, loadParser } from "../route/index.ts";
+import {
+  backend,
+  encodeBind,
+  encodeClose,
+  encodeCommandComplete,
+  encodeDataRow,
+  encodeDescribe,
+  encodeError,
+  encodeExecute,
+  encodeFlush,
+  encodeMessage,
+  encodeParameterStatus,
+  encodeParse,
+  encodeQuery,
+  encodeReadyForQuery,
+  encodeRowDescription,
+  encodeSync,
+  encodeTerminate,
+  MessageScanner,
+  transactionState,
+} from "../wire/index.ts";
+import { BorealisError, OutcomeUnknown } from "../base/errors.ts";
+import type { Action } from "./action.ts";
+import { Conversation } from "./conversation.ts";
+import type { ExchangeOptions } from "./exchange.ts";
+import { TextPlanner } from "./plan.ts";
+
+beforeAll(() => loadParser());
+
+const plainTraits = {
+  hasDeferrableTriggers: false,
+  hasRules: false,
+  relationsWithCode: new Set<string>(),
+};
+const { idle, open, failed } = transactionState;
+
+function aConversation(options: Partial<ExchangeOptions> = {}): Conversation {
+  const planner = new TextPlanner(new ClassificationCache());
+  planner.learnTraits(plainTraits);
+  return new Conversation({ isHonest: true, planner, ...options });
+}
+
+/** Letters of the messages in some bytes: "PBES". */
+function letters(bytes: Buffer): string {
+  const scanner = new MessageScanner((_, totalBytes) => totalBytes);
+  scanner.begin(bytes);
+  let text = "";
+  while (scanner.next()) text += String.fromCharCode(scanner.type);
+  return text;
+}
+
+function bytesTo(side: "toServer" | "toClient", actions: readonly Action[]): Buffer {
+  return Buffer.concat(actions.flatMap((action) => (action.kind === side ? [action.bytes] : [])));
+}
+
+/** A script: what each side sends, and what came out of it, one line per step. */
+class Script {
+  readonly lines: string[] = [];
+  readonly conversation: Conversation;
+
+  constructor(conversation: Conversation) {
+    this.conversation = conversation;
+  }
+  client(...messages: Buffer[]): this {
+    return this.note("client", this.conversation.fromClient(Buffer.concat(messages)));
+  }
+  server(...messages: Buffer[]): this {
+    return this.note("server", this.conversation.fromServer(Buffer.concat(messages)));
+  }
+  durable(): this {
+    return this.note("durable", this.conversation.durable());
+  }
+  note(who: string, actions: readonly Action[]): this {
+    const server = letters(bytesTo("toServer", actions));
+    const client = letters(bytesTo("toClient", actions));
+    const others = actions.flatMap((action) => {
+      if (action.kind === "toServer" || action.kind === "toClient") return [];
+      if (action.kind === "awaitDurable") return [`await ${action.upTo}`];
+      return action.kind === "fail" ? [`fail ${action.error.code}`] : [action.kind];
+    });
+    const parts = [server && `> ${server}`, client && `< ${client}`, ...others].filter(
+      (part) => part !== "",
+    );
+    this.lines.push(`${who}: ${parts.join(" ")}`);
+    return this;
+  }
+}
+
+const begin = (): Script => {
+  const script = new Script(aConversation());
+  script
+    .client(encodeQuery("begin"))
+    .server(encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
+  script.lines.length = 0;
+  return script;
+};
+const functionAnswer = (value: string): Buffer =>
+  encodeMessage(backend.functionResult, (body) => body.u32(value.length).text(value));
+const one = (type: number): Buffer => encodeMessage(type);
+/** What the server says to our query within extended messages. */
+const queryAnswer = (synchronousCommit: string, id: string | null = "77"): Buffer[] => [
+  one(backend.parseComplete),
+  one(backend.bindComplete),
+  encodeDataRow([id, "0", synchronousCommit, null, null]),
+  encodeCommandComplete("SELECT 1"),
+  one(backend.closeComplete),
+  one(backend.closeComplete),
+];
+const interrupted = encodeMessage(backend.notice, (body) =>
+  body
+    .text("S")
+    .cString("WARNING")
+    .text("C")
+    .cString("01000")
+    .text("R")
+    .cString("SyncRepWaitForLSN")
+    .u8(0),
+);
+
+describe("what needs nothing passes untouched", () => {
+  it("a read, as one piece both ways", () => {
+    const conversation = aConversation();
+    const query = encodeQuery("select 1");
+    expect(conversation.fromClient(query)).toEqual([{ kind: "toServer", bytes: query }]);
+    const answer = Buffer.concat([
+      encodeRowDescription([{ name: "a" }]),
+      encodeDataRow(["1"]),
+      encodeCommandComplete("SELECT 1"),
+      encodeReadyForQuery(idle),
+    ]);
+    expect(conversation.fromServer(answer)).toEqual([{ kind: "toClient", bytes: answer }]);
+    expect(conversation.isIdle).toBe(true);
+  });
+
+  it("everything on a reader", () => {
+    const script = new Script(aConversation({ isHonest: false }));
+    script.client(encodeQuery("insert into t values (1)"), encodeQuery("commit"));
+    script.server(
+      encodeError(new BorealisError("25006", "read-only"), "ERROR"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines).toEqual(["client: > QQ", "server: < EZ"]);
+  });
+
+  it("remembers parameters and the state", () => {
+    const conversation = aConversation();
+    conversation.fromServer(encodeParameterStatus("TimeZone", "UTC"));
+    conversation.fromClient(encodeQuery("begin"));
+    conversation.fromServer(
+      Buffer.concat([encodeCommandComplete("BEGIN"), encodeReadyForQuery(open)]),
+    );
+    expect(conversation.exchange.parameters.get("TimeZone")).toBe("UTC");
+    expect(conversation.exchange.state).toBe(open);
+  });
+});
+
+describe("COMMIT in a transaction block", () => {
+  it("is asked about in the same write, and passes when it is honest", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.server(functionAnswer("on"), encodeReadyForQuery(open));
+    script.server(encodeCommandComplete("COMMIT"), encodeReadyForQuery(idle));
+    expect(script.lines).toEqual(["client: > FQ", "server: ", "server: < CZ"]);
+  });
+
+  it("is held when synchronous_commit is off, and told once it is durable", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.server(
+      functionAnswer("off"),
+      encodeReadyForQuery(open),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > FQ",
+      "server: await inserted",
+      "durable: < CZ resumeServer",
+    ]);
+  });
+
+  it("asks everything after a SET, and then waits for nothing if it only read", () => {
+    const script = begin();
+    script.client(encodeQuery("set local synchronous_commit = off"));
+    script.server(encodeCommandComplete("SET"), encodeReadyForQuery(open));
+    script.client(encodeQuery("commit"));
+    script.server(
+      ...queryAnswer("off", null),
+      encodeReadyForQuery(open),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines).toEqual([
+      "client: > Q",
+      "server: < CZ",
+      "client: > PBECCSQ",
+      "server: < CZ",
+    ]);
+  });
+
+  it("in extended messages is asked about before its first one", () => {
+    const script = begin();
+    script.client(
+      encodeParse("", "commit"),
+      encodeBind("", ""),
+      encodeDescribe("portal", ""),
+      encodeExecute(""),
+      encodeSync(),
+    );
+    script.server(functionAnswer("off"), encodeReadyForQuery(open));
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      one(backend.noData),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > FPBDES",
+      "server: ",
+      "server: < 12n await inserted",
+      "durable: < CZ resumeServer",
+    ]);
+  });
+
+  it("behind other statements of its batch is asked about just before its Execute", () => {
+    const script = begin();
+    script.client(
+      encodeParse("", "insert into t values (1)"),
+      encodeBind("", ""),
+      encodeExecute(""),
+      encodeParse("", "commit"),
+      encodeBind("", ""),
+      encodeExecute(""),
+      encodeSync(),
+    );
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      encodeCommandComplete("INSERT 0 1"),
+    );
+    script.server(one(backend.parseComplete), one(backend.bindComplete), ...queryAnswer("on"));
+    script.server(encodeCommandComplete("COMMIT"), encodeReadyForQuery(idle));
+    expect(script.lines).toEqual([
+      "client: > PBEPBPBECCES",
+      "server: < 12C",
+      "server: < 12",
+      "server: < CZ",
+    ]);
+  });
+
+  it("is decided at its completion when the client flushes instead of syncing", () => {
+    const script = begin();
+    script.client(encodeParse("", "commit"), encodeBind("", ""), encodeExecute(""), encodeFlush());
+    script.server(functionAnswer("off"), encodeReadyForQuery(open));
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      encodeCommandComplete("COMMIT"),
+    );
+    script.durable();
+    expect(script.lines.slice(1)).toEqual([
+      "server: ",
+      "server: < 12 await inserted",
+      "durable: < C resumeServer",
+    ]);
+  });
+
+  it("fails as a whole when a cancel hits our question", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.server(
+      encodeError(new BorealisError("57014", "canceling statement"), "ERROR"),
+      encodeReadyForQuery(failed),
+      encodeCommandComplete("ROLLBACK"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines).toEqual(["client: > FQ", "server: < EZ"]);
+  });
+
+  it("of a failed transaction, or outside one, is nobody's business", () => {
+    const script = begin();
+    script.client(encodeQuery("select 1/0"));
+    script.server(
+      encodeError(new BorealisError("22012", "division by zero"), "ERROR"),
+      encodeReadyForQuery(failed),
+    );
+    script.client(encodeQuery("commit"));
+    script.server(encodeCommandComplete("ROLLBACK"), encodeReadyForQuery(idle));
+    script.client(encodeQuery("commit"));
+    expect(script.lines).toEqual([
+      "client: > Q",
+      "server: < EZ",
+      "client: > Q",
+      "server: < CZ",
+      "client: > Q",
+    ]);
+  });
+});
+
+describe("one statement that may write, outside a transaction block", () => {
+  const answer = [
+    one(backend.parseComplete),
+    one(backend.bindComplete),
+    one(backend.noData),
+    encodeCommandComplete("INSERT 0 1"),
+  ];
+
+  it("goes out as extended messages with our question, and is answered as a simple Query", () => {
+    const script = new Script(aConversation());
+    script.client(encodeQuery("insert into t values (1)"));
+    script.server(...answer, ...queryAnswer("on"));
+    script.server(encodeReadyForQuery(idle));
+    expect(script.lines).toEqual(["client: > PBDEPBECCS", "server: ", "server: < CZ"]);
+  });
+
+  it("shows its rows at once and its completion when it is durable", () => {
+    const script = new Script(aConversation());
+    script.client(encodeQuery("insert into t values (1) returning id"));
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      encodeRowDescription([{ name: "id" }]),
+      encodeDataRow(["1"]),
+      encodeCommandComplete("INSERT 0 1"),
+      ...queryAnswer("off"),
+      encodeReadyForQuery(idle),
+    );
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > PBDEPBECCS",
+      "server: < TD await inserted",
+      "durable: < CZ resumeServer",
+    ]);
+  });
+
+  it("never shows a completion whose commit failed", () => {
+    const script = new Script(aConversation());
+    script.client(encodeQuery("insert into t values (1)"));
+    script.server(
+      ...answer,
+      ...queryAnswer("off"),
+      encodeError(new BorealisError("23505", "duplicate"), "ERROR"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines[1]).toBe("server: < EZ");
+  });
+
+  it("of a client's own extended messages is asked about before the Sync", () => {
+    const script = new Script(aConversation());
+    script.client(
+      encodeParse("", "insert into t values ($1)"),
+      encodeBind("", ""),
+      encodeExecute(""),
+      encodeClose("portal", ""),
+      encodeSync(),
+    );
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      encodeCommandComplete("INSERT 0 1"),
+      one(backend.closeComplete),
+    );
+    script.server(...queryAnswer("local"), encodeReadyForQuery(idle));
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > PBECPBECCS",
+      "server: < 12",
+      "server: await flushed",
+      "durable: < C3Z resumeServer",
+    ]);
+  });
+
+  it.each([
+    "do $$begin end$$",
+    "call p()",
+    "vacuum",
+    "insert into t values (1); insert into t values (2)",
+    "copy t from stdin",
+  ])("%s cannot be asked about: it waits afterwards, always", (text) => {
+    const script = new Script(aConversation());
+    script.client(encodeQuery(text));
+    script.server(encodeCommandComplete("X"), encodeReadyForQuery(idle));
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > Q",
+      "server: await inserted",
+      "durable: < CZ resumeServer",
+    ]);
+  });
+
+  it("waits for its turn behind messages whose outcome decides the state", () => {
+    const script = new Script(aConversation());
+    script.client(
+      encodeQuery("begin"),
+      encodeQuery("insert into t values (1)"),
+      encodeQuery("commit"),
+    );
+    script.server(encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
+    script.server(encodeCommandComplete("INSERT 0 1"), encodeReadyForQuery(open));
+    script.server(
+      functionAnswer("on"),
+      encodeReadyForQuery(open),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines).toEqual([
+      "client: > Q pauseClient",
+      "server: > Q < CZ pauseClient",
+      "server: > FQ < CZ resumeClient",
+      "server: < CZ",
+    ]);
+  });
+});
+
+describe("a wait for the quorum that was broken off", () => {
+  it("is waited for by us, and its warning not shown", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.server(
+      functionAnswer("on"),
+      encodeReadyForQuery(open),
+      interrupted,
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > FQ",
+      "server: await flushed",
+      "durable: < CZ resumeServer",
+    ]);
+  });
+
+  it("may be hidden: after a cancel the completion waits all the same", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.conversation.cancelled();
+    script.server(
+      functionAnswer("on"),
+      encodeReadyForQuery(open),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines[1]).toBe("server: await flushed");
+  });
+
+  it("ends in 08007 when the writer is lost, and only where something was at stake", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.note("lost", script.conversation.serverLost());
+    const other = begin();
+    other.client(encodeQuery("select 1"));
+    other.note("lost", other.conversation.serverLost());
+    const third = begin();
+    third.client(encodeTerminate());
+    third.note("lost", third.conversation.serverLost());
+    expect(script.lines[1]).toBe("lost: fail 08007");
+    expect(other.lines[1]).toBe("lost: fail 57P01");
+    expect(third.lines[1]).toBe("lost: ");
+  });
+
+  it("ends in 08007 when it cannot be known any more", () => {
+    const script = begin();
+    script.client(encodeQuery("commit"));
+    script.server(
+      functionAnswer("off"),
+      encodeReadyForQuery(open),
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    script.note("lost", script.conversation.outcomeUnknown(new OutcomeUnknown("gone")));
+    expect(script.lines[2]).toBe("lost: fail 08007");
+  });
+});
+
+describe("COPY FROM STDIN in extended messages", () => {
+  it("ends with the Sync after the data: the first one is ignored by the server", () => {
+    const script = new Script(aConversation());
+    script.client(
+      encodeParse("", "copy t from stdin"),
+      encodeBind("", ""),
+      encodeExecute(""),
+      encodeSync(),
+    );
+    script.server(one(backend.parseComplete), one(backend.bindComplete), one(backend.copyIn));
+    script.client(encodeMessage(0x64), encodeMessage(0x63), encodeSync());
+    script.server(encodeCommandComplete("COPY 1"), encodeReadyForQuery(idle));
+    script.durable();
+    expect(script.lines).toEqual([
+      "client: > PBES",
+      "server: < 12G",
+      "client: > dcS",
+      "server: await inserted",
+      "durable: < CZ resumeServer",
+    ]);
+    expect(script.conversation.isIdle).toBe(true);
+  });
+});
+
+describe("refusals", () => {
+  it("the server fails in its own way, the client hears ours", () => {
+    const script = new Script(aConversation());
+    script.client(encodeQuery("alter system set work_mem = 1"));
+    const actions = script.conversation.fromServer(
+      Buffer.concat([
+        encodeError(new BorealisError("42601", "syntax error"), "ERROR"),
+        encodeReadyForQuery(idle),
+      ]),
+    );
+    expect(bytesTo("toClient", actions).toString()).toContain("ALTER SYSTEM is not supported");
+    expect(letters(bytesTo("toClient", actions))).toBe("EZ");
+  });
+});
+
+describe("bytes may be cut anywhere", () => {
+  const fromClient = Buffer.concat([
+    encodeParse("s", "insert into t values ($1)"),
+    encodeBind("", "s"),
+    encodeExecute(""),
+    encodeSync(),
+  ]);
+  const fromServer = Buffer.concat([
+    one(backend.parseComplete),
+    one(backend.bindComplete),
+    encodeCommandComplete("INSERT 0 1"),
+    encodeReadyForQuery(open),
+  ]);
+
+  it("and the same comes out", () => {
+    const play = (clientAt: number, serverAt: number): [string, string] => {
+      const { conversation } = begin();
+      const client = [fromClient.subarray(0, clientAt), fromClient.subarray(clientAt)];
+      const server = [fromServer.subarray(0, serverAt), fromServer.subarray(serverAt)];
+      const actions = [
+        ...client.flatMap((part) => conversation.fromClient(part)),
+        ...server.flatMap((part) => conversation.fromServer(part)),
+      ];
+      return [
+        bytesTo("toServer", actions).toString("hex"),
+        bytesTo("toClient", actions).toString("hex"),
+      ];
+    };
+    const whole = play(0, 0);
+    expect(whole).toEqual([fromClient.toString("hex"), fromServer.toString("hex")]);
+    for (let at = 0; at <= fromClient.length; at++) expect(play(at, 0)).toEqual(whole);
+    for (let at = 0; at <= fromServer.length; at++) expect(play(0, at)).toEqual(whole);
+  });
+});
+
+describe("what is not the protocol", () => {
+  it.each([
+    ["an unknown type", Buffer.from([0x7a, 0, 0, 0, 4])],
+    ["a length below four", Buffer.from([0x51, 0, 0, 0, 3])],
+    ["a body of two gigabytes", Buffer.from([0x51, 0x7f, 0xff, 0xff, 0xff])],
+    ["a large Sync", Buffer.from([0x53, 0, 1, 0, 0])],
+    ["a text without its end", Buffer.from([0x51, 0, 0, 0, 5, 0x41])],
+  ])("%s ends the session", (_, bytes) => {
+    const [action] = aConversation().fromClient(bytes);
+    expect(action).toMatchObject({ kind: "fail", error: { code: "08P01" } });
+  });
+});
