@@ -331,6 +331,14 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       await expectHeld(acting, "flushed");
     });
 
+    it("a hidden warning does not help: such a session waits for each commit", async () => {
+      await client.query("set client_min_messages = error");
+      const acting = client.query("insert into t(v) values ('a')");
+      await eventually("it waits", () => waitsInSyncRep(pidOf(client)));
+      await admin.query(`select pg_cancel_backend(${pidOf(client)})`);
+      await expectHeld(acting, "flushed");
+    });
+
     it("08007 when it will never be known", async () => {
       await client.query("set synchronous_commit = off");
       const seen = outcome(client.query("insert into t(v) values ('a')"));

@@ -151,6 +151,10 @@ for (const verb of ["stop", "start"] as const) {
     );
 }
 
+// `borealis status | head` closes the pipe: that is the reader's right, not an error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === "EPIPE" ? 0 : 1);
+});
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
