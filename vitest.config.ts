@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "test/rooms.test.ts"],
+          include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "bench/**/*.test.ts", "test/rooms.test.ts"],
         },
       },
       {

@@ -1,0 +1,149 @@
+/**
+ * `npm run bench -- NAME`: one benchmark beside its peers in the same run, on this machine, now. Peers are real
+ * processes on free ports in a temporary directory; nothing of them is left when it ends, however it ends.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { messageOf } from "../src/base/errors.ts";
+import { chooseOsUser, type Engine, findEngine, type OsUser } from "../src/engine/index.ts";
+import type { Bench, Plan } from "./bench.ts";
+import { Cleanup } from "./cleanup.ts";
+import { commit } from "./commit.ts";
+import type { Contender, Ground } from "./contender.ts";
+import { findProgram, majorOf, requireProgram } from "./installed.ts";
+import { describeMachine } from "./machine.ts";
+import { type BenchOptions, parseOptions, usage } from "./options.ts";
+import { formatRows, type Row } from "./report.ts";
+import { select } from "./select.ts";
+
+const benches: Readonly<Record<string, Bench>> = { commit, select };
+
+/** Runs what `argv` says; the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  let options: BenchOptions;
+  try {
+    options = parseOptions(argv);
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${usage}`);
+    return 2;
+  }
+  const bench = benches[options.name ?? ""];
+  if (!bench || options.name === undefined) {
+    if (options.name !== undefined) console.error(`there is no benchmark "${options.name}"`);
+    const names = Object.entries(benches).map(([name, { what }]) => `  ${name.padEnd(8)} ${what}`);
+    console.log(`${usage}\n\nbenchmarks:\n${names.join("\n")}`);
+    return options.name === undefined ? 0 : 2;
+  }
+  const cleanup = new Cleanup();
+  const stop = new AbortController();
+  const onSignal = (name: string): void => stop.abort(new Error(`stopped by ${name}`));
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+  try {
+    await runBench({ name: options.name, bench, options, cleanup, signal: stop.signal });
+    return 0;
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
+  } finally {
+    await cleanup.run();
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
+  }
+}
+
+async function runBench(run: {
+  name: string;
+  bench: Bench;
+  options: BenchOptions;
+  cleanup: Cleanup;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { name, bench, options, cleanup, signal } = run;
+  const dir = makeDir(options.dir, cleanup);
+  const machine = describeMachine(dir);
+  const date = new Date().toISOString();
+  const user = await chooseOsUser();
+  const { engine, postgresBin, pgReceivewal } = await chooseEngine(bench, options, user);
+  const pgbench = requireProgram("pgbench");
+  const tools = { pgbench, psql: requireProgram("psql"), signal };
+  const ground: Ground = { dir, engine, user, tools, cleanup, signal };
+  const notes: string[] = [];
+  const startAll = (plans: readonly Plan[]): Promise<Contender[]> => startWanted(plans, options);
+  console.log(`${machine}\npgbench ${majorOf(pgbench)}, every run ${options.seconds} s`);
+  const note = (text: string): void => void notes.push(text);
+  const rows = await bench.run({ ground, options, postgresBin, pgReceivewal, startAll, note });
+  if (rows.length > 0) {
+    console.log(formatRows(rows));
+    console.log("ratio = ours / peer, the median of the rounds; min and max are of its rounds");
+  }
+  for (const text of notes) console.log(text);
+  if (options.json !== undefined) writeJson(options.json, { name, machine, date, rows });
+}
+
+async function startWanted(plans: readonly Plan[], options: BenchOptions): Promise<Contender[]> {
+  const names = plans.map((plan) => plan.name);
+  const unknown = options.peers?.find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`--peers: "${unknown}" is none of ${names.join(", ")}`);
+  const contenders: Contender[] = [];
+  for (const { name, isExtra, start } of plans) {
+    if (options.peers ? !options.peers.includes(name) : isExtra) continue;
+    const contender = await start();
+    console.log(`${name}: ${contender.settings.join("; ")}`);
+    contenders.push(contender);
+  }
+  return contenders;
+}
+
+interface ChosenEngine {
+  readonly engine: Engine;
+  /** For Borealis; undefined: its own default, which is the same engine then. */
+  readonly postgresBin: string | undefined;
+  readonly pgReceivewal: string | undefined;
+}
+
+/** One engine for all contenders: the user's, else the embedded one, else one that pg_receivewal can follow. */
+async function chooseEngine(
+  bench: Bench,
+  options: BenchOptions,
+  user: OsUser | undefined,
+): Promise<ChosenEngine> {
+  const wanted = options.postgresBin;
+  const chosen = await findEngine({ postgresBin: wanted, runnableBy: user });
+  const receivewal = bench.needsReceivewal ? findProgram("pg_receivewal") : undefined;
+  if (receivewal === undefined) {
+    return { engine: chosen, postgresBin: wanted, pgReceivewal: undefined };
+  }
+  if (majorOf(receivewal) >= chosen.major) {
+    return { engine: chosen, postgresBin: wanted, pgReceivewal: receivewal };
+  }
+  const beside = dirname(receivewal);
+  if (wanted !== undefined || !existsSync(join(beside, "postgres"))) {
+    return { engine: chosen, postgresBin: wanted, pgReceivewal: undefined };
+  }
+  console.log(
+    `pg_receivewal ${majorOf(receivewal)} refuses PostgreSQL ${chosen.version}: every contender runs on ${beside}`,
+  );
+  const engine = await findEngine({ postgresBin: beside, runnableBy: user });
+  return { engine, postgresBin: beside, pgReceivewal: receivewal };
+}
+
+/** A new directory that the engine's user may pass through; removed at the end. */
+function makeDir(parent: string | undefined, cleanup: Cleanup): string {
+  if (parent !== undefined) mkdirSync(parent, { recursive: true });
+  const dir = mkdtempSync(join(parent ?? tmpdir(), "borealis-bench-"));
+  chmodSync(dir, 0o755);
+  cleanup.add(dir, () => {
+    rmSync(dir, { recursive: true, force: true });
+    return Promise.resolve();
+  });
+  return dir;
+}
+
+function writeJson(
+  file: string,
+  result: { name: string; machine: string; date: string; rows: readonly Row[] },
+): void {
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  console.log(`written to ${file}`);
+}

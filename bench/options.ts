@@ -1,0 +1,67 @@
+import { parseArgs } from "node:util";
+
+export interface BenchOptions {
+  readonly name: string | undefined;
+  readonly json: string | undefined;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly clients: readonly number[] | undefined;
+  readonly scale: number | undefined;
+  readonly peers: readonly string[] | undefined;
+  readonly postgresBin: string | undefined;
+  readonly dir: string | undefined;
+}
+
+export const usage = `usage: npm run bench -- NAME [options]
+  --json FILE         write the rows to FILE
+  --quick             one round of 2 s, a small data set: shows that it works, measures nothing
+  --rounds N          interleaved rounds (3; at least 5 for a claim of a few per cent)
+  --seconds N         length of a run (15)
+  --clients A,B,..    numbers of clients
+  --scale N           pgbench's scale
+  --peers A,B,..      only these contenders; "ours" is one (all)
+  --postgres-bin DIR  engine of every contender (default: the newest that all of them can use)
+  --dir DIR           where the data directories go (a new directory under the system's temporary one)`;
+
+/** Raises an Error with what is wrong. */
+export function parseOptions(argv: readonly string[]): BenchOptions {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      json: { type: "string" },
+      quick: { type: "boolean", default: false },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      clients: { type: "string" },
+      scale: { type: "string" },
+      peers: { type: "string" },
+      "postgres-bin": { type: "string" },
+      dir: { type: "string" },
+    },
+  });
+  if (positionals.length > 1)
+    throw new Error(`one benchmark at a time, not ${positionals.join(" ")}`);
+  const { quick } = values;
+  return {
+    name: positionals[0],
+    json: values.json,
+    rounds: numberOf("--rounds", values.rounds) ?? (quick ? 1 : 3),
+    seconds: numberOf("--seconds", values.seconds) ?? (quick ? 2 : 15),
+    warmUpSeconds: quick ? 1 : 5,
+    clients: values.clients?.split(",").map((text) => numberOf("--clients", text) ?? 1),
+    scale: numberOf("--scale", values.scale) ?? (quick ? 2 : undefined),
+    peers: values.peers?.split(","),
+    postgresBin: values["postgres-bin"],
+    dir: values.dir,
+  };
+}
+
+function numberOf(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new Error(`${option} takes a positive number, not "${text}"`);
+  return value;
+}

@@ -1,0 +1,85 @@
+/** Stock PostgreSQL: initdb, start, stop. */
+import { chownSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Child, runToEnd } from "../child.ts";
+import type { Contender, Ground } from "../contender.ts";
+import { freePort } from "../machine.ts";
+import { sql, type Target } from "../pgbench.ts";
+
+/**
+ * Where Borealis's own defaults differ from PostgreSQL's and cost or save time: given to every stock server too, so
+ * that checkpoints, checksums and the number of helper processes are no part of the comparison.
+ */
+function evenSettings(major: number): string[] {
+  const settings = [
+    "shared_buffers=128MB",
+    "max_connections=300",
+    "max_wal_size=2GB",
+    "checkpoint_timeout=15min",
+    "wal_level=replica",
+  ];
+  return major >= 18 ? [...settings, "io_method=sync"] : settings;
+}
+
+export interface StockPostgres {
+  readonly server: Child;
+  readonly tcp: Target;
+  readonly unix: Target;
+  readonly settings: readonly string[];
+}
+
+/** A server on a free port and a unix socket, with `extra` settings (name=value). */
+export async function startPostgres(
+  ground: Ground,
+  name: string,
+  extra: readonly string[] = [],
+): Promise<StockPostgres> {
+  const { engine, user, signal, tools } = ground;
+  const home = ownedDir(ground, name);
+  const data = join(home, "data");
+  await runToEnd({
+    program: join(engine.binDir, "initdb"),
+    args: ["-D", data, "-U", "postgres", "-A", "trust", "-k", "-E", "UTF8", "--locale=C"],
+    user,
+    signal,
+  });
+  const port = await freePort();
+  const settings = [...evenSettings(engine.major), ...extra];
+  const fixed = [`port=${port}`, "listen_addresses=127.0.0.1", `unix_socket_directories=${home}`];
+  const server = new Child({
+    what: name,
+    program: join(engine.binDir, "postgres"),
+    args: ["-D", data, ...[...fixed, ...settings].flatMap((setting) => ["-c", setting])],
+    logFile: join(home, "log"),
+    user,
+    stopSignal: "SIGINT",
+  });
+  ground.cleanup.add(name, () => server.stop());
+  const tcp: Target = { host: "127.0.0.1", port, user: "postgres" };
+  const isReady = (): Promise<boolean> =>
+    sql(tools, tcp, "SELECT 1").then(
+      () => true,
+      () => false,
+    );
+  await server.untilReady(isReady, 60_000, signal);
+  return { server, tcp, unix: { ...tcp, host: home }, settings };
+}
+
+/** A directory of the contender's own, which its user may write. */
+export function ownedDir(ground: Ground, name: string): string {
+  const dir = join(ground.dir, name);
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  if (ground.user) chownSync(dir, ground.user.uid, ground.user.gid);
+  return dir;
+}
+
+/** PostgreSQL alone, as it comes: its own disk, synced at every commit. */
+export async function startStock(ground: Ground): Promise<Contender> {
+  const { server, tcp, settings } = await startPostgres(ground, "postgres");
+  return {
+    name: "postgres",
+    target: tcp,
+    settings: [`PostgreSQL ${ground.engine.version}, fsync=on`, ...settings],
+    pids: () => [server.pid],
+  };
+}

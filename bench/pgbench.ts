@@ -1,0 +1,93 @@
+/** pgbench and psql against a contender. */
+import { runToEnd } from "./child.ts";
+
+/** Where a contender is reached, as libpq takes it. */
+export interface Target {
+  /** Host name, or directory of a unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password?: string;
+}
+
+export interface Load {
+  readonly clients: number;
+  readonly seconds: number;
+  readonly protocol: "simple" | "prepared";
+  /** tpcb: pgbench's own script of five statements and a commit; select: one row by its key. */
+  readonly script: "tpcb" | "select";
+}
+
+export interface Measured {
+  readonly tps: number;
+  readonly transactions: number;
+  readonly latencyMs: number;
+}
+
+export interface Tools {
+  readonly pgbench: string;
+  readonly psql: string;
+  readonly signal: AbortSignal;
+}
+
+export async function fill(tools: Tools, target: Target, scale: number): Promise<void> {
+  const args = ["-i", "-q", "-s", String(scale), ...connection(target)];
+  await runToEnd({ program: tools.pgbench, args, env: environment(target), signal: tools.signal });
+}
+
+export async function sql(tools: Tools, target: Target, ...statements: string[]): Promise<string> {
+  const commands = statements.flatMap((statement) => ["-c", statement]);
+  const args = ["-XAtq", "-v", "ON_ERROR_STOP=1", ...connection(target), ...commands];
+  const options = { program: tools.psql, args, env: environment(target), signal: tools.signal };
+  return (await runToEnd(options)).trim();
+}
+
+/** As pgbench does before a run of its own: the small tables without dead rows, the history empty. */
+export async function tidy(tools: Tools, target: Target): Promise<void> {
+  await sql(
+    tools,
+    target,
+    "VACUUM pgbench_branches",
+    "VACUUM pgbench_tellers",
+    "TRUNCATE pgbench_history",
+  );
+}
+
+export async function measure(tools: Tools, target: Target, load: Load): Promise<Measured> {
+  const { clients, seconds, protocol, script } = load;
+  const args = [
+    "-n",
+    `--client=${clients}`,
+    `--jobs=${Math.min(clients, 2)}`,
+    `--time=${seconds}`,
+    `--protocol=${protocol}`,
+    ...(script === "select" ? ["-S"] : []),
+    ...connection(target),
+  ];
+  const options = { program: tools.pgbench, args, env: environment(target), signal: tools.signal };
+  return parsePgbench(await runToEnd(options));
+}
+
+/** What pgbench printed. Raises an Error if a client failed, or a transaction did. */
+export function parsePgbench(output: string): Measured {
+  const find = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
+  const measured = {
+    tps: find(/^tps = ([\d.]+)/m),
+    transactions: find(/transactions actually processed: (\d+)/),
+    latencyMs: find(/^latency average = ([\d.]+) ms/m),
+  };
+  const failed = find(/number of failed transactions: (\d+)/);
+  if (Number.isNaN(measured.tps) || failed > 0 || /aborted/.test(output)) {
+    throw new Error(`pgbench did not finish cleanly:\n${output}`);
+  }
+  return measured;
+}
+
+function connection(target: Target): string[] {
+  return ["-h", target.host, "-p", String(target.port), "-U", target.user, "postgres"];
+}
+
+function environment(target: Target): NodeJS.ProcessEnv {
+  // Without TLS on every path: what is compared is not a cipher.
+  return { PGSSLMODE: "disable", PGGSSENCMODE: "disable", PGPASSWORD: target.password ?? "" };
+}
