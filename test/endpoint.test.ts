@@ -5,9 +5,22 @@ import pg from "pg";
 import postgres from "postgres";
 import { generate } from "selfsigned";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { encodeStartup, encodeSslRequest } from "../src/wire/index.ts";
+import { connect as tlsConnect } from "node:tls";
+import {
+  encodeBind,
+  encodeCancelRequest,
+  encodeExecute,
+  encodeMessage,
+  encodeParse,
+  encodeQuery,
+  encodeSslRequest,
+  encodeStartup,
+  encodeSync,
+  frontend,
+} from "../src/wire/index.ts";
 import { connectTo, openEndpoints, targetOf, type TestEndpoints } from "./helpers/endpoints.ts";
 import { eventually } from "./helpers/eventually.ts";
+import { rawLogin } from "./helpers/raw-login.ts";
 import {
   copyEmbeddedEngine,
   findEngines,
@@ -169,6 +182,51 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       const { rows } = await client.query("select pg_backend_pid() pid");
       expect(rows[0]?.pid).toBe("processID" in client ? client.processID : 0);
       await client.end();
+      for (const [minor, length] of [
+        [0, 4],
+        [2, 32],
+      ] as const) {
+        const socket = connect({ port: ends.port, host: "127.0.0.1" });
+        const session = await rawLogin(socket, minor);
+        expect(session.key.length).toBe(length);
+        socket.write(encodeQuery("select pg_sleep(60)"));
+        await eventually("it sleeps", async () => {
+          const sql = `select 1 from pg_stat_activity where pid = ${session.pid} and wait_event = 'PgSleep'`;
+          return (await stock.query(sql)).rows.length === 1;
+        });
+        await talk(ends.port, encodeCancelRequest(session.pid, session.key));
+        await eventually("it is cancelled", () => session.seen.join("").endsWith("EZ"));
+        socket.destroy();
+      }
+    });
+
+    it("takes direct TLS from who names PostgreSQL, and from nobody else", async () => {
+      const options = { port: ends.port, host: "127.0.0.1", rejectUnauthorized: false };
+      const socket = tlsConnect({ ...options, ALPNProtocols: ["postgresql"] });
+      expect((await rawLogin(socket, 0)).pid).toBeGreaterThan(0);
+      socket.destroy();
+      const nameless = tlsConnect(options);
+      await new Promise((resolve) => nameless.on("error", resolve).once("close", resolve));
+    });
+
+    it("COPY FROM STDIN by extended messages, sent in one go", async () => {
+      const socket = connect({ port: ends.port, host: "127.0.0.1" });
+      const session = await rawLogin(socket, 0);
+      await stock.query("create table if not exists copied(a int)");
+      const data = encodeMessage(frontend.copyData, (body) => body.text("7\n"));
+      const done = encodeMessage(frontend.copyDone);
+      const start = [
+        encodeParse("", "copy copied from stdin"),
+        encodeBind("", ""),
+        encodeExecute(""),
+        encodeSync(),
+      ];
+      socket.write(Buffer.concat([...start, data, done, encodeSync()]));
+      await eventually("the copy ends", () => session.seen.join("") === "12GCZ");
+      const failed = encodeMessage(frontend.copyFail, (body) => body.cString("no"));
+      socket.write(Buffer.concat([...start, failed, encodeSync(), encodeQuery("select 1")]));
+      await eventually("the session goes on", () => session.seen.join("") === "12GCZ12GEZTDCZ");
+      socket.destroy();
     });
 
     it("negotiates down to 3.2, and refuses protocol 2", async () => {

@@ -266,11 +266,14 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
     it("by SET", async () => {
       await client.query("set borealis.force_durable_commit = off");
       await client.query("set synchronous_commit = off");
+      await expectFree(client.query("do $$begin insert into t(v) values ('d'); end$$"));
       await expectFree(client.query("insert into t(v) values ('a')"));
       await client.query("begin");
       await client.query("insert into t(v) values ('a')");
       await expectFree(client.query("commit"));
+      await expectFree(client.query("do $$begin insert into t(v) values ('d'); end$$"));
       await client.query("set borealis.force_durable_commit = on");
+      await expectHeld(client.query("do $$begin insert into t(v) values ('d'); end$$"), "inserted");
       await expectHeld(client.query("insert into t(v) values ('a')"), "inserted");
     });
 

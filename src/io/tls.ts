@@ -51,6 +51,8 @@ export function acceptTls(
   options: { readonly alreadyRead?: Buffer; readonly requireAlpn?: boolean } = {},
 ): Promise<void> {
   const plain = connection.raw;
+  // While it flows, what is put back would go straight to the old handler.
+  plain.pause();
   if (options.alreadyRead && options.alreadyRead.length > 0) plain.unshift(options.alreadyRead);
   const secure = new TLSSocket(plain, {
     isServer: true,

@@ -43,7 +43,9 @@ export class AdminSessions {
   /** From any live instance: roles are the same on all. Undefined: there is none. */
   async findLogin(user: string, database: string): Promise<Login | undefined> {
     const { topology, logger } = this.options;
-    for (const target of [topology.writer(), topology.reader()]) {
+    // A reader only if need be: asking for one takes its turn among those that get connections.
+    for (const choose of [() => topology.writer(), () => topology.reader()]) {
+      const target = choose();
       if (!target) continue;
       try {
         return loginOf(await this.query(target, loginSql(user, database)));
@@ -121,7 +123,7 @@ function loginSql(user: string, database: string): string {
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
       WHERE s.setrole IN (0, r.oid)
         AND s.setdatabase IN (0, COALESCE((SELECT oid FROM pg_catalog.pg_database WHERE datname = ${quoted(database)}), 0))
-        AND (c ILIKE 'borealis.%' OR c ILIKE 'synchronous_commit=%'))
+        AND (c ILIKE 'borealis.%' OR c ILIKE 'synchronous_commit=%' OR c ILIKE 'client_min_messages=%'))
     FROM pg_catalog.pg_authid r WHERE r.rolname = ${quoted(user)}`;
 }
 

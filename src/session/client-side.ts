@@ -194,8 +194,10 @@ export class ClientSide {
       return pass;
     }
     if (!plan.mayBeRewritten) {
-      exchange.startTimer(exchange.open("query", { verify: "always" }));
-      return pass;
+      const cycle = exchange.open("query", { verify: "always" });
+      exchange.startTimer(cycle);
+      const bytes = this.questions.askWishes(cycle);
+      return bytes ? { kind: "insertBefore", bytes } : pass;
     }
     const steps = 4; // Parse, Bind, Describe, Execute
     const cycle = exchange.open("batch", {

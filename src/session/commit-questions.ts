@@ -1,5 +1,5 @@
 import { transactionState } from "../wire/index.ts";
-import type { Cycle } from "./cycle.ts";
+import { type Cycle, newCycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import type { TextPlan } from "./plan.ts";
 import { functionProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
@@ -22,7 +22,8 @@ export class CommitQuestions {
    */
   askBefore(open: (facts: Partial<Cycle>) => Cycle): Buffer {
     const { exchange } = this;
-    const isFull = exchange.isSuspicious;
+    // Deferred triggers matter to a transaction that has an id.
+    const isFull = exchange.isSuspicious || exchange.planner.traits.hasDeferrableTriggers;
     // The client's cycle is made first, because ours points to it; in the queue ours is first.
     const cycle = open({ verify: "answer" });
     exchange.cycles.clear();
@@ -35,6 +36,25 @@ export class CommitQuestions {
     exchange.cycles.pushBack(cycle);
     this.exchange.startTimer(cycle);
     return isFull ? syncedQueryProbe : functionProbe;
+  }
+
+  /**
+   * Before a Query that cannot be asked about: what the session wishes, where that may have changed. Outside a
+   * transaction block; a failure of ours is then nobody's. Undefined: it is known.
+   */
+  askWishes(cycle: Cycle): Buffer | undefined {
+    const { exchange } = this;
+    if (!exchange.isSuspicious) return undefined;
+    exchange.cycles.pushFront(
+      newCycle("batch", {
+        isOwn: true,
+        isOpen: false,
+        isOptional: true,
+        stepsSent: queryProbeSteps,
+        answers: cycle,
+      }),
+    );
+    return syncedQueryProbe;
   }
 
   /** The open batch, or a new one that begins with the message at hand. */

@@ -201,6 +201,27 @@ describe("COMMIT in a transaction block", () => {
     ]);
   });
 
+  it("where deferred triggers may lower it inside COMMIT, waits unless the transaction has no id", () => {
+    for (const [id, told] of [
+      ["77", "server: await inserted"],
+      [null, "server: < CZ"],
+    ] as const) {
+      const planner = new TextPlanner(new ClassificationCache());
+      planner.learnTraits({ ...plainTraits, hasDeferrableTriggers: true });
+      const script = new Script(aConversation({ planner }));
+      script.client(encodeQuery("begin"));
+      script.server(encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
+      script.client(encodeQuery("commit"));
+      script.server(
+        ...queryAnswer("on", id),
+        encodeReadyForQuery(open),
+        encodeCommandComplete("COMMIT"),
+        encodeReadyForQuery(idle),
+      );
+      expect(script.lines.slice(2)).toEqual(["client: > PBECCSQ", told]);
+    }
+  });
+
   it("in extended messages is asked about before its first one", () => {
     const script = begin();
     script.client(

@@ -9,6 +9,8 @@ export interface Cycle {
   readonly kind: "query" | "function" | "batch";
   /** We sent all of it: the client hears nothing of its answers. */
   readonly isOwn: boolean;
+  /** An own cycle whose failure touches nothing of the client's. */
+  readonly isOptional: boolean;
   /** A simple Query of the client that went out as extended messages. */
   readonly isRewritten: boolean;
   /** A batch whose Sync was not sent yet. */
@@ -62,6 +64,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
   return {
     kind,
     isOwn: false,
+    isOptional: false,
     isRewritten: false,
     isOpen: kind === "batch",
     stepsSent: 0,

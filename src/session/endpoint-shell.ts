@@ -128,7 +128,7 @@ export class EndpointServer {
     await Promise.all([...this.listeners.values()].map((listener) => listener.close()));
     for (const connection of this.unauthenticated) connection.destroy();
     for (const sessions of this.sessions.values()) {
-      for (const session of sessions) session.terminate(new Error("the endpoint is shutting down"));
+      for (const session of sessions) session.terminate(shutdown);
     }
     await this.admin.close();
   }
@@ -225,7 +225,11 @@ export class EndpointServer {
       client,
       clientKey,
       backend: start,
-      exchange: { isHonest: target.role === "writer", planner, ...honestyOf(login) },
+      exchange: {
+        isHonest: target.role === "writer",
+        planner,
+        ...honestyAtStart(login.wishes, login.settings),
+      },
       onTraitsChanging: () => this.traits.changing(database, session),
       onTraitsSettled: () => this.traits.settled(target, database, session),
       onEnd: () => {
@@ -272,7 +276,7 @@ export class EndpointServer {
         const { target } = session;
         const now = this.options.topology.instance(target.instanceId);
         if (now && (now.incarnation !== target.incarnation || now.role !== target.role)) {
-          session.terminate(new Error(`${target.instanceId} was restarted, or has another role`));
+          session.terminate(changed(target));
         }
       }
     }
@@ -316,9 +320,13 @@ export class EndpointServer {
   }
 }
 
-function honestyOf(login: LoggedIn): Pick<Session["conversation"]["exchange"], "honesty"> & {
-  synchronousCommit?: string;
-} {
-  const { honesty, synchronousCommit } = honestyAtStart(login.wishes, login.settings);
-  return synchronousCommit === undefined ? { honesty } : { honesty, synchronousCommit };
+const shutdown = new BorealisError(
+  sqlState.adminShutdown,
+  "terminating connection due to administrator command",
+  { hint: "The endpoint is shutting down." },
+);
+
+function changed({ instanceId }: Target): BorealisError {
+  const message = `terminating connection because ${instanceId} was restarted or has another role`;
+  return new BorealisError(sqlState.adminShutdown, message, { hint: "Connect again." });
 }

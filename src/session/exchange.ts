@@ -34,6 +34,8 @@ export interface ExchangeOptions {
   readonly honesty?: HonestySettings;
   /** synchronous_commit at the start; undefined: the server's own. */
   readonly synchronousCommit?: string;
+  /** client_min_messages keeps warnings from us from the start. */
+  readonly hidesWarnings?: boolean;
 }
 
 /** What both directions of one session share: what the server still owes, and what the session is. */
@@ -48,6 +50,8 @@ export class Exchange {
   honesty: HonestySettings;
   /** synchronous_commit or a setting of ours may not be what it was: ask for all of them at the next commit. */
   isSuspicious: boolean;
+  /** The warning of a broken-off wait may not be sent: then any commit may be one. */
+  hidesWarnings: boolean;
   /** The transaction has something that writes inside COMMIT. */
   writesAtCommit = false;
   /** The client has said goodbye. */
@@ -61,6 +65,7 @@ export class Exchange {
     this.isHonest = options.isHonest;
     this.planner = options.planner;
     this.honesty = options.honesty ?? defaultHonesty;
+    this.hidesWarnings = options.hidesWarnings ?? false;
     this.isSuspicious = !this.honesty.isForced || isLowered(options.synchronousCommit ?? "on");
   }
 
@@ -96,7 +101,12 @@ export class Exchange {
 
   /** What a text does to the session once it was sent. */
   noteSent(plan: TextPlan): void {
-    if (plan.changesHonesty) this.isSuspicious = true;
+    if (plan.changesHonesty) {
+      this.isSuspicious = true;
+      // Until the next answer says that it is still off.
+      this.honesty = { ...this.honesty, isForced: true };
+    }
+    if (plan.mayHideWarnings) this.hidesWarnings = true;
     if (plan.writesAtCommit) this.writesAtCommit = true;
     if (plan.changesTraits && !this.areTraitsDirty) {
       this.areTraitsDirty = true;
@@ -137,12 +147,13 @@ export class Exchange {
   /** How long the completion of this cycle must be held; undefined: not at all. */
   waitFor(cycle: Cycle): UpTo | undefined {
     if (cycle.isCleared || !cycle.hasCompleted || cycle.isDiscarded) return undefined;
-    if (cycle.verify === "always") return "inserted";
+    if (cycle.verify === "always" && this.honesty.isForced) return "inserted";
     // What failed before any COMMIT in it was rolled back as a whole.
     if (cycle.hasFailed && !cycle.hasCommitted) return undefined;
     const upTo = cycle.verify === "answer" ? this.waitForAnswer(cycle) : undefined;
     if (upTo) return upTo;
-    const isDoubtful = cycle.wasInterrupted || (cycle.wasCancelled && cycle.verify !== "nothing");
+    const mayBeBrokenOff = cycle.wasCancelled || this.hidesWarnings;
+    const isDoubtful = cycle.wasInterrupted || (mayBeBrokenOff && cycle.verify !== "nothing");
     return isDoubtful ? "flushed" : undefined;
   }
 
@@ -151,9 +162,11 @@ export class Exchange {
     const { answer } = cycle;
     // No answer: the question was swallowed somehow; then the worst is true.
     if (!answer) return "inserted";
-    if (this.planner.traits.hasDeferrableTriggers) return "inserted";
-    if (answer.hasId === false && !this.writesAtCommit)
+    if (answer.hasId === false && !this.writesAtCommit) {
       return cycle.drawsSequence ? "flushed" : undefined;
+    }
+    // They are queued by changes of rows, which have given the transaction an id; then they do as they like.
+    if (this.planner.traits.hasDeferrableTriggers) return "inserted";
     // "local" has been flushed by the time it completes.
     if (answer.synchronousCommit === "local") return "flushed";
     return answer.synchronousCommit === "off" ? "inserted" : undefined;
@@ -181,6 +194,8 @@ export class Exchange {
         },
       );
     }
+    // Who ends the session on purpose says why.
+    if (cause instanceof BorealisError && cause.code === sqlState.adminShutdown) return cause;
     return new BorealisError(
       sqlState.adminShutdown,
       "terminating connection because its instance is gone",

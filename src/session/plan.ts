@@ -28,6 +28,8 @@ export interface TextPlan {
   readonly mayEndTransaction: boolean;
   /** Afterwards synchronous_commit, or a setting of ours, may differ. */
   readonly changesHonesty: boolean;
+  /** Afterwards PostgreSQL's warnings may not reach us, that of a commit's broken-off wait among them. */
+  readonly mayHideWarnings: boolean;
   /** It has no transaction id before COMMIT, and may write in it all the same. */
   readonly writesAtCommit: boolean;
   /** Its answer may be a sequence's value that another transaction logged, and that is not durable yet. */
@@ -64,6 +66,7 @@ export const opaquePlan: TextPlan = {
   mayBeRewritten: false,
   mayEndTransaction: true,
   changesHonesty: true,
+  mayHideWarnings: true,
   writesAtCommit: true,
   drawsSequence: false,
   changesTraits: false,
@@ -139,6 +142,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       ({ kind, endsTransaction }) => endsTransaction || kind === "unknown",
     ),
     changesHonesty: statements.some(changesHonesty),
+    mayHideWarnings: statements.some(mayHideWarnings),
     writesAtCommit: statements.some(
       (statement) => statement.writesAtCommit && statement.tag !== "NOTIFY",
     ),
@@ -205,6 +209,18 @@ function mayShareTransaction(statement: StatementClass): boolean {
     !statement.mayCommitInside &&
     statement.transaction === undefined
   );
+}
+
+function mayHideWarnings({ settings }: StatementClass): boolean {
+  return settings.some(
+    ({ name, value }) =>
+      name === "client_min_messages" && value !== null && hidesWarnings(value ?? "error"),
+  );
+}
+
+/** Whether client_min_messages at this level keeps warnings from the client. */
+export function hidesWarnings(level: string): boolean {
+  return ["error", "fatal", "panic"].includes(level.trim().toLowerCase());
 }
 
 function changesHonesty(statement: StatementClass): boolean {

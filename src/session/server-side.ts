@@ -211,6 +211,7 @@ export class ServerSide {
       return "pass";
     }
     cycle.hasFailed = true;
+    if (cycle.isOptional) return "drop";
     if (cycle.isOwn) {
       // Our question fails when a cancel hits it. It took the client's transaction along: that is the COMMIT's answer.
       if (cycle.answers) cycle.answers.isDiscarded = true;
@@ -334,10 +335,12 @@ export class ServerSide {
       cycle.isOpen = true;
       return;
     }
+    // Sent in one go: the Sync after the data made an empty batch of its own.
     const next = cycles.at(1);
-    if (cycles.length !== 2 || next?.kind !== "batch" || next.stepsSent > 0) this.lostTrack();
-    cycles.clear();
-    cycles.pushBack({ ...cycle, isOpen: next?.isOpen ?? false });
+    if (next?.kind !== "batch" || next.stepsSent > 0) this.lostTrack();
+    cycles.popFront();
+    cycles.popFront();
+    cycles.pushFront({ ...cycle, isOpen: next.isOpen });
   }
 
   /** What a client pipelined cannot be told apart any more: better no answer than a wrong one. */

@@ -1,7 +1,9 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { isReservedApplicationName, reservedNameRefusal } from "../route/index.ts";
 import { findParameter, type StartupParameter, type StartupRequest } from "../wire/index.ts";
-import { defaultHonesty, type HonestySettings, parseDurationMs, parseSwitch } from "./probe.ts";
+import type { ExchangeOptions } from "./exchange.ts";
+import { hidesWarnings } from "./plan.ts";
+import { defaultHonesty, parseDurationMs, parseSwitch } from "./probe.ts";
 
 /** What a start-up packet asks for, as far as the endpoint must know it. */
 export interface StartWishes {
@@ -85,7 +87,7 @@ function splitWords(options: string): string[] {
 export function honestyAtStart(
   wishes: StartWishes,
   stored: readonly string[],
-): { honesty: HonestySettings; synchronousCommit: string | undefined } {
+): Pick<ExchangeOptions, "honesty" | "synchronousCommit" | "hidesWarnings"> {
   const settings = new Map<string, string>();
   for (const setting of stored) {
     const equals = setting.indexOf("=");
@@ -98,11 +100,12 @@ export function honestyAtStart(
   // "no", "false" and "0" mean off, too; what else it says does not matter here.
   const synchronousCommit = parseSwitch(text) === false ? "off" : text;
   return {
+    hidesWarnings: hidesWarnings(settings.get("client_min_messages") ?? ""),
     honesty: {
       isForced: isForced ?? defaultHonesty.isForced,
       commitTimeoutMs: timeoutMs ?? defaultHonesty.commitTimeoutMs,
     },
-    synchronousCommit,
+    ...(synchronousCommit === undefined ? {} : { synchronousCommit }),
   };
 }
 
