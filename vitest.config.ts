@@ -6,7 +6,12 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["src/**/*.test.ts", "sql-tests/**/*.test.ts", "bench/**/*.test.ts", "test/rooms.test.ts"],
+          include: [
+            "src/**/*.test.ts",
+            "sql-tests/**/*.test.ts",
+            "bench/**/*.test.ts",
+            "test/rooms.test.ts",
+          ],
         },
       },
       {

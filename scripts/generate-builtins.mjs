@@ -71,7 +71,9 @@ if (catalogs.length === 0) {
 
 function inAll(kind) {
   const [first, ...others] = catalogs.map((catalog) => new Set(catalog[kind]));
-  return [...first].filter((name) => others.every((other) => other.has(name))).toSorted((a, b) => (a < b ? -1 : 1));
+  return [...first]
+    .filter((name) => others.every((other) => other.has(name)))
+    .toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 function asText(names) {

@@ -1,4 +1,6 @@
 /** Nothing is acknowledged that is not on four of six storage nodes: nodes stopped, killed and frozen under load. */
+import { connect } from "node:net";
+import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
 import { Workload } from "./helpers/workload.ts";
@@ -33,6 +35,21 @@ async function untilAllUp(): Promise<void> {
     const { storage, cluster: facts } = await cluster.status();
     return facts.state === "available" && storage.every((row) => row.state === "up");
   });
+}
+
+/** What psql sends on Ctrl-C: a connection of its own with the session's pid and key. */
+async function sendCancel(session: pg.Client): Promise<void> {
+  const { processID, secretKey } = session as unknown as { processID: number; secretKey: number };
+  const packet = Buffer.alloc(16);
+  packet.writeUInt32BE(16, 0);
+  packet.writeUInt32BE(80_877_102, 4);
+  packet.writeUInt32BE(processID, 8);
+  packet.writeInt32BE(secretKey, 12);
+  const socket = connect({ host: "127.0.0.1", port: cluster.port });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  socket.resume();
+  socket.end(packet);
+  await closed;
 }
 
 describe("with a whole zone gone", () => {
@@ -245,6 +262,25 @@ describe("with VDL held still, whatever a session set", () => {
     await session.query("SET synchronous_commit = off");
     await session.query("INSERT INTO held VALUES ('wish')");
     await session.end();
+  });
+
+  it("Ctrl-C (a CancelRequest) on a waiting INSERT is not answered with success", async () => {
+    const session = await cluster.client();
+    const { rows } = await session.query("SELECT pg_backend_pid() AS pid");
+    const pid: number = rows[0].pid;
+    let isAnswered = false;
+    void session.query("INSERT INTO held VALUES ('ctrl-c')").then(
+      () => (isAnswered = true),
+      () => undefined,
+    );
+    await until("it waits", async () => {
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE pid = ${pid} AND wait_event = 'SyncRep'`;
+      return (await cluster.query(waiting)).rows.length > 0;
+    });
+    await sendCancel(session);
+    for (let i = 0; i < 10; i++) await cluster.query("SELECT 1");
+    expect(isAnswered).toBe(false);
+    void session.end().catch(() => undefined);
   });
 
   it("a cancel of a waiting commit is not answered with success", async () => {

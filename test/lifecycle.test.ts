@@ -128,7 +128,10 @@ describe("a cluster's life", () => {
       expect((await cluster.status()).cluster.timeline).toBe(timeline);
       for (const reader of ["instance-2", "instance-3"] as const) {
         await until(`${reader} follows to timeline ${timeline}`, async () => {
-          const { rows } = await cluster.query(`SELECT count(*)::int AS n FROM after_${timeline}`, reader);
+          const { rows } = await cluster.query(
+            `SELECT count(*)::int AS n FROM after_${timeline}`,
+            reader,
+          );
           return rows[0].n === 1000;
         });
       }
@@ -248,7 +251,9 @@ describe("what goes wrong before a start is told in one line", () => {
         String(await freeBasePort(1)),
       ]);
       expect(result.code).toBe(1);
-      expect(result.stderr).toMatch(/MiB of disk space left; at least 600 MiB are needed to start; free some space/);
+      expect(result.stderr).toMatch(
+        /MiB of disk space left; at least 600 MiB are needed to start; free some space/,
+      );
       expect(result.stderr.trim().split("\n")).toHaveLength(1);
     } finally {
       spawnSync("umount", ["-l", mount]);
