@@ -1,3 +1,4 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { dataDirOf, Postgres } from "../engine/index.ts";
 import type { Logger } from "../io/index.ts";
 import type { AgentConfig } from "./messages.ts";
@@ -7,8 +8,13 @@ export function feedDirOf(config: AgentConfig): string {
   return `${config.socketDir}/feed`;
 }
 
-export function makePostgres(config: AgentConfig, logger: Logger): Postgres {
-  return new Postgres({
+/** The instance's PostgreSQL; `onBroke` is told when it ends without having been asked to. */
+export function makePostgres(
+  config: AgentConfig,
+  logger: Logger,
+  onBroke: (error: unknown) => void,
+): Postgres {
+  const postgres = new Postgres({
     engine: config.engine,
     instance: config.instance,
     dataDir: dataDirOf(config.instanceDir),
@@ -19,4 +25,12 @@ export function makePostgres(config: AgentConfig, logger: Logger): Postgres {
     overrides: new Map(Object.entries(config.overrides)),
     logger,
   });
+  postgres.onExit((exit) => {
+    if (exit.isExpected) return;
+    const why =
+      exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
+      `code ${exit.code ?? exit.signal ?? ""}`;
+    onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
+  });
+  return postgres;
 }

@@ -1,13 +1,11 @@
-import { volumeId } from "../base/ids.ts";
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
-import { bootstrapUser, type Postgres, prepareSocketDirs } from "../engine/index.ts";
+import { bootstrapUser, type Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
-import { LogFeed, type Opened } from "../log-driver/index.ts";
+import type { Opened } from "../log-driver/index.ts";
 import { connectPg, type PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { nodesNearestFirst } from "./nodes.ts";
-import { feedDirOf } from "./postgres-shell.ts";
 
 const readyTimeoutMs = 600_000;
 const pollMs = 2;
@@ -32,20 +30,7 @@ export async function promoteAt({
   opened,
   signal,
 }: Promotion): Promise<void> {
-  await prepareSocketDirs(
-    { instance: config.instance, socketDir: config.socketDir, feedDir: feedDirOf(config) },
-    config.osUser ?? undefined,
-  );
-  const feed = await LogFeed.start({
-    nodes: nodesNearestFirst(config),
-    owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
-    clock: deps.clock,
-    rng: deps.rng,
-    logger: deps.logger,
-    socketPath: `${feedDirOf(config)}/.s.PGSQL.5432`,
-    systemId: config.systemIdentifier,
-    serverVersion: config.engine.version,
-  });
+  const feed = await startFeed(config, deps);
   feed.setCap(opened.start);
   try {
     await postgres.start("reader");

@@ -1,28 +1,20 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { bytesBetween, formatLsn, lsnZero } from "../base/lsn.ts";
-import {
-  dataDirOf,
-  type Postgres,
-  prepareSocketDirs,
-  sealCache,
-  stampCache,
-} from "../engine/index.ts";
+import { formatLsn, lsnZero } from "../base/lsn.ts";
+import { dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
-import { LogFeed } from "../log-driver/index.ts";
+import type { LogFeed } from "../log-driver/index.ts";
 import type { StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { judge, seedFromGenesis } from "./cache-shell.ts";
+import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { nodesNearestFirst } from "./nodes.ts";
-import { feedDirOf, makePostgres } from "./postgres-shell.ts";
+import { makePostgres } from "./postgres-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
 const feedbackRetryMs = 1_000;
-/** A replay gap smaller than this is what is in flight anyway: shown as no lag. */
-const caughtUpBytes = 0;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -40,7 +32,7 @@ export class ReaderRole {
     this.config = config;
     this.deps = deps;
     this.onBroke = onBroke;
-    this.postgres = makePostgres(config, deps.logger);
+    this.postgres = makePostgres(config, deps.logger, onBroke);
     this.scope = new Scope(onBroke);
   }
 
@@ -48,14 +40,14 @@ export class ReaderRole {
   async start(writerAgentSocket: string, signal: AbortSignal): Promise<void> {
     const { config, deps } = this;
     await this.ensureCache();
-    await prepareSocketDirs({ ...config, feedDir: feedDirOf(config) }, config.osUser ?? undefined);
-    this.feed = await this.startFeed();
-    this.postgres.onExit((exit) => {
-      if (exit.isExpected) return;
-      const why =
-        exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
-        `code ${exit.code ?? exit.signal ?? ""}`;
-      this.onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
+    this.feed = await startFeed(config, deps, {
+      onFeedback: (feedback) => {
+        this.feedback = feedback;
+      },
+      onPathChanged: () => {
+        const cache = dataDirOf(config.instanceDir);
+        this.onBroke(new BorealisError(sqlState.adminShutdown, `${cache} must be rebuilt`));
+      },
     });
     this.state = "recovering";
     await this.postgres.start("reader");
@@ -96,36 +88,11 @@ export class ReaderRole {
     await seedFromGenesis(config, deps.logger, found.reason);
   }
 
-  private startFeed(): Promise<LogFeed> {
-    const { config, deps } = this;
-    return LogFeed.start({
-      nodes: nodesNearestFirst(config),
-      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
-      clock: deps.clock,
-      rng: deps.rng,
-      logger: deps.logger,
-      socketPath: `${feedDirOf(config)}/.s.PGSQL.5432`,
-      systemId: config.systemIdentifier,
-      serverVersion: config.engine.version,
-      onFeedback: (feedback) => {
-        this.feedback = feedback;
-      },
-      onPathChanged: () => {
-        this.onBroke(
-          new BorealisError(
-            sqlState.adminShutdown,
-            `${dataDirOf(config.instanceDir)} must be rebuilt`,
-          ),
-        );
-      },
-    });
-  }
-
   /** Milliseconds since the replay position last stood at VDL; 0 while it does. Shown to people, decides nothing. */
   private lagMs(): number | undefined {
     const status = this.feed?.status;
     if (!status || status.heardMs === 0) return undefined;
-    const isBehind = bytesBetween(status.apply, status.vdl) > caughtUpBytes;
+    const isBehind = status.apply < status.vdl;
     const nowMs = this.deps.clock.nowMs();
     if (!isBehind) this.behindSinceMs = undefined;
     else this.behindSinceMs ??= nowMs;

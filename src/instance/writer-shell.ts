@@ -53,7 +53,7 @@ export class WriterRole {
     this.config = config;
     this.deps = deps;
     this.onBroke = onBroke;
-    this.postgres = makePostgres(config, deps.logger);
+    this.postgres = makePostgres(config, deps.logger, (error) => this.broke(error));
     this.driver = startLogDriver({
       nodes: volumeNodes(config),
       owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
@@ -70,13 +70,6 @@ export class WriterRole {
   /** Raises what stood in the way; the caller then stops this role whole. */
   async start(bootstrap: Bootstrap | null, signal: AbortSignal): Promise<void> {
     const { config, deps, driver } = this;
-    this.postgres.onExit((exit) => {
-      const why =
-        exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
-        `code ${exit.code ?? exit.signal ?? ""}`;
-      if (!exit.isExpected)
-        this.broke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
-    });
     await this.postgres.clearOrphans();
     const claimed = await driver.claim();
     deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });

@@ -1,0 +1,29 @@
+import { volumeId } from "../base/ids.ts";
+import { prepareSocketDirs } from "../engine/index.ts";
+import { LogFeed, type LogFeedOptions } from "../log-driver/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import type { AgentConfig } from "./messages.ts";
+import { nodesNearestFirst } from "./nodes.ts";
+import { feedDirOf } from "./postgres-shell.ts";
+
+/** The feed that this instance's walreceiver dials: for a reader, and for a standby on its way to be the writer. */
+export async function startFeed(
+  config: AgentConfig,
+  deps: AgentDeps,
+  callbacks: Pick<LogFeedOptions, "onFeedback" | "onPathChanged"> = {},
+): Promise<LogFeed> {
+  const feedDir = feedDirOf(config);
+  const { instance, socketDir, osUser } = config;
+  await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
+  return LogFeed.start({
+    nodes: nodesNearestFirst(config),
+    owner: { volumeId: volumeId(config.volumeId), sender: instance },
+    clock: deps.clock,
+    rng: deps.rng,
+    logger: deps.logger,
+    socketPath: `${feedDir}/.s.PGSQL.5432`,
+    systemId: config.systemIdentifier,
+    serverVersion: config.engine.version,
+    ...callbacks,
+  });
+}
