@@ -41,3 +41,16 @@ export async function seedFromGenesis(
     volumeId: volumeId(config.volumeId),
   });
 }
+
+/**
+ * Whether the cache's own log goes on beyond `timeline`: it was promoted onto a branch that the volume does not have,
+ * because that epoch ended before anything of it was written.
+ */
+export async function hasLaterTimeline(config: AgentConfig, timeline: number): Promise<boolean> {
+  const names = await realDisk.list(`${dataDirOf(config.instanceDir)}/pg_wal`);
+  return names.some(
+    (name) =>
+      /^[0-9A-F]{8}([0-9A-F]{16}|\.history)/.test(name) &&
+      Number.parseInt(name.slice(0, 8), 16) > timeline,
+  );
+}

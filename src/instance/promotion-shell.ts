@@ -14,8 +14,10 @@ export interface Promotion {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
   readonly postgres: Postgres;
-  /** The epoch that is open, and starts where the instance is to be promoted. */
-  readonly opened: Opened;
+  /** The recovery LSN: where the epoch will start, and the instance is promoted. */
+  readonly at: Lsn;
+  /** Opens the epoch; asked for only when PostgreSQL runs, so that one that cannot start costs no epoch. */
+  readonly open: () => Promise<Opened>;
   readonly signal: AbortSignal;
 }
 
@@ -27,11 +29,12 @@ export async function promoteAt({
   config,
   deps,
   postgres,
-  opened,
+  at,
+  open,
   signal,
-}: Promotion): Promise<void> {
+}: Promotion): Promise<Opened> {
   const feed = await startFeed(config, deps);
-  feed.setCap(opened.start);
+  feed.setCap(at);
   try {
     await postgres.start("reader");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
@@ -41,7 +44,8 @@ export async function promoteAt({
       database: "postgres",
       applicationName: "borealis_agent",
     });
-    await untilReplayed(client, opened.start, { deps, signal });
+    const opened = await open();
+    await untilReplayed(client, at, { deps, signal });
     await client.query("SELECT pg_catalog.pg_promote(false)");
     while ((await client.query("SELECT pg_catalog.pg_is_in_recovery()")).rows[0]?.[0] !== "f") {
       if (signal.aborted) throw signal.reason;
@@ -49,6 +53,7 @@ export async function promoteAt({
     }
     await client.close();
     await postgres.adoptRole("writer");
+    return opened;
   } finally {
     await feed.close();
   }

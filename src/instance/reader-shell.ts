@@ -1,7 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero } from "../base/lsn.ts";
-import { dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
+import { type Postgres, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import type { StandbyFeedback } from "../wire/index.ts";
@@ -15,6 +15,8 @@ import type { RoleFacts, StopKind } from "./role.ts";
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
 const feedbackRetryMs = 1_000;
+/** PostgreSQL tries every 100 ms (wal_retrieve_retry_interval). */
+const lostAfterAttempts = 60;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -27,27 +29,32 @@ export class ReaderRole {
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
   private behindSinceMs: number | undefined;
+  /** Attempts of the walreceiver to connect when it last streamed. */
+  private attemptsBefore = 0;
+  /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
+  private readonly broken = new AbortController();
 
   constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
     this.config = config;
     this.deps = deps;
-    this.onBroke = onBroke;
-    this.postgres = makePostgres(config, deps.logger, onBroke);
-    this.scope = new Scope(onBroke);
+    this.onBroke = (error) => {
+      this.broken.abort(error);
+      onBroke(error);
+    };
+    this.postgres = makePostgres(config, deps.logger, this.onBroke);
+    this.scope = new Scope(this.onBroke);
   }
 
   /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
-  async start(writerAgentSocket: string, signal: AbortSignal): Promise<void> {
+  async start(writerAgentSocket: string, closing: AbortSignal): Promise<void> {
     const { config, deps } = this;
+    const signal = AbortSignal.any([closing, this.broken.signal]);
     await this.ensureCache();
     this.feed = await startFeed(config, deps, {
       onFeedback: (feedback) => {
         this.feedback = feedback;
       },
-      onPathChanged: () => {
-        const cache = dataDirOf(config.instanceDir);
-        this.onBroke(new BorealisError(sqlState.adminShutdown, `${cache} must be rebuilt`));
-      },
+      onPathChanged: () => void this.giveUpCache("it has log that is not the volume's"),
     });
     this.state = "recovering";
     await this.postgres.start("reader");
@@ -88,6 +95,27 @@ export class ReaderRole {
     await seedFromGenesis(config, deps.logger, found.reason);
   }
 
+  /** The cache cannot be read on from: without its stamp the next start builds it again. */
+  private async giveUpCache(reason: string): Promise<void> {
+    await unstampCache(this.config.instanceDir);
+    const why = `the cache of ${this.config.instance} must be built again: ${reason}`;
+    this.onBroke(new BorealisError(sqlState.adminShutdown, why));
+  }
+
+  /**
+   * A standby that followed a timeline which the volume then left behind is refused at each try, and says so only in
+   * its log. Nodes that answer and dozens of refused tries in a row tell it apart from nodes that are away.
+   */
+  private async noticeLostPath(): Promise<void> {
+    const { feed } = this;
+    const status = feed?.status;
+    if (!feed || !status) return;
+    if (status.isStreaming) this.attemptsBefore = status.connections;
+    if (status.connections - this.attemptsBefore < lostAfterAttempts) return;
+    await feed.inspect();
+    await this.giveUpCache("its PostgreSQL cannot follow the volume's log");
+  }
+
   /** Milliseconds since the replay position last stood at VDL; 0 while it does. Shown to people, decides nothing. */
   private lagMs(): number | undefined {
     const status = this.feed?.status;
@@ -115,6 +143,9 @@ export class ReaderRole {
       } catch (error) {
         this.deps.logger.debug({ event: "feedback.notPassed" }, messageOf(error));
       }
+      await this.noticeLostPath().catch((error: unknown) => {
+        this.deps.logger.debug({ event: "feed.unknown" }, messageOf(error));
+      });
       await sleep(this.deps.clock, feedbackRetryMs, stop);
     }
     client?.close();

@@ -15,7 +15,7 @@ import {
 import { connectPg, type PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
-import { judge, seedFromGenesis } from "./cache-shell.ts";
+import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
@@ -48,6 +48,8 @@ export class WriterRole {
   private opened: Opened | undefined;
   private state: RoleFacts["state"] = "starting";
   private isStopping = false;
+  /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
+  private readonly broken = new AbortController();
 
   constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
     this.config = config;
@@ -68,14 +70,15 @@ export class WriterRole {
   }
 
   /** Raises what stood in the way; the caller then stops this role whole. */
-  async start(bootstrap: Bootstrap | null, signal: AbortSignal): Promise<void> {
+  async start(bootstrap: Bootstrap | null, closing: AbortSignal): Promise<void> {
     const { config, deps, driver } = this;
+    const signal = AbortSignal.any([closing, this.broken.signal]);
     await this.postgres.clearOrphans();
     const claimed = await driver.claim();
     deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
     this.state = "recovering";
     if (await this.mayKeepTimeline(claimed)) await this.startInPlace(signal);
-    else await this.startByPromotion(signal);
+    else await this.startByPromotion(claimed, signal);
     await driver.attach({
       address: this.postgres.address,
       user: bootstrapUser,
@@ -83,7 +86,7 @@ export class WriterRole {
     });
     this.client = await this.connect();
     await this.untilLocalLogIsDurable(signal);
-    if (bootstrap) await this.client.query(bootstrapSql(bootstrap));
+    if (bootstrap) await this.run(bootstrapSql(bootstrap), signal);
     this.waits = new DurabilityWaits({
       client: await this.connect(),
       driver,
@@ -152,6 +155,10 @@ export class WriterRole {
       deps.logger.warn({ event: "cache.notKept", verdict: verdict.kind, reason: verdict.reason });
       return false;
     }
+    if (await hasLaterTimeline(config, claimed.timeline)) {
+      deps.logger.warn({ event: "cache.notKept", verdict: "branched", timeline: claimed.timeline });
+      return false;
+    }
     const reader = new VolumeReader({
       nodes: nodesNearestFirst(config),
       owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
@@ -173,30 +180,47 @@ export class WriterRole {
     }
   }
 
-  /** The same timeline goes on: PostgreSQL recovers by itself, beside the opening of the epoch. */
+  /**
+   * The same timeline goes on: PostgreSQL recovers by itself. It runs before the epoch is opened, so that one that
+   * cannot start costs no epoch; nobody is let in and nothing is acknowledged before the driver is attached.
+   */
   private async startInPlace(signal: AbortSignal): Promise<void> {
-    const { config } = this;
+    const { config, postgres } = this;
     await stampCache(config.instanceDir, volumeId(config.volumeId));
-    const opening = this.driver.open("keep");
-    // Both are awaited whatever happens to the other: a failure must not leave one of them running unseen.
-    const starting = this.postgres
-      .start("writer")
-      .then(() => this.postgres.untilReady({ timeoutMs: readyTimeoutMs, signal }));
-    const [opened, started] = await Promise.allSettled([opening, starting]);
-    if (opened.status === "rejected") throw opened.reason;
-    if (started.status === "rejected") throw started.reason;
-    this.opened = opened.value;
+    await postgres.start("writer");
+    await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    this.opened = await this.driver.open("keep");
   }
 
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
-  private async startByPromotion(signal: AbortSignal): Promise<void> {
+  private async startByPromotion(claimed: Claimed, signal: AbortSignal): Promise<void> {
     const { config, deps, driver, postgres } = this;
-    this.opened = await driver.open("new");
-    const verdict = await judge(config);
-    if (verdict.kind !== "reader")
+    const found = await judge(config);
+    if (found.kind !== "reader") {
       await seedFromGenesis(config, deps.logger, "it is not the volume's");
+    }
     await stampCache(config.instanceDir, volumeId(config.volumeId));
-    await promoteAt({ config, deps, postgres, opened: this.opened, signal });
+    this.opened = await promoteAt({
+      config,
+      deps,
+      postgres,
+      at: claimed.start,
+      open: () => driver.open("new"),
+      signal,
+    });
+  }
+
+  /** A statement of our own, given up when the role has broken: it may be waiting for a quorum that never answers. */
+  private async run(sql: string, signal: AbortSignal): Promise<void> {
+    const { client } = this;
+    if (signal.aborted) throw signal.reason;
+    const onAbort = (): void => client?.destroy();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await client?.query(sql);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
   }
 
   private connect(): Promise<PgClient> {
@@ -258,6 +282,7 @@ export class WriterRole {
   }
 
   private broke(error: unknown): void {
+    this.broken.abort(error);
     if (!this.isStopping) this.onBroke(error);
   }
 }

@@ -229,6 +229,7 @@ export class FeedSession {
 
   private onData(streaming: Streaming, data: FeedData): void {
     if (this.phase !== streaming || !this.context.view.learn(data)) return;
+    if (!this.context.view.has(streaming.timeline)) return this.loseTimeline(data.history);
     let at = data.lsn;
     for (const run of data.runs) {
       this.sendRun(streaming, run, at);
@@ -237,6 +238,12 @@ export class FeedSession {
     // The node had more than may go out: nothing is kept here, it will be asked for again.
     if (at > streaming.at && this.phase === streaming) this.hold(streaming);
     this.endTimelineIfReached(streaming);
+  }
+
+  /** The volume has left the branch that this standby follows: nothing of the path in its place may be sent as it. */
+  private loseTimeline(history: History): void {
+    this.close();
+    this.context.onPathChanged(history);
   }
 
   private hold(streaming: Streaming): void {

@@ -103,3 +103,17 @@ describe("what a reader may know of the volume", () => {
     expect(findHistoryFile(view.spans(), timeline(1))).toBeUndefined();
   });
 });
+
+describe("a timeline that the volume left behind", () => {
+  it("is not on the path any more when its epoch wrote nothing and another one began at the same place", () => {
+    const view = viewOf(twoPath, 500, 2);
+    expect(view.has(timeline(2))).toBe(true);
+    view.learn({
+      history: path([1, 1, 100], [2, 2, 500], [3, 1, 500]),
+      vdl: at(500),
+      vdlEpoch: epoch(3),
+    });
+    expect(view.has(timeline(2))).toBe(false);
+    expect(view.has(timeline(1))).toBe(true);
+  });
+});

@@ -98,9 +98,14 @@ export class FeedView {
     return at < 0 ? undefined : spans[at + 1];
   }
 
+  /** Whether the visible path still has this timeline: one whose epoch wrote nothing may have been left behind. */
+  has(timeline: Timeline): boolean {
+    return this.spans().some((span) => span.timeline === timeline);
+  }
+
   plan(timeline: Timeline, from: Lsn): StreamPlan {
     const at = `${formatLsn(from)} on timeline ${timeline}`;
-    if (!this.spans().some((span) => span.timeline === timeline)) {
+    if (!this.has(timeline)) {
       return refuse(`requested starting point ${at} is not in this volume's history`);
     }
     const next = this.findNext(timeline);

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
-import { epochNone, type NodeId, type Timeline, timeline } from "../base/ids.ts";
-import { type Lsn, lsnMaxOf, lsnZero } from "../base/lsn.ts";
+import { epochNone, type NodeId, timeline } from "../base/ids.ts";
+import { type Lsn, lsn, lsnMaxOf, lsnZero } from "../base/lsn.ts";
 import { type Configuration, membersOf } from "./configuration.ts";
 import { type History, lastEpoch, newestBacktrack, timelineAt } from "./history.ts";
 import type { Pin, Promised } from "./messages.ts";
@@ -21,7 +21,6 @@ export interface Recovery {
   readonly pins: readonly Pin[];
   /** Highest VDL that some promise speaks of on this path; recovery below it would lose acknowledged log. */
   readonly guardVdl: Lsn;
-  readonly newestTimeline: Timeline;
 }
 
 type Promises = ReadonlyMap<NodeId, Promised>;
@@ -59,7 +58,6 @@ export function chooseRecovery(
     floor: highest(counted.map((promise) => promise.floor)),
     pins: unionOfPins(counted),
     guardVdl: highest(hints),
-    newestTimeline: newestTimeline(counted),
   };
 }
 
@@ -90,17 +88,15 @@ function unionOfPins(promises: readonly Promised[]): Pin[] {
   return [...pins.values()];
 }
 
-function newestTimeline(promises: readonly Promised[]): Timeline {
-  let newest = 0;
-  for (const promise of promises)
-    for (const entry of promise.history) newest = Math.max(newest, entry.timeline);
-  return timeline(newest);
-}
-
-/** The timelines between which the shell chooses: the one that b lies on, and the next free number. */
+/**
+ * The timelines between which the shell chooses: that of the last byte below b, and the one that an instance promoted
+ * at b will take. PostgreSQL counts from the history files that it knows, and zero-length entries are in none of them
+ * (timelineSpans): the number of an epoch that opened at b and wrote nothing is free. No byte of it was ever chosen,
+ * and identity is the epoch, never the number.
+ */
 export function branchTimelines(recovery: Recovery, b: Lsn) {
-  return {
-    timeline: timelineAt(recovery.path, b),
-    nextTimeline: timeline(recovery.newestTimeline + 1),
-  };
+  const { path } = recovery;
+  const isEmpty = path[0] === undefined || path[0].start >= b;
+  const below = timelineAt(path, isEmpty ? b : lsn(b - 1n));
+  return { timeline: below, nextTimeline: timeline(below + 1) };
 }
