@@ -481,9 +481,25 @@ describe("ClassificationCache", () => {
     expect(cache.classify("select 1")).toEqual(classify("select 1"));
   });
 
+  it("keeps one entry for texts that differ in their values only", () => {
+    const cache = new ClassificationCache();
+    const first = cache.classify("select a from t where b = 1 and c = 'x'");
+    for (let i = 0; i < 200; i++) {
+      expect(cache.classify(`select a from t where b = ${i} and c = 'it''s ${i}'`)).toBe(first);
+    }
+    expect(cache.entries).toBe(1);
+    expect(cache.classify("select a from u where b = 1 and c = 'x'")).not.toBe(first);
+  });
+
+  it("tells a text that starts with NUL from a mask", () => {
+    const cache = new ClassificationCache();
+    cache.classify("select 1");
+    expect(cache.classify("\0select 0")).toEqual(classify("\0select 0"));
+  });
+
   it("stays within its bytes, and keeps no long text", () => {
     const cache = new ClassificationCache({ bytesMax: 20_000 });
-    for (let i = 0; i < 200; i++) cache.classify(`select ${i}`);
+    for (let i = 0; i < 200; i++) cache.classify(`select a${i}`);
     expect(cache.sizeBytes).toBeLessThanOrEqual(20_000);
     expect(cache.entries).toBeLessThan(20);
     const before = cache.entries;

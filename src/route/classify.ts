@@ -68,7 +68,8 @@ export function classifyUnparsed(sql: string): Classified {
   return { statements: [statement], parseFailed: true };
 }
 
-function mentionsSynchronousCommit(sql: string): boolean {
+/** A mention anywhere counts, in a literal too: see touchesSyncCommit. */
+export function mentionsSynchronousCommit(sql: string): boolean {
   return /synchronous_commit/i.test(sql);
 }
 

@@ -83,6 +83,16 @@ describe("planText", () => {
     expect(planner.plan("select * from v1", true).role).toBe("write");
   });
 
+  it("does not take a value for a mere number where it decides what the statement does", () => {
+    const planner = new TextPlanner(new ClassificationCache());
+    planner.learnTraits({ ...plain, relationsWithCode: new Set(["é1"]) });
+    const insert = "insert into t values (1)";
+    expect(planner.plan(`explain (analyze 0) ${insert}`, true).role).toBe("harmless");
+    expect(planner.plan(`explain (analyze 1) ${insert}`, true).role).toBe("write");
+    expect(planner.plan("select * from é0", true).role).toBe("harmless");
+    expect(planner.plan("select * from é1", true).role).toBe("write");
+  });
+
   it("takes a text in a strange encoding for anything", () => {
     const planner = new TextPlanner(new ClassificationCache());
     expect(planner.plan("select 1", false).role).toBe("several");
