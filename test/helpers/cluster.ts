@@ -2,7 +2,7 @@
  * A whole cluster for a test: real processes in a temporary folder on free ports, taken down at the end, with a check
  * that nothing is left running.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -272,11 +272,20 @@ export function commandLine(pid: number): string {
 }
 
 export function childrenOf(pid: number): number[] {
-  const shown = spawnSync("ps", ["-o", "pid=", "--ppid", String(pid)], { encoding: "utf8" });
-  return shown.stdout
-    .split("\n")
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((child) => child > 0);
+    .filter((child) => parentOf(child) === pid);
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    // "pid (name) state parent ...": the name may hold anything, so the fields are counted from its end.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined; // gone meanwhile
+  }
 }
 
 export function isAlive(pid: number): boolean {
