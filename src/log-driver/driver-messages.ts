@@ -1,6 +1,6 @@
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import type { History, Member, TimelineSpan } from "../quorum/index.ts";
+import type { FanOutMode, History, Member, TimelineSpan } from "../quorum/index.ts";
 import type { PgAddress, StandbyFeedback } from "../wire/index.ts";
 import type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 
@@ -15,6 +15,8 @@ export interface DriverSettings {
   readonly leaseMs: number;
   /** Of WAL kept in memory for nodes that lag. */
   readonly ringBytes: number;
+  /** Default: a write quorum first where all nodes listen on this host's unix sockets, else every node. */
+  readonly fanOut?: FanOutMode;
   readonly logFile: string | undefined;
   readonly logLevel: string;
 }

@@ -5,12 +5,10 @@ import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
 import { type Clock, type Logger, type Timer } from "../io/index.ts";
 import {
-  type Configuration,
   Driver,
   type DriverAction,
   type DriverEvent as CoreEvent,
   epochAt,
-  memberSet,
   timelineSpans,
 } from "../quorum/index.ts";
 import type {
@@ -21,7 +19,7 @@ import type {
   Opened,
   TimelineChoice,
 } from "./driver-messages.ts";
-import { Fleet } from "./fleet-shell.ts";
+import { fanOutFor, firstConfiguration, Fleet } from "./fleet-shell.ts";
 import { LogTail } from "./log-tail.ts";
 import type { SharedProgress } from "./progress.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
@@ -76,6 +74,7 @@ export class Reign {
   private opened: Opened | undefined;
   private outlet: ReignOutlet | undefined;
   private timer: Timer | undefined;
+  private wakeTimer: Timer | undefined;
   private hadQuorum = true;
   private isOver = false;
   /** The end was asked for: it is no event. */
@@ -96,10 +95,11 @@ export class Reign {
     this.listener = listener;
     this.core = new Driver({
       claimant: settings.owner.sender,
-      configuration: firstConfiguration(settings),
+      configuration: firstConfiguration(settings.nodes),
       rng: world.rng,
       leaseMs: settings.leaseMs,
       heartbeatMs,
+      fanOut: settings.fanOut ?? fanOutFor(settings.nodes),
     });
     const linkWorld = { ...world, owner: settings.owner };
     this.fleet = new Fleet(settings.nodes, linkWorld, {
@@ -170,7 +170,7 @@ export class Reign {
   onWal(tail: LogTail): void {
     const { end, recordEnd } = tail;
     this.progress.received = end;
-    this.step({ kind: "walReceived", end, recordEnd });
+    this.step({ kind: "walReceived", end, recordEnd, nowMs: this.nowMs() });
   }
 
   /** Ends the lease (D6) and this reign. */
@@ -193,6 +193,7 @@ export class Reign {
     const { outlet, claiming, opening } = this;
     this.outlet = undefined;
     this.timer?.cancel();
+    this.wakeTimer?.cancel();
     this.progress.setFlag("open", false);
     this.progress.setFlag("quorum", false);
     outlet?.onEnded();
@@ -239,6 +240,8 @@ export class Reign {
         return this.sendAppend(action.node, action.from, action.to, action.vdl);
       case "reportDurable":
         return this.onDurable(action.vdl, action.vcl);
+      case "wakeAt":
+        return this.wakeAt(action.atMs);
       case "send":
         return this.fleet.send(action.node, action.message);
       case "findRecordEnd":
@@ -353,6 +356,14 @@ export class Reign {
     });
   }
 
+  private wakeAt(atMs: number): void {
+    this.wakeTimer?.cancel();
+    const delayMs = Math.max(1, Math.ceil(atMs - this.nowMs()));
+    this.wakeTimer = this.world.clock.after(delayMs, () =>
+      this.step({ kind: "tick", nowMs: this.nowMs() }),
+    );
+  }
+
   /** What every node has acknowledged is needed no more, but for what PostgreSQL may be asked to repeat. */
   private trim(): void {
     const { tail } = this;
@@ -381,10 +392,4 @@ export class Reign {
     this.world.logger.warn({ event, vdl: this.core.vdl }, "write quorum changed");
     this.listener.emit({ kind: hasQuorum ? "quorumBack" : "quorumLost" });
   }
-}
-
-/** Before any configuration was stored: all nodes, as the cluster was made. The nodes' own, if there is one, wins. */
-function firstConfiguration(settings: DriverSettings): Configuration {
-  const members = settings.nodes.map(({ nodeId, az, kind }) => ({ nodeId, az, kind }));
-  return { id: { epoch: epochNone, version: 0 }, sets: [memberSet(members)] };
 }

@@ -1,6 +1,12 @@
-import type { NodeId } from "../base/ids.ts";
+import { epochNone, type NodeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import { type Configuration, isWriteQuorum, type QuorumMessage } from "../quorum/index.ts";
+import {
+  type Configuration,
+  type FanOutMode,
+  isWriteQuorum,
+  memberSet,
+  type QuorumMessage,
+} from "../quorum/index.ts";
 import type { AppendFrame, LinkWorld } from "./append-link-shell.ts";
 import type { NodeStatus, VolumeNode } from "./driver-messages.ts";
 import { type LinksHandlers, NodeLinks } from "./links-shell.ts";
@@ -63,4 +69,15 @@ export class Fleet {
   close(reason: string): void {
     for (const links of this.links.values()) links.close(reason);
   }
+}
+
+/** Nodes that share this host's cores are asked a quorum first; nodes on hosts of their own all at once. */
+export function fanOutFor(nodes: readonly VolumeNode[]): FanOutMode {
+  return nodes.every(({ address }) => address.kind === "unix") ? "quorumFirst" : "everyNode";
+}
+
+/** Before any configuration was stored: all nodes, as the cluster was made. The nodes' own, if there is one, wins. */
+export function firstConfiguration(nodes: readonly VolumeNode[]): Configuration {
+  const members = nodes.map(({ nodeId, az, kind }) => ({ nodeId, az, kind }));
+  return { id: { epoch: epochNone, version: 0 }, sets: [memberSet(members)] };
 }

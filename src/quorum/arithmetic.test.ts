@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { epoch, nodeId, type NodeId, timeline } from "../base/ids.ts";
 import { type Lsn, lsn } from "../base/lsn.ts";
+import { seededRng } from "../base/rng.ts";
 import {
   commonPrefix,
   compareConfigurationIds,
   type Configuration,
   effectiveHistory,
+  entryAt,
   epochAt,
   extendHistory,
   type History,
@@ -13,7 +15,9 @@ import {
   isReadQuorum,
   isSoundSet,
   isWriteQuorum,
+  lastEpoch,
   memberSet,
+  newestBacktrack,
   noConfiguration,
   thresholdsFor,
   timelineSpans,
@@ -112,11 +116,51 @@ const show = (history: History): string =>
   history.map((e) => `${e.epoch}${e.kind === "backtrack" ? "b" : ""}@${e.start}`).join(" ");
 
 describe("histories", () => {
-  it("extending drops what starts above, and keeps what starts exactly there", () => {
+  it("extending drops what starts above or wrote nothing, but keeps every backtrack", () => {
     const own = path("9@100")[0];
     if (!own) throw new Error("one entry");
-    expect(show(extendHistory(path("1@0 2@100 3@150"), own))).toBe("1@0 2@100 9@100");
-    expect(show(extendHistory(path("1@0 4b@100"), own))).toBe("1@0 4b@100 9@100");
+    expect(show(extendHistory(path("1@0 2@100 3@150"), own))).toBe("1@0 9@100");
+    expect(show(extendHistory(path("1@0 4b@100 5@100"), own))).toBe("1@0 4b@100 9@100");
+    expect(show(extendHistory(path("1@100"), own))).toBe("9@100");
+  });
+
+  it("nobody can tell a path from the same without branches of zero length", () => {
+    const rng = seededRng(7);
+    const aPath = (): History[] => {
+      let kept: History = [];
+      let dropped: History = [];
+      for (let e = 1; e < 12; e++) {
+        const floor = Number(dropped.at(-1)?.start ?? 0n);
+        const kind = rng.below(5) === 0 ? "backtrack" : "branch";
+        const start = lsn(BigInt(Math.max(0, floor + rng.below(4) - 1)));
+        const entry = { epoch: epoch(e), timeline: timeline(e), start, kind } as const;
+        // Some epochs are of one path only, so that pairs of paths differ.
+        if (rng.below(4) === 0) continue;
+        kept = [...kept.filter((one) => one.start <= start), entry];
+        dropped = extendHistory(dropped, entry);
+      }
+      return [kept, dropped];
+    };
+    let droppedCount = 0;
+    for (let run = 0; run < 500; run++) {
+      const [kept = [], dropped = []] = aPath();
+      const [other = [], otherDropped = []] = aPath();
+      droppedCount += kept.length - dropped.length;
+      expect(newestBacktrack(dropped)).toEqual(newestBacktrack(kept));
+      expect(timelineSpans(dropped)).toEqual(timelineSpans(kept));
+      for (let p = 0n; p < 30n; p++) {
+        const at = lsn(p);
+        expect(entryAt(dropped, at)).toEqual(entryAt(kept, at));
+        const reached = lastEpoch(effectiveHistory(kept, at));
+        expect(lastEpoch(effectiveHistory(dropped, at))).toBe(reached);
+        const range = { from: lsn(0n), limit: at };
+        const common = commonPrefix(kept, other, range);
+        for (const mixed of [kept, dropped]) {
+          expect(commonPrefix(mixed, otherDropped, range)).toBe(common);
+        }
+      }
+    }
+    expect(droppedCount).toBeGreaterThan(300);
   });
 
   it("a log that has not reached an epoch's start is not in it", () => {

@@ -6,6 +6,7 @@ import { World } from "../../test/helpers/quorum-world.ts";
 function run(seed: number, steps: number): { opened: number; chosen: number; crashes: number } {
   const rng = seededRng(seed);
   const world = new World(rng.below(2) === 0 ? 6 : 3);
+  const fanOut = seed % 2 === 0 ? "quorumFirst" : "everyNode";
   let crashes = 0;
   for (let step = 0; step < steps; step++) {
     const n = 1 + rng.below(world.nodes.length);
@@ -13,7 +14,7 @@ function run(seed: number, steps: number): { opened: number; chosen: number; cra
     switch (rng.below(12)) {
       case 0:
         if (driver && rng.below(12) === 0) driver.isDead = true;
-        if (rng.below(6) === 0) world.newDriver({ seed: seed + step }).claim();
+        if (rng.below(6) === 0) world.newDriver({ seed: seed + step, fanOut }).claim();
         break;
       case 1:
         if (rng.below(4) !== 0) break;
@@ -48,7 +49,7 @@ function run(seed: number, steps: number): { opened: number; chosen: number; cra
   }
   world.settle();
   for (const driver of world.drivers) driver.isDead = true;
-  const last = world.newDriver({ seed: seed + steps }).claim();
+  const last = world.newDriver({ seed: seed + steps, fanOut }).claim();
   world.pass(12_000, 200);
   expect(last.driver.situation, `seed ${seed}`).toBe("open");
   last.write(10);

@@ -38,7 +38,12 @@ export type DriverEvent =
       readonly nowMs: number;
     }
   /** PostgreSQL has sent log up to `end`; `recordEnd` is the end of the last complete record in it. */
-  | { readonly kind: "walReceived"; readonly end: Lsn; readonly recordEnd: Lsn }
+  | {
+      readonly kind: "walReceived";
+      readonly end: Lsn;
+      readonly recordEnd: Lsn;
+      readonly nowMs: number;
+    }
   /** The shell no longer holds bytes below `heldFrom`: a node below it must pull from its peers. */
   | { readonly kind: "walDropped"; readonly heldFrom: Lsn }
   /** A statement waits for the round gate: start a round now. */
@@ -87,6 +92,8 @@ export type DriverAction =
       readonly to: Lsn;
       readonly vdl: Lsn;
     }
+  /** A tick is due then, besides the regular ones; replaces what was asked for before. */
+  | { readonly kind: "wakeAt"; readonly atMs: number }
   /** The node needs bytes that the shell no longer holds; it catches up from its peers. */
   | { readonly kind: "nodeLagging"; readonly node: NodeId; readonly scl: Lsn }
   | { readonly kind: "nodeCaughtUp"; readonly node: NodeId; readonly scl: Lsn }

@@ -5,6 +5,7 @@ import type { Rng } from "../base/rng.ts";
 import { Claiming, type Owned } from "./claiming.ts";
 import type { Configuration } from "./configuration.ts";
 import type { DriverAction, DriverEvent } from "./driver-io.ts";
+import type { FanOutMode } from "./fan-out.ts";
 import { extendHistory, type History } from "./history.ts";
 import type { Elect, QuorumMessage } from "./messages.ts";
 import { branchTimelines, chooseRecovery, type Recovery } from "./recovery.ts";
@@ -19,6 +20,8 @@ export interface DriverOptions {
   /** Lease asked for with each heartbeat; 0: gate by rounds, or off. */
   readonly leaseMs: number;
   readonly heartbeatMs: number;
+  /** Default: every node. */
+  readonly fanOut?: FanOutMode;
   readonly rules?: Rules;
 }
 
@@ -120,7 +123,7 @@ export class Driver {
       case "appendAnswered":
         return this.living?.appendAnswered(event.node, event.answer, this.nowMs);
       case "walReceived":
-        return this.living?.walReceived(event.end, event.recordEnd);
+        return this.living?.walReceived(event.end, event.recordEnd, this.nowMs);
       case "walDropped":
         return this.living?.walDropped(event.heldFrom);
       case "received":
@@ -239,13 +242,13 @@ export class Driver {
       low,
       floor,
     };
-    const { leaseMs, heartbeatMs } = this.options;
+    const { leaseMs, heartbeatMs, fanOut = "everyNode" } = this.options;
     const { rules, connected } = this;
     const act = (action: DriverAction): void => {
       this.actions.push(action);
     };
     const reign = new Reign(
-      { elect, timeline, leaseMs, heartbeatMs, rules, connected, act },
+      { elect, timeline, leaseMs, heartbeatMs, fanOut, rules, connected, act },
       this.nowMs,
     );
     this.phase = { kind: "reigning", reign };

@@ -111,4 +111,5 @@ export { everyRound } from "./node-lease.ts";
 export { type LogRank, type NodeEpochs, type Rules, trueRules } from "./rules.ts";
 export { Driver, type DriverOptions } from "./driver.ts";
 export type { DriverAction, DriverEvent } from "./driver-io.ts";
+export type { FanOutMode } from "./fan-out.ts";
 export { chooseRecovery, type Recovery } from "./recovery.ts";

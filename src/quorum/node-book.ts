@@ -3,6 +3,10 @@ import { type Lsn, lsnZero } from "../base/lsn.ts";
 
 /** An append without an answer on a living link is sent again after this; nodes skip what they have. */
 const answerPatienceMs = 5_000;
+/** What one answer may add to the smoothed latency, so that one long silence is soon forgotten. */
+const latencyMaxMs = 50;
+/** Weight of the newest answer in the smoothed latency. */
+const latencyGain = 1 / 8;
 
 /** What a driver knows of one node in its epoch. Changed in place: it is touched for every acknowledgement. */
 export class NodeBook {
@@ -16,7 +20,14 @@ export class NodeBook {
   /** Highest VDL told to it. */
   toldVdl: Lsn = lsnZero;
   isLagging = false;
-  private sentAtMs: number | undefined;
+  /** Chosen by FanOut as one of those that a commit waits for. */
+  isEager = false;
+  /** Smoothed time from an append to its answer. */
+  latencyMs = 0;
+  /** When the append under way was sent; undefined: none is. */
+  sentAtMs: number | undefined;
+  /** Since when there has been log for it that was held back. */
+  waitingSinceMs: number | undefined;
   private pausedUntilMs = 0;
   private electAtMs = 0;
 
@@ -26,20 +37,26 @@ export class NodeBook {
 
   /** True if an append may be sent now: one at a time. */
   isFree(nowMs: number): boolean {
-    return (
-      this.isConnected &&
-      this.isAccepted &&
-      this.sentAtMs === undefined &&
-      nowMs >= this.pausedUntilMs
-    );
+    return this.sentAtMs === undefined && this.mayReceive(nowMs);
+  }
+  /** True if it takes appends in this epoch, perhaps one right now. */
+  mayReceive(nowMs: number): boolean {
+    return this.isConnected && this.isAccepted && nowMs >= this.pausedUntilMs;
   }
 
   noteSent(nowMs: number, vdl: Lsn): void {
     this.sentAtMs = nowMs;
+    this.waitingSinceMs = undefined;
     this.toldVdl = vdl;
   }
-  noteAnswered(): void {
+  noteAnswered(nowMs: number): void {
+    if (this.sentAtMs !== undefined) this.noteLatency(nowMs - this.sentAtMs);
     this.sentAtMs = undefined;
+  }
+  /** Log is held back for it; since when. */
+  noteWaiting(nowMs: number): number {
+    this.waitingSinceMs ??= nowMs;
+    return this.waitingSinceMs;
   }
   noteScl(scl: Lsn): boolean {
     if (scl <= this.scl) return false;
@@ -49,6 +66,7 @@ export class NodeBook {
   noteConnection(isConnected: boolean): void {
     this.isConnected = isConnected;
     this.sentAtMs = undefined;
+    this.waitingSinceMs = undefined;
     this.electAtMs = 0;
     this.toldVdl = lsnZero;
   }
@@ -72,7 +90,12 @@ export class NodeBook {
   }
 
   tick(nowMs: number): void {
-    if (this.sentAtMs !== undefined && nowMs - this.sentAtMs > answerPatienceMs)
-      this.sentAtMs = undefined;
+    if (this.sentAtMs === undefined || nowMs - this.sentAtMs <= answerPatienceMs) return;
+    this.sentAtMs = undefined;
+    this.latencyMs = latencyMaxMs;
+  }
+
+  private noteLatency(ms: number): void {
+    this.latencyMs += (Math.min(ms, latencyMaxMs) - this.latencyMs) * latencyGain;
   }
 }

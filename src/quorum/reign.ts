@@ -10,6 +10,7 @@ import {
   type QuorumMessage,
   type Refuse,
 } from "./messages.ts";
+import { FanOut, type FanOutMode } from "./fan-out.ts";
 import { NodeBook } from "./node-book.ts";
 import { RecordEnds } from "./record-ends.ts";
 import { Rounds } from "./rounds.ts";
@@ -25,6 +26,7 @@ export interface ReignOptions {
   readonly timeline: Timeline;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
+  readonly fanOut: FanOutMode;
   readonly rules: Rules;
   readonly connected: ReadonlySet<NodeId>;
   readonly act: (action: DriverAction) => void;
@@ -43,7 +45,8 @@ export class Reign {
   vdl: Lsn;
   leaseUntilMs = 0;
   private stage: "electing" | "open" | "over" = "electing";
-  private end: Lsn;
+  /** Of the log received from PostgreSQL. */
+  end: Lsn;
   private heldFrom: Lsn;
   private heartbeatAtMs = 0;
   private confirmedRound = 0;
@@ -52,6 +55,8 @@ export class Reign {
   private readonly rules: Rules;
   private readonly act: (action: DriverAction) => void;
   private readonly books = new Map<NodeId, NodeBook>();
+  private readonly fanOut: FanOut;
+  private wakeAtMs = Number.POSITIVE_INFINITY;
   private readonly recordEnds = new RecordEnds();
   private readonly sclOf = (node: NodeId): Lsn | undefined => this.books.get(node)?.scl;
 
@@ -72,6 +77,7 @@ export class Reign {
       book.isConnected = options.connected.has(nodeId);
       this.books.set(nodeId, book);
     }
+    this.fanOut = new FanOut(options.fanOut, configuration, this.books);
     this.tick(nowMs);
   }
 
@@ -118,19 +124,20 @@ export class Reign {
     const book = this.books.get(node);
     if (!book) return;
     if (answer.kind === "refuse") {
-      book.noteAnswered();
+      book.noteAnswered(nowMs);
       return this.onRefuse(node, answer);
     }
     if (!this.rules.mayCount(answer.epoch, this.epoch)) return;
-    book.noteAnswered();
+    book.noteAnswered(nowMs);
     // It knows less of its log than it told us: again, but not at full speed.
     if (answer.kind === "gap") return book.pause(nowMs + 1);
     book.hasSubscribers = answer.hasSubscribers;
     this.onAccepted(node, answer.scl);
   }
 
-  walReceived(end: Lsn, recordEnd: Lsn): void {
+  walReceived(end: Lsn, recordEnd: Lsn, nowMs: number): void {
     if (this.stage !== "open") return;
+    this.nowMs = nowMs;
     assert(end >= this.end && recordEnd <= end, "the stream only grows");
     this.end = end;
     if (recordEnd > this.vdl) this.recordEnds.push(recordEnd);
@@ -146,18 +153,19 @@ export class Reign {
     const book = this.books.get(node);
     if (!book) return;
     book.noteConnection(isConnected);
-    if (!isConnected) return;
-    this.sendElect(book);
-    this.pump(book);
+    if (isConnected) this.sendElect(book);
+    // One that is lost is not waited for: the others get what it would have had.
+    this.pumpAll();
   }
 
   tick(nowMs: number): void {
     this.nowMs = nowMs;
+    if (nowMs >= this.wakeAtMs) this.wakeAtMs = Number.POSITIVE_INFINITY;
     for (const book of this.books.values()) {
       book.tick(nowMs);
       this.sendElect(book);
-      this.pump(book);
     }
+    this.pumpAll();
     if (nowMs >= this.heartbeatAtMs) this.beginRound(nowMs);
   }
 
@@ -189,7 +197,8 @@ export class Reign {
     if (!book) return;
     book.isAccepted = true;
     if (book.noteScl(scl)) this.noteProgress();
-    this.pump(book);
+    // Also for the readers who wait at some nodes for a new VDL.
+    this.pumpAll();
   }
 
   /** Some node's SCL rose: VCL, opening, VDL. */
@@ -205,8 +214,6 @@ export class Reign {
     const vdl = this.recordEnds.takeUpTo(vcl);
     if (vdl !== undefined && vdl > this.vdl) this.vdl = vdl;
     this.act({ kind: "reportDurable", vdl: this.vdl, vcl });
-    // Readers wait at some nodes for this VDL.
-    if (vdl !== undefined) this.pumpAll();
   }
 
   private open(): void {
@@ -217,13 +224,22 @@ export class Reign {
     this.beginRound(this.nowMs);
   }
 
+  /** The next append to each node that is free and due. */
   private pumpAll(): void {
-    for (const book of this.books.values()) this.pump(book);
+    if (this.stage !== "open") return;
+    const { nowMs, fanOut } = this;
+    const turn = fanOut.turn(nowMs, this);
+    for (const book of this.books.values()) {
+      if (book.isFree(nowMs) && fanOut.isDue(book, turn, nowMs, this)) this.pump(book);
+    }
+    const wakeAtMs = fanOut.wakeAtMs();
+    if (wakeAtMs === undefined || wakeAtMs >= this.wakeAtMs) return;
+    this.wakeAtMs = wakeAtMs;
+    this.act({ kind: "wakeAt", atMs: wakeAtMs });
   }
 
-  /** The next append to this node, if it is due: log that it lacks, or a VDL that its readers wait for. */
+  /** Log that this node lacks, or a VDL that its readers wait for. */
   private pump(book: NodeBook): void {
-    if (this.stage !== "open" || !book.isFree(this.nowMs)) return;
     const { scl, node } = book;
     const isLagging = scl < this.start || (scl < this.heldFrom && scl < this.end);
     if (isLagging !== book.isLagging) {

@@ -13,6 +13,7 @@ import {
   type DriverAction,
   encodeAcceptorState,
   epochAt,
+  type FanOutMode,
   formattedState,
   type History,
   memberSet,
@@ -120,6 +121,12 @@ export class FakeNode {
   }
 }
 
+export interface FakeDriverOptions {
+  readonly leaseMs?: number;
+  readonly seed?: number;
+  readonly fanOut?: FanOutMode;
+}
+
 /** A driver with a shell that finds records of ten bytes. */
 export class FakeDriver {
   readonly name: string;
@@ -128,7 +135,7 @@ export class FakeDriver {
   readonly seen: DriverAction[] = [];
   private readonly world: World;
 
-  constructor(world: World, name: string, options: { leaseMs?: number; seed?: number } = {}) {
+  constructor(world: World, name: string, options: FakeDriverOptions = {}) {
     this.world = world;
     this.name = name;
     this.driver = new Driver({
@@ -137,6 +144,7 @@ export class FakeDriver {
       rng: seededRng(options.seed ?? name.charCodeAt(1)),
       leaseMs: options.leaseMs ?? 0,
       heartbeatMs: 500,
+      fanOut: options.fanOut ?? "everyNode",
     });
     for (const node of world.nodes) this.step({ kind: "nodeConnected", node: node.disk.nodeId });
   }
@@ -225,7 +233,7 @@ export class World {
     return present(this.nodes[n - 1], "the node exists");
   }
 
-  newDriver(options: { leaseMs?: number; seed?: number } = {}): FakeDriver {
+  newDriver(options: FakeDriverOptions = {}): FakeDriver {
     const driver = new FakeDriver(this, `d${this.drivers.length + 1}`, options);
     this.drivers.push(driver);
     return driver;
