@@ -10,6 +10,8 @@ import { runStorageNode, type StorageNode } from "../src/storage-node/index.ts";
 import {
   base,
   bytesAt,
+  claim,
+  elect,
   NodeGroup,
   own,
   patiently,
@@ -22,6 +24,8 @@ interface Fault {
   readonly code: string;
   /** Only writes of nothing but zeros: those that allocate. */
   readonly onlyZeros?: boolean;
+  /** They fail only then. */
+  readonly after?: Promise<void>;
 }
 
 /** The real disk, except that writes to files whose path matches fail with this code. */
@@ -36,6 +40,7 @@ function faultyDisk(): { disk: Disk; fault: Fault | undefined } {
           const { fault } = world;
           const isHit = fault?.path.test(path) && (!fault.onlyZeros || bytes.every((b) => b === 0));
           if (!fault || !isHit) return file.write(bytes, at);
+          await fault.after;
           throw Object.assign(new Error(`${fault.code}: ${path}`), { code: fault.code });
         };
         return new Proxy(file, {
@@ -115,6 +120,51 @@ describe("a storage node", () => {
     world.fault = undefined;
     await patiently("there is space again", async () => (await stateOf(link)).health === "ok");
     await appender.untilAcked(appender.send(2, scl, 900_000));
+  });
+
+  it("whose disk fills up in the middle of a pull promises, and is filled when there is space", async () => {
+    const group = await NodeGroup.create("", ["full", "peer"]);
+    const world = faultyDisk();
+    const fatal: unknown[] = [];
+    const start = (index: number, disk: Disk): Promise<StorageNode> => {
+      const { dir, socketPath, nodeId } = group.node(index);
+      const other = group.node(1 - index);
+      const peers = [{ name: "other", nodeId: other.nodeId, socketPath: other.socketPath }];
+      const { volumeId } = group;
+      const logger = openLogger({ file: undefined, process: "n" });
+      const place = { dir, socketPath, segmentBytes: 2 * 1024 * 1024 };
+      return runStorageNode(
+        { volumeId, nodeId, name: "n", peers, appendPath: "loop", ...place },
+        { clock: realClock, disk, logger, onFatal: (error) => fatal.push(error) },
+      );
+    };
+    running = { group, nodes: [await start(1, realDisk)] };
+    const peer = await group.node(1).link();
+    await own(peer, group, 1, base);
+    const appender = await group.node(1).appender();
+    let end = base;
+    for (let i = 0; i < 4; i++) await appender.untilAcked((end = appender.send(1, end, 900_000)));
+    let fillUp = (): void => undefined;
+    const after = new Promise<void>((resolve) => {
+      fillUp = resolve;
+    });
+    world.fault = { path: /\.log$/, code: "ENOSPC", onlyZeros: true, after };
+    const node = await start(0, world.disk);
+    running.nodes.push(node);
+    const link = await group.node(0).link();
+    await own(link, group, 1, base);
+    // It asks its peer by itself, and has nowhere to put the answer.
+    await patiently("it has pulled something", () => node.acceptorView.end > base);
+    const claimId = randomUUID();
+    const claiming = claim(link, 2, claimId);
+    fillUp();
+    expect((await claiming).scl).toBe(base);
+    expect((await stateOf(link)).health).toBe("full");
+    const { history } = (await own(peer, group, 2, end)).promise;
+    await elect(link, group, { of: 2, claimId, start: end, history });
+    world.fault = undefined;
+    await patiently("it has been filled", async () => (await stateOf(link)).scl === end);
+    expect(fatal).toEqual([]);
   });
 
   it("whose log cannot be written acknowledges nothing more, and never serves that disk again", async () => {

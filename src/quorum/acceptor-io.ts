@@ -25,6 +25,8 @@ export type AcceptorEvent =
   | { readonly kind: "persisted"; readonly nowMs: number }
   /** Log written by `writeLog` is synced up to `scl`. */
   | { readonly kind: "synced"; readonly scl: Lsn; readonly nowMs: number }
+  /** There was no space for what was to be written beyond `scl`: that was dropped, and the log ends there. */
+  | { readonly kind: "logFull"; readonly scl: Lsn; readonly nowMs: number }
   /** The append worker, under its grant of `epoch`, has synced to `scl` and heard of `vdl`. */
   | {
       readonly kind: "progress";

@@ -22,7 +22,7 @@ import {
   writeVolumeOrNone,
 } from "./codec-fields.ts";
 import { type Configuration, noConfiguration } from "./configuration.ts";
-import { type History, isSoundHistory } from "./history.ts";
+import { type History, isSameHistory, isSoundHistory } from "./history.ts";
 import type { Elect, Pin } from "./messages.ts";
 
 /**
@@ -92,11 +92,13 @@ export function assertSoundState(state: AcceptorState): void {
 }
 
 const stateVersion = 1;
+/** What follows of the accepted Elect. A history grows with the epochs, so the one that both have is kept once. */
+const electForm = { none: 0, whole: 1, withoutHistory: 2 } as const;
 
 /**
  * The state as bytes; slot number and CRC are the store's. u8 version, volume uuid, node uuid, promised, has-flag and
- * uuid promisedTo, accepted, history, configuration, has-flag and Elect, base, floor, u16 pins, has-flag and uuid sealed,
- * u32 leaseMs, has-flag and cut (lsn to, u8 isRebase, u8 keepAside, lsn takeBackTo).
+ * uuid promisedTo, accepted, history, configuration, u8 electForm and Elect, base, floor, u16 pins, has-flag and uuid
+ * sealed, u32 leaseMs, has-flag and cut (lsn to, u8 isRebase, u8 keepAside, lsn takeBackTo).
  */
 export function encodeAcceptorState(state: AcceptorState): Buffer {
   assertSoundState(state);
@@ -110,8 +112,7 @@ export function encodeAcceptorState(state: AcceptorState): Buffer {
   writeCount(w, state.accepted);
   writeHistory(w, state.history);
   writeConfiguration(w, state.configuration);
-  writeFlag(w, state.electRecord !== undefined);
-  if (state.electRecord) writeElect(w, state.electRecord);
+  writeElectRecord(w, state);
   w.u64(state.base).u64(state.floor).u16(state.pins.length);
   for (const pin of state.pins) writePin(w, pin);
   writeVolumeOrNone(w, state.sealed);
@@ -127,11 +128,34 @@ export function encodeAcceptorState(state: AcceptorState): Buffer {
   return w.finish();
 }
 
+function writeElectRecord(w: ByteWriter, state: AcceptorState): void {
+  const { electRecord, history } = state;
+  if (electRecord === undefined) {
+    w.u8(electForm.none);
+  } else if (isSameHistory(electRecord.history, history)) {
+    w.u8(electForm.withoutHistory);
+    writeElect(w, electRecord, history);
+  } else {
+    w.u8(electForm.whole);
+    writeElect(w, electRecord);
+  }
+}
+
+function readElectRecord(r: ByteReader, history: History): Elect | undefined {
+  const form = r.u8();
+  if (form === electForm.none) return undefined;
+  assert(
+    form === electForm.whole || form === electForm.withoutHistory,
+    "an Elect has a known form",
+  );
+  return form === electForm.whole ? readElect(r) : readElect(r, history);
+}
+
 /** Raises ProtocolViolation for bytes that are no state, InvariantBroken for one that breaks a law. */
 export function decodeAcceptorState(bytes: Buffer): AcceptorState {
   const r = new ByteReader(bytes);
   assert(r.u8() === stateVersion, "the state's version is one that this build writes");
-  const state: AcceptorState = {
+  const head = {
     volumeId: readVolumeId(r),
     nodeId: readNodeId(r),
     promised: readEpoch(r),
@@ -139,7 +163,10 @@ export function decodeAcceptorState(bytes: Buffer): AcceptorState {
     accepted: readEpoch(r),
     history: readHistory(r),
     configuration: readConfiguration(r),
-    electRecord: readFlag(r) ? readElect(r) : undefined,
+  };
+  const state: AcceptorState = {
+    ...head,
+    electRecord: readElectRecord(r, head.history),
     base: r.lsn(),
     floor: r.lsn(),
     pins: Array.from({ length: r.u16() }, () => readPin(r)),

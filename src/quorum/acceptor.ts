@@ -20,6 +20,8 @@ export interface AcceptorOptions {
   readonly nowMs: number;
   /** True: appends run in a worker under grants; false: they come as messages only. */
   readonly lendsAppends: boolean;
+  /** Bytes that the shell has room for in a state (encodeAcceptorState); default: any number. */
+  readonly stateBytesMax?: number;
   /** True: the shell has a retired store, so backtracks may be accepted. */
   readonly keepsRetired?: boolean;
   readonly rules?: Rules;
@@ -92,6 +94,8 @@ export class Acceptor {
         return core.notePersisted();
       case "synced":
         return this.log.noteSynced(event.scl);
+      case "logFull":
+        return this.log.noteLogFull(event.scl);
       case "progress":
         return this.log.noteWorker(event);
       case "grantRevoked":
@@ -218,15 +222,19 @@ export class Acceptor {
 
   private onElect(received: Received, elect: Elect): void {
     const { core, keepsRetired } = this;
-    if (core.isOut(received)) return;
+    // A damaged node follows the path that its peers relay, silently: what they cut it can never fill any more.
+    const isRelayed = received.message.kind === "relayElect";
+    const mayFollow = isRelayed && core.health === "damaged" && this.state.sealed === undefined;
+    if (!mayFollow && core.isOut(received)) return;
     if (!this.rules.mayElect(this.state, elect.epoch)) return core.refuse(received, "stale");
     if (elect.epoch === this.state.accepted) return this.onElectAgain(received, elect);
     const isBacktrack = elect.history.at(-1)?.kind === "backtrack";
     if (isBacktrack && !keepsRetired) return core.refuse(received, "notSupported");
     if (!core.isExclusive(received)) return;
+    const next = planElect(this.state, core.end, elect, { rules: this.rules, keepsRetired });
+    if (!core.fits(next, received)) return;
     this.lease.notePromised(elect.epoch);
     this.log.noteElected(received);
-    const next = planElect(this.state, core.end, elect, { rules: this.rules, keepsRetired });
     core.lowerVdl(next.pendingCut?.to ?? core.end);
     core.act({ kind: "historyChanged", history: next.history });
     core.persist(next, received, next.pendingCut ? "cut" : "answer");
@@ -245,6 +253,7 @@ export class Acceptor {
     };
     const next = planConfigChange(this.state, this.core.end, change);
     if (next.configuration === this.state.configuration) return this.answer(received);
+    if (!this.core.fits(next, received)) return;
     this.core.persist(next, received);
   }
 

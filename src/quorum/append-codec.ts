@@ -171,6 +171,7 @@ export const refuseReasons: readonly RefuseReason[] = [
   "full",
   "wrongTarget",
   "notSupported",
+  "outgrown",
 ];
 
 const statusOf = { appendAck: 0, gap: 1, refuse: 2 } as const;

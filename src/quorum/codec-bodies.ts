@@ -28,6 +28,7 @@ import {
   writeUuid,
   writeVolumeOrNone,
 } from "./codec-fields.ts";
+import type { History } from "./history.ts";
 import type { Elect, MessageKind, MessageOf } from "./messages.ts";
 
 /** Kinds with a body of their own; Append, AppendAck and Gap have fixed layouts (append-codec.ts). */
@@ -42,21 +43,21 @@ export interface BodyCodec<M> {
 
 const healths = ["ok", "full", "damaged", "failed"] as const;
 
-/** Also the form of the electRecord in a node's state file. */
-export function writeElect(writer: ByteWriter, elect: Elect): void {
+/** Also the form of the electRecord in a node's state file, where its history may be `known` already. */
+export function writeElect(writer: ByteWriter, elect: Elect, known?: History): void {
   writeCount(writer, elect.epoch);
   writeUuid(writer, elect.claimId);
-  writeHistory(writer, elect.history);
+  if (known === undefined) writeHistory(writer, elect.history);
   writer.u64(elect.start);
   writeConfiguration(writer, elect.configuration);
   writer.u64(elect.low).u64(elect.floor);
 }
-export function readElect(reader: ByteReader): Elect {
+export function readElect(reader: ByteReader, known?: History): Elect {
   const elect: Elect = {
     kind: "elect",
     epoch: readEpoch(reader),
     claimId: readUuid(reader),
-    history: readHistory(reader),
+    history: known ?? readHistory(reader),
     start: reader.lsn(),
     configuration: readConfiguration(reader),
     low: reader.lsn(),
@@ -149,7 +150,7 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
     },
     decode: (r) => ({ kind: "wait", epoch: readEpoch(r), ms: r.u32() }),
   },
-  elect: { type: 9, encode: writeElect, decode: readElect },
+  elect: { type: 9, encode: (w, m) => writeElect(w, m), decode: (r) => readElect(r) },
   electAck: {
     type: 10,
     encode(w, m) {

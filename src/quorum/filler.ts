@@ -29,6 +29,9 @@ export interface Piece {
   readonly bytes: Uint8Array;
 }
 
+/** How long a node whose disk was full does not ask. */
+const noSpaceMs = 500;
+
 /** Decides when a node asks which peer for log, and which bytes of the answer it may take (section 6, Pull fill). */
 export class Filler {
   private readonly rules: Rules;
@@ -39,6 +42,7 @@ export class Filler {
   private failures = 0;
   private turn = 0;
   private isCatchingUp = false;
+  private restsUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(rules: Rules, self: NodeId, nowMs: number) {
     this.progressMs = nowMs;
@@ -67,12 +71,19 @@ export class Filler {
     this.turn++;
   }
 
+  /** What was pulled found no space. */
+  noteNoSpace(nowMs: number): void {
+    this.isCatchingUp = false;
+    this.restsUntilMs = nowMs + noSpaceMs;
+  }
+
   /** The peer to ask now, if any; asking is then noted. */
   peerToAsk(view: FillView, nowMs: number): NodeId | undefined {
     if (this.askedAtMs !== undefined) {
       if (nowMs - this.askedAtMs < answerPatienceMs) return undefined;
       this.noteFailed();
     }
+    if (nowMs < this.restsUntilMs) return undefined;
     const peers = membersOf(view.configuration).filter((member) => member.nodeId !== this.self);
     if (peers.length === 0 || !this.isWanted(view, nowMs)) return undefined;
     const isTired = this.failures >= peers.length;

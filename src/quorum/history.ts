@@ -47,11 +47,34 @@ export function timelineAt(history: History, p: Lsn): Timeline {
 }
 
 /**
- * The path continued by `entry`: entries that start above it are dropped, and only those. An entry that starts exactly
- * there stays although it is now of zero length: above all a backtrack's is the evidence that history was removed.
+ * The path continued by `entry`: entries that start above it are dropped. One that starts exactly there is of zero length
+ * from now on: a backtrack's stays as the evidence that history was removed; a branch's goes, or every epoch that opened
+ * and wrote nothing would be kept for ever.
+ *
+ * Nobody can tell a path without such a branch entry from the same path with it. No byte of that epoch is on the path,
+ * and none was chosen, since this epoch would then start above. The protocol asks a path for three things, and all are
+ * the same: the epoch of a byte (`entryAt` never finds an entry with a later one at its start, and the starts to look at
+ * are the same), the newest epoch that a log has reached (both entries are reached at one SCL, and the later one
+ * counts), and the newest backtrack.
  */
 export function extendHistory(history: History, entry: HistoryEntry): History {
-  return [...history.filter((earlier) => earlier.start <= entry.start), entry];
+  const kept = history.filter(
+    (earlier) =>
+      earlier.start < entry.start ||
+      (earlier.start === entry.start && earlier.kind === "backtrack"),
+  );
+  return [...kept, entry];
+}
+
+/** True if both are the same entries. */
+export function isSameHistory(a: History, b: History): boolean {
+  if (a === b) return true;
+  return a.length === b.length && a.every((entry, index) => isSameEntry(entry, b[index]));
+}
+
+function isSameEntry(a: HistoryEntry, b: HistoryEntry | undefined): boolean {
+  if (a.epoch !== b?.epoch || a.timeline !== b.timeline || a.start !== b.start) return false;
+  return a.kind === b.kind && a.volumeId === b.volumeId;
 }
 
 /** The history without the epochs that a log ending at `scl` has not yet caught up with. */

@@ -38,7 +38,10 @@ export interface Pin {
 /** `full`: no space, takes no Append; `damaged`: rot found, repairs itself first; `failed`: a sync failed, for good. */
 export type NodeHealth = "ok" | "full" | "damaged" | "failed";
 
-/** `stale`: something newer was promised or accepted; the others say what the node cannot do. */
+/**
+ * `stale`: something newer was promised or accepted; the others say what the node cannot do. `outgrown`: the state that
+ * this would make does not fit where the node keeps it.
+ */
 export type RefuseReason =
   | "stale"
   | "notAccepted"
@@ -46,7 +49,8 @@ export type RefuseReason =
   | "damaged"
   | "full"
   | "wrongTarget"
-  | "notSupported";
+  | "notSupported"
+  | "outgrown";
 
 /** What a node shows of its log, in State and in Promise. */
 export interface LogPosition {

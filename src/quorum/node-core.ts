@@ -3,7 +3,7 @@ import { Deque } from "../base/deque.ts";
 import { type Epoch, epochNone, type Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { AcceptorAction, Received, Reply } from "./acceptor-io.ts";
-import { type AcceptorState, assertSoundState } from "./acceptor-state.ts";
+import { type AcceptorState, assertSoundState, encodeAcceptorState } from "./acceptor-state.ts";
 import { effectiveHistory } from "./history.ts";
 import type { LogPosition, NodeHealth, QuorumMessage, RefuseReason } from "./messages.ts";
 import type { Rules } from "./rules.ts";
@@ -58,6 +58,7 @@ export class NodeCore {
   private granted: Epoch | undefined;
   private messageEpoch: Epoch | undefined;
   private readonly lendsAppends: boolean;
+  private readonly stateBytesMax: number;
   private readonly handlers: Handlers;
   private readonly waiting = new Deque<Received>();
   private actions: AcceptorAction[] = [];
@@ -68,6 +69,7 @@ export class NodeCore {
       readonly scl: Lsn;
       readonly nowMs: number;
       readonly lendsAppends: boolean;
+      readonly stateBytesMax?: number;
       readonly rules: Rules;
     },
     handlers: Handlers,
@@ -78,6 +80,7 @@ export class NodeCore {
     this.endLsn = start.scl;
     this.nowMs = start.nowMs;
     this.lendsAppends = start.lendsAppends;
+    this.stateBytesMax = start.stateBytesMax ?? Number.POSITIVE_INFINITY;
     this.rules = start.rules;
     this.handlers = handlers;
   }
@@ -126,6 +129,13 @@ export class NodeCore {
     }
     this.handlers.dispatch(received);
     if (this.isIdle) this.rest(undefined);
+  }
+
+  /** True if the store has room for this state; refused if not, before anything of it is done. */
+  fits(state: AcceptorState, received: Received): boolean {
+    if (encodeAcceptorState(state).length <= this.stateBytesMax) return true;
+    this.refuse(received, "outgrown");
+    return false;
   }
 
   /** Writes the state; then cuts the log, if told; then answers the message. */
@@ -261,6 +271,18 @@ export class NodeCore {
   endFill(): void {
     assert(this.isFillSynced, "a fill ends when it is synced");
     this.rest(undefined);
+  }
+
+  /** What is not synced was dropped for want of space; nothing was said of it. */
+  dropUnsynced(scl: Lsn): void {
+    this.noteSynced(scl);
+    this.endLsn = scl;
+    if (this.health === "ok") this.health = "full";
+  }
+
+  /** A fill that was waited for has been dropped: what waited behind it is handled. */
+  abandonFill(): void {
+    if (this.phase.kind === "filling") this.rest(undefined);
   }
 
   raiseVdl(vdl: Lsn, epoch: Epoch): void {

@@ -59,6 +59,19 @@ export class NodeLog {
     this.core.endFill();
   }
 
+  /** Appends that had no space are refused as those that come later; a fill is asked for again when there is some. */
+  noteLogFull(scl: Lsn): void {
+    const { core } = this;
+    core.dropUnsynced(scl);
+    this.acknowledge();
+    const { promised } = core.state;
+    for (const { reply, epoch } of this.unacknowledged)
+      core.sendTo(reply, { kind: "refuse", epoch, promised, reason: "full" });
+    this.unacknowledged = [];
+    this.filler.noteNoSpace(core.nowMs);
+    core.abandonFill();
+  }
+
   /** Says what is synced, to those who asked, if their epoch still may hear it (M1, M10). */
   private acknowledge(): void {
     const { scl, end } = this.core;

@@ -14,6 +14,7 @@ export function onConfigChange(core: NodeCore, received: Received, change: Confi
   const isBehindLow = core.end < change.low;
   if (isBehindLow && !core.isExclusive(received)) return;
   const next = planConfigChange(core.state, core.end, change);
+  if (!core.fits(next, received)) return;
   core.persist(next, received, next.pendingCut ? "cut" : "answer");
 }
 

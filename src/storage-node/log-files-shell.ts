@@ -68,23 +68,23 @@ export class LogFiles {
 
   /**
    * Makes the next file: zero-filled, so that writing into it changes neither its size nor its extents, and synced
-   * with its name. Undefined: there is no space; nothing is left behind.
+   * with its name. Undefined: there is no space (or no file handle) for it now; nothing is left behind.
    */
   async allocate(sequence: number): Promise<DiskFile | undefined> {
     const path = this.pathOf(sequence);
-    await this.disk.remove(path);
-    const file = await this.disk.open(path, "createSynced");
     const zeros = Buffer.alloc(Math.min(zeroPieceBytes, this.segmentBytes));
+    let file: DiskFile | undefined;
     try {
+      await this.disk.remove(path);
+      file = await this.disk.open(path, "createSynced");
       for (let at = 0; at < this.segmentBytes; at += zeros.length) {
         await file.write(zeros.subarray(0, Math.min(zeros.length, this.segmentBytes - at)), at);
       }
       await this.disk.syncFolder(this.folder);
       return file;
     } catch (error) {
-      const code = systemCodeOf(error);
-      if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
-      await file.close();
+      if (!isShortage(error)) throw error;
+      await file?.close();
       await this.disk.remove(path);
       return undefined;
     }
@@ -106,7 +106,12 @@ export class LogFiles {
     this.readers.set(sequence, reader);
     reader.users++;
     try {
-      return await (await reader.file).read(into, at);
+      const file = await reader.file;
+      return await file.read(into, at);
+    } catch (error) {
+      // It may be that only the opening failed: the next read tries that again.
+      await this.forgetUnopened(sequence, reader);
+      throw error;
     } finally {
       reader.users--;
       await this.closeUnused();
@@ -123,6 +128,11 @@ export class LogFiles {
       if (this.readers.size <= readersMax) return;
       if (reader.users === 0) await this.closeReader(sequence, reader);
     }
+  }
+
+  private async forgetUnopened(sequence: number, reader: Reader): Promise<void> {
+    const file = await reader.file.catch(() => undefined);
+    if (file === undefined && this.readers.get(sequence) === reader) this.readers.delete(sequence);
   }
 
   private async closeReader(sequence: number, reader: Reader): Promise<void> {
@@ -146,6 +156,12 @@ export class LogFiles {
     for (const [sequence, reader] of this.readers) await this.closeReader(sequence, reader);
   }
 }
+
+/** What more space, or fewer open files, would cure. */
+export function isShortage(error: unknown): boolean {
+  return shortages.has(systemCodeOf(error) ?? "");
+}
+const shortages: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM"]);
 
 interface Reader {
   readonly file: Promise<DiskFile>;

@@ -1,25 +1,16 @@
 import { unreachable } from "../base/assert.ts";
-import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Epoch, Timeline } from "../base/ids.ts";
-import { bytesBetween, formatLsn, type Lsn, lsnMin } from "../base/lsn.ts";
+import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
+import { systemCodeOf } from "../io/index.ts";
 import type { Run } from "../quorum/index.ts";
 import { frameEnd, type FrameHeader, frameHeaderBytes, storedBytes } from "./frame.ts";
 import { scanFrame } from "./frame-scan.ts";
 import type { LogFiles } from "./log-files-shell.ts";
+import { RottenLog } from "./read-failures.ts";
 import { type FramePlace, learn, seek, type Segment, type SegmentTable } from "./segment-table.ts";
 
 const windowBytesMin = 4 * 1024;
 const windowBytesMax = 256 * 1024;
-
-/** A read that met bytes which are not what was written: the log has rotted at `lsn`. */
-export class RottenLog extends BorealisError {
-  override readonly name = "RottenLog";
-  readonly lsn: Lsn;
-  constructor(lsn: Lsn, reason: string) {
-    super(sqlState.dataCorrupted, `log at ${formatLsn(lsn)} is damaged: ${reason}`);
-    this.lsn = lsn;
-  }
-}
 
 /** Log read so far, as runs of one epoch each. */
 class RunCollector {
@@ -147,9 +138,19 @@ class FrameCursor {
 
   private async fill(neededBytes: number): Promise<void> {
     const window = Buffer.allocUnsafe(Math.max(this.windowBytes, neededBytes));
-    const count = await this.files.read(this.segment.sequence, window, this.place.at);
+    const count = await this.readFile(window);
     if (count < neededBytes) throw new RottenLog(this.lsn, "the file ends inside a frame");
     this.window = window.subarray(0, count);
     this.inWindow = 0;
+  }
+
+  private async readFile(window: Buffer): Promise<number> {
+    try {
+      return await this.files.read(this.segment.sequence, window, this.place.at);
+    } catch (error) {
+      // Unless this node has removed it, which the caller knows, log of ours is missing.
+      if (systemCodeOf(error) === "ENOENT") throw new RottenLog(this.lsn, "its file is gone");
+      throw error;
+    }
   }
 }

@@ -5,7 +5,7 @@ import type { Disk, DiskFile } from "../io/index.ts";
 import type { Run } from "../quorum/index.ts";
 import { FrameBatch, type NewFrame } from "./frame-batch.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
-import { LogFiles } from "./log-files-shell.ts";
+import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { type LogClaims, recoverLog } from "./log-recovery-shell.ts";
 import { type Segment, SegmentTable } from "./segment-table.ts";
@@ -253,6 +253,8 @@ export class LogStore {
       .then(() => unused?.close())
       .then(() => this.files.remove(dead))
       .catch((cause: unknown) => {
+        // What could not be opened to remove it goes another time.
+        if (isShortage(cause)) return void this.heldDead.push(...dead);
         const error = new BorealisError(sqlState.ioError, "cannot remove log files", { cause });
         this.options.onFailure(error);
       });
@@ -263,15 +265,26 @@ export class LogStore {
    * meanwhile. Raises RottenLog, and BorealisError 22023 for log that is not here.
    */
   async read(range: { from: Lsn; to: Lsn; limitBytes: number }): Promise<Run[]> {
+    // First the end, then the files: a worker begins a file before it moves the end into it.
+    const { cuts, scl } = this;
     this.follow();
     const { from } = range;
-    const to = lsnMin(range.to, this.scl);
-    if (from < this.baseLsn || from > this.scl) {
-      throw new BorealisError(sqlState.invalidParameter, `no log at ${formatLsn(from)}`);
+    const to = lsnMin(range.to, scl);
+    if (from < this.baseLsn || from > scl) throw noLogAt(from);
+    try {
+      const runs = await readLog(this.files, this.table, { ...range, to });
+      return cuts === this.cuts ? runs : [];
+    } catch (error) {
+      // What was cut off or trimmed meanwhile is no log any more: it can neither rot nor be missing.
+      if (cuts !== this.cuts) return [];
+      if (from < this.baseLsn) throw noLogAt(from);
+      throw error;
     }
-    const { cuts } = this;
-    const runs = await readLog(this.files, this.table, { ...range, to });
-    return cuts === this.cuts ? runs : [];
+  }
+
+  /** The log was never cut between two looks at this that find the same. */
+  get cutCount(): number {
+    return this.cuts;
   }
 
   /** Ends background work and closes the files. */
@@ -281,6 +294,10 @@ export class LogStore {
     for (const file of this.openFiles) await file.close();
     await this.files.close();
   }
+}
+
+function noLogAt(at: Lsn): BorealisError {
+  return new BorealisError(sqlState.invalidParameter, `no log at ${formatLsn(at)}`);
 }
 
 function framedBytes(frame: NewFrame): number {

@@ -1,6 +1,7 @@
 import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone } from "../base/ids.ts";
+import type { Lsn } from "../base/lsn.ts";
 import {
   type Clock,
   type Disk,
@@ -20,9 +21,9 @@ import { AppendLinks } from "./append-links-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { answerRead } from "./log-answer-shell.ts";
-import { RottenLog } from "./log-reader-shell.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import { noLink, Peers } from "./peers-shell.ts";
+import { acceptorBytesMax } from "./state-slots.ts";
 import { NodeStorage } from "./storage-shell.ts";
 
 export interface StorageNodeDeps {
@@ -72,6 +73,7 @@ export class StorageNode {
       scl: storage.log.scl,
       nowMs: deps.clock.nowMs(),
       lendsAppends: hasWorkers,
+      stateBytesMax: acceptorBytesMax,
     });
     this.grant = new AppendGrant(storage.log.shared);
     this.links = this.makeLinks();
@@ -141,19 +143,16 @@ export class StorageNode {
   /** Says what was found on the disk, then listens. */
   async start(): Promise<void> {
     const { storage, config } = this;
+    storage.onFull((scl) => this.onLogFull(scl));
     const nowMs = this.deps.clock.nowMs();
-    this.post({
-      kind: "healthChanged",
-      health: storage.health,
-      suspectTail: storage.log.suspectTail,
-    });
+    const { health } = storage;
+    const { scl, base, suspectTail } = storage.log;
+    this.post({ kind: "healthChanged", health, suspectTail });
     this.publish();
     this.post({ kind: "started", nowMs });
     this.listener = await listen({ kind: "unix", path: config.socketPath }, (connection) => {
       this.links.accept(connection).catch((error: unknown) => this.fail(error));
     });
-    const { scl, base } = storage.log;
-    const { health } = storage;
     const { promised, accepted } = this.acceptor.state;
     this.deps.logger.info({ event: "node.started", scl, base, promised, accepted, health });
     this.scheduleTick();
@@ -298,8 +297,7 @@ export class StorageNode {
         log.follow();
         return this.run(async () => {
           await log.prepareSpare();
-          await this.noteHealth();
-          return undefined;
+          return this.noteHealth();
         });
       case "failed":
         return this.storage.fail(new BorealisError(sqlState.ioError, report.message));
@@ -312,21 +310,25 @@ export class StorageNode {
 
   private writeLog(write: AcceptorAction & { kind: "writeLog" }): void {
     this.run(async () => {
-      const { epoch, timeline } = write;
+      const { epoch, timeline, lsn } = write;
       // Copied now: the bytes are a view of what a socket brought.
-      const scl = await this.storage.write({ epoch, timeline, payload: Buffer.from(write.bytes) });
+      const frame = { epoch, timeline, payload: Buffer.from(write.bytes) };
+      const scl = await this.storage.write(frame, lsn);
       if (scl === undefined) return undefined;
       await this.noteHealth();
       return { kind: "synced", scl, nowMs: this.deps.clock.nowMs() };
     });
   }
 
+  private onLogFull(scl: Lsn): void {
+    this.post({ kind: "logFull", scl, nowMs: this.deps.clock.nowMs() });
+    this.run(() => this.noteHealth());
+  }
+
   private readLog(read: AcceptorAction & { kind: "readLog" }): void {
+    const { links, storage } = this;
     this.run(async () => {
-      const { log } = this.storage;
-      const failure = await answerRead(log, read, (message) =>
-        this.links.send(read.reply, message),
-      );
+      const failure = await answerRead(storage.log, read, (said) => links.send(read.reply, said));
       if (failure !== undefined) this.onReadFailed(failure);
       return undefined;
     });
@@ -334,16 +336,15 @@ export class StorageNode {
 
   /** Rot is written down, and the node starts anew as a damaged one; log that has just gone is nothing to us. */
   private onReadFailed(error: unknown): void {
-    if (error instanceof RottenLog) {
-      this.run(async () => {
+    this.deps.logger.warn({ event: "log.read_failed", err: error });
+    this.run(async () => {
+      const isOver = await this.storage.judgeRead(error, () => {
         this.storage.log.shared.health = "damaged";
         this.grant.takeBack();
-        await this.storage.recordRot(error.lsn);
-        throw error;
       });
-    } else if (!(error instanceof BorealisError)) {
-      this.storage.fail(error);
-    }
+      if (isOver) throw error;
+      return undefined;
+    });
   }
 
   private pull(pull: AcceptorAction & { kind: "pull" }): void {
@@ -370,13 +371,14 @@ export class StorageNode {
     this.post({ kind: "subscribersChanged", count });
   }
 
-  private async noteHealth(): Promise<void> {
+  private async noteHealth(): Promise<undefined> {
     const before = this.storage.log.shared.health;
     const health = await this.storage.refreshHealth();
-    if (health === before) return;
+    if (health === before) return undefined;
     this.deps.logger.warn({ event: "node.health_changed", health, before });
     this.publish();
     this.post({ kind: "healthChanged", health, suspectTail: this.storage.log.suspectTail });
+    return undefined;
   }
 
   private scheduleTick(): void {

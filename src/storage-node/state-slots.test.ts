@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import { formattedState } from "../quorum/index.ts";
+import { encodeAcceptorState, formattedState, type History, memberSet } from "../quorum/index.ts";
 import {
+  acceptorBytesMax,
   encodeSlot,
   newestSlot,
   type NodeState,
@@ -29,6 +30,35 @@ function aState(promised: number): NodeState {
     cut: { to: lsn(0x1000100n), sequence: 4 },
     rotKnownEnd: lsn(0x1000200n),
   };
+}
+
+/** A state after so many epochs, each of which began `step` bytes after the one before. */
+function anElected(epochs: number, step = 100n): NodeState {
+  const start = lsn(0x1000000n);
+  const history: History = Array.from({ length: epochs }, (_, index) => ({
+    epoch: epoch(index + 1),
+    timeline: timeline(1),
+    start: lsn(start + BigInt(index) * step),
+    kind: "branch",
+  }));
+  const { acceptor } = aState(epochs);
+  const { nodeId: self } = acceptor;
+  const configuration = {
+    id: { epoch: epoch(epochs), version: 1 },
+    sets: [memberSet([{ nodeId: self, az: "a", kind: "full" }])],
+  };
+  const electRecord = {
+    kind: "elect",
+    epoch: epoch(epochs),
+    claimId: "99999999-2222-3333-4444-555555555555",
+    history,
+    start: history.at(-1)?.start ?? start,
+    configuration,
+    low: start,
+    floor: start,
+  } as const;
+  const elected = { ...acceptor, accepted: epoch(epochs), history, configuration, electRecord };
+  return { ...aState(epochs), acceptor: elected };
 }
 
 function aFile(...written: readonly [bigint, NodeState][]): Buffer {
@@ -62,6 +92,17 @@ describe("the state file", () => {
       flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
       expect(parseSlot(flipped), `bit ${bit}`).toBeUndefined();
     }
+  });
+  it("keeps a history of ten thousand epochs, once, and gives it back in the Elect, too", () => {
+    const long = anElected(10_000);
+    expect(encodeAcceptorState(long.acceptor).length).toBeLessThan(acceptorBytesMax);
+    expect(parseSlot(encodeSlot(3n, long))?.state).toEqual(long);
+  });
+  it("keeps an Elect of another history than the state's whole", () => {
+    const state = anElected(3);
+    const { electRecord } = anElected(3, 7n).acceptor;
+    const mixed = { ...state, acceptor: { ...state.acceptor, electRecord } };
+    expect(parseSlot(encodeSlot(3n, mixed))?.state).toEqual(mixed);
   });
   it("is nothing when both slots are blank", () => {
     expect(newestSlot(Buffer.alloc(2 * slotBytes))).toBeUndefined();

@@ -16,6 +16,8 @@ import { type AcceptorState, decodeAcceptorState, encodeAcceptorState } from "..
  *         16+n  4  CRC-32C of everything before it
  */
 export const slotBytes = 256 * 1024;
+/** An acceptor's state may be so long when it is elected; what is promised or cut afterwards takes up the rest. */
+export const acceptorBytesMax = slotBytes - 1024;
 const magic = 0x42535441;
 const headBytes = 16;
 
@@ -27,7 +29,7 @@ export interface NodeState {
   readonly rotKnownEnd: Lsn | undefined;
 }
 
-/** Raises BorealisError 54000 if the state has outgrown its slot (some 6,000 epochs). */
+/** Raises BorealisError 54000 if the state has outgrown its slot (some 11,000 epochs that wrote something). */
 export function encodeSlot(sequence: bigint, state: NodeState): Buffer {
   const acceptor = encodeAcceptorState(state.acceptor);
   const w = new ByteWriter(headBytes + acceptor.length + 64);

@@ -1,9 +1,11 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
+import { assert } from "../base/assert.ts";
+import { advance, bytesBetween, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import { type Disk, type DiskFile, type FileFacts, systemCodeOf } from "../io/index.ts";
-import type { AcceptorState, PendingCut } from "../quorum/index.ts";
+import { type AcceptorState, commonPrefix, type PendingCut } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
 import { LogStore } from "./log-store-shell.ts";
+import { condemnsDisk, judgeRead, RottenLog } from "./read-failures.ts";
 import type { Health } from "./shared-log.ts";
 import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
 
@@ -18,6 +20,7 @@ const groupBytesMax = 1024 * 1024;
 
 interface PendingWrite {
   readonly frame: NewFrame;
+  readonly at: Lsn;
   readonly done: (scl: Lsn | undefined) => void;
 }
 
@@ -35,6 +38,7 @@ export class NodeStorage {
   private failureHandler: ((error: unknown) => void) | undefined;
   private failure: unknown;
   private isFull = false;
+  private fullHandler: ((scl: Lsn) => void) | undefined;
 
   /** Raises BorealisError 55000 for a folder that failed or was never formatted, XX001 for one that cannot be read. */
   static async open(options: NodeStorageOptions): Promise<NodeStorage> {
@@ -107,6 +111,7 @@ export class NodeStorage {
   }
 
   private async writeState(acceptor: AcceptorState): Promise<void> {
+    this.rotKnownEnd = this.rotEndUnder(acceptor);
     const { rotKnownEnd } = this;
     try {
       await this.stateFile.write({ acceptor, cut: this.log.cutClaim, rotKnownEnd });
@@ -117,12 +122,31 @@ export class NodeStorage {
     if (rotKnownEnd === undefined) this.log.releaseHeld();
   }
 
-  /** Writes and syncs at the log's end, in groups. Gives the SCL; undefined: the log was cut instead. */
-  write(frame: NewFrame): Promise<Lsn | undefined> {
+  /** Where the missing log ends once this is the state: what a newly accepted path cuts off is not missing any more. */
+  private rotEndUnder(acceptor: AcceptorState): Lsn | undefined {
+    const { rotKnownEnd, acceptorState: before } = this;
+    if (rotKnownEnd === undefined || acceptor.accepted === before.accepted) return rotKnownEnd;
+    const range = { from: before.base, limit: rotKnownEnd };
+    return commonPrefix(before.history, acceptor.history, range);
+  }
+
+  /**
+   * Writes and syncs at `at`, where the log and all that was written before end, in groups. Gives the SCL; undefined: the
+   * log was cut instead, or there was no space.
+   */
+  write(frame: NewFrame, at: Lsn): Promise<Lsn | undefined> {
     return new Promise((done) => {
-      this.pending.push({ frame, done });
+      this.pending.push({ frame, at, done });
       this.startAppending();
     });
+  }
+
+  /**
+   * There was no space for what was to be written beyond `scl`; all of that is dropped. Called at that moment, so that
+   * nothing is written behind what was dropped.
+   */
+  onFull(handler: (scl: Lsn) => void): void {
+    this.fullHandler = handler;
   }
 
   private startAppending(): void {
@@ -130,6 +154,8 @@ export class NodeStorage {
       .catch((error: unknown) => this.fail(error))
       .finally(() => {
         this.appending = undefined;
+        // What came between the last look at `pending` and now has found an append under way.
+        if (this.pending.length > 0 && !this.hasFailed) this.startAppending();
       });
   }
 
@@ -138,13 +164,17 @@ export class NodeStorage {
       const group: PendingWrite[] = [];
       let bytes = 0;
       for (const one of this.pending) {
+        assert(
+          one.at === advance(this.log.scl, bytes),
+          "frames are written where they were meant to",
+        );
         bytes += one.frame.payload.length;
         if (group.length > 0 && bytes > groupBytesMax) break;
         group.push(one);
       }
       const before = this.log.scl;
-      this.isFull = !(await this.log.append(group.map((one) => one.frame)));
-      // No space: those that were not written stay, and are tried again when there may be some.
+      const isWritten = await this.log.append(group.map((one) => one.frame));
+      this.isFull = !isWritten;
       let written = bytesBetween(before, this.log.scl);
       for (let next = this.pending[0]; next; next = this.pending[0]) {
         written -= next.frame.payload.length;
@@ -152,23 +182,59 @@ export class NodeStorage {
         this.pending.shift();
         next.done(this.log.scl);
       }
-      if (this.isFull) return;
+      if (!isWritten) this.dropPending();
     }
+  }
+
+  /** No space. Nobody waits for some: a full node still promises, serves and is elected. */
+  private dropPending(): void {
+    for (const one of this.pending.splice(0)) one.done(undefined);
+    this.fullHandler?.(this.log.scl);
   }
 
   /** Cuts the log as the state says. Durable with the next state. */
   async cut(cut: PendingCut): Promise<void> {
-    await this.appending;
-    for (const one of this.pending.splice(0)) one.done(undefined);
+    while (this.appending) await this.appending;
     if (cut.isRebase) this.log.rebase(cut.to);
     else this.log.cut(lsnMin(cut.to, this.log.scl));
   }
 
-  /** The log has rotted at `at`: from there on it does not count until it was filled again. Holder of the grant only. */
-  async recordRot(at: Lsn): Promise<void> {
-    this.rotKnownEnd = this.log.scl;
-    this.log.cut(at);
+  /**
+   * A read of the log failed. Gives true if the node has to start anew: its log has rotted, which is written down now, or
+   * a law of ours is broken. Log that has just gone, or a want of file handles, is nothing to us. `stop` takes the append
+   * path from everybody else.
+   */
+  async judgeRead(error: unknown, stop: () => void): Promise<boolean> {
+    const verdict = judgeRead(error, systemCodeOf(error));
+    if (verdict.kind === "rot") return this.recordRot(verdict.at, stop);
+    if (verdict.kind === "disk") this.fail(error);
+    return verdict.kind === "bug";
+  }
+
+  /**
+   * Looks again, at what the log is now: if it is rotten, then from there on it does not count until it was filled again.
+   * False: it is not.
+   */
+  private async recordRot(at: Lsn, stop: () => void): Promise<boolean> {
+    const { log } = this;
+    const { cutCount } = log;
+    const found = await this.findRot(lsnMaxOf(at, log.base));
+    if (found === undefined || cutCount !== log.cutCount) return false;
+    stop();
+    this.rotKnownEnd = lsnMaxOf(this.rotKnownEnd ?? log.scl, log.scl);
+    log.cut(lsnMaxOf(found, log.base));
     await this.rewriteState();
+    return true;
+  }
+
+  private async findRot(from: Lsn): Promise<Lsn | undefined> {
+    if (from >= this.log.scl) return undefined;
+    try {
+      await this.log.read({ from, to: advance(from, 1), limitBytes: 1 });
+      return undefined;
+    } catch (error) {
+      return error instanceof RottenLog ? error.lsn : undefined;
+    }
   }
 
   /** Health, after looking at what may have changed it: a repaired log, space that came or went. */
@@ -185,7 +251,7 @@ export class NodeStorage {
     await this.checkFiles();
     if (this.log.shared.spareState === "noSpace" || this.isFull) {
       await this.log.prepareSpare();
-      this.startAppending();
+      if (this.log.shared.spareState === "ready") this.isFull = false;
     }
     const { sequence } = this.log.shared.place;
     try {
@@ -220,18 +286,20 @@ export class NodeStorage {
     return named?.inode !== own.inode || own.links === 0;
   }
 
-  /** Final: writes the marker that keeps this disk from ever being served again. */
+  /** Final. If it is the disk that failed, writes the marker that keeps it from ever being served again. */
   fail(error: unknown): void {
     if (this.hasFailed) return;
     this.hasFailed = true;
     this.log.shared.health = "failed";
-    void this.writeMarker(messageOf(error)).then(() => {
+    const isOfDisk = condemnsDisk(error, systemCodeOf(error));
+    const marked = isOfDisk ? this.writeMarker(messageOf(error)) : Promise.resolve();
+    void marked.then(() => {
       this.failure = error;
       this.failureHandler?.(error);
     });
   }
 
-  /** Called once, when the failed-marker is written; at once if that has happened. */
+  /** Called once, when the failed-marker is written if it has to be; at once if that has happened. */
   onFailure(handler: (error: unknown) => void): void {
     this.failureHandler = handler;
     if (this.failure !== undefined) handler(this.failure);
@@ -250,7 +318,7 @@ export class NodeStorage {
 
   async close(): Promise<void> {
     await this.writing;
-    await this.appending;
+    while (this.appending) await this.appending;
     await this.mark.sync({ sequence: this.log.shared.place.sequence, lsn: this.log.scl });
     await this.log.close();
     await this.mark.file.close();
