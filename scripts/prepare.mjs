@@ -1,7 +1,7 @@
 // What must be true before anything of ours can run: a Node that can, dependencies, a build. Node built-ins only,
 // and syntax that an old Node can parse, so that it gets a sentence and not a stack trace.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -43,6 +43,8 @@ function newestMs(folder) {
 
 /** Installs when node_modules' copy of the lock is older than package-lock.json or lacks what a build needs. */
 export function installIfStale({ isDevelopment }) {
+  // A link is somebody else's folder: npm ci would empty it.
+  if (lstatSync(join(root, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const installed = modifiedMs(join(root, "node_modules", ".package-lock.json"));
   const isFresh = installed > 0 && installed >= modifiedMs(join(root, "package-lock.json"));
   const compiler = join(root, "node_modules", "typescript");
