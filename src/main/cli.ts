@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { borealisVersion } from "./paths.ts";
 import { printError } from "./print.ts";
 
@@ -36,8 +37,8 @@ function running<Args extends unknown[]>(
     } catch (error) {
       const options = args.find((arg): arg is Args[number] & CommonOptions => isOptions(arg));
       printError(error, options?.json ?? false);
-      if (process.env["BOREALIS_TRACE"]) console.error(error);
-      process.exitCode = 1;
+      const isUsage = error instanceof BorealisError && error.code === sqlState.invalidParameter;
+      process.exitCode = isUsage ? 2 : 1;
     }
   };
 }
@@ -51,7 +52,19 @@ const program = new Command("borealis")
     "Amazon Aurora's design, open, on stock PostgreSQL.\nOne command runs a whole cluster: borealis up",
   )
   .version(borealisVersion())
-  .showHelpAfterError("(add --help for the options)")
+  .addHelpText("after", "\nExample:\n  borealis up --port 6000")
+  .configureOutput({
+    outputError: (text) => {
+      const why = text
+        .trim()
+        .replace(/^error: /, "")
+        .replaceAll("\n", " ");
+      const error = new BorealisError(sqlState.invalidParameter, why, {
+        hint: "--help lists the options",
+      });
+      printError(error, process.argv.includes("--json"));
+    },
+  })
   .exitOverride();
 
 withCommon(program.command("up"), "borealis up --port 6000 --readers 1")
@@ -83,7 +96,14 @@ withCommon(program.command("up"), "borealis up --port 6000 --readers 1")
     [],
   )
   .option("--detach", "return when ready; borealis down stops it")
-  .action(running(async (options: CommonOptions) => (await import("./up.ts")).up(options)));
+  .action(
+    running(async (options: CommonOptions, command: Command) => {
+      const given = Object.keys(options).filter(
+        (key) => command.getOptionValueSource(key) === "cli",
+      );
+      await (await import("./up.ts")).up({ ...options, given });
+    }),
+  );
 
 withCommon(program.command("status"), "borealis status --json")
   .description("show endpoints, instances, storage and volume")
@@ -141,7 +161,9 @@ withCommon(storage.command("list"), "borealis storage list")
 for (const verb of ["stop", "start"] as const) {
   withCommon(storage.command(verb), `borealis storage ${verb} az1-full az2-tail`)
     .description(
-      verb === "stop" ? "planned outage: not restarted until started" : "end a planned outage",
+      verb === "stop"
+        ? "planned outage: stays down until started, or until the next up"
+        : "end a planned outage",
     )
     .argument("<ids...>")
     .action(

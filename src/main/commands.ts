@@ -11,6 +11,7 @@ import {
 import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
 import { diskError, readState, resolveLayout } from "./data-dir.ts";
 import { isProcessOf } from "./process-identity.ts";
+import { findRemembered } from "./resume.ts";
 import { print, printStatus, printTable } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
 
@@ -81,15 +82,8 @@ export async function readReport(options: Options): Promise<StatusReport> {
 
 /** Where the cluster listened when it last ran. */
 function lastAddress(layout: Layout): { host: string; port: number; dataDir: string } {
-  const { dataDir } = layout;
-  const file = `${layout.controlDir}/address.json`;
-  if (!existsSync(file)) return { host: "127.0.0.1", port: 5432, dataDir };
-  const value: unknown = JSON.parse(readFileSync(file, "utf8"));
-  const isAddress =
-    typeof value === "object" && value !== null && "host" in value && "port" in value;
-  return isAddress
-    ? { host: String(value.host), port: Number(value.port), dataDir }
-    : { host: "127.0.0.1", port: 5432, dataDir };
+  const { host = "127.0.0.1", port = 5432 } = findRemembered(layout) ?? {};
+  return { host, port, dataDir: layout.dataDir };
 }
 
 export async function status(options: Options): Promise<void> {
@@ -200,8 +194,11 @@ export async function storageSwitch(
 ): Promise<void> {
   const { layout } = requireCluster(options);
   const client = await supervisorOf(layout);
-  await client.call(verb === "stop" ? "stopNodes" : "startNodes", { ids });
-  client.close();
+  try {
+    await client.call(verb === "stop" ? "stopNodes" : "startNodes", { ids });
+  } finally {
+    client.close();
+  }
   if (options.json) return printJson({ [verb === "stop" ? "stopped" : "started"]: ids });
   print(`${ids.join(", ")} ${verb === "stop" ? "stopped" : "started"}`);
 }

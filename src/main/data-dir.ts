@@ -94,7 +94,7 @@ export function makeDataDir(layout: Layout): void {
   const isOurs = statSync(layout.controlDir, { throwIfNoEntry: false })?.isDirectory() ?? false;
   if (!isEmpty && !isOurs) {
     throw new BorealisError(
-      sqlState.invalidParameter,
+      sqlState.notInPrerequisiteState,
       `${layout.dataDir} is not empty and holds no Borealis cluster`,
       { hint: "choose another directory with --data-dir" },
     );

@@ -18,10 +18,12 @@ const tailBytes = 256 * 1024;
 interface LogLine {
   readonly timeMs: number;
   readonly text: string;
+  /** As it stands in the file. */
+  readonly raw: string;
 }
 
 /** One JSON line as a person reads it; lines that are not ours (PostgreSQL's own) as they are. */
-function readable(line: string, fallback: string): LogLine {
+function readable(line: string, fallback: string): Omit<LogLine, "raw"> {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value !== "object" || value === null) throw new TypeError("not an object");
@@ -67,14 +69,14 @@ class Tail {
     this.rest = lines.pop() ?? "";
     return lines
       .filter((line) => line !== "" && !line.startsWith("\0"))
-      .map((line) => readable(line, this.name));
+      .map((line) => ({ ...readable(line, this.name), raw: line }));
   }
 }
 
 /** Log lines of one process or all, oldest first; `follow` goes on until interrupted. */
 export async function logs(
   name: string | undefined,
-  options: { readonly dataDir: string; readonly follow?: boolean },
+  options: { readonly dataDir: string; readonly follow?: boolean; readonly json?: boolean },
 ): Promise<void> {
   const layout = resolveLayout(options.dataDir);
   const files = existsSync(layout.logDir)
@@ -97,7 +99,7 @@ export async function logs(
   });
   for (;;) {
     const lines = tails.flatMap((tail) => tail.read()).toSorted((a, b) => a.timeMs - b.timeMs);
-    for (const line of lines) print(line.text);
+    for (const line of lines) print(options.json ? line.raw : line.text);
     if (!options.follow) return;
     await new Promise((resolve) => setTimeout(resolve, followEveryMs));
   }

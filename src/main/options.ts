@@ -17,6 +17,9 @@ export const upOptionsSchema = z.object({
   tlsKey: z.string().optional(),
   set: z.array(z.string()).default([]),
   detach: z.boolean().default(false),
+  json: z.boolean().default(false),
+  /** Names of the options that were given, and are not just defaults. */
+  given: z.array(z.string()).default([]),
 });
 export type UpOptions = z.infer<typeof upOptionsSchema>;
 

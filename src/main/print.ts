@@ -100,4 +100,10 @@ export function printStatus(report: StatusReport): void {
       orDash(one.pid),
     ]),
   );
+  print();
+  const { volume } = report;
+  printTable(
+    ["VOLUME", "LOG FROM", "LOG"],
+    [["log", orDash(volume.logStart), mebibytes(volume.bytes)]],
+  );
 }

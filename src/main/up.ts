@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
@@ -27,6 +27,7 @@ import {
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
+import { findRemembered, remember, requireSameBirth, withRemembered } from "./resume.ts";
 import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
 
@@ -37,8 +38,9 @@ const readyDeadlineMs = 120_000;
 /** `borealis up`: creates or resumes the cluster, then stays until it is told to stop. */
 export async function up(given: unknown): Promise<void> {
   const startedMs = performance.now();
-  const options = parseUpOptions(withEnvironment(given));
-  const layout = resolveLayout(options.dataDir);
+  const parsed = parseUpOptions(withEnvironment(given));
+  const layout = resolveLayout(parsed.dataDir);
+  const options = withRemembered(parsed, findRemembered(layout));
   process.title = "borealis up";
   if (isRunning(layout)) lockDataDir(layout); // raises: it is running
   const settings = resolveSettings({
@@ -47,6 +49,7 @@ export async function up(given: unknown): Promise<void> {
     flags: options.set,
   });
   const known = readState(layout);
+  if (known) requireSameBirth(options, known, readPassword(layout));
   const count = known?.instances.length ?? options.readers + 1;
   await requireFreePorts(options.host, wantedPorts(options, count));
   if (options.detach) return detach(options, layout);
@@ -102,10 +105,13 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   const existing = readState(layout);
   const engine = await openEngine({ options, layout, settings, ...(existing ? { existing } : {}) });
   if (!existing)
-    say(`Creating a cluster in ${layout.dataDir} (PostgreSQL ${engine.engine.version}) ...`);
+    say(
+      `Creating a cluster in ${layout.dataDir} (PostgreSQL ${engine.engine.version}) ...`,
+      options.json,
+    );
   const state = existing ?? (await createCluster({ options, layout, settings, engine }));
   const tls = await tlsFor(options, layout);
-  rememberAddress(layout, options);
+  remember(layout, options);
   const plans = childPlans({ options, layout, settings, state, engine, tls });
   const supervisor = new Supervisor({ layout, state, logger, ...plans });
   const asked = new Promise<boolean>((resolve) => {
@@ -128,16 +134,16 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   );
   const isImmediate = await asked;
   if (!options.detach && process.send === undefined)
-    say(stopFirst ? "Stopping before it was ready ..." : "\nStopping ...");
+    say(stopFirst ? "Stopping before it was ready ..." : "\nStopping ...", options.json);
   process.on("SIGINT", () => undefined); // a second Ctrl-C must not leave half a cluster behind
   process.on("SIGTERM", () => undefined);
   await supervisor.stop(isImmediate);
   if (process.send === undefined)
-    say("Stopped. Nothing acknowledged is lost; borealis up goes on from here.");
+    say("Stopped. Nothing acknowledged is lost; borealis up goes on from here.", options.json);
 }
 
-function say(text: string): void {
-  if (process.send === undefined) print(text);
+function say(text: string, isJson: boolean): void {
+  if (process.send === undefined && !isJson) print(text);
 }
 
 async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | null> {
@@ -149,14 +155,6 @@ async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | nu
       : own;
   if (files === own) await makeCertificate(own, ["localhost", "127.0.0.1", "::1"]);
   return readCertificate(files);
-}
-
-function rememberAddress(layout: Layout, options: UpOptions): void {
-  const file = `${layout.controlDir}/address.json`;
-  writeFileSync(`${file}.new`, JSON.stringify({ host: options.host, port: options.port }), {
-    mode: 0o600,
-  });
-  renameSync(`${file}.new`, file);
 }
 
 /** Waits until the cluster accepts writes. Raises with what the instance said when it takes too long. */
@@ -206,7 +204,8 @@ function announce(report: StatusReport, { options, layout, startedMs }: Run): vo
     process.send({ ready: true });
     return;
   }
-  const password = options.password ?? readPassword(layout);
+  if (options.json) return print(JSON.stringify(report, null, 2));
+  const password = readPassword(layout);
   printBanner({ report, layout, options, password, seconds });
   print(dim("  Ctrl-C stops it."));
   print(`Borealis is ready (${seconds.toFixed(1)} s)`);
@@ -250,7 +249,8 @@ async function detach(options: UpOptions, layout: Layout): Promise<void> {
   const report = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
   client.close();
   const seconds = (performance.now() - startedMs) / 1000;
-  const password = options.password ?? readPassword(layout);
+  if (options.json) return print(JSON.stringify(report, null, 2));
+  const password = readPassword(layout);
   printBanner({ report, layout, options, password, seconds });
   print(dim("  borealis down stops it."));
   print(`Borealis is ready (${seconds.toFixed(1)} s)`);

@@ -47,7 +47,7 @@ function refuseReplication(value: string | undefined): void {
     sqlState.notSupported,
     "replication connections are not supported at endpoints",
     {
-      hint: "Readers are fed from storage: see `borealis instance add`.",
+      hint: "readers are fed from storage; more of them are given at creation (borealis up --readers)",
     },
   );
 }
