@@ -1,5 +1,7 @@
 /** Nothing is acknowledged that is not on four of six storage nodes: nodes stopped, killed and frozen under load. */
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
@@ -63,6 +65,22 @@ describe("with a whole zone gone", () => {
       await cluster.query("DROP TABLE promises");
     });
     await untilAllUp();
+  });
+
+  it("a node frozen for long is hung up on, and catches up when it thaws", async () => {
+    const workload = new Workload(cluster);
+    await workload.start();
+    await whileFrozen(["az2-tail"], async () => {
+      await until("the driver hangs up", () => {
+        const log = readFileSync(join(cluster.dataDir, "log", "instance-1-driver.log"), "utf8");
+        return log.includes("node.silent");
+      });
+      await workload.untilMore(50);
+    });
+    await untilAllUp();
+    await workload.stop();
+    expect(await workload.missingOn("writer")).toEqual([]);
+    await cluster.query("DROP TABLE promises");
   });
 
   it.each(zones)(

@@ -1,3 +1,4 @@
+import { BorealisError } from "../base/errors.ts";
 import type { Epoch, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
@@ -112,6 +113,11 @@ export class AppendLink {
     return true;
   }
 
+  /** Drops the connection; another one is made. */
+  hangUp(): void {
+    this.connection?.destroy();
+  }
+
   private async open(): Promise<{ readonly gone: Promise<void> }> {
     const { owner, clock, signal } = this.world;
     const options = linkTo(this.endpoint, owner, { clock, timeoutMs: dialTimeoutMs, signal });
@@ -125,7 +131,9 @@ export class AppendLink {
       try {
         this.onData(chunk);
       } catch (error) {
-        connection.destroy(error instanceof Error ? error : undefined);
+        // A broken law of our own core is not the node's fault: the thread ends, and a new driver claims.
+        if (!(error instanceof BorealisError)) throw error;
+        connection.destroy(error);
       }
     });
     this.connection = connection;

@@ -351,6 +351,8 @@ export class Reign {
       this.step({ kind: "tick", nowMs: this.nowMs() });
       this.trim();
       this.watchQuorum();
+      // Only an open epoch asks its nodes all the time; before that, silence means nothing.
+      if (this.core.situation === "open") this.fleet.dropSilent(this.nowMs());
       this.outlet?.onTick();
       if (!this.isOver) this.tick();
     });

@@ -82,7 +82,8 @@ export class FeedSession {
       try {
         this.framer.push(chunk, (message) => this.onMessage(message));
       } catch (error) {
-        connection.destroy(error instanceof Error ? error : undefined);
+        if (!(error instanceof BorealisError)) throw error;
+        connection.destroy(error);
       }
     });
   }

@@ -1,5 +1,6 @@
 import { epochNone, type NodeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
+import type { Logger } from "../io/index.ts";
 import {
   type Configuration,
   type FanOutMode,
@@ -14,17 +15,21 @@ import type { RingView } from "./ring.ts";
 
 /** A linked node that has not answered heartbeats this long does not count as there. */
 const silenceMaxMs = 3_000;
+/** Twice the patience with an unanswered append: at most two frames wait for a node that is frozen. */
+const hangUpAfterMs = 10_000;
 
 /** The volume's nodes as one reign sees them: their links, and who falls behind. */
 export class Fleet {
   private readonly links = new Map<NodeId, NodeLinks>();
   private readonly lagging = new Set<NodeId>();
+  private readonly logger: Logger;
 
   constructor(
     nodes: readonly VolumeNode[],
-    world: Omit<LinkWorld, "signal">,
+    world: Omit<LinkWorld, "signal"> & { readonly logger: Logger },
     handlers: LinksHandlers,
   ) {
+    this.logger = world.logger;
     for (const node of nodes) this.links.set(node.nodeId, new NodeLinks(node, world, handlers));
   }
 
@@ -52,6 +57,18 @@ export class Fleet {
       const links = this.links.get(node);
       return links !== undefined && links.isConnected && nowMs - links.heardMs < silenceMaxMs;
     });
+  }
+
+  /**
+   * Hangs up on nodes that have said nothing for long although they are asked all the time (a frozen process): what is
+   * sent to them only piles up here. They are dialled again like any other.
+   */
+  dropSilent(nowMs: number): void {
+    for (const links of this.links.values()) {
+      if (!links.isConnected || nowMs - links.heardMs <= hangUpAfterMs) continue;
+      this.logger.warn({ event: "node.silent", node: links.node.name });
+      links.hangUp();
+    }
   }
 
   status(acknowledged: ReadonlyMap<NodeId, Lsn>): NodeStatus[] {

@@ -62,6 +62,12 @@ export class NodeLinks {
     return this.wasConnected;
   }
 
+  /** Drops both connections; new ones are made. */
+  hangUp(): void {
+    this.append.hangUp();
+    this.control?.close();
+  }
+
   /** Drops both connections and makes no new ones. */
   close(reason: string): void {
     this.controller.abort(new Error(reason));

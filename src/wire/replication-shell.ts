@@ -173,7 +173,9 @@ export class ReplicationClient {
       this.framer.push(chunk);
       this.handlers?.onBatchEnd?.();
     } catch (error) {
-      this.connection.destroy(error instanceof Error ? error : undefined);
+      // What PostgreSQL may cause is a BorealisError; anything else is a bug of ours and must not pass for a lost link.
+      if (!(error instanceof BorealisError)) throw error;
+      this.connection.destroy(error);
     }
   }
 
