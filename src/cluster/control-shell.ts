@@ -185,10 +185,7 @@ export class ControlPlane {
       this.order(id, line, client);
       this.publish();
     };
-    client.onEvent((event, data) => {
-      if (event === "status") take(data);
-    });
-    take(await client.call("status", {}, { timeoutMs: 5_000 }));
+    await client.follow({ method: "status", event: "status", timeoutMs: 5_000 }, take);
     await gone;
     client.close();
   }

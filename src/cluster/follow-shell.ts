@@ -56,10 +56,8 @@ export class TopologyFollower {
       client.onClose(resolve);
       this.closing.signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    client.onEvent((event, data) => {
-      if (event === "topology") this.take(data);
-    });
-    this.take(await client.call("topology", {}, { timeoutMs: 2_000 }));
+    const source = { method: "topology", event: "topology", timeoutMs: 2_000 };
+    await client.follow(source, (data) => this.take(data));
     await gone;
     client.close();
   }

@@ -52,6 +52,25 @@ export class RpcClient {
     this.eventHandler = handler;
   }
 
+  /**
+   * Gives the whole state of something now and after each change: `method` answers with it, `event` tells of every
+   * change. An answer that was worked out before a change may be written after it, so it counts only if no event
+   * came first: every later state comes as an event.
+   */
+  async follow(
+    source: { readonly method: string; readonly event: string; readonly timeoutMs: number },
+    take: (state: unknown) => void,
+  ): Promise<void> {
+    let hasChanged = false;
+    this.onEvent((event, data) => {
+      if (event !== source.event) return;
+      hasChanged = true;
+      take(data);
+    });
+    const first = await this.call(source.method, {}, { timeoutMs: source.timeoutMs });
+    if (!hasChanged) take(first);
+  }
+
   /** Called once when the line is gone; at once if it is gone already. */
   onClose(handler: () => void): void {
     this.closeHandler = handler;
