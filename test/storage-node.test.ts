@@ -23,18 +23,19 @@ import {
 } from "./helpers/storage-process.ts";
 
 let compiled: Awaited<ReturnType<typeof compileStorageNode>>;
-let group: NodeGroup | undefined;
+let groups: NodeGroup[] = [];
 beforeAll(async () => {
   compiled = await compileStorageNode();
 });
 afterAll(() => compiled.remove());
 afterEach(async () => {
-  await group?.destroy();
-  group = undefined;
+  for (const group of groups) await group.destroy();
+  groups = [];
 });
 
 async function nodes(...names: string[]): Promise<NodeGroup> {
-  group = await NodeGroup.create(compiled.program, names);
+  const group = await NodeGroup.create(compiled.program, names);
+  groups.push(group);
   return group;
 }
 
