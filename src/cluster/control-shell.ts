@@ -109,12 +109,8 @@ export class ControlPlane {
   ): StatusFacts {
     const instances = new Map<string, InstanceStatus>();
     for (const [id, line] of this.agents) if (line.status) instances.set(id, line.status);
-    const { config, state, isStopping } = this.withState();
-    return { ...config, state, isStopping, instances, nodes, processes };
-  }
-
-  private withState(): { config: ControlConfig; state: ClusterState; isStopping: boolean } {
-    return { config: this.deps.config, state: this.state, isStopping: this.isStopping };
+    const { state, isStopping } = this;
+    return { ...this.deps.config, state, isStopping, instances, nodes, processes };
   }
 
   private topology(): TopologyMessage {

@@ -1,12 +1,5 @@
 import { messageOf, BorealisError, sqlState } from "../base/errors.ts";
-import {
-  type Clock,
-  type Entropy,
-  type Logger,
-  type RpcServer,
-  serveRpc,
-  sleep,
-} from "../io/index.ts";
+import { type Clock, type Logger, type RpcServer, serveRpc, sleep } from "../io/index.ts";
 import type { Rng } from "../base/rng.ts";
 import {
   type AgentConfig,
@@ -23,7 +16,6 @@ import { WriterRole } from "./writer-shell.ts";
 
 export interface AgentDeps {
   readonly clock: Clock;
-  readonly entropy: Entropy;
   readonly rng: Rng;
   readonly logger: Logger;
   /** This process's own pid, for the status. */

@@ -1,6 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { dataDirOf, Postgres } from "../engine/index.ts";
+import { bootstrapUser, dataDirOf, Postgres } from "../engine/index.ts";
 import type { Logger } from "../io/index.ts";
+import { connectPg, type PgClient } from "../wire/index.ts";
 import type { AgentConfig } from "./messages.ts";
 
 /** Where this agent serves the log to its own PostgreSQL, should it be a reader. */
@@ -33,4 +34,14 @@ export function makePostgres(
     onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
   });
   return postgres;
+}
+
+/** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
+export function connectAgent(postgres: Postgres): Promise<PgClient> {
+  return connectPg({
+    address: postgres.address,
+    user: bootstrapUser,
+    database: "postgres",
+    applicationName: "borealis_agent",
+  });
 }

@@ -1,11 +1,12 @@
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
-import { bootstrapUser, type Postgres } from "../engine/index.ts";
+import type { Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { Opened } from "../log-driver/index.ts";
-import { connectPg, type PgClient } from "../wire/index.ts";
+import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
+import { connectAgent } from "./postgres-shell.ts";
 
 const readyTimeoutMs = 600_000;
 const pollMs = 2;
@@ -38,12 +39,7 @@ export async function promoteAt({
   try {
     await postgres.start("reader");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    const client = await connectPg({
-      address: postgres.address,
-      user: bootstrapUser,
-      database: "postgres",
-      applicationName: "borealis_agent",
-    });
+    const client = await connectAgent(postgres);
     const opened = await open();
     await untilReplayed(client, at, { deps, signal });
     await client.query("SELECT pg_catalog.pg_promote(false)");

@@ -12,7 +12,7 @@ import {
   startLogDriver,
   VolumeReader,
 } from "../log-driver/index.ts";
-import { connectPg, type PgClient } from "../wire/index.ts";
+import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
 import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
@@ -20,7 +20,7 @@ import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
 import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
-import { makePostgres } from "./postgres-shell.ts";
+import { connectAgent, makePostgres } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 
@@ -84,11 +84,11 @@ export class WriterRole {
       user: bootstrapUser,
       systemId: config.systemIdentifier,
     });
-    this.client = await this.connect();
+    this.client = await connectAgent(this.postgres);
     await this.untilLocalLogIsDurable(signal);
     if (bootstrap) await this.run(bootstrapSql(bootstrap), signal);
     this.waits = new DurabilityWaits({
-      client: await this.connect(),
+      client: await connectAgent(this.postgres),
       driver,
       signal: this.scope.signal,
     });
@@ -221,15 +221,6 @@ export class WriterRole {
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
-  }
-
-  private connect(): Promise<PgClient> {
-    return connectPg({
-      address: this.postgres.address,
-      user: bootstrapUser,
-      database: "postgres",
-      applicationName: "borealis_agent",
-    });
   }
 
   /** Commits that nobody acknowledged are visible after a restart: nobody may see them before they are durable. */

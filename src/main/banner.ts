@@ -10,7 +10,6 @@ export interface Banner {
   readonly layout: Layout;
   readonly options: UpOptions;
   readonly password: string | undefined;
-  readonly seconds: number;
 }
 
 /** One URL per endpoint, and the status page's: what a newcomer copies. */

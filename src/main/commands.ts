@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, realClock, realRng, retry, type RpcClient } from "../io/index.ts";
 import {
@@ -11,6 +11,7 @@ import {
 import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
 import { diskError, readState, resolveLayout } from "./data-dir.ts";
 import { isProcessOf } from "./process-identity.ts";
+import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
 import { print, printStatus, printTable } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
@@ -159,10 +160,8 @@ function changeSetting(layout: Layout, key: string, text: string, options: Optio
   const [name, value] = parseSetting(key, text, "config");
   const changed = { ...fileSettings(layout.configFile), [name]: value };
   try {
-    writeFileSync(`${layout.configFile}.new`, `${JSON.stringify(changed, null, 2)}\n`, {
-      mode: 0o600,
-    });
-    renameSync(`${layout.configFile}.new`, layout.configFile);
+    const text = `${JSON.stringify(changed, null, 2)}\n`;
+    replaceFile(layout.configFile, text, { isDurable: false });
   } catch (error) {
     throw diskError(`cannot write ${layout.configFile}`, error);
   }

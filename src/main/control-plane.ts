@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { present } from "../base/assert.ts";
 import {
   ControlPlane,
@@ -11,6 +11,7 @@ import {
 } from "../cluster/index.ts";
 import { type HttpReply, type HttpRequest, openLogger, realClock, serveHttp } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
+import { replaceFile } from "./replace-file.ts";
 
 const { config: raw, stop } = await startChild("borealis control-plane");
 const config = controlConfigSchema.parse(raw);
@@ -34,11 +35,7 @@ const control = new ControlPlane({
   ),
   masterPassword: () => readFileSync(layout.passwordFile, "utf8").trim(),
   saveState(state) {
-    writeFileSync(`${layout.stateFile}.new`, `${JSON.stringify(state, null, 2)}\n`, {
-      mode: 0o600,
-      flush: true,
-    });
-    renameSync(`${layout.stateFile}.new`, layout.stateFile);
+    replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   },
 });
 

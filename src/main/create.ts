@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
@@ -22,6 +22,7 @@ import { formatStorageNode } from "../storage-node/index.ts";
 import type { Settings } from "./config.ts";
 import { diskError, isErrno } from "./data-dir.ts";
 import type { UpOptions } from "./options.ts";
+import { replaceFile } from "./replace-file.ts";
 
 export interface OpenedEngine {
   readonly engine: Engine;
@@ -142,11 +143,7 @@ async function build({
     nodes,
   };
   if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");
-  writeFileSync(`${layout.stateFile}.new`, `${JSON.stringify(state, null, 2)}\n`, {
-    mode: 0o600,
-    flush: true,
-  });
-  renameSync(`${layout.stateFile}.new`, layout.stateFile);
+  replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return state;
 }
 

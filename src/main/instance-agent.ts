@@ -1,5 +1,5 @@
 import { agentConfigSchema, InstanceAgent } from "../instance/index.ts";
-import { openLogger, realClock, realEntropy, realRng } from "../io/index.ts";
+import { openLogger, realClock, realRng } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 
 const { config: raw, stop } = await startChild(`borealis instance ${process.argv[2] ?? ""}`);
@@ -13,7 +13,6 @@ const logger = openLogger({
 dieLoudly(logger);
 const agent = new InstanceAgent(config, {
   clock: realClock,
-  entropy: realEntropy,
   rng: realRng,
   logger,
   pid: process.pid,

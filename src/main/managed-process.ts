@@ -19,8 +19,6 @@ export interface ProcessPlan {
   readonly stderrFile: string;
   /** Called after each start: the pid has changed. */
   readonly onStarted: () => void;
-  /** Extra V8 flags: small processes keep small heaps. */
-  readonly nodeFlags?: readonly string[];
 }
 
 /** What the supervisor may ask of a child, and what it does with it. */
@@ -62,7 +60,7 @@ export class ManagedProcess {
     const startedMs = performance.now();
     const entry = fileURLToPath(new URL(`./${this.plan.entry}.js`, import.meta.url));
     const stderr = openSync(this.plan.stderrFile, "a", 0o600);
-    const child = spawn(process.execPath, [...(this.plan.nodeFlags ?? []), entry, this.name], {
+    const child = spawn(process.execPath, [entry, this.name], {
       stdio: ["pipe", "ignore", stderr],
       detached: true,
     });

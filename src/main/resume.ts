@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import type { UpOptions } from "./options.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** What a cluster was last started with, so that a bare `up` finds it where its users left it. */
 const rememberedSchema = z.object({
@@ -28,8 +29,7 @@ export function findRemembered(layout: Layout): Remembered | undefined {
 export function remember(layout: Layout, options: UpOptions): void {
   const { host, port, httpPort, tls, postgresBin } = options;
   const text = JSON.stringify({ host, port, httpPort, tls, postgresBin });
-  writeFileSync(`${fileOf(layout)}.new`, text, { mode: 0o600 });
-  renameSync(`${fileOf(layout)}.new`, fileOf(layout));
+  replaceFile(fileOf(layout), text, { isDurable: false });
 }
 
 /** What was given now counts; what was not is as it was last time. */

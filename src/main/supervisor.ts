@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
 import type { ClusterState, Layout, ProcessReport } from "../cluster/index.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { isProcessOf } from "./process-identity.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** Bounds of an orderly stop; together they stay far below what an impatient operator waits. */
 const proxyStopMs = 3_000;
@@ -143,8 +144,7 @@ export class Supervisor {
   /** Pids on disk, so that the next supervisor can make sure that none of these still runs. */
   private remember(): void {
     const pids = this.all.flatMap((one) => (one.pid === undefined ? [] : [one.pid]));
-    writeFileSync(`${this.plan.layout.runtimeFile}.new`, JSON.stringify({ pids }), { mode: 0o600 });
-    renameSync(`${this.plan.layout.runtimeFile}.new`, this.plan.layout.runtimeFile);
+    replaceFile(this.plan.layout.runtimeFile, JSON.stringify({ pids }), { isDurable: false });
   }
 }
 

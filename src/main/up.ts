@@ -204,10 +204,18 @@ function announce(report: StatusReport, { options, layout, startedMs }: Run): vo
     process.send({ ready: true });
     return;
   }
+  printReady(report, { layout, options, seconds, end: "Ctrl-C stops it." });
+}
+
+/** What a person, or a program (--json), is told when writes are accepted. */
+function printReady(
+  report: StatusReport,
+  told: { layout: Layout; options: UpOptions; seconds: number; end: string },
+): void {
+  const { layout, options, seconds, end } = told;
   if (options.json) return print(JSON.stringify(report, null, 2));
-  const password = readPassword(layout);
-  printBanner({ report, layout, options, password, seconds });
-  print(dim("  Ctrl-C stops it."));
+  printBanner({ report, layout, options, password: readPassword(layout) });
+  print(dim(`  ${end}`));
   print(`Borealis is ready (${seconds.toFixed(1)} s)`);
 }
 
@@ -249,9 +257,5 @@ async function detach(options: UpOptions, layout: Layout): Promise<void> {
   const report = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
   client.close();
   const seconds = (performance.now() - startedMs) / 1000;
-  if (options.json) return print(JSON.stringify(report, null, 2));
-  const password = readPassword(layout);
-  printBanner({ report, layout, options, password, seconds });
-  print(dim("  borealis down stops it."));
-  print(`Borealis is ready (${seconds.toFixed(1)} s)`);
+  printReady(report, { layout, options, seconds, end: "borealis down stops it." });
 }
