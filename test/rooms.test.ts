@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal quorum route session engine log-driver storage-node instance cluster".split(
+  "base io wire wal quorum acceptor ownership route session engine log-driver storage-node instance cluster".split(
     " ",
   );
 
@@ -20,11 +20,13 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["wire", ["core+shell", "base", "io"]],
   ["wal", ["core", "base"]],
   ["quorum", ["core+shell", "base", "io"]],
+  ["acceptor", ["core", "base", "quorum"]],
+  ["ownership", ["core", "base", "quorum"]],
   ["route", ["core+shell", "base", "wire"]],
   ["session", ["core+shell", "base", "io", "wire", "route"]],
   ["engine", ["core+world", "base", "io", "wire"]],
-  ["log-driver", ["core+shell", "base", "io", "wire", "wal", "quorum"]],
-  ["storage-node", ["core+shell", "base", "io", "wal", "quorum"]],
+  ["log-driver", ["core+shell", "base", "io", "wire", "wal", "quorum", "ownership"]],
+  ["storage-node", ["core+shell", "base", "io", "wal", "quorum", "acceptor"]],
   ["instance", ["core+shell", "base", "io", "wire", "wal", "quorum", "engine", "log-driver"]],
   [
     "cluster",

@@ -8,7 +8,7 @@ import { epoch, nodeId, timeline, volumeId } from "../src/base/ids.ts";
 import { advance, type Lsn, lsn } from "../src/base/lsn.ts";
 import { type Rng, seededRng } from "../src/base/rng.ts";
 import { realDisk } from "../src/io/index.ts";
-import { formattedState } from "../src/quorum/index.ts";
+import { formattedState } from "../src/acceptor/index.ts";
 import { fileHeaderBytes, frameHeaderBytes } from "../src/storage-node/frame.ts";
 import { LogStore } from "../src/storage-node/log-store-shell.ts";
 import type { NodeState } from "../src/storage-node/state-slots.ts";

@@ -1,6 +1,7 @@
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import type { FanOutMode, History, Member, TimelineSpan } from "../quorum/index.ts";
+import type { FanOutMode } from "../ownership/index.ts";
+import type { History, Member, TimelineSpan } from "../quorum/index.ts";
 import type { PgAddress, StandbyFeedback } from "../wire/index.ts";
 import type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 

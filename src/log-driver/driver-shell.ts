@@ -4,13 +4,8 @@ import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
 import { type Clock, type Logger, type Timer } from "../io/index.ts";
-import {
-  Driver,
-  type DriverAction,
-  type DriverEvent as CoreEvent,
-  epochAt,
-  timelineSpans,
-} from "../quorum/index.ts";
+import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
+import { epochAt, timelineSpans } from "../quorum/index.ts";
 import type {
   Claimed,
   DriverEvent,

@@ -1,9 +1,9 @@
 import { epochNone, type NodeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { Logger } from "../io/index.ts";
+import { type FanOutMode } from "../ownership/index.ts";
 import {
   type Configuration,
-  type FanOutMode,
   isWriteQuorum,
   memberSet,
   type QuorumMessage,

@@ -1,8 +1,8 @@
 /**
- * The quorum protocol, pure: who owns the volume, what is durable, how a new owner recovers. Start with driver.ts (one
- * epoch in good times), then recovery.ts; acceptor.ts is a storage node's side. messages.ts is what they say to each
- * other. The laws I1-I15 are in quorum-protocol.md; each machine's checkInvariants states those it can see alone.
- * log-driver and storage-node carry out the actions returned here; link-shell.ts is the connection between them.
+ * The words of the quorum protocol: epochs, histories and configurations as values, the messages and their codec, the
+ * rules on which the laws hang. Start with history.ts and configuration.ts, then messages.ts. Who acts on them: acceptor
+ * (a storage node's side) and ownership (a driver's). The laws I1-I15 are in docs/quorum.md; link-shell.ts is the
+ * connection between a node and whoever talks to it.
  */
 export {
   appendAckBytes,
@@ -34,14 +34,22 @@ export { readElect, writeElect } from "./codec-bodies.ts";
 export {
   readConfiguration,
   readHistory,
+  readEpoch,
+  readFlag,
+  readNodeId,
   readPin,
   readUuid,
+  readVolumeId,
+  readVolumeOrNone,
   uuidFromBytes,
   uuidToBytes,
   writeConfiguration,
+  writeCount,
+  writeFlag,
   writeHistory,
   writePin,
   writeUuid,
+  writeVolumeOrNone,
 } from "./codec-fields.ts";
 export {
   compareConfigurationIds,
@@ -82,6 +90,8 @@ export {
   type History,
   type HistoryEntry,
   isOnPath,
+  isSameHistory,
+  isSoundHistory,
   lastEpoch,
   newestBacktrack,
   timelineAt,
@@ -89,16 +99,6 @@ export {
   timelineSpans,
 } from "./history.ts";
 export * from "./messages.ts";
-export { Acceptor, type AcceptorOptions } from "./acceptor.ts";
-export type { AcceptorAction, AcceptorEvent, Reply } from "./acceptor-io.ts";
-export {
-  type AcceptorState,
-  decodeAcceptorState,
-  encodeAcceptorState,
-  formattedState,
-  type PendingCut,
-} from "./acceptor-state.ts";
-export { type AppendView, judgeAppend, overlapBytes } from "./append-rule.ts";
 export {
   type AcceptedLink,
   acceptLink,
@@ -107,9 +107,4 @@ export {
   openLink,
   serveLink,
 } from "./link-shell.ts";
-export { everyRound } from "./node-lease.ts";
 export { type LogRank, type NodeEpochs, type Rules, trueRules } from "./rules.ts";
-export { Driver, type DriverOptions } from "./driver.ts";
-export type { DriverAction, DriverEvent } from "./driver-io.ts";
-export type { FanOutMode } from "./fan-out.ts";
-export { chooseRecovery, type Recovery } from "./recovery.ts";

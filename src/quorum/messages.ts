@@ -300,6 +300,9 @@ export interface Release {
   readonly round: number;
 }
 
+/** A Release that speaks for all rounds: the instance's processes are all gone (decisions.md D6). */
+export const everyRound = Number.MAX_SAFE_INTEGER;
+
 export type QuorumMessage =
   | Inspect
   | State

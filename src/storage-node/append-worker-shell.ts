@@ -4,6 +4,7 @@ import { messageOf, ProtocolViolation } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { ParentThread } from "../io/index.ts";
+import { judgeAppend, overlapBytes } from "../acceptor/index.ts";
 import {
   appendAckBytes,
   type AppendAnswer,
@@ -13,9 +14,7 @@ import {
   appendType,
   encodeAppendAck,
   isForLink,
-  judgeAppend,
   type LinkIds,
-  overlapBytes,
   payloadBytesMax,
   readAppendHeader,
   readEpochAt,

@@ -2,7 +2,8 @@ import { messageOf } from "../base/errors.ts";
 import type { Epoch } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { Logger } from "../io/index.ts";
-import { type History, isOnPath, type QuorumMessage, type Reply } from "../quorum/index.ts";
+import { type Reply } from "../acceptor/index.ts";
+import { type History, isOnPath, type QuorumMessage } from "../quorum/index.ts";
 import { type LogStore, runsEnd } from "./log-store-shell.ts";
 
 /** Log in one FeedData, at most. */

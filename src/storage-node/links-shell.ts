@@ -1,6 +1,7 @@
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import { messageOf, ProtocolViolation } from "../base/errors.ts";
 import type { Clock, Connection, Logger } from "../io/index.ts";
+import { type Reply } from "../acceptor/index.ts";
 import {
   acceptLink,
   type AppendAnswer,
@@ -11,7 +12,6 @@ import {
   MessageFramer,
   type QuorumMessage,
   type ReceivedMessage,
-  type Reply,
 } from "../quorum/index.ts";
 import type { FeedLink } from "./feeds-shell.ts";
 

@@ -1,4 +1,5 @@
-import type { AcceptorAction, QuorumMessage } from "../quorum/index.ts";
+import type { AcceptorAction } from "../acceptor/index.ts";
+import type { QuorumMessage } from "../quorum/index.ts";
 import type { LogStore } from "./log-store-shell.ts";
 
 /**

@@ -10,12 +10,8 @@ import {
   type Logger,
   type Timer,
 } from "../io/index.ts";
-import {
-  Acceptor,
-  type AcceptorAction,
-  type AcceptorEvent,
-  type ReceivedMessage,
-} from "../quorum/index.ts";
+import { Acceptor, type AcceptorAction, type AcceptorEvent } from "../acceptor/index.ts";
+import { type ReceivedMessage } from "../quorum/index.ts";
 import { AppendGrant } from "./append-grant.ts";
 import { AppendLinks } from "./append-links-shell.ts";
 import { Feeds } from "./feeds-shell.ts";

@@ -2,13 +2,8 @@ import type { NodeId, VolumeId } from "../base/ids.ts";
 import { BorealisError } from "../base/errors.ts";
 import type { Clock } from "../io/index.ts";
 import type { Peer } from "./node-config.ts";
-import {
-  type AcceptorEvent,
-  NodeLink,
-  type Pull,
-  type QuorumMessage,
-  type ReceivedMessage,
-} from "../quorum/index.ts";
+import { type AcceptorEvent } from "../acceptor/index.ts";
+import { NodeLink, type Pull, type QuorumMessage, type ReceivedMessage } from "../quorum/index.ts";
 
 /** A peer that does not answer a pull in this time is asked again later, another one first. */
 const answerMs = 1_500;

@@ -2,7 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, realDisk } from "../io/index.ts";
-import { formattedState } from "../quorum/index.ts";
+import { formattedState } from "../acceptor/index.ts";
 import { encodeSlot, newestSlot, type NodeState, slotBytes, slotOffset } from "./state-slots.ts";
 import { encodeSyncMark, parseSyncMark, type SyncMark, syncMarkBytes } from "./sync-mark.ts";
 

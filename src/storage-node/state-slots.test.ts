@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import { encodeAcceptorState, formattedState, type History, memberSet } from "../quorum/index.ts";
+import { encodeAcceptorState, formattedState } from "../acceptor/index.ts";
+import { type History, memberSet } from "../quorum/index.ts";
 import {
   acceptorBytesMax,
   encodeSlot,

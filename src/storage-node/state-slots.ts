@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { crc32c } from "../base/crc32c.ts";
 import { type Lsn } from "../base/lsn.ts";
-import { type AcceptorState, decodeAcceptorState, encodeAcceptorState } from "../quorum/index.ts";
+import { type AcceptorState, decodeAcceptorState, encodeAcceptorState } from "../acceptor/index.ts";
 
 /**
  * What a node must not forget, twice: two slots written in turn, so that a torn write leaves the other one whole. The

@@ -7,14 +7,14 @@ import {
   Acceptor,
   type AcceptorAction,
   type AcceptorState,
-  type Configuration,
   decodeAcceptorState,
-  Driver,
-  type DriverAction,
   encodeAcceptorState,
-  epochAt,
-  type FanOutMode,
   formattedState,
+} from "../../src/acceptor/index.ts";
+import { Driver, type DriverAction, type FanOutMode } from "../../src/ownership/index.ts";
+import {
+  type Configuration,
+  epochAt,
   type History,
   memberSet,
   type QuorumMessage,

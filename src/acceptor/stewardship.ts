@@ -2,7 +2,7 @@ import type { Epoch } from "../base/ids.ts";
 import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import type { Received } from "./acceptor-io.ts";
 import { planConfigChange } from "./elect-plan.ts";
-import type { ConfigChange, Seal } from "./messages.ts";
+import type { ConfigChange, Seal } from "../quorum/index.ts";
 import type { NodeCore } from "./node-core.ts";
 
 /**

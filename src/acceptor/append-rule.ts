@@ -1,6 +1,6 @@
 import type { Epoch } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import { type NodeEpochs, type Rules, trueRules } from "./rules.ts";
+import { type NodeEpochs, type Rules, trueRules } from "../quorum/index.ts";
 
 /** What the append path knows of its node; under a grant, promised = accepted = the grant's epoch. */
 export interface AppendView extends NodeEpochs {

@@ -3,14 +3,14 @@ import { type Epoch, epochNone, type NodeId, type Timeline, timeline } from "../
 import { type Lsn, lsnZero } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
 import { Claiming, type Owned } from "./claiming.ts";
-import type { Configuration } from "./configuration.ts";
+import type { Configuration } from "../quorum/index.ts";
 import type { DriverAction, DriverEvent } from "./driver-io.ts";
 import type { FanOutMode } from "./fan-out.ts";
-import { extendHistory, type History } from "./history.ts";
-import type { Elect, QuorumMessage } from "./messages.ts";
+import { extendHistory, type History } from "../quorum/index.ts";
+import type { Elect, QuorumMessage } from "../quorum/index.ts";
 import { branchTimelines, chooseRecovery, type Recovery } from "./recovery.ts";
 import { Reign } from "./reign.ts";
-import { type Rules, trueRules } from "./rules.ts";
+import { type Rules, trueRules } from "../quorum/index.ts";
 
 export interface DriverOptions {
   readonly claimant: string;

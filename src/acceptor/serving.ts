@@ -1,11 +1,11 @@
 import { unreachable } from "../base/assert.ts";
 import { type Epoch, epochNone } from "../base/ids.ts";
 import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
-import { type History, isOnPath, lastEpoch } from "./history.ts";
+import { type History, isOnPath, lastEpoch } from "../quorum/index.ts";
 import type { Received } from "./acceptor-io.ts";
-import { type GetLog, payloadBytesMax, type Pull, type Subscribe } from "./messages.ts";
+import { type GetLog, payloadBytesMax, type Pull, type Subscribe } from "../quorum/index.ts";
 import type { NodeCore } from "./node-core.ts";
-import type { Rules } from "./rules.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /** What a node knows when it is asked for log (section 9). */
 export interface ServingView {

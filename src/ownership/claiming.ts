@@ -1,8 +1,8 @@
 import { type Epoch, epoch, epochNone, type NodeId } from "../base/ids.ts";
 import type { Rng } from "../base/rng.ts";
-import { type Configuration, isWriteQuorum, membersOf } from "./configuration.ts";
-import type { Promised, QuorumMessage, Refuse } from "./messages.ts";
-import type { Rules } from "./rules.ts";
+import { type Configuration, isWriteQuorum, membersOf } from "../quorum/index.ts";
+import type { Promised, QuorumMessage, Refuse } from "../quorum/index.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /** A node that has not answered is asked again after this. */
 const askAgainMs = 300;

@@ -6,13 +6,10 @@ import {
   Acceptor,
   type AcceptorAction,
   type AcceptorEvent,
-  type Elect,
   encodeAcceptorState,
   formattedState,
-  memberSet,
-  type NodeHealth,
-  type QuorumMessage,
 } from "./index.ts";
+import { type Elect, memberSet, type NodeHealth, type QuorumMessage } from "../quorum/index.ts";
 
 const volume = volumeId("11111111-2222-4333-8444-555555555555");
 const self = nodeId("00000000-0000-4000-8000-000000000001");

@@ -1,7 +1,7 @@
 import type { NodeId } from "../base/ids.ts";
-import { type Configuration, membersOf } from "./configuration.ts";
-import type { HeartbeatAck } from "./messages.ts";
-import type { Rules } from "./rules.ts";
+import { type Configuration, membersOf } from "../quorum/index.ts";
+import type { HeartbeatAck } from "../quorum/index.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /** Two clocks may differ in rate by this much within one lease (section 14, ρ). */
 const driftAllowed = 0.05;

@@ -1,9 +1,9 @@
 import type { NodeId } from "../base/ids.ts";
 import { type Lsn, lsnMin } from "../base/lsn.ts";
-import { type Configuration, membersOf } from "./configuration.ts";
-import { epochAt, type History } from "./history.ts";
-import type { Run } from "./messages.ts";
-import type { Rules } from "./rules.ts";
+import { type Configuration, membersOf } from "../quorum/index.ts";
+import { epochAt, type History } from "../quorum/index.ts";
+import type { Run } from "../quorum/index.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /** A pull without an answer is given up after this. */
 const answerPatienceMs = 500;

@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { type Epoch, epochNone, type NodeId, type VolumeId } from "../base/ids.ts";
 import { type Lsn } from "../base/lsn.ts";
-import { readElect, writeElect } from "./codec-bodies.ts";
+import { readElect, writeElect } from "../quorum/index.ts";
 import {
   readConfiguration,
   readEpoch,
@@ -20,10 +20,10 @@ import {
   writePin,
   writeUuid,
   writeVolumeOrNone,
-} from "./codec-fields.ts";
-import { type Configuration, noConfiguration } from "./configuration.ts";
-import { type History, isSameHistory, isSoundHistory } from "./history.ts";
-import type { Elect, Pin } from "./messages.ts";
+} from "../quorum/index.ts";
+import { type Configuration, noConfiguration } from "../quorum/index.ts";
+import { type History, isSameHistory, isSoundHistory } from "../quorum/index.ts";
+import type { Elect, Pin } from "../quorum/index.ts";
 
 /**
  * A cut that the state promises and the log may not show yet: written before the physical cut, cleared after it and

@@ -4,9 +4,9 @@ import { type Epoch, epochNone, type Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { AcceptorAction, Received, Reply } from "./acceptor-io.ts";
 import { type AcceptorState, assertSoundState, encodeAcceptorState } from "./acceptor-state.ts";
-import { effectiveHistory } from "./history.ts";
-import type { LogPosition, NodeHealth, QuorumMessage, RefuseReason } from "./messages.ts";
-import type { Rules } from "./rules.ts";
+import { effectiveHistory } from "../quorum/index.ts";
+import type { LogPosition, NodeHealth, QuorumMessage, RefuseReason } from "../quorum/index.ts";
+import type { Rules } from "../quorum/index.ts";
 import type { ServingView } from "./serving.ts";
 
 /**

@@ -1,8 +1,8 @@
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { AcceptorState, PendingCut } from "./acceptor-state.ts";
-import type { History } from "./history.ts";
-import type { Envelope, NodeHealth, QuorumMessage } from "./messages.ts";
+import type { History } from "../quorum/index.ts";
+import type { Envelope, NodeHealth, QuorumMessage } from "../quorum/index.ts";
 
 /** Where an answer goes: a link as its shell numbers it, and the request id to echo. */
 export interface Reply {

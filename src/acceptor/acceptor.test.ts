@@ -7,16 +7,18 @@ import {
   type AcceptorEvent,
   type AcceptorState,
   decodeAcceptorState,
-  type Elect,
   encodeAcceptorState,
-  everyRound,
   formattedState,
   judgeAppend,
-  memberSet,
   overlapBytes,
+} from "./index.ts";
+import {
+  type Elect,
+  everyRound,
+  memberSet,
   type QuorumMessage,
   trueRules,
-} from "./index.ts";
+} from "../quorum/index.ts";
 
 const volume = volumeId("11111111-2222-4333-8444-555555555555");
 const self = nodeId("00000000-0000-4000-8000-000000000001");

@@ -1,9 +1,9 @@
 import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import type { AcceptorState, PendingCut } from "./acceptor-state.ts";
-import { newerConfiguration } from "./configuration.ts";
-import { commonPrefix } from "./history.ts";
-import type { ConfigChange, Elect } from "./messages.ts";
-import type { Rules } from "./rules.ts";
+import { newerConfiguration } from "../quorum/index.ts";
+import { commonPrefix } from "../quorum/index.ts";
+import type { ConfigChange, Elect } from "../quorum/index.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /**
  * Section 6, Elect, for an epoch above the accepted one:

@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { type Epoch, epochNone, type NodeId, type Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
-import { membersOf } from "./configuration.ts";
+import { membersOf } from "../quorum/index.ts";
 import type { DriverAction } from "./driver-io.ts";
 import {
   type AppendAnswer,
@@ -9,12 +9,12 @@ import {
   payloadBytesMax,
   type QuorumMessage,
   type Refuse,
-} from "./messages.ts";
+} from "../quorum/index.ts";
 import { FanOut, type FanOutMode } from "./fan-out.ts";
 import { NodeBook } from "./node-book.ts";
 import { RecordEnds } from "./record-ends.ts";
 import { Rounds } from "./rounds.ts";
-import type { Rules } from "./rules.ts";
+import type { Rules } from "../quorum/index.ts";
 
 /** An Elect without an answer is sent again after this. */
 const electAgainMs = 500;

@@ -3,7 +3,7 @@ import { advance, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Received, Reply } from "./acceptor-io.ts";
 import { judgeAppend, overlapBytes } from "./append-rule.ts";
 import { Filler } from "./filler.ts";
-import { type Append, payloadBytesMax, type PullData } from "./messages.ts";
+import { type Append, payloadBytesMax, type PullData } from "../quorum/index.ts";
 import type { NodeCore } from "./node-core.ts";
 
 interface PendingAck {

@@ -4,11 +4,11 @@ import { type Lsn, lsnZero } from "../base/lsn.ts";
 import type { AcceptorAction, AcceptorEvent, Received } from "./acceptor-io.ts";
 import { type AcceptorState, assertSoundState } from "./acceptor-state.ts";
 import { planConfigChange, planElect } from "./elect-plan.ts";
-import type { Claim, ConfigChange, Elect, Heartbeat, Release } from "./messages.ts";
+import type { Claim, ConfigChange, Elect, Heartbeat, Release } from "../quorum/index.ts";
 import { NodeCore } from "./node-core.ts";
 import { NodeLease } from "./node-lease.ts";
 import { NodeLog } from "./node-log.ts";
-import { type Rules, trueRules } from "./rules.ts";
+import { type Rules, trueRules } from "../quorum/index.ts";
 import { onGetLog, onPull, onSubscribe, readerLimit } from "./serving.ts";
 import { onAdvanceLow, onConfigChange, onFloor, onSeal } from "./stewardship.ts";
 

@@ -1,7 +1,5 @@
+import { everyRound } from "../quorum/index.ts";
 import type { Epoch } from "../base/ids.ts";
-
-/** A Release that speaks for all rounds: the instance's processes are all gone (decisions.md D6). */
-export const everyRound = Number.MAX_SAFE_INTEGER;
 
 /** How many lease lengths a waiting claim keeps older epochs from new leases (decisions.md D40). */
 const claimPatience = 5;

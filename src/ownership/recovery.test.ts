@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import type { History } from "./history.ts";
+import type { History } from "../quorum/index.ts";
 import { branchTimelines, type Recovery } from "./recovery.ts";
 
 /** [epoch, timeline, start] rows. */

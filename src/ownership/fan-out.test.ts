@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { epoch, type NodeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import { type FakeDriver, id, World } from "../../test/helpers/quorum-world.ts";
-import { memberSet } from "./configuration.ts";
+import { memberSet } from "../quorum/index.ts";
 import { FanOut } from "./fan-out.ts";
 import { NodeBook } from "./node-book.ts";
 

@@ -1,7 +1,7 @@
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import type { History } from "./history.ts";
-import type { AppendAnswer, QuorumMessage } from "./messages.ts";
+import type { History } from "../quorum/index.ts";
+import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
 
 /** What happens to a driver. */
 export type DriverEvent =
