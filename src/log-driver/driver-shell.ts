@@ -262,6 +262,16 @@ export class Reign {
       case "roundConfirmed":
       case "leaseExtended":
         return undefined;
+      // Nobody asks for these here yet: one group of nodes, no clones, the log kept whole.
+      case "membersSeen":
+      case "membersChanged":
+      case "changeAnswered":
+      case "lowAdvanced":
+      case "pinned":
+      case "unpinned":
+      case "decideSalvage":
+      case "salvaged":
+        return undefined;
       default:
         return unreachable(action);
     }

@@ -1,8 +1,15 @@
 import { type Epoch, epoch, epochNone, type NodeId } from "../base/ids.ts";
 import type { Rng } from "../base/rng.ts";
-import { type Configuration, isWriteQuorum, membersOf } from "../quorum/index.ts";
-import type { Promised, QuorumMessage, Refuse } from "../quorum/index.ts";
-import type { Rules } from "../quorum/index.ts";
+import {
+  type Configuration,
+  isReadQuorum,
+  isWriteQuorum,
+  membersOf,
+  type Promised,
+  type QuorumMessage,
+  type Refuse,
+  type Rules,
+} from "../quorum/index.ts";
 
 /** A node that has not answered is asked again after this. */
 const askAgainMs = 300;
@@ -40,6 +47,7 @@ export class Claiming {
   private readonly rng: Rng;
   private readonly rules: Rules;
   private readonly claimant: string;
+  private readonly isSalvage: boolean;
   private readonly send: (node: NodeId, message: QuorumMessage) => void;
   private known: Configuration;
 
@@ -48,11 +56,14 @@ export class Claiming {
     readonly claimant: string;
     readonly rng: Rng;
     readonly rules: Rules;
+    /** `salvage`: R of every set suffice, since nobody is elected (section 10). */
+    readonly purpose: "own" | "salvage";
     readonly send: (node: NodeId, message: QuorumMessage) => void;
   }) {
     this.known = options.configuration;
     this.rng = options.rng;
     this.rules = options.rules;
+    this.isSalvage = options.purpose === "salvage";
     this.claimant = options.claimant;
     this.send = options.send;
   }
@@ -67,7 +78,10 @@ export class Claiming {
     const { stage } = this;
     if (stage.kind !== "claiming") return undefined;
     const hasPromised = (node: NodeId): boolean => stage.promises.has(node);
-    return this.rules.isOwned(this.known, hasPromised) ? stage : undefined;
+    const isWon = this.isSalvage
+      ? isReadQuorum(this.known, hasPromised)
+      : this.rules.isOwned(this.known, hasPromised);
+    return isWon ? stage : undefined;
   }
 
   tick(nowMs: number): void {
@@ -121,7 +135,8 @@ export class Claiming {
   private claimWhenSeen(nowMs: number): void {
     const { stage } = this;
     if (stage.kind !== "inspecting") return;
-    if (!isWriteQuorum(this.known, (node) => stage.answered.has(node))) return;
+    const isEnough = this.isSalvage ? isReadQuorum : isWriteQuorum;
+    if (!isEnough(this.known, (node) => stage.answered.has(node))) return;
     this.claim();
     this.tick(nowMs);
   }

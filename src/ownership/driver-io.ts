@@ -1,7 +1,14 @@
-import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
+import type { Epoch, NodeId, Timeline, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import type { History } from "../quorum/index.ts";
-import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
+import type { ChangeAnswer } from "./membership.ts";
+import type {
+  AppendAnswer,
+  Configuration,
+  History,
+  MemberSet,
+  Pin,
+  QuorumMessage,
+} from "../quorum/index.ts";
 
 /** What happens to a driver. */
 export type DriverEvent =
@@ -35,8 +42,15 @@ export type DriverEvent =
       readonly start: Lsn;
       readonly timeline: Timeline;
       readonly entryKind?: "branch" | "backtrack";
+      /**
+       * Undo of a backtrack (decisions.md D28): before it opens, the epoch takes the kept-aside bytes [start, refillTo) as
+       * its own; they come as walReceived, and the epoch opens at refillTo.
+       */
+      readonly refillTo?: Lsn;
       readonly nowMs: number;
     }
+  /** Salvage only, in answer to decideSalvage: seal what promised, in favour of this volume. */
+  | { readonly kind: "salvageDecided"; readonly successor: VolumeId; readonly nowMs: number }
   /** PostgreSQL has sent log up to `end`; `recordEnd` is the end of the last complete record in it. */
   | {
       readonly kind: "walReceived";
@@ -48,6 +62,14 @@ export type DriverEvent =
   | { readonly kind: "walDropped"; readonly heldFrom: Lsn }
   /** A statement waits for the round gate: start a round now. */
   | { readonly kind: "roundAsked"; readonly nowMs: number }
+  /** Change the members to this set, or turn a change that is under way to it; answered by changeAnswered. */
+  | { readonly kind: "changeMembers"; readonly set: MemberSet; readonly nowMs: number }
+  /** Nothing needs log below `lsn`: a record end, aligned as decisions.md D3 and D39 say. */
+  | { readonly kind: "lowWanted"; readonly lsn: Lsn; readonly nowMs: number }
+  /** Keep [from, to) of the path for a clone, to ≤ VDL; `pinned` when a write quorum does. */
+  | { readonly kind: "pin"; readonly pin: Pin; readonly nowMs: number }
+  /** The clone needs its pin no more; `unpinned` when a write quorum knows, or there is none of that id. */
+  | { readonly kind: "unpin"; readonly pinId: string; readonly nowMs: number }
   /** The instance's processes are gone or every gate is closed (decisions.md D6): end the lease, and stand down. */
   | { readonly kind: "release" }
   | { readonly kind: "tick"; readonly nowMs: number };
@@ -75,6 +97,36 @@ export type DriverAction =
       readonly timeline: Timeline;
       readonly nextTimeline: Timeline;
     }
+  /** Salvage only (section 10): b is what a read quorum holds; nothing is sealed yet. */
+  | {
+      readonly kind: "decideSalvage";
+      readonly epoch: Epoch;
+      readonly node: NodeId;
+      readonly path: History;
+      readonly b: Lsn;
+      readonly low: Lsn;
+    }
+  /** A read quorum of every set is sealed: this volume can have an owner nevermore. */
+  | {
+      readonly kind: "salvaged";
+      readonly successor: VolumeId;
+      readonly b: Lsn;
+      readonly path: History;
+    }
+  /** Members to be linked to: a newer configuration was seen, or made. */
+  | { readonly kind: "membersSeen"; readonly configuration: Configuration }
+  /** `begun`, or why the change cannot begin: another is under way, or the set is unsound, or nothing would change. */
+  | { readonly kind: "changeAnswered"; readonly answer: ChangeAnswer }
+  /** The configuration that counts from now on; `isSettled`: one set, known to a write quorum: who is out may go. */
+  | {
+      readonly kind: "membersChanged";
+      readonly configuration: Configuration;
+      readonly isSettled: boolean;
+    }
+  /** Log below `low` goes at every node; no backtrack goes below it any more. */
+  | { readonly kind: "lowAdvanced"; readonly low: Lsn }
+  | { readonly kind: "pinned"; readonly pinId: string }
+  | { readonly kind: "unpinned"; readonly pinId: string }
   /** The epoch is this driver's and durable up to start: feed, promote, stream from `start` on. */
   | {
       readonly kind: "opened";
@@ -83,6 +135,8 @@ export type DriverAction =
       readonly start: Lsn;
       readonly history: History;
       readonly low: Lsn;
+      /** Durable from the beginning: start, or for the undo of a backtrack where it was refilled to. */
+      readonly vdl: Lsn;
     }
   /** The log's bytes [from, to), and the VDL; from = to brings only the VDL. Exactly one appendAnswered follows. */
   | {
@@ -101,7 +155,10 @@ export type DriverAction =
   | { readonly kind: "reportDurable"; readonly vdl: Lsn; readonly vcl: Lsn }
   /** At the start of this round, and before, no newer epoch was open. */
   | { readonly kind: "roundConfirmed"; readonly round: number }
-  /** Results may be released while the monotonic clock, read at the moment of release, is below this. */
+  /**
+   * Results may be released while the monotonic clock, read at the moment of release, is below this. Replaces what was
+   * said before: lower when a change of members begins.
+   */
   | { readonly kind: "leaseExtended"; readonly untilMs: number }
   /** Not this driver's volume any more: stop the stream and the instance. `fencedBy` is 0 when nobody fenced it. */
   | { readonly kind: "standDown"; readonly fencedBy: Epoch; readonly reason: string }

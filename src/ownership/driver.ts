@@ -1,16 +1,30 @@
 import { assert, unreachable } from "../base/assert.ts";
-import { type Epoch, epochNone, type NodeId, type Timeline, timeline } from "../base/ids.ts";
+import {
+  type Epoch,
+  epochNone,
+  type NodeId,
+  type Timeline,
+  timeline,
+  type VolumeId,
+} from "../base/ids.ts";
 import { type Lsn, lsnZero } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
 import { Claiming, type Owned } from "./claiming.ts";
-import type { Configuration } from "../quorum/index.ts";
+import {
+  type Configuration,
+  type Elect,
+  extendHistory,
+  type History,
+  type Pin,
+  type QuorumMessage,
+  type Rules,
+  trueRules,
+} from "../quorum/index.ts";
 import type { DriverAction, DriverEvent } from "./driver-io.ts";
 import type { FanOutMode } from "./fan-out.ts";
-import { extendHistory, type History } from "../quorum/index.ts";
-import type { Elect, QuorumMessage } from "../quorum/index.ts";
 import { branchTimelines, chooseRecovery, type Recovery } from "./recovery.ts";
 import { Reign } from "./reign.ts";
-import { type Rules, trueRules } from "../quorum/index.ts";
+import { Sealing } from "./sealing.ts";
 
 export interface DriverOptions {
   readonly claimant: string;
@@ -22,9 +36,12 @@ export interface DriverOptions {
   readonly heartbeatMs: number;
   /** Default: every node. */
   readonly fanOut?: FanOutMode;
+  /** `salvage`: no epoch is opened; a read quorum is sealed in favour of a successor (section 10). Default: own. */
+  readonly purpose?: "own" | "salvage";
   readonly rules?: Rules;
 }
 
+type StewardEvent = Extract<DriverEvent, { kind: "changeMembers" | "lowWanted" | "pin" | "unpin" }>;
 type Branch = Extract<DriverEvent, { kind: "branchDecided" }>;
 
 type Phase =
@@ -37,6 +54,8 @@ type Phase =
       readonly recovery: Recovery;
       readonly b: Lsn;
     }
+  | { readonly kind: "sealing"; readonly sealing: Sealing; readonly b: Lsn; readonly path: History }
+  | { readonly kind: "sealed" }
   /** Electing, then open, then fenced: the reign knows. */
   | { readonly kind: "reigning"; readonly reign: Reign }
   | { readonly kind: "fenced" };
@@ -64,10 +83,11 @@ export class Driver {
     const send = (node: NodeId, message: QuorumMessage): void => {
       this.actions.push({ kind: "send", node, message });
     };
-    this.claiming = new Claiming({ ...options, rules: this.rules, send });
+    const { purpose = "own" } = options;
+    this.claiming = new Claiming({ ...options, purpose, rules: this.rules, send });
   }
 
-  get situation(): "idle" | "claiming" | "walking" | "deciding" | "electing" | "open" | "fenced" {
+  get situation(): Exclude<Phase["kind"], "reigning"> | "electing" | "open" {
     const { reign } = this;
     if (!reign) return this.phase.kind === "reigning" ? "fenced" : this.phase.kind;
     if (reign.isOver) return "fenced";
@@ -88,7 +108,7 @@ export class Driver {
   }
   /** The newest known; from the Elect on, that of this epoch. */
   get configuration(): Configuration {
-    return this.reign?.elect.configuration ?? this.claiming.configuration;
+    return this.reign?.configuration ?? this.claiming.configuration;
   }
   get vcl(): Lsn {
     return this.reign?.vcl ?? lsnZero;
@@ -100,6 +120,14 @@ export class Driver {
   /** The newest round begun: a statement that arrives now waits for a later one. */
   get round(): number {
     return this.reign?.rounds.last ?? 0;
+  }
+  /** The low-water of this epoch; 0 before it is elected. */
+  get low(): Lsn {
+    return this.reign?.low ?? lsnZero;
+  }
+  /** The pins of clones that this epoch keeps. */
+  get pins(): readonly Pin[] {
+    return this.reign?.pins ?? [];
   }
   /** Compare with the monotonic clock at the moment of release (decisions.md D40). */
   get leaseUntilMs(): number {
@@ -148,12 +176,35 @@ export class Driver {
         return this.living?.beginRound(this.nowMs);
       case "release":
         return this.living?.release();
+      case "salvageDecided":
+        return this.onSalvageDecided(event.successor);
       case "tick":
-        if (this.phase.kind === "claiming") return this.claiming.tick(this.nowMs);
-        return this.living?.tick(this.nowMs);
+        return this.onTick();
+      default:
+        return this.handleStewardship(event);
+    }
+  }
+
+  private handleStewardship(event: StewardEvent): void {
+    switch (event.kind) {
+      case "changeMembers":
+        return this.living?.changeMembers(event.set, this.nowMs);
+      case "lowWanted":
+        return this.living?.wantLow(event.lsn);
+      case "pin":
+        return this.living?.pin(event.pin);
+      case "unpin":
+        return this.living?.unpin(event.pinId);
       default:
         return unreachable(event);
     }
+  }
+
+  private onTick(): void {
+    const { phase } = this;
+    if (phase.kind === "claiming") return this.claiming.tick(this.nowMs);
+    if (phase.kind === "sealing") return phase.sealing.tick(this.nowMs);
+    return this.living?.tick(this.nowMs);
   }
 
   private get reign(): Reign | undefined {
@@ -171,18 +222,23 @@ export class Driver {
     else this.connected.delete(node);
     if (this.phase.kind === "claiming" && isConnected)
       this.claiming.noteConnected(node, this.nowMs);
+    if (this.phase.kind === "sealing" && isConnected) this.phase.sealing.noteConnected(node);
     this.living?.connection(node, isConnected, this.nowMs);
   }
 
   // Claiming, choosing.
 
   private onReceived(node: NodeId, message: QuorumMessage): void {
-    if (this.phase.kind === "claiming") {
+    const { phase } = this;
+    if (phase.kind === "claiming") {
+      const { configuration: before } = this.claiming;
       this.claiming.receive(node, message, this.nowMs);
-      const { owned } = this.claiming;
+      const { owned, configuration } = this.claiming;
+      if (configuration !== before) this.actions.push({ kind: "membersSeen", configuration });
       if (owned) this.chooseFrom(owned);
       return;
     }
+    if (phase.kind === "sealing") return this.onSealAnswer(phase, node, message);
     this.living?.receive(node, message, this.nowMs);
   }
 
@@ -208,6 +264,10 @@ export class Driver {
     if (recovery.low > b) return this.raiseAlarm("log above the low-water is missing", recovery, b);
     this.phase = { kind: "deciding", owned, recovery, b };
     const { best: node, path, low, floor } = recovery;
+    if (this.options.purpose === "salvage") {
+      this.actions.push({ kind: "decideSalvage", epoch: owned.epoch, node, path, b, low });
+      return;
+    }
     const timelines = branchTimelines(recovery, b);
     const { epoch } = owned;
     this.actions.push({ kind: "decideBranch", epoch, node, path, b, low, floor, ...timelines });
@@ -226,10 +286,17 @@ export class Driver {
     const { epoch, claimId } = owned;
     const { start, timeline } = event;
     const { low, floor } = recovery;
-    const kind = event.entryKind ?? "branch";
-    if (kind === "branch") assert(start === b, "a branch starts at b");
-    else assert(start >= low && start >= floor && start < b, "a backtrack lies in [floor, b)");
-    const entry = { epoch, timeline, start, kind };
+    const asked = event.entryKind ?? "branch";
+    if (asked === "branch") assert(start === b, "a branch starts at b");
+    else assert(start >= low && start >= floor && start <= b, "a backtrack lies in [floor, b]");
+    const { refillTo } = event;
+    // An undo may find that nothing was written since: it removes nothing then, and only takes back.
+    assert(
+      asked === "branch" || start < b || refillTo !== undefined,
+      "a backtrack removes something",
+    );
+    assert(refillTo === undefined || refillTo > start, "what is refilled lies above the start");
+    const entry = { epoch, timeline, start, kind: this.rules.entryKind(asked) };
     const configuration = { ...this.claiming.configuration, id: { epoch, version: 1 } };
     const history = extendHistory(recovery.path, entry);
     const elect: Elect = {
@@ -248,10 +315,54 @@ export class Driver {
       this.actions.push(action);
     };
     const reign = new Reign(
-      { elect, timeline, leaseMs, heartbeatMs, fanOut, rules, connected, act },
+      {
+        elect,
+        timeline,
+        pins: recovery.pins,
+        refillTo,
+        leaseMs,
+        heartbeatMs,
+        fanOut,
+        rules,
+        connected,
+        act,
+      },
       this.nowMs,
     );
     this.phase = { kind: "reigning", reign };
+  }
+
+  // Salvage.
+
+  private onSalvageDecided(successor: VolumeId): void {
+    const { phase } = this;
+    if (phase.kind !== "deciding") return;
+    const { owned, b, recovery } = phase;
+    const { configuration } = this.claiming;
+    const send = (node: NodeId, message: QuorumMessage): void => {
+      this.actions.push({ kind: "send", node, message });
+    };
+    const sealing = new Sealing({ configuration, owned, successor, send });
+    this.phase = { kind: "sealing", sealing, b, path: recovery.path };
+    sealing.tick(this.nowMs);
+  }
+
+  private onSealAnswer(
+    phase: Extract<Phase, { kind: "sealing" }>,
+    node: NodeId,
+    message: QuorumMessage,
+  ): void {
+    const { sealing, b, path } = phase;
+    if (message.kind === "refuse" && message.reason === "stale") {
+      this.phase = { kind: "fenced" };
+      const reason = `epoch ${message.promised} owns the volume`;
+      this.actions.push({ kind: "standDown", fencedBy: message.promised, reason });
+      return;
+    }
+    sealing.receive(node, message);
+    if (!sealing.isDone) return;
+    this.phase = { kind: "sealed" };
+    this.actions.push({ kind: "salvaged", successor: sealing.successor, b, path });
   }
 
   /** The laws that a driver can see alone; after every step in tests and simulation. */

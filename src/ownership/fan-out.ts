@@ -1,7 +1,12 @@
 import type { NodeId } from "../base/ids.ts";
 import { advance, bytesBetween, type Lsn } from "../base/lsn.ts";
-import { type Configuration, isWriteQuorum, membersOf, type Member } from "../quorum/index.ts";
-import { payloadBytesMax } from "../quorum/index.ts";
+import {
+  type Configuration,
+  isWriteQuorum,
+  type Member,
+  membersOf,
+  payloadBytesMax,
+} from "../quorum/index.ts";
 import type { NodeBook } from "./node-book.ts";
 
 /**

@@ -1,10 +1,17 @@
 import { assert } from "../base/assert.ts";
 import { epochNone, type NodeId, timeline } from "../base/ids.ts";
 import { type Lsn, lsn, lsnMaxOf, lsnZero } from "../base/lsn.ts";
-import { type Configuration, membersOf } from "../quorum/index.ts";
-import { type History, lastEpoch, newestBacktrack, timelineAt } from "../quorum/index.ts";
-import type { Pin, Promised } from "../quorum/index.ts";
-import type { Rules } from "../quorum/index.ts";
+import {
+  type Configuration,
+  type History,
+  lastEpoch,
+  membersOf,
+  newestBacktrack,
+  type Pin,
+  type Promised,
+  type Rules,
+  timelineAt,
+} from "../quorum/index.ts";
 
 /** What the promises of an owned claim say about the log to go on from (section 7, Choosing). */
 export interface Recovery {

@@ -1,20 +1,24 @@
 import { assert } from "../base/assert.ts";
 import { type Epoch, epochNone, type NodeId, type Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
-import { membersOf } from "../quorum/index.ts";
-import type { DriverAction } from "./driver-io.ts";
 import {
   type AppendAnswer,
+  type Configuration,
   type Elect,
+  type MemberSet,
+  membersOf,
   payloadBytesMax,
+  type Pin,
   type QuorumMessage,
   type Refuse,
+  type Rules,
 } from "../quorum/index.ts";
+import type { DriverAction } from "./driver-io.ts";
 import { FanOut, type FanOutMode } from "./fan-out.ts";
 import { NodeBook } from "./node-book.ts";
 import { RecordEnds } from "./record-ends.ts";
 import { Rounds } from "./rounds.ts";
-import type { Rules } from "../quorum/index.ts";
+import { type Estate, Steward } from "./steward.ts";
 
 /** An Elect without an answer is sent again after this. */
 const electAgainMs = 500;
@@ -24,6 +28,10 @@ const pauseMs = 1_000;
 export interface ReignOptions {
   readonly elect: Elect;
   readonly timeline: Timeline;
+  /** Taken over from the promises. */
+  readonly pins: readonly Pin[];
+  /** Undo of a backtrack: the epoch opens when a write quorum holds its bytes up to here; else at the Elect's start. */
+  readonly refillTo: Lsn | undefined;
   readonly leaseMs: number;
   readonly heartbeatMs: number;
   readonly fanOut: FanOutMode;
@@ -36,10 +44,11 @@ export interface ReignOptions {
  * An owned epoch: elects the members, opens when a write quorum holds everything up to its start, fans the log out,
  * counts acknowledgements, keeps the gates. Only acknowledgements of its own epoch count.
  */
-export class Reign {
-  readonly elect: Elect;
+export class Reign implements Estate {
   readonly timeline: Timeline;
   readonly rounds: Rounds;
+  readonly act: (action: DriverAction) => void;
+  nowMs: number;
   vcl: Lsn = lsnZero;
   /** While electing: the low-water. Between the old VDL and start lies log that is not durable yet (M21). */
   vdl: Lsn;
@@ -50,37 +59,58 @@ export class Reign {
   private heldFrom: Lsn;
   private heartbeatAtMs = 0;
   private confirmedRound = 0;
-  private nowMs: number;
   private readonly options: ReignOptions;
   private readonly rules: Rules;
-  private readonly act: (action: DriverAction) => void;
   private readonly books = new Map<NodeId, NodeBook>();
-  private readonly fanOut: FanOut;
+  private readonly steward: Steward;
+  private currentElect: Elect;
+  private fanOut: FanOut;
   private wakeAtMs = Number.POSITIVE_INFINITY;
   private readonly recordEnds = new RecordEnds();
-  private readonly sclOf = (node: NodeId): Lsn | undefined => this.books.get(node)?.scl;
+  readonly sclOf = (node: NodeId): Lsn | undefined => this.books.get(node)?.scl;
 
   constructor(options: ReignOptions, nowMs: number) {
     this.options = options;
-    this.elect = options.elect;
+    this.currentElect = options.elect;
     this.timeline = options.timeline;
     this.rules = options.rules;
     this.act = options.act;
     this.nowMs = nowMs;
     this.rounds = new Rounds(options.rules);
-    const { low, start, configuration } = options.elect;
+    const { low, start } = options.elect;
     this.vdl = this.rules.hintWhileElecting({ low, start });
     this.end = start;
     this.heldFrom = start;
-    for (const { nodeId } of membersOf(configuration)) {
-      const book = new NodeBook(nodeId);
-      book.isConnected = options.connected.has(nodeId);
-      this.books.set(nodeId, book);
-    }
-    this.fanOut = new FanOut(options.fanOut, configuration, this.books);
+    this.steward = new Steward(options, this);
+    this.fanOut = this.bookMembers();
     this.tick(nowMs);
   }
 
+  /** A book for every member; kept ones keep what they know. */
+  private bookMembers(): FanOut {
+    const { books, configuration, options } = this;
+    for (const { nodeId } of membersOf(configuration)) {
+      if (books.has(nodeId)) continue;
+      const book = new NodeBook(nodeId);
+      book.isConnected = options.connected.has(nodeId);
+      books.set(nodeId, book);
+    }
+    return new FanOut(options.fanOut, configuration, books);
+  }
+
+  /** As it is sent from now on: to whoever joins, and to whoever has not accepted the epoch yet. */
+  get elect(): Elect {
+    return this.currentElect;
+  }
+  get configuration(): Configuration {
+    return this.steward.configuration;
+  }
+  get low(): Lsn {
+    return this.steward.low;
+  }
+  get pins(): readonly Pin[] {
+    return this.steward.pins;
+  }
   get isOpen(): boolean {
     return this.stage === "open";
   }
@@ -92,6 +122,9 @@ export class Reign {
   }
   get start(): Lsn {
     return this.elect.start;
+  }
+  private get opensAt(): Lsn {
+    return this.options.refillTo ?? this.start;
   }
   get acknowledged(): ReadonlyMap<NodeId, Lsn> {
     return new Map([...this.books.values()].map((book) => [book.node, book.scl]));
@@ -105,7 +138,14 @@ export class Reign {
       case "electAck":
       case "appendAck":
         if (!this.rules.mayCount(message.epoch, this.epoch)) return undefined;
+        this.steward.receive(node, message);
         return this.onAccepted(node, message.scl);
+      case "configAck":
+      case "floorAck":
+      case "pinAck":
+        if (!this.rules.mayCount(message.epoch, this.epoch)) return undefined;
+        this.steward.receive(node, message);
+        return this.steward.step();
       case "heartbeatAck": {
         if (!this.rules.mayCount(message.epoch, this.epoch)) return undefined;
         this.rounds.noteAck(node, message);
@@ -136,9 +176,10 @@ export class Reign {
   }
 
   walReceived(end: Lsn, recordEnd: Lsn, nowMs: number): void {
-    if (this.stage !== "open") return;
+    if (!this.takesLog) return;
     this.nowMs = nowMs;
     assert(end >= this.end && recordEnd <= end, "the stream only grows");
+    assert(this.isOpen || end <= this.opensAt, "before it is open, an epoch is only refilled");
     this.end = end;
     if (recordEnd > this.vdl) this.recordEnds.push(recordEnd);
     this.pumpAll();
@@ -153,7 +194,10 @@ export class Reign {
     const book = this.books.get(node);
     if (!book) return;
     book.noteConnection(isConnected);
-    if (isConnected) this.sendElect(book);
+    if (isConnected) {
+      this.steward.noteConnected(node);
+      this.sendElect(book);
+    }
     // One that is lost is not waited for: the others get what it would have had.
     this.pumpAll();
   }
@@ -166,7 +210,46 @@ export class Reign {
       this.sendElect(book);
     }
     this.pumpAll();
+    if (this.stage === "open") this.steward.step();
     if (nowMs >= this.heartbeatAtMs) this.beginRound(nowMs);
+  }
+
+  changeMembers(set: MemberSet, nowMs: number): void {
+    this.nowMs = nowMs;
+    if (this.stage !== "open") return this.act({ kind: "changeAnswered", answer: "busy" });
+    this.steward.changeMembers(set);
+  }
+
+  wantLow(lsn: Lsn): void {
+    this.steward.wantLow(lsn);
+  }
+
+  pin(pin: Pin): void {
+    if (this.stage === "open") this.steward.pin(pin);
+  }
+
+  unpin(pinId: string): void {
+    if (this.stage === "open") this.steward.unpin(pinId);
+  }
+
+  isReachable(node: NodeId): boolean {
+    const book = this.books.get(node);
+    return book !== undefined && book.isConnected && book.isAccepted;
+  }
+
+  /** Another configuration counts from this moment on: quorums, gates and whom log goes to. */
+  recount(): void {
+    const { configuration, books } = this;
+    // Its low-water stays the one at the start, and at or below it: who joins is raised by the ConfigChange.
+    this.currentElect = { ...this.currentElect, configuration };
+    this.fanOut = this.bookMembers();
+    const members = new Set(membersOf(configuration).map((member) => member.nodeId));
+    for (const node of books.keys()) if (!members.has(node)) books.delete(node);
+    this.act({ kind: "membersSeen", configuration });
+    this.noteLease(this.rounds.leaseUntilMs(configuration));
+    this.noteProgress();
+    for (const book of books.values()) this.sendElect(book);
+    this.pumpAll();
   }
 
   /** One heartbeat to every member: it brings the VDL, asks for a lease, and numbers a round. */
@@ -203,12 +286,12 @@ export class Reign {
 
   /** Some node's SCL rose: VCL, opening, VDL. */
   private noteProgress(): void {
-    const { configuration, start } = this.elect;
-    const vcl = lsnMin(this.rules.vcl(configuration, this.sclOf), this.end);
+    const held = this.rules.vcl(this.configuration, this.sclOf);
+    const vcl = lsnMin(held, this.end);
     if (vcl <= this.vcl) return;
     this.vcl = vcl;
     if (this.stage === "electing") {
-      if (!this.rules.mayOpen({ vcl, start })) return;
+      if (!this.rules.mayOpen({ vcl, start: this.opensAt })) return;
       this.open();
     }
     const vdl = this.recordEnds.takeUpTo(vcl);
@@ -219,14 +302,20 @@ export class Reign {
   private open(): void {
     const { epoch, start, history, low } = this.elect;
     this.stage = "open";
-    this.vdl = start;
-    this.act({ kind: "opened", epoch, timeline: this.timeline, start, history, low });
+    this.vdl = this.opensAt;
+    const { timeline, vdl } = this;
+    this.act({ kind: "opened", epoch, timeline, start, history, low, vdl });
     this.beginRound(this.nowMs);
+  }
+
+  private get takesLog(): boolean {
+    const isRefilled = this.stage === "electing" && this.options.refillTo !== undefined;
+    return this.stage === "open" || isRefilled;
   }
 
   /** The next append to each node that is free and due. */
   private pumpAll(): void {
-    if (this.stage !== "open") return;
+    if (!this.takesLog) return;
     const { nowMs, fanOut } = this;
     const turn = fanOut.turn(nowMs, this);
     for (const book of this.books.values()) {
@@ -273,17 +362,19 @@ export class Reign {
 
   private noteGates(): void {
     if (this.stage !== "open") return;
-    const { configuration } = this.elect;
+    const { configuration } = this;
     const confirmed = this.rounds.confirmed(configuration);
     if (confirmed > this.confirmedRound) {
       this.confirmedRound = confirmed;
       this.act({ kind: "roundConfirmed", round: confirmed });
     }
-    const untilMs = this.rounds.leaseUntilMs(configuration);
-    if (untilMs > this.leaseUntilMs) {
-      this.leaseUntilMs = untilMs;
-      this.act({ kind: "leaseExtended", untilMs });
-    }
+    this.noteLease(this.rounds.leaseUntilMs(configuration));
+  }
+
+  private noteLease(untilMs: number): void {
+    if (untilMs === this.leaseUntilMs) return;
+    this.leaseUntilMs = untilMs;
+    this.act({ kind: "leaseExtended", untilMs });
   }
 
   checkInvariants(): void {
@@ -291,7 +382,9 @@ export class Reign {
     assert(this.vcl <= this.end, "VCL is at most what was received");
     assert(this.vdl <= this.vcl, "VDL is at most VCL");
     assert(this.vdl >= this.start, "an open epoch's VDL is at least its start");
-    const held = this.rules.vcl(this.elect.configuration, this.sclOf);
-    assert(held >= this.vcl, "I4: a write quorum of every set acknowledged the VCL");
+    const held = this.rules.vcl(this.configuration, this.sclOf);
+    // Under a set that has just begun to count, new members do not hold what was acknowledged before it did.
+    const isCounted = !this.steward.isChanging;
+    assert(!isCounted || held >= this.vdl, "I4: a write quorum of every set acknowledged the VDL");
   }
 }

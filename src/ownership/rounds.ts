@@ -1,7 +1,5 @@
 import type { NodeId } from "../base/ids.ts";
-import { type Configuration, membersOf } from "../quorum/index.ts";
-import type { HeartbeatAck } from "../quorum/index.ts";
-import type { Rules } from "../quorum/index.ts";
+import { type Configuration, type HeartbeatAck, membersOf, type Rules } from "../quorum/index.ts";
 
 /** Two clocks may differ in rate by this much within one lease (section 14, ρ). */
 const driftAllowed = 0.05;

@@ -5,8 +5,10 @@ import {
   compareConfigurationIds,
   isBlockingSet,
   isWriteQuorum,
+  type MemberSet,
   vclOf,
 } from "./configuration.ts";
+import type { HistoryEntry } from "./history.ts";
 
 /**
  * The decisions on which the laws I1-I15 hang, each a small pure function, so that the simulator can break one at a
@@ -55,6 +57,20 @@ export interface Rules {
   vcl(configuration: Configuration, sclOf: (node: NodeId) => Lsn | undefined): Lsn;
   /** Do these nodes, while they keep to this epoch, prevent any newer owner? (M35) */
   isGate(configuration: Configuration, has: (node: NodeId) => boolean): boolean;
+  /** The sets that count while the membership goes from one to another. (M16) */
+  stepsTo(from: MemberSet, to: MemberSet): readonly MemberSet[];
+  /** May one set count alone, whose write quorum holds the log to `held`? (M17, M31) */
+  mayFinishChange(change: {
+    readonly held: Lsn;
+    readonly vdl: Lsn;
+    readonly arePinsHeld: boolean;
+  }): boolean;
+  /** How far the low-water may go, whatever snapshots need. (M24, M25) */
+  lowLimit(log: { readonly vdl: Lsn; readonly lowestMember: Lsn }): Lsn;
+  /** May log below the low-water be dropped? (M26) */
+  mayAdvanceLow(progress: { readonly isFloored: boolean }): boolean;
+  /** The kind under which an epoch that was asked for as `kind` enters the history. (M19) */
+  entryKind(kind: HistoryEntry["kind"]): HistoryEntry["kind"];
   /** Does an answer to round `acked` confirm round `asked`? (M34) */
   confirmsRound(acked: number, asked: number): boolean;
 }
@@ -92,5 +108,10 @@ export const trueRules: Rules = Object.freeze<Rules>({
   mayCount: (given, own) => given === own,
   vcl: vclOf,
   isGate: isBlockingSet,
+  stepsTo: (from, to) => [from, to],
+  mayFinishChange: (change) => change.held >= change.vdl && change.arePinsHeld,
+  lowLimit: (log) => lsnMin(log.vdl, log.lowestMember),
+  mayAdvanceLow: (progress) => progress.isFloored,
+  entryKind: (kind) => kind,
   confirmsRound: (acked, asked) => acked >= asked,
 });

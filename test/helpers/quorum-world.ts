@@ -16,6 +16,7 @@ import {
   type Configuration,
   epochAt,
   type History,
+  type MemberSet,
   memberSet,
   type QuorumMessage,
   type Run,
@@ -31,6 +32,8 @@ export class FakeNode {
   readonly name: string;
   disk: AcceptorState;
   bytes: { epoch: number; timeline: number }[] = [];
+  /** LSN of the first of them. */
+  first = origin;
   synced = origin;
   isUp = true;
   holdsSync = false;
@@ -45,7 +48,7 @@ export class FakeNode {
   }
 
   get end(): bigint {
-    return this.disk.base + BigInt(this.bytes.length);
+    return this.first + BigInt(this.bytes.length);
   }
   get log(): string {
     return this.bytes.map((byte) => byte.epoch).join("");
@@ -59,7 +62,7 @@ export class FakeNode {
 
   /** Comes back with what was synced. */
   restart(): void {
-    this.bytes.length = Number(this.synced - this.disk.base);
+    this.bytes.length = Number(this.synced - this.first);
     this.acceptor = this.boot();
     this.carry(this.acceptor.step({ kind: "started", nowMs: this.world.nowMs }));
   }
@@ -92,7 +95,8 @@ export class FakeNode {
           this.bytes.push({ epoch: action.epoch, timeline: action.timeline });
         return this.holdsSync ? undefined : this.sync();
       case "cutLog":
-        this.bytes.length = action.cut.isRebase ? 0 : Number(action.cut.to - this.disk.base);
+        if (action.cut.isRebase) this.first = action.cut.to;
+        this.bytes.length = Number(action.cut.to - this.first);
         this.synced = action.cut.to;
         return this.carry(this.acceptor.step({ kind: "logCut", scl: action.cut.to, nowMs }));
       case "send":
@@ -104,6 +108,10 @@ export class FakeNode {
           runs: this.read(action.from, action.to),
           accepted: action.accepted,
         });
+      case "dropLogBelow":
+        this.bytes.splice(0, Number(action.lsn - this.first));
+        this.first = action.lsn;
+        return undefined;
       case "pull":
         return this.world.pull(this, action);
       default:
@@ -112,8 +120,8 @@ export class FakeNode {
   }
 
   private read(from: Lsn, to: Lsn): Run[] {
-    const base = this.disk.base;
-    return this.bytes.slice(Number(from - base), Number(to - base)).map((byte) => ({
+    const { first } = this;
+    return this.bytes.slice(Number(from - first), Number(to - first)).map((byte) => ({
       epoch: epoch(byte.epoch),
       timeline: timeline(byte.timeline),
       bytes: Buffer.alloc(1),
@@ -122,6 +130,10 @@ export class FakeNode {
 }
 
 export interface FakeDriverOptions {
+  /** Where to start and what to refill, instead of a branch at b. */
+  readonly backtrack?: { readonly start: bigint; readonly refillTo?: bigint };
+  readonly purpose?: "own" | "salvage";
+  readonly configuration?: Configuration;
   readonly leaseMs?: number;
   readonly seed?: number;
   readonly fanOut?: FanOutMode;
@@ -134,13 +146,16 @@ export class FakeDriver {
   readonly durable: string[] = [];
   readonly seen: DriverAction[] = [];
   private readonly world: World;
+  private readonly backtrack: FakeDriverOptions["backtrack"];
 
   constructor(world: World, name: string, options: FakeDriverOptions = {}) {
     this.world = world;
     this.name = name;
+    this.backtrack = options.backtrack;
     this.driver = new Driver({
       claimant: name,
-      configuration: world.configuration,
+      configuration: options.configuration ?? world.configuration,
+      purpose: options.purpose ?? "own",
       rng: seededRng(options.seed ?? name.charCodeAt(1)),
       leaseMs: options.leaseMs ?? 0,
       heartbeatMs: 500,
@@ -189,11 +204,11 @@ export class FakeDriver {
       case "decideBranch":
         return this.step({
           kind: "branchDecided",
-          start: action.b,
           timeline: action.nextTimeline,
+          ...(this.backtrack ? { entryKind: "backtrack", ...this.backtrack } : { start: action.b }),
         });
       case "opened":
-        this.end = action.start;
+        this.end = action.vdl;
         return undefined;
       case "reportDurable":
         this.world.chosen.note(this.driver.history, action.vdl);
@@ -218,15 +233,18 @@ export class World {
   private queue: { label: string; deliver: () => void }[] = [];
   private kept: { label: string; deliver: () => void }[] = [];
 
-  constructor(count: number) {
-    for (let n = 1; n <= count; n++) this.nodes.push(new FakeNode(this, n));
-    const members = this.nodes.map((node) => ({
-      nodeId: node.disk.nodeId,
-      az: "a",
-      kind: "full" as const,
-    }));
-    this.configuration = { id: { epoch: epoch(0), version: 1 }, sets: [memberSet(members)] };
+  /** `spares` nodes more are there, and no members. */
+  constructor(count: number, spares = 0) {
+    for (let n = 1; n <= count + spares; n++) this.nodes.push(new FakeNode(this, n));
+    const members = Array.from({ length: count }, (_, index) => index + 1);
+    this.configuration = { id: { epoch: epoch(0), version: 1 }, sets: [this.setOf(...members)] };
     for (const node of this.nodes) node.restart();
+  }
+
+  setOf(...names: number[]): MemberSet {
+    return memberSet(
+      names.map((n) => ({ nodeId: this.node(n).disk.nodeId, az: "a", kind: "full" as const })),
+    );
   }
 
   node(n: number): FakeNode {
@@ -368,8 +386,16 @@ export class Chosen {
     }
   }
 
+  /** A backtrack to `start` opened. */
+  forgetFrom(start: bigint): void {
+    this.epochs.length = Math.min(this.epochs.length, Number(start - origin));
+  }
+
   /** Some six quiet nodes hold all of it. */
   isHeldBy(node: FakeNode): boolean {
-    return this.epochs.every((one, index) => node.bytes[index]?.epoch === one);
+    return this.epochs.every((one, index) => {
+      const at = index - Number(node.first - origin);
+      return at < 0 || node.bytes[at]?.epoch === one;
+    });
   }
 }
