@@ -12,7 +12,7 @@ import { runtimeDirOf } from "../src/cluster/layout.ts";
 import { type Rng, seededRng } from "../src/base/rng.ts";
 import { commandLine, TestCluster, until } from "./helpers/cluster.ts";
 import { LinkShim } from "./helpers/link-shim.ts";
-import { Registers } from "./helpers/registers.ts";
+import { contradictionsIn, type Operation, Registers } from "./helpers/registers.ts";
 
 const seconds = Number(process.env["BOREALIS_TORTURE_SECONDS"] ?? 40);
 const seed = Number(
@@ -106,6 +106,39 @@ function keepLog(name: string, lines: readonly string[]): void {
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, name), lines.join("\n"));
 }
+
+describe("the check of a history", () => {
+  const write = (value: number, token: string, at: number): Operation => {
+    return { kind: "write", endpoint: "writer", key: 1, token, startMs: at, endMs: at + 1, value };
+  };
+  const read = (value: number, token: string, at: number): Operation => {
+    return { ...write(value, token, at), kind: "read" };
+  };
+  const kept = [
+    { key: 1, value: 1, token: "a" },
+    { key: 1, value: 2, token: "b" },
+  ];
+  const told = [write(1, "a", 0), read(1, "a", 2), write(2, "b", 4), read(2, "b", 6)];
+
+  it.each([
+    ["nothing in a true one", told, kept, undefined],
+    [
+      "an answered write that is gone",
+      told,
+      kept.slice(0, 1),
+      /write on writer: 1 = 2 by b, is und/,
+    ],
+    ["a value shown that never was", [...told, read(3, "c", 8)], kept, /read on writer: 1 = 3/],
+    ["two writes that were given one value", [...told, write(2, "c", 8)], kept, /by c, is b/],
+    ["a read that missed what was answered before", [...told, read(1, "a", 8)], kept, /stale read/],
+    ["a hole", told, kept.slice(1), /hole before 2/],
+    ["a write applied twice", told, [...kept, { key: 1, value: 3, token: "b" }], /or twice: b/],
+  ])("finds %s", (_what, operations, left, expected) => {
+    const found = contradictionsIn(operations, left);
+    if (expected) expect(found.join("\n")).toMatch(expected);
+    else expect(found).toEqual([]);
+  });
+});
 
 describe(`a storm of ${seconds} s, seed ${seed}`, () => {
   it(

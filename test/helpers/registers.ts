@@ -10,16 +10,23 @@ import type { TestCluster } from "./cluster.ts";
 
 export type RegisterEndpoint = "writer" | "reader";
 
-interface Operation {
-  readonly client: number;
+export interface Operation {
   readonly kind: "write" | "read";
   readonly endpoint: RegisterEndpoint;
   readonly key: number;
-  readonly token: string;
+  /** Of a write: its own. Of a read: that of the value it was shown. */
+  token: string;
   readonly startMs: number;
   endMs: number;
   /** Of an answered one. */
   value: number | undefined;
+}
+
+/** A value that a register had, by the token of its write: what is left at the end. */
+export interface Kept {
+  readonly key: number;
+  readonly value: number;
+  readonly token: string;
 }
 
 export interface RegisterOptions {
@@ -86,7 +93,7 @@ export class Registers {
         for (let n = 0; n < statements && !this.isStopping; n++) {
           const key = 1 + rng.below(this.options.keys);
           const token = writes ? `${client}.${++count}` : "";
-          await this.operate(connection, { client, endpoint, key, token, writes });
+          await this.operate(connection, { endpoint, key, token, writes });
         }
       } catch {
         // Unknown or refused: no promise was made.
@@ -101,7 +108,6 @@ export class Registers {
   private async operate(
     connection: pg.Client,
     what: {
-      client: number;
       endpoint: RegisterEndpoint;
       key: number;
       token: string;
@@ -123,57 +129,64 @@ export class Registers {
     const [row] = rows as { v: string; token: string }[];
     operation.endMs = performance.now();
     operation.value = Number(row?.v);
-    if (!writes) this.reads.set(operation, row?.token ?? "?");
+    if (!writes) operation.token = row?.token ?? "?";
   }
-  private readonly reads = new Map<Operation, string>();
 
   /** Every answer that the final history contradicts; none is what must be. */
   async contradictions(): Promise<string[]> {
     const { rows } = await this.cluster.query("SELECT k, v, token FROM register_log ORDER BY k, v");
-    const history = new Map<string, string>();
-    const found: string[] = [];
-    const invoked = new Set(this.operations.map((one) => one.token));
-    const last = new Map<number, number>();
-    for (const { k, v, token } of rows as { k: number; v: string; token: string }[]) {
-      const value = Number(v);
-      if (value !== (last.get(k) ?? 0) + 1) found.push(`register ${k} has a hole before ${value}`);
-      last.set(k, value);
-      if (!invoked.has(token))
-        found.push(`register ${k} at ${value} was written by nobody: ${token}`);
-      history.set(`${k}:${value}`, token);
-    }
-    for (const one of this.operations) {
-      if (one.value === undefined) continue;
-      const told = one.kind === "write" ? one.token : (this.reads.get(one) ?? "");
-      const holds = one.value === 0 ? "" : history.get(`${one.key}:${one.value}`);
-      if (holds !== told)
-        found.push(
-          `${one.kind} on ${one.endpoint}: ${one.key} = ${one.value} by ${told}, is ${holds}`,
-        );
-    }
-    return [...found, ...this.staleAnswers()];
+    const kept = (rows as { k: number; v: string; token: string }[]).map(({ k, v, token }) => ({
+      key: k,
+      value: Number(v),
+      token,
+    }));
+    return contradictionsIn(this.operations, kept);
   }
+}
 
-  /** On the writer, what was answered before a statement began is seen by it. */
-  private staleAnswers(): string[] {
-    const found: string[] = [];
-    for (let key = 1; key <= this.options.keys; key++) {
-      const answered = this.operations.filter(
-        (one) => one.key === key && one.endpoint === "writer" && one.value !== undefined,
-      );
-      const byEnd = answered.toSorted((a, b) => a.endMs - b.endMs);
-      let seen = 0;
-      let next = 0;
-      for (const one of answered.toSorted((a, b) => a.startMs - b.startMs)) {
-        for (let ended = byEnd[next]; ended && ended.endMs < one.startMs; ended = byEnd[++next])
-          seen = Math.max(seen, ended.value ?? 0);
-        const least = one.kind === "write" ? seen + 1 : seen;
-        if ((one.value ?? 0) < least)
-          found.push(
-            `stale ${one.kind}: register ${key} = ${one.value} after ${seen} was answered`,
-          );
-      }
-    }
-    return found;
+/** `kept` is in the order of keys and values. */
+export function contradictionsIn(
+  operations: readonly Operation[],
+  kept: readonly Kept[],
+): string[] {
+  const history = new Map<string, string>();
+  const found: string[] = [];
+  const invoked = new Set(operations.filter((one) => one.kind === "write").map((one) => one.token));
+  const last = new Map<number, number>();
+  for (const { key, value, token } of kept) {
+    if (value !== (last.get(key) ?? 0) + 1)
+      found.push(`register ${key} has a hole before ${value}`);
+    last.set(key, value);
+    if (!invoked.delete(token))
+      found.push(`register ${key} = ${value} by nobody, or twice: ${token}`);
+    history.set(`${key}:${value}`, token);
   }
+  for (const { kind, endpoint, key, value, token } of operations) {
+    if (value === undefined) continue;
+    const holds = value === 0 ? "" : history.get(`${key}:${value}`);
+    if (holds !== token)
+      found.push(`${kind} on ${endpoint}: ${key} = ${value} by ${token}, is ${holds}`);
+  }
+  return [...found, ...staleAnswers(operations)];
+}
+
+/** On the writer, what was answered before a statement began is seen by it. */
+function staleAnswers(operations: readonly Operation[]): string[] {
+  const found: string[] = [];
+  for (const key of new Set(operations.map((one) => one.key))) {
+    const answered = operations.filter(
+      (one) => one.key === key && one.endpoint === "writer" && one.value !== undefined,
+    );
+    const byEnd = answered.toSorted((a, b) => a.endMs - b.endMs);
+    let seen = 0;
+    let next = 0;
+    for (const { kind, startMs, value = 0 } of answered.toSorted((a, b) => a.startMs - b.startMs)) {
+      for (let ended = byEnd[next]; ended && ended.endMs < startMs; ended = byEnd[++next])
+        seen = Math.max(seen, ended.value ?? 0);
+      const least = kind === "write" ? seen + 1 : seen;
+      if (value < least)
+        found.push(`stale ${kind}: register ${key} = ${value} after ${seen} was answered`);
+    }
+  }
+  return found;
 }
