@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal quorum acceptor ownership route session engine log-driver storage-node instance cluster".split(
+  "base io wire wal keys quorum acceptor ownership route session engine log-driver storage-node instance cluster".split(
     " ",
   );
 
@@ -19,6 +19,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["io", ["world", "base"]],
   ["wire", ["core+shell", "base", "io"]],
   ["wal", ["core", "base"]],
+  ["keys", ["core+shell", "base", "io"]],
   ["quorum", ["core+shell", "base", "io"]],
   ["acceptor", ["core", "base", "quorum"]],
   ["ownership", ["core", "base", "quorum"]],
@@ -26,7 +27,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["session", ["core+shell", "base", "io", "wire", "route"]],
   ["engine", ["core+world", "base", "io", "wire"]],
   ["log-driver", ["core+shell", "base", "io", "wire", "wal", "quorum", "ownership"]],
-  ["storage-node", ["core+shell", "base", "io", "wal", "quorum", "acceptor"]],
+  ["storage-node", ["core+shell", "base", "io", "wal", "keys", "quorum", "acceptor"]],
   ["instance", ["core+shell", "base", "io", "wire", "wal", "quorum", "engine", "log-driver"]],
   [
     "cluster",

@@ -5,7 +5,14 @@ import { afterEach, describe, expect, it } from "vitest";
 import { BorealisError } from "../src/base/errors.ts";
 import { epoch } from "../src/base/ids.ts";
 import { advance } from "../src/base/lsn.ts";
-import { type Disk, type DiskFile, openLogger, realClock, realDisk } from "../src/io/index.ts";
+import {
+  type Disk,
+  type DiskFile,
+  openLogger,
+  realClock,
+  realDisk,
+  realEntropy,
+} from "../src/io/index.ts";
 import { runStorageNode, type StorageNode } from "../src/storage-node/index.ts";
 import {
   base,
@@ -83,6 +90,7 @@ async function aNode() {
       {
         clock: realClock,
         disk: world.disk,
+        entropy: realEntropy,
         logger: openLogger({ file: undefined, process: "n" }),
         onFatal: (error) => fatal.push(error),
       },
@@ -135,7 +143,13 @@ describe("a storage node", () => {
       const place = { dir, socketPath, segmentBytes: 2 * 1024 * 1024 };
       return runStorageNode(
         { volumeId, nodeId, name: "n", peers, appendPath: "loop", ...place },
-        { clock: realClock, disk, logger, onFatal: (error) => fatal.push(error) },
+        {
+          clock: realClock,
+          disk,
+          entropy: realEntropy,
+          logger,
+          onFatal: (error) => fatal.push(error),
+        },
       );
     };
     running = { group, nodes: [await start(1, realDisk)] };

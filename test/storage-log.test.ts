@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { epoch, nodeId, timeline, volumeId } from "../src/base/ids.ts";
 import { advance, type Lsn, lsn } from "../src/base/lsn.ts";
 import { type Rng, seededRng } from "../src/base/rng.ts";
-import { realDisk } from "../src/io/index.ts";
+import { realDisk, realEntropy } from "../src/io/index.ts";
 import { formattedState } from "../src/acceptor/index.ts";
 import { fileHeaderBytes, frameHeaderBytes } from "../src/storage-node/frame.ts";
 import { LogStore } from "../src/storage-node/log-store-shell.ts";
@@ -15,6 +15,7 @@ import type { NodeState } from "../src/storage-node/state-slots.ts";
 
 const segmentBytes = 8 * 1024;
 const base = lsn(0x100_0000n);
+const keys = { current: 1, keys: new Map([[1, Buffer.alloc(32, 7)]]), acceptsPlain: false };
 let folder = "";
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -59,6 +60,7 @@ class Rig {
       state,
       mark,
       segmentBytes,
+      cipher: { keys, entropy: realEntropy },
       onFailure,
     });
   }

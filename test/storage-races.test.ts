@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { epoch, nodeId, timeline, volumeId } from "../src/base/ids.ts";
 import { advance, type Lsn, lsn } from "../src/base/lsn.ts";
-import { type Disk, realDisk } from "../src/io/index.ts";
+import { type Disk, realDisk, realEntropy } from "../src/io/index.ts";
 import type { AcceptorState } from "../src/acceptor/index.ts";
 import type { History } from "../src/quorum/index.ts";
 import { formatStorageNode } from "../src/storage-node/index.ts";
@@ -28,7 +28,8 @@ async function aStorage(disk: Disk = realDisk) {
   await formatStorageNode(dir, { ...ids, base });
   const failures: unknown[] = [];
   const open = async (): Promise<NodeStorage> => {
-    const storage = await NodeStorage.open({ disk, dir, segmentBytes });
+    const cipher = { keys: undefined, entropy: realEntropy };
+    const storage = await NodeStorage.open({ disk, dir, segmentBytes, cipher });
     storage.onFailure((error) => failures.push(error));
     return storage;
   };

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../base/assert.ts";
 import { blocking } from "./disk.ts";
+import { realEntropy } from "./entropy.ts";
 import type { ParentThread } from "./worker.ts";
 
 /** The first module of every thread: loads the one that startWorker named and calls its `run`. */
@@ -11,6 +12,7 @@ const { url, data } = workerData as { readonly url: string; readonly data: unkno
 const parent: ParentThread = {
   data,
   blocking,
+  entropy: realEntropy,
   post: (message) => port.postMessage(message),
   onMessage: (handler) => {
     port.on("message", handler);

@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { blocking } from "./disk.ts";
+import type { Entropy } from "./entropy.ts";
 
 /** A thread of this process, seen from the one that started it. */
 export interface WorkerThread {
@@ -16,6 +17,7 @@ export interface WorkerThread {
 export interface ParentThread {
   readonly data: unknown;
   readonly blocking: typeof blocking;
+  readonly entropy: Entropy;
   post(message: unknown): void;
   onMessage(handler: (message: unknown) => void): void;
 }

@@ -1,6 +1,6 @@
 import { InvariantBroken } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
-import { openLogger, realClock, realDisk } from "../io/index.ts";
+import { openLogger, realClock, realDisk, realEntropy } from "../io/index.ts";
 import { parseStorageNodeConfig, runStorageNode } from "../storage-node/index.ts";
 import { startChild, untilStopped } from "./child.ts";
 
@@ -32,7 +32,7 @@ function die(error: unknown): never {
 
 process.on("uncaughtException", die);
 process.on("unhandledRejection", die);
-const deps = { clock: realClock, disk: realDisk, logger, onFatal: die };
+const deps = { clock: realClock, disk: realDisk, entropy: realEntropy, logger, onFatal: die };
 const node = await runStorageNode(config, deps).catch(die);
 const reason = await untilStopped(stop);
 logger.info({ event: "node.stopping", reason });

@@ -12,6 +12,7 @@ import type {
   AppendWorkerReport,
   AppendWorkerSetup,
 } from "./append-worker-shell.ts";
+import type { SharedKeys } from "./shared-keys.ts";
 import type { SharedLog } from "./shared-log.ts";
 
 /** Threads at most: one for the owner's link, the others for links of former owners that hang in their read. */
@@ -56,9 +57,10 @@ export class AppendLinks {
   }
 
   private addSeat(): Seat {
-    const { shared, volumeId, nodeId, segmentBytes, markFd } = this.options;
+    const { shared, keys, volumeId, nodeId, segmentBytes, markFd } = this.options;
     const setup: AppendWorkerSetup = {
       memory: shared.memory,
+      keys: keys.memory,
       holder: this.seats.length + 1,
       volumeId,
       nodeId,
@@ -92,6 +94,7 @@ export interface AppendLinksOptions {
   /** False: every append link is served by the event loop. */
   readonly hasWorkers: boolean;
   readonly shared: SharedLog;
+  readonly keys: SharedKeys;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
   readonly segmentBytes: number;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { crc32c } from "../base/crc32c.ts";
 import { epoch, type Epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
 import { lsn, type Lsn } from "../base/lsn.ts";
-import type { ParentThread } from "../io/index.ts";
+import { type ParentThread, realEntropy } from "../io/index.ts";
 import {
   appendHeaderBytes,
   decodeAppendAck,
@@ -13,6 +13,8 @@ import {
 import { type AppendWorkerReport, type AppendWorkerSetup, run } from "./append-worker-shell.ts";
 import { scanFrame } from "./frame-scan.ts";
 import { fileHeaderBytes, frameEnd, frameHeaderBytes, parseFileHeader } from "./frame.ts";
+import { LogCipher } from "./log-cipher.ts";
+import { SharedKeys } from "./shared-keys.ts";
 import { mainHolder, SharedLog } from "./shared-log.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
@@ -46,8 +48,11 @@ function serve(options: {
   early?: Buffer;
   arrange?: (shared: SharedLog) => void;
   failsAt?: number;
+  dataKey?: Buffer;
 }) {
   const shared = new SharedLog();
+  const keys = new SharedKeys();
+  if (options.dataKey) keys.set(3, options.dataKey);
   shared.promised = epoch(5);
   shared.accepted = epoch(5);
   shared.scl = at(100);
@@ -61,6 +66,7 @@ function serve(options: {
   const reports: AppendWorkerReport[] = [];
   const setup: AppendWorkerSetup = {
     memory: shared.memory,
+    keys: keys.memory,
     holder: 1,
     volumeId: volume,
     nodeId: node,
@@ -71,6 +77,7 @@ function serve(options: {
   let writes = 0;
   const parent: ParentThread = {
     data: setup,
+    entropy: realEntropy,
     post: (message) => void reports.push(message as AppendWorkerReport), // the worker posts nothing else
     onMessage: (handler) => {
       deliver = handler;
@@ -294,5 +301,43 @@ describe("an append worker", () => {
       kind: "good",
       header: { volumeId: volume, nodeId: node, sequence: 1, firstLsn: 100n },
     });
+  });
+
+  it("encrypts for the file that it writes, the first one and the next", () => {
+    const dataKey = Buffer.alloc(32, 7);
+    const texts = ["some", "log ", "x".repeat(3500), "more log"];
+    let end = 100;
+    const chunks = texts.map((text) => {
+      const append = anAppend({ lsn: end, text });
+      end += text.length;
+      return append;
+    });
+    const { files, shared } = serve({
+      chunks: [Buffer.concat(chunks)],
+      dataKey,
+      arrange: (log) => log.offerSpare({ state: "ready", fd: spareFd }),
+    });
+    expect(shared.scl).toBe(at(end));
+    const keys = { current: 3, keys: new Map([[3, dataKey]]), acceptsPlain: false };
+    const cipher = new LogCipher(
+      { volumeId: volume, nodeId: node },
+      { keys, entropy: realEntropy },
+    );
+    let read = "";
+    let expected = at(100);
+    for (const [fd, sequence] of [[fileFd, 1] as const, [spareFd, 2] as const]) {
+      const bytes = files.get(fd) ?? Buffer.alloc(0);
+      const file = { sequence, firstLsn: expected };
+      for (let next = fileHeaderBytes; ;) {
+        const step = scanFrame(bytes, next, expected);
+        if (step.kind !== "frame") break;
+        const { header } = step;
+        expect(header.keyId).toBe(3);
+        read += cipher.open(file, { header, bytes, at: step.at })?.toString() ?? "?";
+        expected = frameEnd(header);
+        next = step.nextAt;
+      }
+    }
+    expect(read).toBe(texts.join(""));
   });
 });

@@ -22,6 +22,8 @@ import {
 } from "../quorum/index.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
 import { FrameBatch } from "./frame-batch.ts";
+import { PlaceSealer } from "./log-cipher.ts";
+import { SharedKeys } from "./shared-keys.ts";
 import { SharedLog } from "./shared-log.ts";
 import { encodeSyncMark, syncMarkBytes } from "./sync-mark.ts";
 
@@ -43,6 +45,8 @@ export interface AppendLinkOrder {
 
 export interface AppendWorkerSetup {
   readonly memory: SharedArrayBuffer;
+  /** Memory of the current data key. */
+  readonly keys: SharedArrayBuffer;
   /** The worker's name as a holder of the grant. */
   readonly holder: number;
   readonly volumeId: VolumeId;
@@ -102,7 +106,13 @@ class AppendLoop {
     this.setup = setup;
     this.shared = new SharedLog(setup.memory);
     this.ids = { volume: uuidToBytes(setup.volumeId), node: uuidToBytes(setup.nodeId) };
-    this.batch = new FrameBatch(this.buffer, this.shared.scl);
+    const sealer = new PlaceSealer({
+      owner: setup,
+      keys: new SharedKeys(setup.keys),
+      placeOf: () => this.shared.place,
+      entropy: parent.entropy,
+    });
+    this.batch = new FrameBatch(this.buffer, this.shared.scl, sealer);
   }
 
   /** Serves one link until it ends or something else than an Append arrives. */

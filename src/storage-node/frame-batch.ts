@@ -2,7 +2,8 @@ import { assert } from "../base/assert.ts";
 import { crc32c } from "../base/crc32c.ts";
 import type { Epoch, Timeline } from "../base/ids.ts";
 import { advance, type Lsn } from "../base/lsn.ts";
-import { encodeFrameHeader, frameHeaderBytes, isRunOfZeros } from "./frame.ts";
+import { beginFrameHeader, finishFrameHeader, frameHeaderBytes, isRunOfZeros } from "./frame.ts";
+import { type FrameSealer, sealFrame } from "./frame-cipher.ts";
 
 /** Log to be framed: contiguous with what the batch holds already. */
 export interface NewFrame {
@@ -19,13 +20,15 @@ export interface NewFrame {
  */
 export class FrameBatch {
   private readonly buffer: Buffer;
+  private readonly sealer: FrameSealer;
   private start = 0;
   private at = 0;
   private end: Lsn;
   private scl: Lsn;
 
-  constructor(buffer: Buffer, scl: Lsn) {
+  constructor(buffer: Buffer, scl: Lsn, sealer: FrameSealer) {
     this.buffer = buffer;
+    this.sealer = sealer;
     this.scl = scl;
     this.end = scl;
   }
@@ -55,22 +58,27 @@ export class FrameBatch {
 
   add(frame: NewFrame): void {
     const { payload } = frame;
+    const { buffer, at } = this;
     assert(this.hasRoomFor(payload.length), "a frame goes only where it has room");
     const isZeros = isRunOfZeros(payload);
-    const payloadCrc = isZeros ? 0 : (frame.payloadCrc ?? crc32c(payload));
-    const payloadAt = this.at + frameHeaderBytes;
+    const stored = isZeros ? payload.subarray(0, 0) : payload;
+    const payloadAt = at + frameHeaderBytes;
+    const key = this.sealer.current();
     // A payload in the same buffer lies here or to the right, so this never runs over what is still to be moved.
-    if (!isZeros) this.buffer.set(payload, payloadAt);
-    encodeFrameHeader(this.buffer, this.at, {
+    if (!key) buffer.set(stored, payloadAt);
+    beginFrameHeader(buffer, at, {
       lsn: this.end,
       epoch: frame.epoch,
       timeline: frame.timeline,
       lengthBytes: payload.length,
       isZeros,
       sclAtWrite: this.scl,
-      payloadCrc,
+      keyId: key?.id ?? 0,
     });
-    this.at = payloadAt + (isZeros ? 0 : payload.length);
+    this.at = payloadAt + stored.length;
+    if (key) sealFrame(buffer, at, stored, key);
+    const known = key || isZeros ? undefined : frame.payloadCrc;
+    finishFrameHeader(buffer, at, known ?? crc32c(buffer, 0, payloadAt, this.at));
     this.end = advance(this.end, payload.length);
   }
 }

@@ -2,12 +2,13 @@ import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn, type Lsn } from "../base/lsn.ts";
 import { FrameBatch } from "./frame-batch.ts";
+import { plainSealer } from "./frame-cipher.ts";
 import { judgeTail, searchDebris } from "./frame-scan.ts";
 
 const at = (value: number): Lsn => lsn(BigInt(value));
 
 function framesAt(scl: number, ...texts: string[]): Buffer {
-  const batch = new FrameBatch(Buffer.alloc(4096), at(scl));
+  const batch = new FrameBatch(Buffer.alloc(4096), at(scl), plainSealer);
   batch.begin(at(scl));
   for (const text of texts) {
     batch.add({ epoch: epoch(1), timeline: timeline(1), payload: Buffer.from(text) });

@@ -4,11 +4,13 @@ import { crc32c } from "../base/crc32c.ts";
 import { epoch, nodeId, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import { FrameBatch } from "./frame-batch.ts";
+import { plainSealer } from "./frame-cipher.ts";
 import { scanFrame } from "./frame-scan.ts";
 import {
+  beginFrameHeader,
   encodeFileHeader,
-  encodeFrameHeader,
   fileHeaderBytes,
+  finishFrameHeader,
   frameEnd,
   frameHeaderBytes,
   framePayloadBytesMax,
@@ -28,15 +30,16 @@ const header = {
 function aFrame(payload: Buffer): Buffer {
   const bytes = Buffer.alloc(frameHeaderBytes + payload.length);
   payload.copy(bytes, frameHeaderBytes);
-  encodeFrameHeader(bytes, 0, {
+  beginFrameHeader(bytes, 0, {
     lsn: lsn(0x1000n),
     epoch: epoch(3),
     timeline: timeline(2),
     lengthBytes: payload.length,
     isZeros: false,
     sclAtWrite: lsn(0xff0n),
-    payloadCrc: crc32c(payload),
+    keyId: 0,
   });
+  finishFrameHeader(bytes, 0, crc32c(payload));
   return bytes;
 }
 
@@ -69,7 +72,8 @@ describe("a frame", () => {
         fc.integer({ min: 0, max: 0xffff_ffff }),
         fc.integer({ min: 0, max: framePayloadBytesMax }),
         fc.boolean(),
-        (at, sclAtWrite, epochNumber, timelineNumber, lengthBytes, isZeros) => {
+        fc.nat(0xffff_ffff),
+        (at, sclAtWrite, epochNumber, timelineNumber, lengthBytes, isZeros, keyId) => {
           const written = {
             lsn: at,
             sclAtWrite,
@@ -77,10 +81,12 @@ describe("a frame", () => {
             timeline: timeline(timelineNumber),
             lengthBytes,
             isZeros,
+            keyId,
             payloadCrc: 0xdeadbeef,
           };
           const bytes = Buffer.alloc(frameHeaderBytes + 5);
-          encodeFrameHeader(bytes, 5, written);
+          beginFrameHeader(bytes, 5, written);
+          finishFrameHeader(bytes, 5, written.payloadCrc);
           expect(parseFrameHeader(bytes, 5)).toEqual({ kind: "good", header: written });
         },
       ),
@@ -116,7 +122,7 @@ describe("a frame", () => {
   });
 
   it("stores a run of zeros without its bytes", () => {
-    const batch = new FrameBatch(Buffer.alloc(20_000), lsn(0x2000n));
+    const batch = new FrameBatch(Buffer.alloc(20_000), lsn(0x2000n), plainSealer);
     batch.begin(lsn(0x2000n));
     batch.add({ epoch: epoch(1), timeline: timeline(1), payload: Buffer.alloc(8192) });
     batch.add({ epoch: epoch(1), timeline: timeline(1), payload: Buffer.from("after") });
@@ -143,7 +149,7 @@ describe("a batch", () => {
       at += messageHeaderBytes + payload.length;
       return place;
     });
-    const batch = new FrameBatch(buffer, lsn(0n));
+    const batch = new FrameBatch(buffer, lsn(0n), plainSealer);
     batch.begin(lsn(0n), 100 + messageHeaderBytes - frameHeaderBytes);
     payloads.forEach((payload, index) => {
       const from = places[index] ?? 0;

@@ -25,19 +25,24 @@ import { advance, type Lsn, lsn } from "../base/lsn.ts";
  *      40    8 sequence of the file     24    4 timeline
  *      48    8 LSN of the first byte    28    4 payload length, at most 1 MiB
  *      56    4 zero                     32    8 SCL of the node when the frame was written
- *      60    4 CRC-32C of [0, 60)       40    4 key id, zero until encryption exists
- *                                       44   12 nonce, likewise
- *                                       56   16 tag, likewise
+ *      60    4 CRC-32C of [0, 60)       40    4 data key id; 0 = the frame is not encrypted
+ *                                       44   12 nonce, zero then
+ *                                       56   16 tag, zero then
  *                                       72    4 CRC-32C of the stored payload
  *                                       76    4 CRC-32C of [0, 76)
  *
  * The header's CRC covers the payload's, so together they cover header and bytes; and headers alone can be walked
- * safely. Unused space is zero: a frame never begins with a zero byte.
+ * safely. Both are over what is stored, so that rot is found without a key; frame-cipher.ts tells what the tag covers.
+ * Unused space is zero: a frame never begins with a zero byte.
  */
 export const fileHeaderBytes = 64;
 export const frameHeaderBytes = 80;
 /** Bytes of log in one frame, at most. */
 export const framePayloadBytesMax = 1024 * 1024;
+/** Offsets in a frame header, for encryption: what lies before the nonce is authenticated. */
+export const frameAt = { nonce: 44, tag: 56 } as const;
+export const frameNonceBytes = 12;
+export const frameTagBytes = 16;
 
 const fileMagic = 0x42534547;
 const frameMagic = 0x4246524d;
@@ -60,8 +65,14 @@ export interface FrameHeader {
   readonly lengthBytes: number;
   readonly isZeros: boolean;
   readonly sclAtWrite: Lsn;
+  /** The data key that encrypts it; 0: none. */
+  readonly keyId: number;
+  /** Of the payload as it is stored. */
   readonly payloadCrc: number;
 }
+
+/** What is known of a frame before its payload was laid down. */
+export type FrameHead = Omit<FrameHeader, "payloadCrc">;
 
 /** `blank`: space never written. `short`: the bytes end inside the header. */
 export type ParsedHeader<T> =
@@ -77,7 +88,11 @@ export function frameEnd(header: FrameHeader): Lsn {
 
 /** Bytes that the frame takes in its file. */
 export function storedBytes(header: FrameHeader): number {
-  return frameHeaderBytes + (header.isZeros ? 0 : header.lengthBytes);
+  return frameHeaderBytes + storedPayloadBytes(header);
+}
+
+export function storedPayloadBytes(header: FrameHeader): number {
+  return header.isZeros ? 0 : header.lengthBytes;
 }
 
 export function encodeFileHeader(header: FileHeader): Buffer {
@@ -115,8 +130,8 @@ function uuidText(bytes: Buffer, at: number): string {
   return [...parts, hex.slice(20)].join("-");
 }
 
-/** Writes the header in place, before the payload that lies (or will lie) at `at + frameHeaderBytes`. */
-export function encodeFrameHeader(into: Buffer, at: number, header: FrameHeader): void {
+/** Writes all but the CRCs, with nonce and tag zero; then encryption may fill these, then `finishFrameHeader`. */
+export function beginFrameHeader(into: Buffer, at: number, header: FrameHead): void {
   assert(header.lengthBytes <= framePayloadBytesMax, "a frame holds at most 1 MiB of log");
   into.writeUInt32BE(frameMagic, at);
   into.writeUInt32BE(header.isZeros ? flagZeros << 16 : 0, at + 4);
@@ -125,8 +140,13 @@ export function encodeFrameHeader(into: Buffer, at: number, header: FrameHeader)
   into.writeUInt32BE(header.timeline, at + 24);
   into.writeUInt32BE(header.lengthBytes, at + 28);
   into.writeBigUInt64BE(header.sclAtWrite, at + 32);
-  into.fill(0, at + 40, at + 72);
-  into.writeUInt32BE(header.payloadCrc, at + 72);
+  into.writeUInt32BE(header.keyId, at + 40);
+  into.fill(0, at + 44, at + 72);
+}
+
+/** The header is whole after this. The payload lies (or will lie) at `at + frameHeaderBytes`. */
+export function finishFrameHeader(into: Buffer, at: number, payloadCrc: number): void {
+  into.writeUInt32BE(payloadCrc, at + 72);
   into.writeUInt32BE(crc32c(into, 0, at, at + 76), at + 76);
 }
 
@@ -154,6 +174,7 @@ export function parseFrameHeader(bytes: Buffer, at: number): ParsedHeader<FrameH
     lengthBytes,
     isZeros: flags === flagZeros,
     sclAtWrite: lsn(bytes.readBigUInt64BE(at + 32)),
+    keyId: bytes.readUInt32BE(at + 40),
     payloadCrc: bytes.readUInt32BE(at + 72),
   };
   return { kind: "good", header };

@@ -1,6 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
+import type { LogCipher } from "./log-cipher.ts";
 import { fileHeaderBytes, type FileHeader, type ParsedHeader, parseFileHeader } from "./frame.ts";
 
 /** Zeros are written in pieces of this, so that a commit's sync waits behind one piece at most. */
@@ -20,6 +21,8 @@ export class LogFiles {
   private readonly folder: string;
   private readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
   readonly segmentBytes: number;
+  /** Opens their frames. */
+  readonly cipher: LogCipher;
   /** Most recently used last. */
   private readonly readers = new Map<number, Reader>();
 
@@ -29,11 +32,13 @@ export class LogFiles {
     readonly volumeId: VolumeId;
     readonly nodeId: NodeId;
     readonly segmentBytes: number;
+    readonly cipher: LogCipher;
   }) {
     this.disk = options.disk;
     this.folder = options.folder;
     this.owner = { volumeId: options.volumeId, nodeId: options.nodeId };
     this.segmentBytes = options.segmentBytes;
+    this.cipher = options.cipher;
   }
 
   pathOf(sequence: number): string {

@@ -122,9 +122,7 @@ class FrameCursor {
           throw new RottenLog(this.lsn, step.reason);
         case "frame": {
           const { header } = step;
-          const payload = header.isZeros
-            ? Buffer.alloc(header.lengthBytes)
-            : this.window.subarray(step.at + frameHeaderBytes, step.nextAt);
+          const payload = this.payloadOf(header, step.at);
           learn(this.segment, this.place);
           this.place = { lsn: frameEnd(header), at: this.place.at + storedBytes(header) };
           this.inWindow = step.nextAt;
@@ -134,6 +132,21 @@ class FrameCursor {
           unreachable(step);
       }
     }
+  }
+
+  private payloadOf(header: FrameHeader, at: number): Buffer {
+    const { cipher } = this.files;
+    const { window: bytes, lsn } = this;
+    if (header.keyId !== 0) {
+      const payload = cipher.open(this.segment, { header, bytes, at });
+      if (payload === undefined) throw new RottenLog(lsn, "it was not written here");
+      return payload;
+    }
+    // Else whoever can write files could put log of their own into an encrypted volume.
+    if (!cipher.acceptsPlain) throw new RottenLog(lsn, "it is not encrypted");
+    if (header.isZeros) return Buffer.alloc(header.lengthBytes);
+    const payloadAt = at + frameHeaderBytes;
+    return bytes.subarray(payloadAt, payloadAt + header.lengthBytes);
   }
 
   private async fill(neededBytes: number): Promise<void> {

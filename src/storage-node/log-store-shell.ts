@@ -1,10 +1,12 @@
 import { assert } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { advance, bytesBetween, formatLsn, type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
+import { advance, bytesBetween, formatLsn, type Lsn, lsn, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { Disk, DiskFile } from "../io/index.ts";
 import type { Run } from "../quorum/index.ts";
 import { FrameBatch, type NewFrame } from "./frame-batch.ts";
+import type { FrameSealer } from "./frame-cipher.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
+import { type CipherOptions, LogCipher, UnknownDataKey } from "./log-cipher.ts";
 import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { type LogClaims, recoverLog } from "./log-recovery-shell.ts";
@@ -18,6 +20,7 @@ export interface LogStoreOptions {
   readonly state: NodeState;
   readonly mark: LogClaims["mark"];
   readonly segmentBytes: number;
+  readonly cipher: CipherOptions;
   /** A write, a sync or an allocation failed for good: the node ends (section 15). */
   readonly onFailure: (error: unknown) => void;
 }
@@ -35,6 +38,7 @@ export class LogStore {
   readonly rotKnownEnd: Lsn | undefined;
   private readonly options: LogStoreOptions;
   private readonly table: SegmentTable;
+  private readonly sealer: FrameSealer;
   private claimedCut: NodeState["cut"];
   private baseLsn: Lsn;
   private current: DiskFile | undefined;
@@ -60,6 +64,7 @@ export class LogStore {
     this.baseLsn = options.state.acceptor.base;
     this.shared = new SharedLog();
     this.shared.scl = found.scl;
+    this.sealer = files.cipher.sealerFor(() => this.shared.place);
     this.heldDead = found.dead;
   }
 
@@ -67,7 +72,8 @@ export class LogStore {
   static async open(options: LogStoreOptions): Promise<LogStore> {
     const { disk, folder, state, segmentBytes } = options;
     const { volumeId, nodeId, base } = state.acceptor;
-    const files = new LogFiles({ disk, folder, volumeId, nodeId, segmentBytes });
+    const cipher = new LogCipher({ volumeId, nodeId }, options.cipher);
+    const files = new LogFiles({ disk, folder, volumeId, nodeId, segmentBytes, cipher });
     const found = await recoverLog(disk, files, { base, cut: state.cut, mark: options.mark });
     const store = new LogStore(options, files, found);
     assert(store.shared.takeForMain(0), "nobody else has the grant at start");
@@ -92,8 +98,21 @@ export class LogStore {
       if (state.rotKnownEnd === undefined) store.releaseHeld();
       await files.remove(found.headless);
     }
+    await store.requireKey();
     void store.prepareSpare();
     return store;
+  }
+
+  /** The newest frame can be read. Raises UnknownDataKey: better now than to the first reader. */
+  private async requireKey(): Promise<void> {
+    const { baseLsn: base, scl } = this;
+    if (scl === base) return;
+    try {
+      await this.read({ from: lsn(scl - 1n), to: scl, limitBytes: 1 });
+    } catch (error) {
+      if (error instanceof UnknownDataKey) throw error;
+      // Whatever else it is: a reader will meet it, and knows what to do about it.
+    }
   }
 
   get scl(): Lsn {
@@ -121,7 +140,7 @@ export class LogStore {
   async append(frames: readonly NewFrame[]): Promise<boolean> {
     const { shared } = this;
     const sizeBytes = frames.reduce((sum, frame) => sum + framedBytes(frame), 0);
-    const batch = new FrameBatch(Buffer.allocUnsafe(sizeBytes), shared.scl);
+    const batch = new FrameBatch(Buffer.allocUnsafe(sizeBytes), shared.scl, this.sealer);
     for (const frame of frames) {
       const room = this.options.segmentBytes - shared.place.at - batch.sizeBytes;
       if (room < framedBytes(frame)) {

@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import { isUuid, nodeId, type NodeId, volumeId, type VolumeId } from "../base/ids.ts";
 
 export interface Peer {
@@ -22,6 +23,8 @@ export interface StorageNodeConfig {
   readonly appendPath?: AppendPath;
   /** Size of a log file; 16 MiB unless told, 2 MiB at least. */
   readonly segmentBytes?: number;
+  /** Absent: the volume is not encrypted. */
+  readonly dataKeys?: DataKeys;
 }
 
 /** What the process adds to it. */
@@ -45,6 +48,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
   if (appendPath !== "worker" && appendPath !== "loop") throw wrong("appendPath", "worker or loop");
   const segmentBytes = countOf(fields, "segmentBytes");
   const logMaxBytes = countOf(fields, "logMaxBytes");
+  const dataKeys = fields["dataKeys"] ?? undefined;
   return {
     volumeId: volumeId(uuidOf(fields, "volumeId")),
     nodeId: nodeId(uuidOf(fields, "nodeId")),
@@ -55,6 +59,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     appendPath,
     logFile: typeof logFile === "string" ? logFile : undefined,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(dataKeys === undefined ? {} : { dataKeys: parseDataKeys(dataKeys) }),
     ...(typeof logLevel === "string" ? { logLevel } : {}),
     ...(logMaxBytes === undefined ? {} : { logMaxBytes }),
   };

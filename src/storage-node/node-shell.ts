@@ -5,6 +5,7 @@ import type { Lsn } from "../base/lsn.ts";
 import {
   type Clock,
   type Disk,
+  type Entropy,
   type Listener,
   listen,
   type Logger,
@@ -25,6 +26,7 @@ import { NodeStorage } from "./storage-shell.ts";
 export interface StorageNodeDeps {
   readonly clock: Clock;
   readonly disk: Disk;
+  readonly entropy: Entropy;
   readonly logger: Logger;
   /** The node is finished: its disk failed, or a law of ours is broken. The process has to end, at once. */
   readonly onFatal: (error: unknown) => void;
@@ -108,6 +110,7 @@ export class StorageNode {
     return new AppendLinks({
       hasWorkers,
       shared: this.storage.log.shared,
+      keys: this.storage.log.files.cipher.shared,
       volumeId,
       nodeId,
       segmentBytes,

@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { UnknownDataKey } from "./log-cipher.ts";
 
 /** A read that met bytes which are not what was written: the log has rotted at `lsn`. */
 export class RottenLog extends BorealisError {
@@ -18,6 +19,8 @@ export type ReadVerdict =
   | { readonly kind: "disk" }
   /** No file handles, no memory, a file or log that is no longer here: nothing that the disk has lost. */
   | { readonly kind: "passing" }
+  /** A data key is wanted that the supervisor may have by now: it gives it to the next process. */
+  | { readonly kind: "key" }
   | { readonly kind: "bug" };
 
 /** The kernel's words for a disk that failed, or whose file system noticed that it is broken. */
@@ -26,6 +29,7 @@ const diskCodes: readonly string[] = ["EIO", "ENXIO", "ENODEV", "EBADMSG", "EUCL
 /** `code` is the system's name of the error, if it is one of the system. */
 export function judgeRead(error: unknown, code: string | undefined): ReadVerdict {
   if (error instanceof RottenLog) return { kind: "rot", at: error.lsn };
+  if (error instanceof UnknownDataKey) return { kind: "key" };
   if (error instanceof BorealisError) return { kind: "passing" };
   if (code === undefined || code.startsWith("ERR_")) return { kind: "bug" };
   // Node has no names for the file system's own errors (EUCLEAN: 117, EBADMSG: 74).

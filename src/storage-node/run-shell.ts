@@ -16,7 +16,9 @@ export async function runStorageNode(
   deps: StorageNodeDeps,
 ): Promise<StorageNode> {
   const segmentBytes = Math.max(config.segmentBytes ?? defaultSegmentBytes, segmentBytesMin);
-  const storage = await NodeStorage.open({ disk: deps.disk, dir: config.dir, segmentBytes });
+  const { disk, entropy } = deps;
+  const cipher = { keys: config.dataKeys, entropy };
+  const storage = await NodeStorage.open({ disk, dir: config.dir, segmentBytes, cipher });
   const node = new StorageNode(config, deps, { storage, segmentBytes });
   storage.onFailure((error) => node.fail(error));
   await node.start();

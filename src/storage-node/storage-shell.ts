@@ -5,6 +5,7 @@ import { type Disk, type DiskFile, type FileFacts, systemCodeOf } from "../io/in
 import { type AcceptorState, type PendingCut } from "../acceptor/index.ts";
 import { commonPrefix } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
+import type { CipherOptions } from "./log-cipher.ts";
 import { LogStore } from "./log-store-shell.ts";
 import { condemnsDisk, judgeRead, RottenLog } from "./read-failures.ts";
 import type { Health } from "./shared-log.ts";
@@ -14,6 +15,7 @@ export interface NodeStorageOptions {
   readonly disk: Disk;
   readonly dir: string;
   readonly segmentBytes: number;
+  readonly cipher: CipherOptions;
 }
 
 /** Frames that wait for the write under way go into the next one together; at most this much of them. */
@@ -43,7 +45,7 @@ export class NodeStorage {
 
   /** Raises BorealisError 55000 for a folder that failed or was never formatted, XX001 for one that cannot be read. */
   static async open(options: NodeStorageOptions): Promise<NodeStorage> {
-    const { disk, dir, segmentBytes } = options;
+    const { disk, dir, segmentBytes, cipher } = options;
     const failed = await disk.readWhole(folderOf.failed(dir));
     if (failed !== undefined) {
       throw new BorealisError(sqlState.notInPrerequisiteState, `${dir} is marked as failed`, {
@@ -60,6 +62,7 @@ export class NodeStorage {
       state: stateFile.state,
       mark: mark.found,
       segmentBytes,
+      cipher,
       onFailure: (error) => {
         if (early.storage) early.storage.fail(error);
         else early.error ??= error;
@@ -202,14 +205,14 @@ export class NodeStorage {
 
   /**
    * A read of the log failed. Gives true if the node has to start anew: its log has rotted, which is written down now, or
-   * a law of ours is broken. Log that has just gone, or a want of file handles, is nothing to us. `stop` takes the append
+   * it lacks a key, or a law of ours is broken. Log that has just gone, or a want of file handles, is nothing to us. `stop` takes the append
    * path from everybody else.
    */
   async judgeRead(error: unknown, stop: () => void): Promise<boolean> {
     const verdict = judgeRead(error, systemCodeOf(error));
     if (verdict.kind === "rot") return this.recordRot(verdict.at, stop);
     if (verdict.kind === "disk") this.fail(error);
-    return verdict.kind === "bug";
+    return verdict.kind === "bug" || verdict.kind === "key";
   }
 
   /**
