@@ -20,8 +20,12 @@ export {
 export {
   type ControlConfig,
   controlConfigSchema,
+  type KeyReport,
+  keyReportSchema,
   type ProcessReport,
   processSchema,
+  type Rotation,
+  rotationSchema,
   type StatusReport,
   statusSchema,
   type TopologyMessage,

@@ -19,6 +19,10 @@ export interface Layout {
   readonly genesisDir: string;
   readonly logDir: string;
   readonly keysDir: string;
+  /** The default key provider's master keys. */
+  readonly keyFile: string;
+  /** The volume's data keys, wrapped; `storage/NODE/keyring.json` are copies. */
+  readonly keyRingFile: string;
   readonly controlSocket: string;
   readonly supervisorSocket: string;
   readonly proxySocket: string;
@@ -54,6 +58,8 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     genesisDir: `${dataDir}/objects/genesis`,
     logDir: `${dataDir}/log`,
     keysDir: `${dataDir}/keys`,
+    keyFile: `${dataDir}/keys/master.json`,
+    keyRingFile: `${control}/keyring.json`,
     controlSocket: `${runtimeDir}/control.sock`,
     supervisorSocket: `${runtimeDir}/supervisor.sock`,
     proxySocket: `${runtimeDir}/proxy.sock`,

@@ -28,6 +28,23 @@ export const processSchema = z.object({
 });
 export type ProcessReport = z.infer<typeof processSchema>;
 
+/** The volume's data keys, as `keys list` shows them. */
+export const keyReportSchema = z.object({
+  /** Where master keys are: the key file's path. */
+  provider: z.string(),
+  current: z.number(),
+  keys: z.array(z.object({ id: z.number(), createdAt: z.string(), isCurrent: z.boolean() })),
+});
+export type KeyReport = z.infer<typeof keyReportSchema>;
+
+/** What a rotation did: `waiting` nodes do not run now, and are given the key when they start. */
+export const rotationSchema = z.object({
+  current: z.number(),
+  switched: z.array(z.string()),
+  waiting: z.array(z.string()),
+});
+export type Rotation = z.infer<typeof rotationSchema>;
+
 export const controlConfigSchema = z.object({
   dataDir: z.string(),
   runtimeDir: z.string(),

@@ -28,6 +28,8 @@ const clusterStateSchema = z.strictObject({
   genesisLsn: z.string(),
   masterUser: z.string(),
   isSuperuser: z.boolean(),
+  /** Decided at creation. A volume that is older than encryption has none. */
+  encryption: z.enum(["on", "off"]).default("off"),
   /** False until the bootstrap SQL of the first start has been committed to the volume. */
   isBootstrapped: z.boolean(),
   writer: z.string(),

@@ -29,5 +29,6 @@ export { retry, type RetryOptions } from "./retry.ts";
 export { connectRpc, RpcClient } from "./rpc-client.ts";
 export { type RpcHandler, type RpcPeer, type RpcServer, serveRpc } from "./rpc-server.ts";
 export { Scope } from "./scope.ts";
+export { realSecretFiles, type SecretFiles } from "./secret-file.ts";
 export { acceptTls, openTlsServer, type TlsIdentity, type TlsServer } from "./tls.ts";
 export { type ParentThread, startWorker, type WorkerMain, type WorkerThread } from "./worker.ts";

@@ -9,11 +9,13 @@ import {
 } from "../cluster/index.ts";
 import type { AgentConfig } from "../instance/index.ts";
 import { present } from "../base/assert.ts";
+import { encodeDataKeys } from "../keys/index.ts";
 import type { Settings } from "./config.ts";
 import type { OpenedEngine } from "./create.ts";
 import type { UpOptions } from "./options.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import type { TlsFiles } from "./tls-files.ts";
+import type { VolumeKeys } from "./volume-keys.ts";
 
 export interface PlanFacts {
   readonly options: UpOptions;
@@ -22,6 +24,8 @@ export interface PlanFacts {
   readonly state: ClusterState;
   readonly engine: OpenedEngine;
   readonly tls: TlsFiles | null;
+  /** Undefined: the volume is not encrypted. */
+  readonly keys: VolumeKeys | undefined;
 }
 
 /** The configuration of each child process, already resolved: no child reads the environment or a settings file. */
@@ -108,7 +112,9 @@ function agentConfig(
   };
 }
 
-function nodeConfig({ layout, settings, state }: PlanFacts, name: string): unknown {
+function nodeConfig({ layout, settings, state, keys }: PlanFacts, name: string): unknown {
+  // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.
+  keys?.writeCopies();
   const node = present(
     state.nodes.find((one) => one.id === name),
     "a storage node is of the group",
@@ -122,6 +128,7 @@ function nodeConfig({ layout, settings, state }: PlanFacts, name: string): unkno
     dir: `${layout.storageDir}/${name}`,
     socketPath: nodeSocket(layout, name),
     segmentBytes: settings["storage.segmentBytes"],
+    ...(keys ? { dataKeys: encodeDataKeys(keys.dataKeys) } : {}),
     logFile: `${layout.logDir}/${name}.log`,
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],

@@ -2,15 +2,18 @@ import { once } from "node:events";
 import { InvariantBroken } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../io/index.ts";
+import { answerLine } from "./child-line.ts";
 
 /**
  * What every child process of the supervisor does alike: one line of JSON on stdin is its configuration; stdin then
- * stays open, and its end means that the supervisor is gone, however it died.
+ * stays open for what the supervisor asks later, and its end means that the supervisor is gone, however it died.
  */
 export interface ChildStart {
   readonly config: unknown;
   /** Aborts on SIGTERM ("stop") or when the supervisor is gone ("orphaned"). */
   readonly stop: AbortSignal;
+  /** Answers what the supervisor asks later (child-line.ts); what it asked already waits for this. */
+  serve(handlers: Readonly<Record<string, (params: unknown) => unknown>>): void;
 }
 
 export type StopReason = "stop" | "orphaned";
@@ -35,8 +38,30 @@ export async function startChild(title: string): Promise<ChildStart> {
     const [chunk] = (await once(process.stdin, "data", { signal: controller.signal })) as [string];
     text += chunk;
   }
-  process.stdin.on("data", () => undefined);
-  return { config: JSON.parse(text.slice(0, text.indexOf("\n"))), stop: controller.signal };
+  const end = text.indexOf("\n");
+  let rest = text.slice(end + 1);
+  let handlers: Parameters<ChildStart["serve"]>[0] | undefined;
+  const answerWhole = (): void => {
+    if (!handlers) return;
+    for (let at = rest.indexOf("\n"); at >= 0; at = rest.indexOf("\n")) {
+      answerLine(rest.slice(0, at), handlers);
+      rest = rest.slice(at + 1);
+    }
+  };
+  process.stdin.on("data", (chunk: string) => {
+    rest += chunk;
+    answerWhole();
+  });
+  // The supervisor is gone then, which the end of stdin tells.
+  process.stdout.on("error", () => undefined);
+  return {
+    config: JSON.parse(text.slice(0, end)),
+    stop: controller.signal,
+    serve(given) {
+      handlers = given;
+      answerWhole();
+    },
+  };
 }
 
 /** Logs what nobody caught and ends the process: a broken law with 70, anything else with 1. */

@@ -173,6 +173,23 @@ for (const verb of ["stop", "start"] as const) {
     );
 }
 
+const keys = program.command("keys").description("the volume's encryption keys");
+withCommon(keys.command("list"), "borealis keys list")
+  .description("show the data keys, without any secret")
+  .action(
+    running(async (options: CommonOptions) =>
+      (await import("./key-commands.ts")).keysList(options),
+    ),
+  );
+withCommon(keys.command("rotate"), "borealis keys rotate")
+  .description("encrypt with a new data key from now on; writes go on")
+  .option("--master", "make a new master key instead, and wrap every data key with it")
+  .action(
+    running(async (options: CommonOptions & { master?: boolean }) =>
+      (await import("./key-commands.ts")).keysRotate(options),
+    ),
+  );
+
 // `borealis status | head` closes the pipe: that is the reader's right, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? 0 : 1);

@@ -21,11 +21,11 @@ interface Options {
   readonly json?: boolean;
 }
 
-function printJson(value: unknown): void {
+export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
-function requireCluster(options: Options): { layout: Layout; state: ClusterState } {
+export function requireCluster(options: Options): { layout: Layout; state: ClusterState } {
   const layout = resolveLayout(options.dataDir);
   const state = readState(layout);
   if (state) return { layout, state };
@@ -52,7 +52,7 @@ export function isRunning(layout: Layout): boolean {
   return isProcessOf(Number.parseInt(readFileSync(layout.lockFile, "utf8"), 10), "borealis");
 }
 
-async function supervisorOf(layout: Layout): Promise<RpcClient> {
+export async function supervisorOf(layout: Layout): Promise<RpcClient> {
   if (!isRunning(layout)) throw notRunning(layout);
   return connectRpc({ kind: "unix", path: layout.supervisorSocket }, { timeoutMs: 2_000 });
 }

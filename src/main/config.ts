@@ -24,6 +24,10 @@ const settingsSchema = z.strictObject({
     .max(1024 * 1024 * 1024)
     .default(16 * 1024 * 1024)
     .describe("size of one log segment file on a storage node"),
+  "storage.encryption": z
+    .enum(["on", "off"])
+    .default("on")
+    .describe("at creation only: whether storage nodes encrypt what they store"),
   "session.holdTimeoutMs": z
     .number()
     .int()

@@ -23,6 +23,7 @@ import type { Settings } from "./config.ts";
 import { diskError, isErrno } from "./data-dir.ts";
 import type { UpOptions } from "./options.ts";
 import { replaceFile } from "./replace-file.ts";
+import { createVolumeKeys } from "./volume-keys.ts";
 
 export interface OpenedEngine {
   readonly engine: Engine;
@@ -102,6 +103,7 @@ export async function createCluster(
 async function build({
   options,
   layout,
+  settings,
   engine,
 }: Omit<Opening, "existing"> & { engine: OpenedEngine }): Promise<ClusterState> {
   const genesis = await createGenesis({
@@ -119,6 +121,9 @@ async function build({
       base: genesis.baseLsn,
     });
   }
+  const encryption = settings["storage.encryption"];
+  if (encryption === "on") await createVolumeKeys(layout, volume);
+  else rmSync(layout.keyRingFile, { force: true });
   writeSecret(layout.passwordFile, options.password ?? realEntropy.bytes(18).toString("base64url"));
   const key = `BRLS${realEntropy.bytes(8).toString("hex").toUpperCase()}`;
   writeSecret(layout.credentialsFile, `${key}:${realEntropy.bytes(24).toString("base64url")}`);
@@ -132,6 +137,7 @@ async function build({
     genesisLsn: formatLsn(genesis.baseLsn),
     masterUser: options.user,
     isSuperuser: options.superuser,
+    encryption,
     isBootstrapped: false,
     writer: "instance-1",
     instances: Array.from({ length: options.readers + 1 }, (_, k) => ({

@@ -2,7 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Logger } from "../io/index.ts";
+import { ChildLine } from "./child-line.ts";
 
 /** Restart delays: at once after a long life, then slower and slower while it keeps dying. */
 const firstDelayMs = 50;
@@ -33,6 +35,7 @@ export class ManagedProcess {
   private readonly plan: ProcessPlan;
   private readonly logger: Logger;
   private child: ChildProcess | undefined;
+  private line: ChildLine | undefined;
   private isWanted = false;
   private delayMs = 0;
   private restartTimer: NodeJS.Timeout | undefined;
@@ -61,7 +64,7 @@ export class ManagedProcess {
     const entry = fileURLToPath(new URL(`./${this.plan.entry}.js`, import.meta.url));
     const stderr = openSync(this.plan.stderrFile, "a", 0o600);
     const child = spawn(process.execPath, [entry, this.name], {
-      stdio: ["pipe", "ignore", stderr],
+      stdio: ["pipe", "pipe", stderr],
       detached: true,
     });
     closeSync(stderr);
@@ -69,15 +72,25 @@ export class ManagedProcess {
     // A child that died before it read its configuration breaks the pipe; its exit tells the story.
     child.stdin?.on("error", () => undefined);
     child.stdin?.write(`${JSON.stringify(this.plan.config())}\n`);
+    this.line = new ChildLine(child);
     child.once("error", (error) =>
       this.logger.error({ event: "process.unstartable", name: this.name }, error.message),
     );
     child.once("exit", (code, signal) => {
       this.child = undefined;
+      this.line?.close();
+      this.line = undefined;
       this.onExit(code, signal, performance.now() - startedMs);
     });
     this.logger.info({ event: "process.started", name: this.name, pid: child.pid });
     this.plan.onStarted();
+  }
+
+  /** Asks the running child. Raises 08006 if there is none, or it does not answer in time. */
+  ask(method: string, params: unknown, timeoutMs: number): Promise<unknown> {
+    if (this.line) return this.line.ask(method, params, timeoutMs);
+    const why = `${this.name} is not running`;
+    return Promise.reject(new BorealisError(sqlState.connectionFailure, why));
   }
 
   /** SIGTERM, then SIGKILL after `timeoutMs`; resolves when it is gone. It is not started again. */

@@ -1,7 +1,12 @@
 import { InvariantBroken } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import { openLogger, realClock, realDisk, realEntropy } from "../io/index.ts";
-import { parseStorageNodeConfig, runStorageNode } from "../storage-node/index.ts";
+import { parseDataKeys } from "../keys/index.ts";
+import {
+  parseStorageNodeConfig,
+  runStorageNode,
+  type StorageNodeDeps,
+} from "../storage-node/index.ts";
 import { startChild, untilStopped } from "./child.ts";
 
 /** Ends this process at once. A thread that waits in a blocking read would keep process.exit() from it (D4). */
@@ -11,7 +16,7 @@ function end(): never {
   throw new Error("this process has been killed");
 }
 
-const { config: raw, stop } = await startChild(`borealis node ${process.argv[2] ?? ""}`);
+const { config: raw, stop, serve } = await startChild(`borealis node ${process.argv[2] ?? ""}`);
 const config = parseStorageNodeConfig(raw);
 const logger = openLogger({
   file: config.logFile,
@@ -32,7 +37,14 @@ function die(error: unknown): never {
 
 process.on("uncaughtException", die);
 process.on("unhandledRejection", die);
-const deps = { clock: realClock, disk: realDisk, entropy: realEntropy, logger, onFatal: die };
+const deps: StorageNodeDeps = {
+  clock: realClock,
+  disk: realDisk,
+  entropy: realEntropy,
+  logger,
+  onFatal: die,
+  followKeys: (take) => serve({ setKeys: (params) => take(parseDataKeys(params)) }),
+};
 const node = await runStorageNode(config, deps).catch(die);
 const reason = await untilStopped(stop);
 logger.info({ event: "node.stopping", reason });

@@ -6,6 +6,8 @@ import type { ClusterState, Layout, ProcessReport } from "../cluster/index.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { isProcessOf } from "./process-identity.ts";
 import { replaceFile } from "./replace-file.ts";
+import { rotateKeys } from "./rotate-keys.ts";
+import type { VolumeKeys } from "./volume-keys.ts";
 
 /** Bounds of an orderly stop; together they stay far below what an impatient operator waits. */
 const proxyStopMs = 3_000;
@@ -17,6 +19,8 @@ export interface SupervisorPlan {
   readonly layout: Layout;
   readonly state: ClusterState;
   readonly logger: Logger;
+  /** Undefined: the volume is not encrypted. */
+  readonly keys: VolumeKeys | undefined;
   readonly proxy: () => unknown;
   readonly control: () => unknown;
   readonly agent: (instance: string) => unknown;
@@ -80,12 +84,24 @@ export class Supervisor {
           this.onDownAsked(immediate);
         },
         stopNodes: (params) => this.stopNodes(this.namedNodes(params)),
+        keys: () => this.requireKeys().report(),
+        rotateKeys: (params) => {
+          const { master } = z.object({ master: z.boolean() }).parse(params);
+          return rotateKeys(this.requireKeys(), [...this.nodes.values()], master);
+        },
         startNodes: (params) => {
           for (const node of this.namedNodes(params)) node.start();
         },
       },
     );
     for (const process of this.all) process.start();
+  }
+
+  private requireKeys(): VolumeKeys {
+    if (this.plan.keys) return this.plan.keys;
+    throw new BorealisError(sqlState.notInPrerequisiteState, "this volume is not encrypted", {
+      hint: "encryption is chosen when a cluster is created (setting storage.encryption)",
+    });
   }
 
   /** Stops everything in the order in which nobody loses what it waits for. */

@@ -29,6 +29,7 @@ import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
 import { findRemembered, remember, requireSameBirth, withRemembered } from "./resume.ts";
 import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
+import { VolumeKeys } from "./volume-keys.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
 
 const readyPollMs = 25;
@@ -110,10 +111,11 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
       options.json,
     );
   const state = existing ?? (await createCluster({ options, layout, settings, engine }));
+  const keys = await VolumeKeys.open(layout, state, logger);
   const tls = await tlsFor(options, layout);
   remember(layout, options);
-  const plans = childPlans({ options, layout, settings, state, engine, tls });
-  const supervisor = new Supervisor({ layout, state, logger, ...plans });
+  const plans = childPlans({ options, layout, settings, state, engine, tls, keys });
+  const supervisor = new Supervisor({ layout, state, logger, keys, ...plans });
   const asked = new Promise<boolean>((resolve) => {
     process.once("SIGINT", () => resolve(false));
     process.once("SIGTERM", () => resolve(false));

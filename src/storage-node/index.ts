@@ -10,6 +10,7 @@ export {
   type StorageNodeConfig,
   type StorageProcessConfig,
 } from "./node-config.ts";
-export type { StorageNode, StorageNodeDeps } from "./node-shell.ts";
+export type { StorageNodeDeps } from "./node-deps.ts";
+export type { StorageNode } from "./node-shell.ts";
 export { runStorageNode } from "./run-shell.ts";
 export { formatStorageNode } from "./state-file-shell.ts";

@@ -2,15 +2,7 @@ import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import {
-  type Clock,
-  type Disk,
-  type Entropy,
-  type Listener,
-  listen,
-  type Logger,
-  type Timer,
-} from "../io/index.ts";
+import { type Listener, listen, type Timer } from "../io/index.ts";
 import { Acceptor, type AcceptorAction, type AcceptorEvent } from "../acceptor/index.ts";
 import { type ReceivedMessage } from "../quorum/index.ts";
 import { AppendGrant } from "./append-grant.ts";
@@ -19,18 +11,10 @@ import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { answerRead } from "./log-answer-shell.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
+import type { StorageNodeDeps } from "./node-deps.ts";
 import { noLink, Peers } from "./peers-shell.ts";
 import { acceptorBytesMax } from "./state-slots.ts";
 import { NodeStorage } from "./storage-shell.ts";
-
-export interface StorageNodeDeps {
-  readonly clock: Clock;
-  readonly disk: Disk;
-  readonly entropy: Entropy;
-  readonly logger: Logger;
-  /** The node is finished: its disk failed, or a law of ours is broken. The process has to end, at once. */
-  readonly onFatal: (error: unknown) => void;
-}
 
 const tickMs = 500;
 /** The disk is looked at once a second. */

@@ -1,5 +1,6 @@
 import type { StorageNodeConfig } from "./node-config.ts";
-import { StorageNode, type StorageNodeDeps } from "./node-shell.ts";
+import type { StorageNodeDeps } from "./node-deps.ts";
+import { StorageNode } from "./node-shell.ts";
 import { NodeStorage } from "./storage-shell.ts";
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
@@ -21,6 +22,10 @@ export async function runStorageNode(
   const storage = await NodeStorage.open({ disk, dir: config.dir, segmentBytes, cipher });
   const node = new StorageNode(config, deps, { storage, segmentBytes });
   storage.onFailure((error) => node.fail(error));
+  deps.followKeys?.((keys) => {
+    storage.log.files.cipher.setKeys(keys);
+    deps.logger.info({ event: "keys.changed", current: keys.current });
+  });
   await node.start();
   return node;
 }

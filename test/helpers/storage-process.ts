@@ -1,6 +1,6 @@
 /** Storage nodes as real processes, and a hand-driven driver for them. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { BorealisError } from "../../src/base/errors.ts";
 import { epoch, type NodeId, nodeId, timeline, volumeId } from "../../src/base/ids.ts";
 import { advance, type Lsn, lsn } from "../../src/base/lsn.ts";
 import { type Connection, realClock } from "../../src/io/index.ts";
+import { dataKeyBytes, encodeDataKeys } from "../../src/keys/index.ts";
 import {
   appendHeaderBytes,
   type AppendAnswer,
@@ -64,6 +65,11 @@ export async function compileStorageNode(): Promise<{ program: string; remove: (
 export class NodeGroup {
   readonly root = mkdtempSync(join(tmpdir(), "bn-"));
   readonly volumeId = volumeId(randomUUID());
+  readonly dataKeys = encodeDataKeys({
+    current: 1,
+    keys: new Map([[1, randomBytes(dataKeyBytes)]]),
+    acceptsPlain: false,
+  });
   readonly nodes: NodeProcess[] = [];
 
   static async create(program: string, names: readonly string[]): Promise<NodeGroup> {
@@ -129,6 +135,7 @@ export class NodeProcess {
       socketPath: this.socketPath,
       peers,
       segmentBytes: 2 * 1024 * 1024,
+      dataKeys: this.group.dataKeys,
       logFile: `${this.dir}.log`,
       ...options,
     };

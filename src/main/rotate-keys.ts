@@ -1,0 +1,34 @@
+import { BorealisError } from "../base/errors.ts";
+import type { Rotation } from "../cluster/index.ts";
+import { encodeDataKeys } from "../keys/index.ts";
+import type { ManagedProcess } from "./managed-process.ts";
+import type { VolumeKeys } from "./volume-keys.ts";
+
+const switchTimeoutMs = 5_000;
+
+/**
+ * Changes the volume's keys on disk, then tells every node that runs. One that cannot be told goes on with the key that
+ * it has, which stays readable, and is given the new one when it starts.
+ */
+export async function rotateKeys(
+  keys: VolumeKeys,
+  nodes: readonly ManagedProcess[],
+  isMaster: boolean,
+): Promise<Rotation> {
+  await (isMaster ? keys.rotateMaster() : keys.rotate());
+  const given = encodeDataKeys(keys.dataKeys);
+  const switched: string[] = [];
+  const waiting: string[] = [];
+  await Promise.all(
+    nodes.map(async (node) => {
+      try {
+        await node.ask("setKeys", given, switchTimeoutMs);
+        switched.push(node.name);
+      } catch (error) {
+        if (!(error instanceof BorealisError)) throw error;
+        waiting.push(node.name);
+      }
+    }),
+  );
+  return { current: given.current, switched: switched.toSorted(), waiting: waiting.toSorted() };
+}
