@@ -32,6 +32,7 @@ export {
   readControlFile,
   readGenesis,
 } from "./genesis-shell.ts";
+export { hydrateFromBackup, type HydrateOptions } from "./hydrate-shell.ts";
 export {
   canReach,
   chooseOsUser,

@@ -18,6 +18,12 @@ export {
   type SaslInitialResponse,
 } from "./authentication.ts";
 export {
+  type BackupOptions,
+  type BackupSink,
+  type BaseBackup,
+  takeBaseBackup,
+} from "./base-backup-shell.ts";
+export {
   connectPg,
   type PgAddress,
   PgClient,

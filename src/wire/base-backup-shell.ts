@@ -1,0 +1,156 @@
+import { DatabaseError, serialize } from "pg-protocol";
+import { type BackendMessage, CopyDataMessage, DataRowMessage } from "pg-protocol/dist/messages.js";
+import { Parser } from "pg-protocol/dist/parser.js";
+import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
+import { type Timeline, timeline } from "../base/ids.ts";
+import { findLsn, type Lsn } from "../base/lsn.ts";
+import { type Connection, dial } from "../io/index.ts";
+import { errorFromServer, type PgAddress, pgSocketPath } from "./client-shell.ts";
+
+/** Where a backup's bytes go. Views are borrowed until the call settles; nothing more is read before that. */
+export interface BackupSink {
+  /** A piece of the one tar archive. */
+  onTar(bytes: Buffer): Promise<void>;
+  onManifest(bytes: Buffer): Promise<void>;
+}
+
+export interface BaseBackup {
+  /** Redo starts here: log is needed from the start of the segment that holds it. */
+  readonly startLsn: Lsn;
+  readonly startTimeline: Timeline;
+  /** The files are consistent from here on. They may hold what lies below it, and nothing beyond. */
+  readonly endLsn: Lsn;
+  readonly endTimeline: Timeline;
+}
+
+export interface BackupOptions {
+  readonly address: PgAddress;
+  readonly user: string;
+  readonly applicationName: string;
+  readonly sink: BackupSink;
+  readonly signal: AbortSignal;
+}
+
+/** Without log: it is in the volume. WAIT false: nobody archives. */
+const command =
+  "BASE_BACKUP (LABEL 'borealis', PROGRESS false, CHECKPOINT 'fast', WAIT false, " +
+  "MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')";
+
+/** What the letter at the head of a CopyData means here. */
+const part = { archive: 0x6e, manifest: 0x6d, data: 0x64, progress: 0x70 } as const;
+
+/**
+ * Takes a base backup from a PostgreSQL of ours. Raises 08006 when it cannot be reached or goes away, PostgreSQL's own
+ * error (55000 when a standby was promoted meanwhile), or what the sink raised.
+ */
+export async function takeBaseBackup(options: BackupOptions): Promise<BaseBackup> {
+  const { address, user, applicationName, sink, signal } = options;
+  const connection = await dial({ kind: "unix", path: pgSocketPath(address) }, { signal });
+  const onAbort = (): void => connection.destroy(new Error("the backup was given up"));
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  const startup = { user, replication: "true", application_name: applicationName };
+  try {
+    return await new BackupConversation(connection, sink).run(serialize.startup(startup));
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    connection.destroy();
+  }
+}
+
+/** One backup: log in, ask, pass on what comes, at the pace of the sink. */
+class BackupConversation {
+  private readonly connection: Connection;
+  private readonly sink: BackupSink;
+  private readonly parser = new Parser();
+  private readonly rows: (string | null)[][] = [];
+  private target: "none" | "tar" | "manifest" = "none";
+  private archives = 0;
+  private isAsked = false;
+  private failure: BorealisError | undefined;
+
+  constructor(connection: Connection, sink: BackupSink) {
+    this.connection = connection;
+    this.sink = sink;
+  }
+
+  run(startup: Uint8Array): Promise<BaseBackup> {
+    const { connection } = this;
+    return new Promise((resolve, reject) => {
+      connection.onClose((error) => {
+        const why = "PostgreSQL went away while it was backed up";
+        reject(
+          this.failure ?? new BorealisError(sqlState.connectionFailure, why, { cause: error }),
+        );
+      });
+      connection.onEnd(() => connection.end());
+      const takeAndReadOn = async (chunk: Buffer): Promise<void> => {
+        connection.pause();
+        try {
+          const done = await this.take(chunk);
+          if (done) resolve(done);
+          else connection.resume();
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      connection.onData((chunk) => void takeAndReadOn(chunk));
+      connection.write(startup);
+    });
+  }
+
+  /** Undefined: not at its end yet. */
+  private async take(chunk: Buffer): Promise<BaseBackup | undefined> {
+    const messages: BackendMessage[] = [];
+    // Views of the parser's buffer, which changes at the next chunk; that one is not read before these are done with.
+    this.parser.parse(chunk, (message) => messages.push(message));
+    for (const message of messages) {
+      if (message instanceof CopyDataMessage) await this.onCopyData(message.chunk);
+      else if (message instanceof DataRowMessage) this.rows.push(message.fields);
+      else if (message instanceof DatabaseError) this.failure = errorFromServer(message);
+      else if (message.name === "readyForQuery") {
+        if (this.failure) throw this.failure;
+        if (this.isAsked) return this.result();
+        this.isAsked = true;
+        this.connection.write(serialize.query(command));
+      }
+    }
+    return undefined;
+  }
+
+  private async onCopyData(body: Buffer): Promise<void> {
+    const bytes = body.subarray(1);
+    switch (body[0]) {
+      case part.archive:
+        if (++this.archives > 1) throw new ProtocolViolation("a backup with tablespaces");
+        this.target = "tar";
+        return;
+      case part.manifest:
+        this.target = "manifest";
+        return;
+      case part.data:
+        if (this.target === "none") throw new ProtocolViolation("backup data without an archive");
+        return this.target === "tar" ? this.sink.onTar(bytes) : this.sink.onManifest(bytes);
+      case part.progress:
+        return;
+      default:
+        throw new ProtocolViolation(`backup message ${body[0] ?? 0}`);
+    }
+  }
+
+  /** The first result set says where the backup begins, the last where it ends; tablespaces lie between. */
+  private result(): BaseBackup {
+    const [first, last] = [this.rows[0], this.rows.at(-1)];
+    const startLsn = findLsn(first?.[0] ?? "");
+    const endLsn = findLsn(last?.[0] ?? "");
+    if (startLsn === undefined || endLsn === undefined || this.archives !== 1) {
+      throw new ProtocolViolation("BASE_BACKUP's answer is malformed");
+    }
+    return {
+      startLsn,
+      startTimeline: timeline(Number(first?.[1])),
+      endLsn,
+      endTimeline: timeline(Number(last?.[1])),
+    };
+  }
+}
