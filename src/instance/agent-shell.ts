@@ -7,12 +7,16 @@ import {
   beWriterSchema,
   feedbackSchema,
   type InstanceStatus,
+  type ReaderOrder,
   type Role,
   untilDurableSchema,
+  writerMovedSchema,
+  type WriterOrder,
 } from "./messages.ts";
+import type { LogDriverHandle } from "../log-driver/index.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
-import { WriterRole } from "./writer-shell.ts";
+import { type Inherited, makeDriver, WriterRole } from "./writer-shell.ts";
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -60,6 +64,8 @@ export class InstanceAgent {
   private changing: Promise<unknown> = Promise.resolve();
   private readonly closing = new AbortController();
   private lastStatus = "";
+  /** Started ahead of a promotion that is about to be ordered. */
+  private warmDriver: LogDriverHandle | undefined;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
@@ -72,12 +78,20 @@ export class InstanceAgent {
       {
         status: () => this.status(),
         beWriter: (params) => {
-          const { bootstrap } = beWriterSchema.parse(params);
-          return this.take("writer", () => this.becomeWriter(bootstrap));
+          const order = beWriterSchema.parse(params);
+          return this.take("writer", () => this.becomeWriter(order));
         },
         beReader: (params) => {
-          const { writerAgentSocket } = beReaderSchema.parse(params);
-          return this.take("reader", () => this.becomeReader(writerAgentSocket));
+          const order = beReaderSchema.parse(params);
+          return this.take("reader", () => this.becomeReader(order));
+        },
+        prepareWriter: () => this.prepareWriter(),
+        yieldVolume: () => this.yieldVolume(),
+        checkpoint: () => this.requireWriter().checkpoint(),
+        writerMoved: (params) => {
+          const { writerAgentSocket } = writerMovedSchema.parse(params);
+          const { situation } = this;
+          if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
@@ -96,6 +110,7 @@ export class InstanceAgent {
     this.closing.abort();
     await this.changing.catch(() => undefined);
     await this.leaveRole(kind);
+    this.warmDriver?.stop();
     await this.server?.close();
   }
 
@@ -124,49 +139,87 @@ export class InstanceAgent {
     throw new BorealisError(sqlState.cannotConnectNow, `${this.config.instance} is not the writer`);
   }
 
-  /** One change of role at a time. Raises what made the role fail, after it has been taken down again. */
-  private take(role: Exclude<Role, "none">, change: () => Promise<void>): Promise<void> {
-    const next = this.changing
-      .catch(() => undefined)
-      .then(async () => {
-        if (this.closing.signal.aborted || this.situation.kind === role) return;
-        if (this.situation.kind !== "none") await this.leaveRole("immediate");
-        try {
-          await change();
-          this.problem = undefined;
-          this.pauseMs = firstPauseMs;
-        } catch (error) {
-          await this.fail(error);
-          throw error;
-        } finally {
-          this.report();
-        }
-      });
+  /** A failover to this instance is about to begin: what takes time and disturbs nobody is done now. */
+  private prepareWriter(): void {
+    if (this.situation.kind === "reader") this.warmDriver ??= makeDriver(this.config);
+  }
+
+  /**
+   * Another instance is to write: this one stops, in order if it can, and gives its epoch back. Answered when its
+   * PostgreSQL is gone and the epoch released; the next order makes it a reader.
+   */
+  private yieldVolume(): Promise<void> {
+    const { situation } = this;
+    if (situation.kind === "writer") situation.role.abandonStart();
+    return this.enqueue(async () => {
+      if (this.situation.kind !== "writer") return;
+      this.deps.logger.info({ event: "volume.yielded", instance: this.config.instance });
+      const left = this.leaveRole("handOver");
+      this.report();
+      await left;
+      this.report();
+    });
+  }
+
+  /** One change of role at a time. */
+  private enqueue(change: () => Promise<void>): Promise<void> {
+    const next = this.changing.catch(() => undefined).then(change);
     this.changing = next;
     return next;
   }
 
-  private async becomeWriter(bootstrap: Parameters<WriterRole["start"]>[0]): Promise<void> {
-    const role = new WriterRole(this.config, this.deps, (error) => this.onRoleBroke(role, error));
-    this.situation = { kind: "writer", role };
-    this.report();
-    await role.start(bootstrap, this.closing.signal);
+  /** Raises what made the role fail, after it has been taken down again. */
+  private take(role: Exclude<Role, "none">, change: () => Promise<void>): Promise<void> {
+    return this.enqueue(async () => {
+      if (this.closing.signal.aborted || this.situation.kind === role) return;
+      try {
+        await change();
+        this.problem = undefined;
+        this.pauseMs = firstPauseMs;
+      } catch (error) {
+        await this.fail(error);
+        throw error;
+      } finally {
+        this.report();
+      }
+    });
   }
 
-  private async becomeReader(writerAgentSocket: string): Promise<void> {
+  private async becomeWriter(order: WriterOrder): Promise<void> {
+    const inherited = await this.takeOver();
+    const role = new WriterRole(
+      this.config,
+      this.deps,
+      (error) => this.onRoleBroke(role, error),
+      inherited,
+    );
+    this.situation = { kind: "writer", role };
+    this.report();
+    await role.start(order, this.closing.signal);
+  }
+
+  /** A reader that runs is promoted as it is; anything else is taken down first. */
+  private async takeOver(): Promise<Inherited> {
+    const { situation, warmDriver: driver } = this;
+    this.warmDriver = undefined;
+    const standby = situation.kind === "reader" ? await situation.role.handOver() : undefined;
+    if (!standby) await this.leaveRole("immediate");
+    return { standby, driver };
+  }
+
+  private async becomeReader(order: ReaderOrder): Promise<void> {
+    await this.leaveRole("immediate");
     const role = new ReaderRole(this.config, this.deps, (error) => this.onRoleBroke(role, error));
     this.situation = { kind: "reader", role };
     this.report();
-    await role.start(writerAgentSocket, this.closing.signal);
+    await role.start(order, this.closing.signal);
   }
 
   /** Something of a running role ended by itself: its PostgreSQL, its driver, its feed. */
   private onRoleBroke(role: ReaderRole | WriterRole, error: unknown): void {
     const { situation } = this;
     if (situation.kind === "none" || situation.role !== role) return;
-    const next = this.changing.catch(() => undefined).then(() => this.failIfStill(role, error));
-    this.changing = next;
-    next.catch((cause: unknown) => {
+    this.enqueue(() => this.failIfStill(role, error)).catch((cause: unknown) => {
       this.deps.logger.error({ event: "role.cannotStop" }, messageOf(cause));
     });
   }

@@ -6,9 +6,12 @@ export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
   agentConfigSchema,
+  type BackupSource,
   type Bootstrap,
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
+  type ReaderOrder,
   type Role,
+  type WriterOrder,
 } from "./messages.ts";

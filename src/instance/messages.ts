@@ -37,12 +37,24 @@ export const bootstrapSchema = z.object({
 });
 export type Bootstrap = z.infer<typeof bootstrapSchema>;
 
-export const beWriterSchema = z.object({ bootstrap: bootstrapSchema.nullable() });
+/** Another instance, from whose PostgreSQL a cache may be built again. Those that cost least come first. */
+export const backupSourceSchema = z.object({ id: z.string(), socketDir: z.string() });
+export type BackupSource = z.infer<typeof backupSourceSchema>;
+
+export const beWriterSchema = z.object({
+  bootstrap: bootstrapSchema.nullable(),
+  sources: z.array(backupSourceSchema),
+});
+export type WriterOrder = z.infer<typeof beWriterSchema>;
 
 export const beReaderSchema = z.object({
   /** The writer's agent, which takes hot standby feedback. */
   writerAgentSocket: z.string(),
+  sources: z.array(backupSourceSchema),
 });
+export type ReaderOrder = z.infer<typeof beReaderSchema>;
+
+export const writerMovedSchema = z.object({ writerAgentSocket: z.string() });
 
 export const untilDurableSchema = z.object({ what: z.enum(["flushed", "inserted"]) });
 

@@ -1,22 +1,26 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
-import type { Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
-import type { Opened } from "../log-driver/index.ts";
+import type { Claimed, Opened } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
-import { startFeed } from "./feed-shell.ts";
+import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
+import type { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 600_000;
 const pollMs = 2;
+/** A standby that replays nothing for so long, though it has not all it needs, never will. */
+const stuckAfterMs = 60_000;
 
 export interface Promotion {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
-  readonly postgres: Postgres;
-  /** The recovery LSN: where the epoch will start, and the instance is promoted. */
-  readonly at: Lsn;
+  /** Running as a reader's, or down with a cache that may be read on from. */
+  readonly standby: Standby;
+  /** Its start is the recovery LSN b: where the epoch will begin, and the instance is promoted. */
+  readonly claimed: Claimed;
   /** Opens the epoch; asked for only when PostgreSQL runs, so that one that cannot start costs no epoch. */
   readonly open: () => Promise<Opened>;
   readonly signal: AbortSignal;
@@ -24,48 +28,94 @@ export interface Promotion {
 
 /**
  * Feeds a standby to the epoch's start and not a byte more, then promotes it there: PostgreSQL ends at its last
- * complete record, which is where the log driver goes on. pg_promote(false) and polling: waiting inside costs 100 ms.
+ * complete record, which is where the log driver goes on. The order is D45's: cap the feed, open the epoch, replay to
+ * b, take all sessions off, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
  */
-export async function promoteAt({
-  config,
-  deps,
-  postgres,
-  at,
-  open,
-  signal,
-}: Promotion): Promise<Opened> {
-  const feed = await startFeed(config, deps);
-  feed.setCap(at);
+export async function promoteAt(promotion: Promotion): Promise<Opened> {
+  const { deps, standby, claimed, open, signal } = promotion;
+  const { start: at } = claimed;
+  await standby.openFeed(at);
   try {
-    await postgres.start("reader");
-    await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    const client = await connectAgent(postgres);
-    const opened = await open();
-    await untilReplayed(client, at, { deps, signal });
-    await client.query("SELECT pg_catalog.pg_promote(false)");
-    while ((await client.query("SELECT pg_catalog.pg_is_in_recovery()")).rows[0]?.[0] !== "f") {
-      if (signal.aborted) throw signal.reason;
-      await sleep(deps.clock, pollMs, signal);
+    await ensureOnPath(promotion);
+    const client = await connectAgent(standby.postgres);
+    try {
+      const opened = await open();
+      await freeReplay(client);
+      await untilReplayed(client, at, { deps, signal });
+      await client.query("SELECT pg_catalog.pg_promote(false)");
+      await untilPromoted(client, { deps, signal });
+      // Who slipped in meanwhile believes to be on a reader.
+      await takeSessionsOff(client);
+      await standby.postgres.adoptRole("writer");
+      return opened;
+    } finally {
+      client.destroy();
     }
-    await client.close();
-    await postgres.adoptRole("writer");
-    return opened;
   } finally {
-    await feed.close();
+    await standby.closeFeed();
   }
 }
 
-async function untilReplayed(
-  client: PgClient,
-  to: Lsn,
-  wait: { readonly deps: AgentDeps; readonly signal: AbortSignal },
-): Promise<void> {
+/**
+ * The path's history files, and a PostgreSQL that has seen no others (D38). One that runs and has followed a timeline
+ * which wrote nothing would name that one as its parent and take another number than the registered one: it is started
+ * again, and follows the path from its files.
+ */
+async function ensureOnPath({ config, standby, claimed, signal }: Promotion): Promise<void> {
+  const spans = historyBelow(claimed);
+  const last = spans.at(-1)?.timeline ?? 0;
+  if (standby.isRunning && (await newestHistoryFile(config)) > last) {
+    await standby.postgres.stop("immediate", 5_000);
+  }
+  await installPathHistory(config, spans);
+  if (!standby.isRunning) await standby.start({ timeoutMs: readyTimeoutMs, signal });
+}
+
+/**
+ * Nothing may hold up replay: a pause that somebody asked for, or a query that conflicts with it (the wait does not
+ * read a lowered max_standby_streaming_delay again, so the query has to go).
+ */
+async function freeReplay(client: PgClient): Promise<void> {
+  await client.query("SELECT pg_catalog.pg_wal_replay_resume()");
+  await takeSessionsOff(client);
+}
+
+async function takeSessionsOff(client: PgClient): Promise<void> {
+  await client.query(
+    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity " +
+      "WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()",
+  );
+}
+
+interface Wait {
+  readonly deps: AgentDeps;
+  readonly signal: AbortSignal;
+}
+
+async function untilReplayed(client: PgClient, to: Lsn, { deps, signal }: Wait): Promise<void> {
+  const { clock, logger } = deps;
+  let before: Lsn | undefined;
+  let movedMs = clock.nowMs();
   for (;;) {
     const { rows } = await client.query("SELECT pg_catalog.pg_last_wal_replay_lsn()");
     const at = findLsn(rows[0]?.[0] ?? "");
     if (at !== undefined && at >= to) break;
-    if (wait.signal.aborted) throw wait.signal.reason;
-    await sleep(wait.deps.clock, pollMs, wait.signal);
+    if (signal.aborted) throw signal.reason;
+    if (at !== before) movedMs = clock.nowMs();
+    before = at;
+    if (clock.nowMs() - movedMs > stuckAfterMs) {
+      const where = at === undefined ? "nowhere" : formatLsn(at);
+      const why = `replay stands at ${where} and does not reach ${formatLsn(to)}`;
+      throw new BorealisError(sqlState.cannotConnectNow, why);
+    }
+    await sleep(clock, pollMs, signal);
   }
-  wait.deps.logger.info({ event: "recovery.replayed", to: formatLsn(to) });
+  logger.info({ event: "recovery.replayed", to: formatLsn(to) });
+}
+
+async function untilPromoted(client: PgClient, { deps, signal }: Wait): Promise<void> {
+  while ((await client.query("SELECT pg_catalog.pg_is_in_recovery()")).rows[0]?.[0] !== "f") {
+    if (signal.aborted) throw signal.reason;
+    await sleep(deps.clock, pollMs, signal);
+  }
 }

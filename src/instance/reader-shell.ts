@@ -1,31 +1,37 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero } from "../base/lsn.ts";
-import { type Postgres, sealCache, stampCache, unstampCache } from "../engine/index.ts";
+import { sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
-import type { StandbyFeedback } from "../wire/index.ts";
+import { timelineSpans } from "../quorum/index.ts";
+import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
-import { judge, seedFromGenesis } from "./cache-shell.ts";
-import { startFeed } from "./feed-shell.ts";
-import type { AgentConfig } from "./messages.ts";
-import { makePostgres } from "./postgres-shell.ts";
+import { judge } from "./cache-shell.ts";
+import { judgeFormerWriter } from "./former-writer-shell.ts";
+import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
+import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
+import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
+import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
 const feedbackRetryMs = 1_000;
 /** PostgreSQL tries every 100 ms (wal_retrieve_retry_interval). */
 const lostAfterAttempts = 60;
+/** A diverged cache is not urgent: the instance that took over is up in a moment, and can be copied then. */
+const copyPatienceMs = 30_000;
+const durablePollMs = 50;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
   private readonly onBroke: (error: unknown) => void;
-  private readonly postgres: Postgres;
+  private readonly standby: Standby;
   private readonly scope: Scope;
-  private feed: LogFeed | undefined;
+  private writerAgentSocket = "";
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
   private behindSinceMs: number | undefined;
@@ -41,36 +47,54 @@ export class ReaderRole {
       this.broken.abort(error);
       onBroke(error);
     };
-    this.postgres = makePostgres(config, deps.logger, this.onBroke);
-    this.scope = new Scope(this.onBroke);
-  }
-
-  /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
-  async start(writerAgentSocket: string, closing: AbortSignal): Promise<void> {
-    const { config, deps } = this;
-    const signal = AbortSignal.any([closing, this.broken.signal]);
-    await this.ensureCache();
-    this.feed = await startFeed(config, deps, {
+    this.standby = new Standby(config, deps, {
+      onBroke: this.onBroke,
       onFeedback: (feedback) => {
         this.feedback = feedback;
       },
       onPathChanged: () => void this.giveUpCache("it has log that is not the volume's"),
     });
+    this.scope = new Scope(this.onBroke);
+  }
+
+  /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
+  async start(order: ReaderOrder, closing: AbortSignal): Promise<void> {
+    const { config, deps, standby } = this;
+    this.writerAgentSocket = order.writerAgentSocket;
+    const signal = AbortSignal.any([closing, this.broken.signal]);
+    await standby.postgres.clearOrphans();
+    const feed = await standby.openFeed();
+    await this.ensureCache(feed, order.sources, signal);
+    await this.dropStrayHistory(feed);
     this.state = "recovering";
-    await this.postgres.start("reader");
-    await this.postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    await standby.start({ timeoutMs: readyTimeoutMs, signal });
     this.state = "available";
-    this.scope.run((stop) => this.passFeedbackOn(writerAgentSocket, stop));
+    this.scope.run((stop) => this.passFeedbackOn(stop));
     deps.logger.info({ event: "reader.available", instance: config.instance });
   }
 
+  /** Feedback goes to another instance's agent from now on. */
+  writerMoved(writerAgentSocket: string): void {
+    this.writerAgentSocket = writerAgentSocket;
+  }
+
+  /** The running standby, for a promotion; this role is over. Undefined while there is none that takes sessions. */
+  async handOver(): Promise<Standby | undefined> {
+    if (this.state !== "available" || this.broken.signal.aborted) return undefined;
+    this.state = "stopped";
+    // Until its new owner takes it: what breaks now is found when it is used.
+    this.standby.handTo({ onBroke: () => undefined });
+    await this.scope.close("the reader is promoted");
+    return this.standby;
+  }
+
   facts(): RoleFacts {
-    const status = this.feed?.status;
+    const status = this.standby.feed?.status;
     const apply = status && status.apply > lsnZero ? status.apply : undefined;
     return {
       state: this.state,
       isAdmitted: this.state === "available",
-      postgresPid: this.postgres.pid,
+      postgresPid: this.standby.postgres.pid,
       epoch: status?.epoch ?? 0,
       timeline: 0,
       vdl: status && status.vdl > lsnZero ? formatLsn(status.vdl) : undefined,
@@ -83,16 +107,61 @@ export class ReaderRole {
   async stop(kind: StopKind): Promise<void> {
     this.state = "stopped";
     await this.scope.close("the reader stops");
-    const stopped = await this.postgres.stop(kind === "clean" ? "fast" : "immediate", 5_000);
-    await this.feed?.close();
-    if (stopped.isClean) await sealCache(this.config.instanceDir);
+    const stopped = await this.standby.stop(kind);
+    if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
   }
 
-  private async ensureCache(): Promise<void> {
+  private async ensureCache(
+    feed: LogFeed,
+    sources: readonly BackupSource[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { config, deps } = this;
+    const keep = (): Promise<void> => stampCache(config.instanceDir, volumeId(config.volumeId));
     const found = await judge(config);
-    if (found.kind === "reader") return stampCache(config.instanceDir, volumeId(config.volumeId));
-    await seedFromGenesis(config, deps.logger, found.reason);
+    if (found.kind === "reader") return keep();
+    const former =
+      found.kind === "writer"
+        ? await judgeFormerWriter({ config, deps }, feed, signal)
+        : { kind: "rebuild" as const, reason: found.reason };
+    if (former.kind === "keep") return keep();
+    const hasDiverged = found.kind === "writer";
+    await rebuildCache({
+      config,
+      deps,
+      sources,
+      reason: former.reason,
+      patienceMs: hasDiverged ? copyPatienceMs : 0,
+      prefersGenesis: !hasDiverged,
+      untilUsable: (backup) => this.untilUsable(backup, feed, signal),
+      signal,
+    });
+  }
+
+  /** A copy of a writer may hold what no quorum has yet: it counts when VDL has passed its end, on its timeline. */
+  private async untilUsable(backup: BaseBackup, feed: LogFeed, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const { vdl, path } = await feed.inspect();
+      const spans = timelineSpans(path);
+      const index = spans.findLastIndex((span) => span.timeline === backup.endTimeline);
+      const next = spans[index + 1];
+      if (index < 0 || (next && next.start < backup.endLsn)) throw beyondTheVolume(backup);
+      if (vdl >= backup.endLsn) return;
+      if (signal.aborted) throw signal.reason;
+      await sleep(this.deps.clock, durablePollMs, signal);
+    }
+  }
+
+  /** A history file of a branch that the volume left would lead PostgreSQL there (D38). */
+  private async dropStrayHistory(feed: LogFeed): Promise<void> {
+    if ((await newestHistoryFile(this.config)) === 0) return;
+    try {
+      const { path } = await feed.inspect();
+      await installPathHistory(this.config, timelineSpans(path));
+    } catch (error) {
+      // Nobody answers: the reader shows what it has, and a wrong turn is noticed when the volume is back.
+      this.deps.logger.info({ event: "history.notChecked" }, messageOf(error));
+    }
   }
 
   /** The cache cannot be read on from: without its stamp the next start builds it again. */
@@ -107,7 +176,7 @@ export class ReaderRole {
    * its log. Nodes that answer and dozens of refused tries in a row tell it apart from nodes that are away.
    */
   private async noticeLostPath(): Promise<void> {
-    const { feed } = this;
+    const { feed } = this.standby;
     const status = feed?.status;
     if (!feed || !status) return;
     if (status.isStreaming) this.attemptsBefore = status.connections;
@@ -118,7 +187,7 @@ export class ReaderRole {
 
   /** Milliseconds since the replay position last stood at VDL; 0 while it does. Shown to people, decides nothing. */
   private lagMs(): number | undefined {
-    const status = this.feed?.status;
+    const status = this.standby.feed?.status;
     if (!status || status.heardMs === 0) return undefined;
     const isBehind = status.apply < status.vdl;
     const nowMs = this.deps.clock.nowMs();
@@ -128,12 +197,17 @@ export class ReaderRole {
   }
 
   /** hot_standby_feedback travels to the writer's agent, which tells its driver; a lost line is made again. */
-  private async passFeedbackOn(writerAgentSocket: string, stop: AbortSignal): Promise<void> {
+  private async passFeedbackOn(stop: AbortSignal): Promise<void> {
     let client: RpcClient | undefined;
+    let dialled = "";
     while (!stop.aborted) {
-      const { feedback } = this;
+      const { feedback, writerAgentSocket } = this;
       try {
-        client = client && !client.closed ? client : await this.dialWriter(writerAgentSocket, stop);
+        if (dialled !== writerAgentSocket) client?.close();
+        if (!client || client.closed || dialled !== writerAgentSocket) {
+          client = await this.dialWriter(writerAgentSocket, stop);
+        }
+        dialled = writerAgentSocket;
         if (feedback)
           await client.call(
             "feedback",

@@ -13,5 +13,8 @@ export interface RoleFacts {
   readonly hasQuorum: boolean;
 }
 
-/** How a role ends: asked to, or because something of it broke. */
-export type StopKind = "clean" | "immediate";
+/**
+ * How a role ends: asked to, and the cache is to outlive a restart of the machine; asked to, for another role (with a
+ * shutdown checkpoint, but nothing is synced); or because something of it broke.
+ */
+export type StopKind = "clean" | "handOver" | "immediate";

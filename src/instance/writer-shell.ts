@@ -18,18 +18,40 @@ import { bootstrapSql } from "./bootstrap.ts";
 import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
-import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
+import { historyBelow, installPathHistory } from "./history-shell.ts";
+import type { AgentConfig, BackupSource, Feedback, WriterOrder } from "./messages.ts";
 import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
-import { connectAgent, makePostgres } from "./postgres-shell.ts";
+import { connectAgent } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
+import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
+import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
 /** Of WAL kept in the driver's memory for nodes that lag; beyond it they catch up from their peers. */
 const ringBytes = 32 * 1024 * 1024;
 const feedbackEveryMs = 1_000;
-/** D4: without a quorum a fast stop would wait for ever. */
-const fastStopMs = 5_000;
+
+/** A log driver for this instance. Its thread does nothing before it is asked to claim. */
+export function makeDriver(config: AgentConfig): LogDriverHandle {
+  return startLogDriver({
+    nodes: volumeNodes(config),
+    owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+    leaseMs: 0,
+    ringBytes,
+    // A file of its own: two writers cannot rotate one.
+    logFile: config.logFile.replace(/\.log$/, "-driver.log"),
+    logLevel: config.logLevel,
+  });
+}
+
+/** What a writer may take over from the reader that it was. */
+export interface Inherited {
+  /** Runs, and takes sessions. */
+  readonly standby?: Standby | undefined;
+  /** Warm: its thread has started. */
+  readonly driver?: LogDriverHandle | undefined;
+}
 
 /**
  * The writer: claim the volume, make sure that this instance's log is the volume's, open the epoch, start PostgreSQL,
@@ -39,7 +61,7 @@ export class WriterRole {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
   private readonly onBroke: (error: unknown) => void;
-  private readonly postgres: Postgres;
+  private readonly standby: Standby;
   private readonly driver: LogDriverHandle;
   private readonly scope: Scope;
   private readonly feedback = new FeedbackBook();
@@ -51,34 +73,39 @@ export class WriterRole {
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
   private readonly broken = new AbortController();
 
-  constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
+  constructor(
+    config: AgentConfig,
+    deps: AgentDeps,
+    onBroke: (error: unknown) => void,
+    inherited: Inherited = {},
+  ) {
     this.config = config;
     this.deps = deps;
     this.onBroke = onBroke;
-    this.postgres = makePostgres(config, deps.logger, (error) => this.broke(error));
-    this.driver = startLogDriver({
-      nodes: volumeNodes(config),
-      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
-      leaseMs: 0,
-      ringBytes,
-      // A file of its own: two writers cannot rotate one.
-      logFile: config.logFile.replace(/\.log$/, "-driver.log"),
-      logLevel: config.logLevel,
-    });
+    const owner = { onBroke: (error: unknown): void => this.broke(error) };
+    this.standby = inherited.standby ?? new Standby(config, deps, owner);
+    this.standby.handTo(owner);
+    this.driver = inherited.driver ?? makeDriver(config);
     this.driver.onEvent((event) => this.onDriverEvent(event));
     this.scope = new Scope((error) => this.broke(error));
   }
 
+  private get postgres(): Postgres {
+    return this.standby.postgres;
+  }
+
   /** Raises what stood in the way; the caller then stops this role whole. */
-  async start(bootstrap: Bootstrap | null, closing: AbortSignal): Promise<void> {
-    const { config, deps, driver } = this;
+  async start({ bootstrap, sources }: WriterOrder, closing: AbortSignal): Promise<void> {
+    const { config, deps, driver, standby } = this;
     const signal = AbortSignal.any([closing, this.broken.signal]);
-    await this.postgres.clearOrphans();
+    const isHot = standby.isRunning;
+    if (!isHot) await this.postgres.clearOrphans();
     const claimed = await driver.claim();
     deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
     this.state = "recovering";
-    if (await this.mayKeepTimeline(claimed)) await this.startInPlace(signal);
-    else await this.startByPromotion(claimed, signal);
+    if (isHot) await this.promote(claimed, signal);
+    else if (await this.mayKeepTimeline(claimed)) await this.startInPlace(claimed, signal);
+    else await this.startByPromotion(claimed, { sources, signal });
     await driver.attach({
       address: this.postgres.address,
       user: bootstrapUser,
@@ -113,6 +140,19 @@ export class WriterRole {
     };
   }
 
+  /** A shutdown checkpoint will have little left to write. */
+  async checkpoint(): Promise<void> {
+    if (this.state === "available") await this.client?.query("CHECKPOINT");
+  }
+
+  /** Gives up a start that is under way: whatever it waits for, it waits no longer. */
+  abandonStart(): void {
+    if (this.state === "available") return;
+    this.isStopping = true;
+    this.broken.abort(new BorealisError(sqlState.adminShutdown, "another instance is to write"));
+    void this.driver.resign().catch(() => undefined);
+  }
+
   takeFeedback(feedback: Feedback): void {
     this.feedback.record(feedback, this.deps.clock.nowMs());
   }
@@ -128,14 +168,14 @@ export class WriterRole {
     this.isStopping = true;
     this.state = "stopped";
     const scope = this.scope.close("the writer stops");
-    const stopped = await this.postgres.stop(kind === "clean" ? "fast" : "immediate", fastStopMs);
+    const stopped = await this.standby.stop(kind);
     this.client?.destroy();
     await scope;
     await this.driver.release().catch((error: unknown) => {
       this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
     });
     this.driver.stop();
-    if (stopped.isClean) await sealCache(this.config.instanceDir);
+    if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
   }
 
   /**
@@ -184,8 +224,9 @@ export class WriterRole {
    * The same timeline goes on: PostgreSQL recovers by itself. It runs before the epoch is opened, so that one that
    * cannot start costs no epoch; nobody is let in and nothing is acknowledged before the driver is attached.
    */
-  private async startInPlace(signal: AbortSignal): Promise<void> {
+  private async startInPlace(claimed: Claimed, signal: AbortSignal): Promise<void> {
     const { config, postgres } = this;
+    await installPathHistory(config, historyBelow(claimed));
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
@@ -193,21 +234,39 @@ export class WriterRole {
   }
 
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
-  private async startByPromotion(claimed: Claimed, signal: AbortSignal): Promise<void> {
-    const { config, deps, driver, postgres } = this;
+  private async startByPromotion(
+    claimed: Claimed,
+    {
+      sources,
+      signal,
+    }: { readonly sources: readonly BackupSource[]; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { config, deps } = this;
     const found = await judge(config);
     if (found.kind !== "reader") {
-      await seedFromGenesis(config, deps.logger, "it is not the volume's");
+      await rebuildCache({
+        config,
+        deps,
+        sources,
+        reason: "it is not the volume's",
+        // Writes wait for this one.
+        patienceMs: 0,
+        prefersGenesis: true,
+        untilUsable: (backup) =>
+          backup.endLsn <= claimed.start
+            ? Promise.resolve()
+            : Promise.reject(beyondTheVolume(backup)),
+        signal,
+      });
     }
     await stampCache(config.instanceDir, volumeId(config.volumeId));
-    this.opened = await promoteAt({
-      config,
-      deps,
-      postgres,
-      at: claimed.start,
-      open: () => driver.open("new"),
-      signal,
-    });
+    await this.promote(claimed, signal);
+  }
+
+  private async promote(claimed: Claimed, signal: AbortSignal): Promise<void> {
+    const { config, deps, driver, standby } = this;
+    const open = (): Promise<Opened> => driver.open("new");
+    this.opened = await promoteAt({ config, deps, standby, claimed, open, signal });
   }
 
   /** A statement of our own, given up when the role has broken: it may be waiting for a quorum that never answers. */

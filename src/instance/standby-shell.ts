@@ -1,0 +1,90 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { formatLsn, type Lsn } from "../base/lsn.ts";
+import type { Postgres, StopResult } from "../engine/index.ts";
+import type { LogFeed } from "../log-driver/index.ts";
+import type { StandbyFeedback } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import { startFeed } from "./feed-shell.ts";
+import type { AgentConfig } from "./messages.ts";
+import { makePostgres } from "./postgres-shell.ts";
+import type { StopKind } from "./role.ts";
+
+/** The role that a standby works for; told what it cannot know otherwise. */
+export interface StandbyOwner {
+  /** Its PostgreSQL has ended without having been asked to. */
+  onBroke(error: unknown): void;
+  onFeedback?(feedback: StandbyFeedback): void;
+  /** Its log is not the volume's any more. */
+  onPathChanged?(): void;
+}
+
+/** A clean stop waits no longer than this for the shutdown checkpoint (D4: without a quorum it would wait for ever). */
+const fastStopMs = 5_000;
+
+/**
+ * One PostgreSQL and the feed that it drinks from. A reader's; or one on its way to be the writer, which takes it over
+ * as it runs: a restart would cost a failover most of its time.
+ */
+export class Standby {
+  readonly postgres: Postgres;
+  private readonly config: AgentConfig;
+  private readonly deps: AgentDeps;
+  private owner: StandbyOwner;
+  private running: LogFeed | undefined;
+
+  constructor(config: AgentConfig, deps: AgentDeps, owner: StandbyOwner) {
+    this.config = config;
+    this.deps = deps;
+    this.owner = owner;
+    this.postgres = makePostgres(config, deps.logger, (error) => this.owner.onBroke(error));
+  }
+
+  get feed(): LogFeed | undefined {
+    return this.running;
+  }
+  get isRunning(): boolean {
+    return this.postgres.pid !== undefined;
+  }
+
+  /** From now on another role answers for it. */
+  handTo(owner: StandbyOwner): void {
+    this.owner = owner;
+  }
+
+  /** The feed listens; with `cap` it gives not a byte beyond. */
+  async openFeed(cap?: Lsn): Promise<LogFeed> {
+    this.running ??= await startFeed(this.config, this.deps, {
+      onFeedback: (feedback) => this.owner.onFeedback?.(feedback),
+      onPathChanged: () => this.owner.onPathChanged?.(),
+    });
+    if (cap !== undefined) {
+      this.running.setCap(cap);
+      this.deps.logger.info({ event: "feed.capped", at: formatLsn(cap) });
+    }
+    return this.running;
+  }
+
+  async closeFeed(): Promise<void> {
+    const { running } = this;
+    this.running = undefined;
+    await running?.close();
+  }
+
+  /** Starts PostgreSQL as a hot standby, and waits until it takes sessions. The feed must be open. */
+  async start(wait: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<void> {
+    if (!this.running) {
+      throw new BorealisError(sqlState.internal, "a standby without a feed would wait for ever");
+    }
+    await this.postgres.start("reader");
+    await this.postgres.untilReady(wait);
+  }
+
+  async stop(kind: StopKind): Promise<StopResult> {
+    const stopped = await this.postgres.stop(
+      kind === "immediate" ? "immediate" : "fast",
+      fastStopMs,
+    );
+    await this.closeFeed();
+    return stopped;
+  }
+}
