@@ -1,25 +1,18 @@
-import { formatLsn } from "../base/lsn.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import {
-  type Clock,
-  connectRpc,
-  type Logger,
-  type RpcClient,
-  type RpcServer,
-  Scope,
-  serveRpc,
-  sleep,
-} from "../io/index.ts";
-import { type InstanceStatus, instanceStatusSchema } from "../instance/index.ts";
+import { formatLsn } from "../base/lsn.ts";
+import { type Clock, connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
+import type { InstanceStatus } from "../instance/index.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { agentSocket, type Layout, nodeSocket, postgresSocketDir } from "./layout.ts";
 import {
   type ControlConfig,
+  failoverRequestSchema,
   processSchema,
   type ProcessReport,
   type TopologyMessage,
 } from "./messages.ts";
+import { InstanceRoles } from "./roles-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
@@ -36,36 +29,20 @@ export interface ControlDeps {
   readonly saveState: (state: ClusterState) => void;
 }
 
-/** How often an agent that does not answer is tried again. */
-const reconnectMs = 100;
-
-/** What the control plane knows of one agent. */
-interface AgentLine {
-  client: RpcClient | undefined;
-  status: InstanceStatus | undefined;
-  /** The order that was given to this life of the agent, so that it is given once. */
-  orderedFor: string | undefined;
-}
-
 /**
  * Membership, health and endpoints of one cluster. It asks agents to take roles and tells proxies where sessions may
  * go; it decides nothing about what is durable, so killing it at any moment costs only time.
  */
 export class ControlPlane {
   private readonly deps: ControlDeps;
-  private readonly agents = new Map<string, AgentLine>();
-  private readonly scope: Scope;
-  private state: ClusterState;
+  private readonly roles: InstanceRoles;
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
 
   constructor(deps: ControlDeps) {
     this.deps = deps;
-    this.state = deps.state;
-    this.scope = new Scope((error) => {
-      deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
-    });
+    this.roles = new InstanceRoles({ ...deps, onChange: () => this.publish() });
   }
 
   async start(): Promise<void> {
@@ -75,20 +52,23 @@ export class ControlPlane {
         status: () => this.status(),
         topology: () => this.topology(),
         health: () => this.health(),
+        failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
         stopping: () => {
           this.isStopping = true;
+          this.roles.stopOrdering();
         },
       },
     );
-    for (const instance of this.state.instances) {
-      this.agents.set(instance.id, { client: undefined, status: undefined, orderedFor: undefined });
-      this.scope.run((signal) => this.followAgent(instance.id, signal));
-    }
+    this.roles.start();
   }
 
   async close(): Promise<void> {
-    await this.scope.close("control plane stops");
+    await this.roles.close();
     await this.server?.close();
+  }
+
+  private get state(): ClusterState {
+    return this.roles.state;
   }
 
   /** Whether writes are accepted now, and what people should know about it. */
@@ -108,23 +88,32 @@ export class ControlPlane {
     processes: ReadonlyMap<string, ProcessReport>,
   ): StatusFacts {
     const instances = new Map<string, InstanceStatus>();
-    for (const [id, line] of this.agents) if (line.status) instances.set(id, line.status);
+    for (const { id } of this.state.instances) {
+      const status = this.roles.status(id);
+      if (status) instances.set(id, status);
+    }
     const { state, isStopping } = this;
     return { ...this.deps.config, state, isStopping, instances, nodes, processes };
   }
 
   private topology(): TopologyMessage {
-    const writer = this.agents.get(this.state.writer)?.status;
+    const writer = this.roles.status(this.state.writer);
+    const isOpen = writer?.role === "writer" && writer.isAdmitted;
     return {
-      writer: writer?.role === "writer" && writer.isAdmitted ? writer.id : null,
+      writer: isOpen ? writer.id : null,
       instances: this.state.instances.flatMap(({ id }) => {
-        const status = this.agents.get(id)?.status;
+        const status = this.roles.status(id);
         if (!status) return [];
+        // It may be frozen, and not know: who is connected there must not wait for it.
+        const isDeposed = isOpen && status.role === "writer" && id !== writer.id;
         return {
           id,
-          role: status.role,
+          role: isDeposed ? ("none" as const) : status.role,
           // Until the master user exists, a reader would refuse everybody in good faith.
-          isAdmitted: status.isAdmitted && (this.state.isBootstrapped || status.role === "writer"),
+          isAdmitted:
+            !isDeposed &&
+            status.isAdmitted &&
+            (this.state.isBootstrapped || status.role === "writer"),
           socketDir: postgresSocketDir(this.deps.layout, id),
           agentSocket: agentSocket(this.deps.layout, id),
           incarnation: `${status.agentPid}.${status.incarnation}`,
@@ -145,85 +134,6 @@ export class ControlPlane {
     this.lastTopology = text;
     this.server?.broadcast("topology", topology);
     this.deps.logger.info({ event: "topology.changed", writer: topology.writer });
-  }
-
-  private async followAgent(id: string, signal: AbortSignal): Promise<void> {
-    const { clock, layout, logger } = this.deps;
-    while (!signal.aborted) {
-      try {
-        const path = agentSocket(layout, id);
-        const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
-        await this.talkTo(id, client, signal);
-      } catch (error) {
-        logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
-      }
-      const line = this.agents.get(id);
-      if (line) {
-        line.client = undefined;
-        line.status = undefined;
-        line.orderedFor = undefined;
-      }
-      this.publish();
-      await sleep(clock, reconnectMs, signal);
-    }
-  }
-
-  private async talkTo(id: string, client: RpcClient, signal: AbortSignal): Promise<void> {
-    const line = this.agents.get(id);
-    if (!line) return;
-    line.client = client;
-    const gone = new Promise<void>((resolve) => {
-      client.onClose(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    const take = (data: unknown): void => {
-      line.status = instanceStatusSchema.parse(data);
-      this.order(id, line, client);
-      this.publish();
-    };
-    await client.follow({ method: "status", event: "status", timeoutMs: 5_000 }, take);
-    await gone;
-    client.close();
-  }
-
-  /** An agent without a role is given the one that the cluster's state says; it never takes one by itself. */
-  private order(id: string, line: AgentLine, client: RpcClient): void {
-    const { status } = line;
-    if (!status || status.role !== "none" || this.isStopping) {
-      line.orderedFor = undefined;
-      return;
-    }
-    const life = `${status.agentPid}.${status.incarnation}`;
-    if (line.orderedFor === life) return;
-    line.orderedFor = life;
-    const isWriter = id === this.state.writer;
-    const params = isWriter
-      ? { bootstrap: this.bootstrap() }
-      : { writerAgentSocket: agentSocket(this.deps.layout, this.state.writer) };
-    const event = "role.ordered";
-    this.deps.logger.info({ event, instance: id, role: isWriter ? "writer" : "reader" });
-    client.call(isWriter ? "beWriter" : "beReader", params).then(
-      () => this.onRoleTaken(id, isWriter),
-      (error: unknown) => {
-        this.deps.logger.warn({ event: "role.refused", instance: id }, messageOf(error));
-        line.orderedFor = undefined;
-        // The agent reports its state again after each failure; that report repeats the order.
-      },
-    );
-  }
-
-  private onRoleTaken(id: string, isWriter: boolean): void {
-    if (!isWriter || this.state.isBootstrapped) return;
-    this.state = { ...this.state, isBootstrapped: true };
-    this.deps.saveState(this.state);
-    this.publish();
-    this.deps.logger.info({ event: "volume.bootstrapped", instance: id });
-  }
-
-  private bootstrap(): { masterUser: string; password: string; isSuperuser: boolean } | null {
-    if (this.state.isBootstrapped) return null;
-    const { masterUser, isSuperuser } = this.state;
-    return { masterUser, isSuperuser, password: this.deps.masterPassword() };
   }
 
   private async inspectNodes(): Promise<ReadonlyMap<string, NodeView>> {

@@ -22,6 +22,8 @@ export {
   controlConfigSchema,
   type KeyReport,
   keyReportSchema,
+  type FailoverReport,
+  failoverSchema,
   type ProcessReport,
   processSchema,
   type Rotation,

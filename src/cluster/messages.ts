@@ -57,6 +57,20 @@ export const controlConfigSchema = z.object({
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
 
+export const failoverRequestSchema = z.object({ target: z.string().nullable() });
+
+/** What a failover came to. */
+export const failoverSchema = z.object({
+  writer: z.string(),
+  /** Null: nobody wrote when it began. */
+  previous: z.string().nullable(),
+  /** From the moment when no new session was let in at the old writer until the new one took writes. */
+  heldMs: z.number(),
+  epoch: z.number(),
+  timeline: z.number(),
+});
+export type FailoverReport = z.infer<typeof failoverSchema>;
+
 export const clusterStates = [
   "creating",
   "available",

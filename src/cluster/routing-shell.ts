@@ -14,8 +14,12 @@ function toTarget(view: InstanceView): Target | undefined {
     instanceId: instanceId(view.id),
     role: view.role,
     address: { socketDir: view.socketDir, port: socketPort },
-    incarnation: `${view.id}.${view.incarnation}`,
+    incarnation: incarnationOf(view),
   };
+}
+
+function incarnationOf(view: InstanceView): string {
+  return `${view.id}.${view.incarnation}`;
 }
 
 /** The endpoints' view of the cluster, from what the control plane pushed last. */
@@ -51,6 +55,12 @@ export class PushedTopology implements Topology {
   instance(id: InstanceId): Target | undefined {
     const view = this.follower.current.instances.find((one) => one.id === id);
     return view && toTarget(view);
+  }
+
+  hasEnded(target: Target): boolean {
+    const view = this.follower.current.instances.find((one) => one.id === target.instanceId);
+    if (!view) return false;
+    return incarnationOf(view) !== target.incarnation || view.role !== target.role;
   }
 
   onChange(listener: () => void): () => void {

@@ -142,6 +142,15 @@ withCommon(program.command("down"), "borealis down")
     ),
   );
 
+withCommon(program.command("failover"), "borealis failover --target instance-2")
+  .description("promote a reader; returns when the new writer accepts writes")
+  .option("--target <instance>", "the reader (default: lowest tier, then most caught up)")
+  .action(
+    running(async (options: CommonOptions & { target?: string }) =>
+      (await import("./commands.ts")).failover(options),
+    ),
+  );
+
 withCommon(program.command("config"), "borealis config log.level debug")
   .description("show settings, or change one (from the next start on)")
   .argument("[key]")

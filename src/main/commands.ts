@@ -3,6 +3,8 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, realClock, realRng, retry, type RpcClient } from "../io/index.ts";
 import {
   type ClusterState,
+  type FailoverReport,
+  failoverSchema,
   type Layout,
   type StatusReport,
   statusSchema,
@@ -133,6 +135,37 @@ export async function down(options: Options & { immediate?: boolean }): Promise<
   );
   if (options.json) printJson({ state: "stopped" });
   else print("stopped");
+}
+
+/** Promotes a reader; returns when the new writer accepts writes. */
+export async function failover(options: Options & { target?: string }): Promise<void> {
+  const { layout } = requireCluster(options);
+  if (!isRunning(layout)) throw notRunning(layout);
+  const report = await askForFailover(layout, options.target ?? null);
+  if (options.json) return printJson(report);
+  const from = report.previous === null ? "" : ` instead of ${report.previous}`;
+  print(
+    `${report.writer} is the writer${from}: epoch ${report.epoch}, timeline ${report.timeline}`,
+  );
+  print(`writes were held for ${(report.heldMs / 1000).toFixed(2)} s`);
+}
+
+async function askForFailover(layout: Layout, target: string | null): Promise<FailoverReport> {
+  const client = await connectRpc(
+    { kind: "unix", path: layout.controlSocket },
+    { timeoutMs: 5_000 },
+  );
+  try {
+    return failoverSchema.parse(await client.call("failover", { target }));
+  } catch (error) {
+    if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure) throw error;
+    throw new BorealisError(error.code, "the control plane went away during the failover", {
+      hint: "it goes on by itself once it has begun: borealis status shows who writes",
+      cause: error,
+    });
+  } finally {
+    client.close();
+  }
 }
 
 export async function config(

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
 import type { ClusterState, Layout, ProcessReport } from "../cluster/index.ts";
+import { readState } from "./data-dir.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { isProcessOf } from "./process-identity.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -109,7 +110,7 @@ export class Supervisor {
     const scale = isImmediate ? 0.2 : 1;
     await this.tellControlPlane();
     await this.proxy.stop(proxyStopMs * scale);
-    const writer = this.agents.get(this.plan.state.writer);
+    const writer = this.agents.get((readState(this.plan.layout) ?? this.plan.state).writer);
     const readers = [...this.agents.values()].filter((agent) => agent !== writer);
     await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
     await writer?.stop(writerStopMs * scale);

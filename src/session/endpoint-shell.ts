@@ -274,10 +274,7 @@ export class EndpointServer {
     for (const sessions of this.sessions.values()) {
       for (const session of sessions) {
         const { target } = session;
-        const now = this.options.topology.instance(target.instanceId);
-        if (now && (now.incarnation !== target.incarnation || now.role !== target.role)) {
-          session.terminate(changed(target));
-        }
+        if (this.options.topology.hasEnded(target)) session.terminate(changed(target));
       }
     }
   }

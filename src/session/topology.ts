@@ -16,6 +16,8 @@ export interface Topology {
   /** An available reader, in turn; the writer if there is none. */
   reader(): Target | undefined;
   instance(id: InstanceId): Target | undefined;
+  /** True if its PostgreSQL has ended or has another role now; false also while nobody knows. */
+  hasEnded(target: Target): boolean;
   /** Calls `fn` after each change, until the returned function is called. */
   onChange(fn: () => void): () => void;
 }

@@ -28,6 +28,12 @@ export class PlainTopology implements Topology {
   instance(id: string): Target | undefined {
     return [this.current.writer, this.current.reader].find((target) => target?.instanceId === id);
   }
+  hasEnded(target: Target): boolean {
+    const now = this.instance(target.instanceId);
+    return (
+      now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
+    );
+  }
   onChange(fn: () => void): () => void {
     this.listeners.add(fn);
     return () => this.listeners.delete(fn);

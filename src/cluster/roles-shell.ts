@@ -1,0 +1,280 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { findLsn } from "../base/lsn.ts";
+import { type Clock, connectRpc, type Logger, type RpcClient, Scope, sleep } from "../io/index.ts";
+import {
+  type BackupSource,
+  type InstanceStatus,
+  instanceStatusSchema,
+  type ReaderOrder,
+  type WriterOrder,
+} from "../instance/index.ts";
+import { requireTarget } from "./failover.ts";
+import { failOver } from "./failover-shell.ts";
+import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
+import type { FailoverReport } from "./messages.ts";
+import type { ClusterState } from "./state.ts";
+
+export interface RolesDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly layout: Layout;
+  readonly state: ClusterState;
+  readonly masterPassword: () => string;
+  readonly saveState: (state: ClusterState) => void;
+  /** Something has changed that status or topology may show. */
+  readonly onChange: () => void;
+}
+
+/** How often an agent that does not answer is tried again. */
+const reconnectMs = 100;
+
+/** What the control plane knows of one agent. */
+interface AgentLine {
+  client: RpcClient | undefined;
+  status: InstanceStatus | undefined;
+  /** The order that was given to this life of the agent, so that it is given once. */
+  orderedFor: string | undefined;
+  /** A reader: the writer that its feedback goes to. */
+  toldWriter: string | undefined;
+}
+
+/**
+ * Keeps every instance in its role: the one that the cluster's state names writes, the others read. It follows their
+ * agents, orders those that have no role, and moves the writer in a failover.
+ */
+export class InstanceRoles {
+  private readonly deps: RolesDeps;
+  private readonly agents = new Map<string, AgentLine>();
+  private readonly scope: Scope;
+  private current: ClusterState;
+  private isStopping = false;
+  private failover: { readonly target: string; readonly done: Promise<FailoverReport> } | undefined;
+
+  constructor(deps: RolesDeps) {
+    this.deps = deps;
+    this.current = deps.state;
+    this.scope = new Scope((error) => {
+      deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
+    });
+  }
+
+  get state(): ClusterState {
+    return this.current;
+  }
+
+  status(id: string): InstanceStatus | undefined {
+    return this.agents.get(id)?.status;
+  }
+
+  start(): void {
+    for (const { id } of this.current.instances) {
+      this.agents.set(id, {
+        client: undefined,
+        status: undefined,
+        orderedFor: undefined,
+        toldWriter: undefined,
+      });
+      this.scope.run((signal) => this.followAgent(id, signal));
+    }
+  }
+
+  /** The cluster goes down: no more orders. */
+  stopOrdering(): void {
+    this.isStopping = true;
+  }
+
+  close(): Promise<void> {
+    return this.scope.close("control plane stops");
+  }
+
+  private async followAgent(id: string, signal: AbortSignal): Promise<void> {
+    const { clock, layout, logger } = this.deps;
+    while (!signal.aborted) {
+      try {
+        const path = agentSocket(layout, id);
+        const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
+        await this.talkTo(id, client, signal);
+      } catch (error) {
+        logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
+      }
+      const line = this.agents.get(id);
+      if (line) {
+        line.client = undefined;
+        line.status = undefined;
+        line.orderedFor = undefined;
+        line.toldWriter = undefined;
+      }
+      this.deps.onChange();
+      await sleep(clock, reconnectMs, signal);
+    }
+  }
+
+  private async talkTo(id: string, client: RpcClient, signal: AbortSignal): Promise<void> {
+    const line = this.agents.get(id);
+    if (!line) return;
+    line.client = client;
+    const gone = new Promise<void>((resolve) => {
+      client.onClose(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    const take = (data: unknown): void => {
+      line.status = instanceStatusSchema.parse(data);
+      this.order(id, line, client);
+      this.deps.onChange();
+    };
+    await client.follow({ method: "status", event: "status", timeoutMs: 5_000 }, take);
+    await gone;
+    client.close();
+  }
+
+  /** Sees to it that an agent is what the cluster's state says; it never takes a role by itself. */
+  private order(id: string, line: AgentLine, client: RpcClient): void {
+    const { status } = line;
+    if (!status || this.isStopping) return;
+    const isWriter = id === this.current.writer;
+    if (status.role === "none") return this.orderRole(id, line, client);
+    line.orderedFor = undefined;
+    if (status.role === "reader" && isWriter) this.resumeFailover();
+    else if (status.role === "reader") this.tellWriter(line, client);
+    // The job that appointed another asks it to yield; after that it is one that has not noticed yet.
+    else if (!isWriter && !this.failover) this.dethrone(id, status, client);
+  }
+
+  private orderRole(id: string, line: AgentLine, client: RpcClient): void {
+    const { status } = line;
+    const life = `${status?.agentPid}.${status?.incarnation}`;
+    if (line.orderedFor === life) return;
+    line.orderedFor = life;
+    const isWriter = id === this.current.writer;
+    const params = isWriter ? this.writerOrder(id) : this.readerOrder(id);
+    const event = "role.ordered";
+    this.deps.logger.info({ event, instance: id, role: isWriter ? "writer" : "reader" });
+    if (!isWriter) line.toldWriter = this.current.writer;
+    client.call(isWriter ? "beWriter" : "beReader", params).then(
+      () => this.onRoleTaken(id, isWriter),
+      (error: unknown) => {
+        this.deps.logger.warn({ event: "role.refused", instance: id }, messageOf(error));
+        line.orderedFor = undefined;
+        // The agent reports its state again after each failure; that report repeats the order.
+      },
+    );
+  }
+
+  private writerOrder(id: string): WriterOrder {
+    return { bootstrap: this.bootstrap(), sources: this.sourcesFor(id) };
+  }
+
+  private readerOrder(id: string): ReaderOrder {
+    const writerAgentSocket = agentSocket(this.deps.layout, this.current.writer);
+    return { writerAgentSocket, sources: this.sourcesFor(id) };
+  }
+
+  /** Who can be copied: the writer last, since a backup of it costs a segment of log. */
+  private sourcesFor(id: string): BackupSource[] {
+    const others = this.current.instances.filter((one) => one.id !== id);
+    const { writer } = this.current;
+    return others
+      .toSorted((a, b) => Number(a.id === writer) - Number(b.id === writer))
+      .map((one) => ({ id: one.id, socketDir: postgresSocketDir(this.deps.layout, one.id) }));
+  }
+
+  /** A reader's feedback goes to the writer's agent, which may be another one now. */
+  private tellWriter(line: AgentLine, client: RpcClient): void {
+    const { writer } = this.current;
+    if (line.toldWriter === writer) return;
+    line.toldWriter = writer;
+    const params = { writerAgentSocket: agentSocket(this.deps.layout, writer) };
+    client.call("writerMoved", params, { timeoutMs: 5_000 }).catch(() => {
+      line.toldWriter = undefined; // told again at its next report
+    });
+  }
+
+  /** One that still believes to be the writer, and cannot hear from the nodes that it is not, hears it from us. */
+  private dethrone(id: string, status: InstanceStatus, client: RpcClient): void {
+    const writer = this.agents.get(this.current.writer)?.status;
+    if (writer?.role !== "writer" || !writer.isAdmitted || writer.epoch <= status.epoch) return;
+    this.deps.logger.warn({ event: "writer.dethroned", instance: id, epoch: status.epoch });
+    client.call("yieldVolume", {}, { timeoutMs: 10_000 }).catch(() => undefined);
+  }
+
+  /** Promotes `wanted`, or the best reader. Resolves when it accepts writes; raises what stands in the way. */
+  failOver(wanted: string | null): Promise<FailoverReport> {
+    if (this.isStopping || !this.current.isBootstrapped) {
+      const why = this.isStopping ? "the cluster is stopping" : "the cluster is being created";
+      throw new BorealisError(sqlState.notInPrerequisiteState, why);
+    }
+    const { failover } = this;
+    if (failover && (wanted === null || wanted === failover.target)) return failover.done;
+    if (failover && this.agents.get(failover.target)?.client) {
+      const why = `a failover to ${failover.target} is under way`;
+      throw new BorealisError(sqlState.notInPrerequisiteState, why, { hint: "wait for its end" });
+    }
+    const { writer } = this.current;
+    return this.beginFailover(
+      requireTarget(this.candidates(), { writer, wanted: wanted ?? undefined }),
+    );
+  }
+
+  /** A control plane before this one had appointed it, and did not come to the end. */
+  private resumeFailover(): void {
+    if (this.failover) return;
+    this.beginFailover(this.current.writer).catch((error: unknown) => {
+      this.deps.logger.warn({ event: "failover.notDone" }, messageOf(error));
+    });
+  }
+
+  private beginFailover(target: string): Promise<FailoverReport> {
+    const done = this.runFailover(target).finally(() => {
+      if (this.failover?.done === done) this.failover = undefined;
+    });
+    this.failover = { target, done };
+    return done;
+  }
+
+  private runFailover(target: string): Promise<FailoverReport> {
+    const { clock, logger } = this.deps;
+    const world = {
+      clock,
+      logger,
+      instances: this.current.instances.map((one) => one.id),
+      status: (id: string) => this.agents.get(id)?.status,
+      client: (id: string) => this.agents.get(id)?.client,
+      appoint: (id: string) => this.appoint(id),
+      appointed: () => this.current.writer,
+      writerOrder: (id: string) => this.writerOrder(id),
+    };
+    return failOver(world, target, this.scope.signal);
+  }
+
+  /** Durable before anybody is ordered anything: whoever resumes knows who is meant. */
+  private appoint(writer: string): void {
+    if (this.current.writer !== writer) {
+      this.current = { ...this.current, writer };
+      this.deps.saveState(this.current);
+    }
+    this.deps.onChange();
+  }
+
+  private candidates() {
+    return this.current.instances.map(({ id, ordinal, tier }) => {
+      const status = this.agents.get(id)?.status;
+      const isReady = status?.role === "reader" && status.isAdmitted;
+      const replayLsn = findLsn(status?.replayLsn ?? "");
+      return { id, ordinal, tier, isReady, replayLsn, state: status?.state ?? "stopped" };
+    });
+  }
+
+  private onRoleTaken(id: string, isWriter: boolean): void {
+    if (!isWriter || this.current.isBootstrapped) return;
+    this.current = { ...this.current, isBootstrapped: true };
+    this.deps.saveState(this.current);
+    this.deps.onChange();
+    this.deps.logger.info({ event: "volume.bootstrapped", instance: id });
+  }
+
+  private bootstrap(): { masterUser: string; password: string; isSuperuser: boolean } | null {
+    if (this.current.isBootstrapped) return null;
+    const { masterUser, isSuperuser } = this.current;
+    return { masterUser, isSuperuser, password: this.deps.masterPassword() };
+  }
+}
