@@ -1,0 +1,284 @@
+/** Failover to a named reader, on real processes: what was acknowledged stays, and the old writer comes back as a reader. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { postgresSocketDir } from "../src/cluster/index.ts";
+import { childrenOf, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { faultsOf, layoutFor, readEveryLog } from "./helpers/volume-log.ts";
+import { Workload } from "./helpers/workload.ts";
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await TestCluster.create();
+});
+afterAll(() => cluster.destroy());
+
+interface Report {
+  writer: string;
+  previous: string | null;
+  heldMs: number;
+  epoch: number;
+  timeline: number;
+}
+
+async function failOver(target?: string): Promise<Report> {
+  const args = target === undefined ? [] : ["--target", target];
+  const result = await cluster.cli("failover", ...args, "--json");
+  expect(result.code, result.stdout + result.stderr).toBe(0);
+  return JSON.parse(result.stdout) as Report;
+}
+
+async function untilEverybodyIsAvailable(): Promise<void> {
+  await until("all instances are available", async () => {
+    const { instances, cluster: facts } = await cluster.status();
+    return facts.state === "available" && instances.every((row) => row.state === "available");
+  });
+}
+
+async function expectEveryPromiseKept(workload: Workload): Promise<void> {
+  for (const endpoint of ["writer", "instance-1", "instance-2", "instance-3"] as const) {
+    await until(`${endpoint} shows every acknowledged row`, async () => {
+      return (await workload.missingOn(endpoint)).length === 0;
+    });
+  }
+}
+
+function logOf(name: string): string {
+  return readFileSync(join(cluster.dataDir, "log", `${name}.log`), "utf8");
+}
+
+describe("a planned failover", () => {
+  it("under load keeps every acknowledged row, advances the timeline, and makes the old writer a reader", async () => {
+    const before = (await cluster.status()).cluster;
+    const workload = new Workload(cluster);
+    await workload.start();
+    const report = await failOver("instance-2");
+    expect(report).toMatchObject({ writer: "instance-2", previous: "instance-1" });
+    expect(report.timeline).toBe(before.timeline + 1);
+    expect(report.epoch).toBeGreaterThan(before.epoch);
+    await workload.untilMore(50);
+    await untilEverybodyIsAvailable();
+    await workload.untilMore(50);
+    await workload.stop();
+    await expectEveryPromiseKept(workload);
+    const { cluster: facts, instances, endpoints } = await cluster.status();
+    expect(facts).toMatchObject({ writer: "instance-2", timeline: report.timeline });
+    expect(instances.map((row) => row.role)).toEqual(["reader", "writer", "reader"]);
+    expect(endpoints.find((row) => row.id === "writer")?.members).toEqual(["instance-2"]);
+    // Stopped in order, its log ends where the new epoch begins: nothing had to be copied.
+    expect(logOf("instance-1")).toContain('"result":"keep"');
+  });
+
+  it("goes back and forth, and every instance follows each time", async () => {
+    for (const target of ["instance-1", "instance-3", "instance-1"]) {
+      const workload = new Workload(cluster);
+      await workload.start();
+      const report = await failOver(target);
+      expect(report.writer).toBe(target);
+      await untilEverybodyIsAvailable();
+      await workload.untilMore(20);
+      await workload.stop();
+      await expectEveryPromiseKept(workload);
+      await cluster.query("DROP TABLE promises");
+    }
+  });
+});
+
+/** A session on an instance's own PostgreSQL, past every endpoint, as only Borealis itself may have one. */
+async function directClient(instance: string): Promise<pg.Client> {
+  const host = postgresSocketDir(layoutFor(cluster.dataDir), instance);
+  const client = new pg.Client({ host, port: 5432, user: "rdsadmin", database: "postgres" });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Clients that commit on one PostgreSQL for as long as it lets them, and remember what it acknowledged. */
+class DirectWriters {
+  readonly acknowledged: string[] = [];
+  private readonly instance: string;
+  private readonly running: Promise<void>[] = [];
+  private isStopping = false;
+  /** Goes into the rows from now on. */
+  mark = "before";
+
+  constructor(instance: string) {
+    this.instance = instance;
+  }
+
+  start(count: number): void {
+    for (let client = 0; client < count; client++) this.running.push(this.run(client));
+  }
+
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await Promise.all(this.running);
+  }
+
+  private async run(client: number): Promise<void> {
+    for (let n = 0; !this.isStopping; n++) {
+      const text = `${this.mark}-${client}-${n}`;
+      const connection = await directClient(this.instance).catch(() => undefined);
+      try {
+        await connection?.query("INSERT INTO direct VALUES ($1)", [text]);
+        if (connection) this.acknowledged.push(text);
+      } catch {
+        // Not acknowledged: a reader's refusal, or the end of this PostgreSQL.
+      } finally {
+        await connection?.end().catch(() => undefined);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+/** The agent of an instance, and with "everything" its PostgreSQL's processes too. */
+async function processesOf(
+  instance: string,
+  which: "agent" | "everything",
+): Promise<{ agent: number; postmaster: number; all: number[] }> {
+  const pids = await cluster.pids();
+  const agent = pids.get(instance) ?? 0;
+  const postmaster = pids.get(`postgres:${instance}`) ?? 0;
+  expect([isAlive(agent), isAlive(postmaster)]).toEqual([true, true]);
+  const backends = which === "agent" ? [] : [postmaster, ...childrenOf(postmaster)];
+  return { agent, postmaster, all: [agent, ...backends] };
+}
+
+describe("a failover from a frozen writer", () => {
+  it.each(["agent", "everything"] as const)(
+    "(%s): not one commit of the old one is acknowledged after the new one opened, and nothing of it survives",
+    async (which) => {
+      const from = (await cluster.status()).cluster.writer ?? "";
+      const to = from === "instance-1" ? "instance-2" : "instance-1";
+      await cluster.query("CREATE TABLE direct (what text)");
+      const workload = new Workload(cluster);
+      await workload.start();
+      const direct = new DirectWriters(from);
+      direct.start(3);
+      await until("direct commits go through", () => direct.acknowledged.length > 10);
+      const frozen = await processesOf(from, which);
+      for (const pid of frozen.all) process.kill(pid, "SIGSTOP");
+      const report = await failOver(to);
+      expect(report).toMatchObject({ writer: to, previous: from });
+      const known = direct.acknowledged.length;
+      direct.mark = "divergent";
+      await workload.untilMore(50);
+      // The old PostgreSQL takes commits still, and writes them to its own disk, if it runs.
+      const late = new DirectWriters(from);
+      late.mark = "divergent";
+      late.start(3);
+      if (which === "agent") {
+        await until("divergent commits wait in the old PostgreSQL", async () => {
+          const client = await directClient(from);
+          const { rows } = await client.query(
+            "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+          );
+          await client.end();
+          return rows[0].n >= 3;
+        });
+      }
+      for (const pid of frozen.all.toReversed()) process.kill(pid, "SIGCONT");
+      await until("the old PostgreSQL is shut down", () => !isAlive(frozen.postmaster));
+      expect(isAlive(frozen.agent), "its agent did that, and lives").toBe(true);
+      await untilEverybodyIsAvailable();
+      await Promise.all([direct.stop(), late.stop(), workload.stop()]);
+      expect(direct.acknowledged.slice(known)).toEqual([]);
+      expect(late.acknowledged).toEqual([]);
+      await expectEveryPromiseKept(workload);
+      for (const endpoint of ["writer", "instance-1", "instance-2", "instance-3"] as const) {
+        const { rows } = await cluster.query("SELECT what FROM direct", endpoint);
+        const there = new Set(rows.map((row: { what: string }) => row.what));
+        expect(direct.acknowledged.filter((text) => !there.has(text))).toEqual([]);
+        expect([...there].filter((text) => text.startsWith("divergent"))).toEqual([]);
+      }
+      expect(faultsOf(await readEveryLog(cluster.dataDir), "divergent-")).toEqual([]);
+      await cluster.query("DROP TABLE direct, promises");
+    },
+  );
+
+  it("copies a live instance where the log of the old one had diverged", () => {
+    const logs = ["instance-1", "instance-2"].map(logOf).join("\n");
+    expect(logs).toContain('"event":"cache.copied"');
+  });
+});
+
+describe("a failover cut short", () => {
+  const victims = ["control-plane", "the target's agent", "the old writer's agent"] as const;
+
+  it.each(victims)("by kill -9 of %s ends with the target as the writer", async (victim) => {
+    const from = (await cluster.status()).cluster.writer ?? "";
+    const to = from === "instance-2" ? "instance-3" : "instance-2";
+    const workload = new Workload(cluster);
+    await workload.start();
+    const pids = await cluster.pids();
+    const names = { "control-plane": "control-plane", "the target's agent": to };
+    const pid = pids.get(victim === "the old writer's agent" ? from : names[victim]) ?? 0;
+    const asked = cluster.cli("failover", "--target", to);
+    const { stateFile } = layoutFor(cluster.dataDir);
+    await until("the target is appointed", () => {
+      return (JSON.parse(readFileSync(stateFile, "utf8")) as { writer: string }).writer === to;
+    });
+    process.kill(pid, "SIGKILL");
+    const result = await asked;
+    if (victim !== "control-plane") expect(result.code, result.stderr).toBe(0);
+    await until("the target writes", async () => {
+      const { writer, state } = (await cluster.status()).cluster;
+      return writer === to && state === "available";
+    });
+    await workload.untilMore(50);
+    await untilEverybodyIsAvailable();
+    await workload.stop();
+    await expectEveryPromiseKept(workload);
+    await cluster.query("DROP TABLE promises");
+  });
+
+  it("by the loss of the quorum waits, says so, and goes on when it is back", async () => {
+    const from = (await cluster.status()).cluster.writer ?? "";
+    const to = from === "instance-2" ? "instance-3" : "instance-2";
+    const three = ["az1-full", "az2-full", "az3-full"];
+    await cluster.cli("storage", "stop", ...three);
+    const asked = cluster.cli("failover", "--target", to);
+    await until("it says that it is failing over", async () => {
+      const { state, writer } = (await cluster.status()).cluster;
+      return state === "failing-over" && writer === null;
+    });
+    // New sessions wait instead of being refused; reads on readers go on.
+    const waiting = cluster.query("SELECT 1 AS one");
+    expect((await cluster.query("SELECT 2 AS two", "reader")).rows).toEqual([{ two: 2 }]);
+    await cluster.cli("storage", "start", ...three);
+    expect((await asked).code).toBe(0);
+    expect((await waiting).rows).toEqual([{ one: 1 }]);
+    await untilEverybodyIsAvailable();
+  });
+});
+
+describe("the command", () => {
+  it("says what cannot be done, and what can", async () => {
+    const { writer } = (await cluster.status()).cluster;
+    const stranger = await cluster.cli("failover", "--target", "instance-9");
+    expect(stranger.code).toBe(2);
+    expect(stranger.stderr).toContain('there is no instance "instance-9"; there are instance-1');
+    const itself = await cluster.cli("failover", "--target", writer ?? "");
+    expect(itself.code).toBe(1);
+    expect(itself.stderr).toContain(`${writer} is the writer already; readers that can be`);
+  });
+
+  it("chooses a reader itself, and says how long writes were held", async () => {
+    const { writer } = (await cluster.status()).cluster;
+    const { code, stdout } = await cluster.cli("failover");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`instance-\\d is the writer instead of ${writer}: epoch`));
+    expect(stdout).toMatch(/writes were held for \d+\.\d\d s/);
+    await untilEverybodyIsAvailable();
+  });
+
+  it("is remembered: the next up begins with the same writer", async () => {
+    const { writer } = (await cluster.status()).cluster;
+    await cluster.down();
+    await cluster.up();
+    await untilEverybodyIsAvailable();
+    expect((await cluster.status()).cluster.writer).toBe(writer);
+  });
+});
