@@ -92,8 +92,8 @@ function nameOf(block: Buffer): string {
   const whole = prefix === "" ? text(block, 0, 100) : `${prefix}/${text(block, 0, 100)}`;
   const name = whole.replace(/^\.\//, "").replace(/\/+$/, "");
   const steps = name.split("/");
-  const isSafe = /^[\w.+ -]+$/.test(name.replaceAll("/", "_"));
-  if (!isSafe || steps.some((step) => step === "" || step === "." || step === "..")) {
+  const isReadable = !/\p{Cc}|\uFFFD/u.test(name);
+  if (!isReadable || steps.some((step) => step === "" || step === "." || step === "..")) {
     throw damaged(`"${name}" is no name of a file in a data directory`);
   }
   return name;
@@ -122,7 +122,7 @@ function octal(block: Buffer, at: number, length: number): number {
 function text(block: Buffer, at: number, length: number): string {
   const field = block.subarray(at, at + length);
   const end = field.indexOf(0);
-  return field.toString("latin1", 0, end < 0 ? length : end);
+  return field.toString("utf8", 0, end < 0 ? length : end);
 }
 
 function damaged(why: string): BorealisError {
