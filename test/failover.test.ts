@@ -1,5 +1,5 @@
 /** Failover to a named reader, on real processes: what was acknowledged stays, and the old writer comes back as a reader. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -66,8 +66,26 @@ describe("a planned failover", () => {
     expect(facts).toMatchObject({ writer: "instance-2", timeline: report.timeline });
     expect(instances.map((row) => row.role)).toEqual(["reader", "writer", "reader"]);
     expect(endpoints.find((row) => row.id === "writer")?.members).toEqual(["instance-2"]);
+    const slots = "SELECT slot_name FROM pg_replication_slots";
+    expect((await cluster.query(slots)).rows).toEqual([{ slot_name: "borealis_log" }]);
+    expect((await cluster.query(slots, "instance-1")).rows).toEqual([]);
     // Stopped in order, its log ends where the new epoch begins: nothing had to be copied.
     expect(logOf("instance-1")).toContain('"result":"keep"');
+  });
+
+  it("turns the readers' feedback to the new writer", async () => {
+    const reader = await cluster.client("instance-1");
+    await reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    await reader.query("SELECT * FROM promises LIMIT 1");
+    const { rows } = await reader.query(
+      "SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS x",
+    );
+    await until("the new writer's slot holds the reader's horizon", async () => {
+      await cluster.query("INSERT INTO promises VALUES (-1, (random() * 1e9)::int)");
+      const held = await cluster.query("SELECT xmin::text FROM pg_replication_slots");
+      return held.rows[0]?.xmin === rows[0].x;
+    });
+    await reader.end();
   });
 
   it("goes back and forth, and every instance follows each time", async () => {
@@ -231,6 +249,30 @@ describe("a failover cut short", () => {
     await untilEverybodyIsAvailable();
     await workload.stop();
     await expectEveryPromiseKept(workload);
+    await cluster.query("DROP TABLE promises");
+  });
+
+  it("by kill -9 of the target as soon as its epoch is open gives way to another target", async () => {
+    const { writer } = (await cluster.status()).cluster;
+    const [first = "", second = ""] = ["instance-1", "instance-2", "instance-3"].filter(
+      (id) => id !== writer,
+    );
+    const workload = new Workload(cluster);
+    await workload.start();
+    const opened = (): number => logOf(`${first}-driver`).split('"epoch.opened"').length;
+    const { agent } = await processesOf(first, "agent");
+    const before = existsSync(join(cluster.dataDir, "log", `${first}-driver.log`)) ? opened() : 1;
+    const asked = cluster.cli("failover", "--target", first);
+    await until("its epoch is open", () => opened() > before);
+    process.kill(agent, "SIGKILL");
+    const report = await failOver(second);
+    expect(report.writer).toBe(second);
+    await asked;
+    await workload.untilMore(50);
+    await untilEverybodyIsAvailable();
+    await workload.stop();
+    await expectEveryPromiseKept(workload);
+    expect(faultsOf(await readEveryLog(cluster.dataDir))).toEqual([]);
     await cluster.query("DROP TABLE promises");
   });
 

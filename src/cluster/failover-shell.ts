@@ -50,8 +50,8 @@ export async function failOver(
   world.appoint(target);
   await Promise.all(responsive.map((id) => dismiss(world, id)));
   const yieldedMs = clock.nowMs() - startMs;
-  await promote(world, target);
   const isOurs = (): boolean => world.appointed() === target;
+  if (isOurs()) await promote(world, target);
   await until(world, () => !isOurs() || isWriter(world, target), { withinMs: deadlineMs, signal });
   if (!isOurs()) throw superseded(target, world.appointed());
   if (!isWriter(world, target)) throw notYet(target, world.status(target)?.problem);

@@ -197,7 +197,10 @@ export class InstanceRoles {
     client.call("yieldVolume", {}, { timeoutMs: 10_000 }).catch(() => undefined);
   }
 
-  /** Promotes `wanted`, or the best reader. Resolves when it accepts writes; raises what stands in the way. */
+  /**
+   * Promotes `wanted`, or the best reader. Resolves when it accepts writes; raises what stands in the way. One under way
+   * is joined, but gives way to another name: whoever was to write before may be in trouble.
+   */
   failOver(wanted: string | null): Promise<FailoverReport> {
     if (this.isStopping || !this.current.isBootstrapped) {
       const why = this.isStopping ? "the cluster is stopping" : "the cluster is being created";
@@ -205,10 +208,6 @@ export class InstanceRoles {
     }
     const { failover } = this;
     if (failover && (wanted === null || wanted === failover.target)) return failover.done;
-    if (failover && this.agents.get(failover.target)?.client) {
-      const why = `a failover to ${failover.target} is under way`;
-      throw new BorealisError(sqlState.notInPrerequisiteState, why, { hint: "wait for its end" });
-    }
     const { writer } = this.current;
     return this.beginFailover(
       requireTarget(this.candidates(), { writer, wanted: wanted ?? undefined }),

@@ -1,7 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero } from "../base/lsn.ts";
-import { sealCache, stampCache, unstampCache } from "../engine/index.ts";
+import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
@@ -11,6 +11,7 @@ import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
+import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
@@ -68,6 +69,7 @@ export class ReaderRole {
     await this.dropStrayHistory(feed);
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
+    await this.dropLogSlot();
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     deps.logger.info({ event: "reader.available", instance: config.instance });
@@ -109,6 +111,19 @@ export class ReaderRole {
     await this.scope.close("the reader stops");
     const stopped = await this.standby.stop(kind);
     if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
+  }
+
+  /** A former writer's slot would keep all log from there on, and vacuum on the new writer from its rows, for ever. */
+  private async dropLogSlot(): Promise<void> {
+    const client = await connectAgent(this.standby.postgres);
+    try {
+      await client.query(
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots " +
+          `WHERE slot_name = '${logDriverName}'`,
+      );
+    } finally {
+      client.destroy();
+    }
   }
 
   private async ensureCache(
