@@ -1,8 +1,8 @@
-import { volumeId } from "../base/ids.ts";
+import { type Timeline, volumeId } from "../base/ids.ts";
 import { advance, type Lsn, lsnMaxOf, lsnMin, lsnZero, parseLsn } from "../base/lsn.ts";
 import { dataDirOf } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
-import { compareLocalWal, type LogFeed, VolumeReader } from "../log-driver/index.ts";
+import { compareLocalWal, type LocalWal, type LogFeed, VolumeReader } from "../log-driver/index.ts";
 import { type History, timelineSpans } from "../quorum/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { newestLocalTimeline } from "./history-shell.ts";
@@ -11,7 +11,9 @@ import { nodesNearestFirst } from "./nodes.ts";
 
 /** Of the log before the branch; what went wrong went wrong at its end. */
 const comparedBytes = 64 * 1024 * 1024;
-const againMs = 100;
+const againMs = 250;
+/** Comparing costs the nodes and this host work just when a new writer claims: it waits for its epoch, but not for ever. */
+const quietMs = 5_000;
 /** How long a cache waits for the epoch that decides over its last bytes. */
 const patienceMs = 60_000;
 
@@ -40,7 +42,8 @@ export async function judgeFormerWriter(
   const startMs = clock.nowMs();
   for (;;) {
     const { vdl, path } = await feed.inspect();
-    const found = await compare(judged, { vdl, path });
+    const isEarly = clock.nowMs() - startMs < quietMs;
+    const found = await judge(judged, { vdl, path }, isEarly);
     if (found !== "undecided") {
       logger.info({ event: "localLog.compared", result: found.kind, ...found });
       return found;
@@ -53,11 +56,12 @@ export async function judgeFormerWriter(
   }
 }
 
-async function compare(
-  { config, deps }: Judged,
+async function judge(
+  judged: Judged,
   volume: { readonly vdl: Lsn; readonly path: History },
+  isEarly: boolean,
 ): Promise<FormerWriter | "undecided"> {
-  const timeline = await newestLocalTimeline(config);
+  const timeline = await newestLocalTimeline(judged.config);
   const spans = timelineSpans(volume.path);
   const index = spans.findLastIndex((span) => span.timeline === timeline);
   const span = spans[index];
@@ -66,7 +70,26 @@ async function compare(
   }
   const next = spans[index + 1];
   const branch = next && next.start <= volume.vdl ? next.start : undefined;
+  if (branch === undefined && isEarly) return "undecided";
   const to = branch ?? volume.vdl;
+  const found = await compare(judged, { timeline, from: span.start, to, path: volume.path });
+  if (found.kind === "different") return { kind: "rebuild", reason: "its log has diverged" };
+  if (found.kind === "shorter") return { kind: "rebuild", reason: "its log has lost its end" };
+  if (found.end === to) return { kind: "keep" };
+  if (branch === undefined) return "undecided";
+  return { kind: "rebuild", reason: "its log goes on where the volume's has branched off" };
+}
+
+async function compare(
+  { config, deps }: Judged,
+  log: {
+    readonly timeline: Timeline;
+    readonly from: Lsn;
+    readonly to: Lsn;
+    readonly path: History;
+  },
+): Promise<LocalWal> {
+  const { timeline, to, path } = log;
   const reader = new VolumeReader({
     nodes: nodesNearestFirst(config),
     owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
@@ -74,19 +97,14 @@ async function compare(
   });
   try {
     const back = to > BigInt(comparedBytes) ? advance(to, -comparedBytes) : lsnZero;
-    const found = await compareLocalWal({
+    return await compareLocalWal({
       pgWalDir: `${dataDirOf(config.instanceDir)}/pg_wal`,
       timeline,
-      from: lsnMin(to, lsnMaxOf(span.start, back)),
+      from: lsnMin(to, lsnMaxOf(log.from, back)),
       to,
       base: parseLsn(config.genesisLsn),
-      readVolume: (from, end) => reader.read({ path: volume.path, from, to: end }),
+      readVolume: (from, end) => reader.read({ path, from, to: end }),
     });
-    if (found.kind === "different") return { kind: "rebuild", reason: "its log has diverged" };
-    if (found.kind === "shorter") return { kind: "rebuild", reason: "its log has lost its end" };
-    if (found.end === to) return { kind: "keep" };
-    if (branch === undefined) return "undecided";
-    return { kind: "rebuild", reason: "its log goes on where the volume's has branched off" };
   } finally {
     reader.close();
   }
