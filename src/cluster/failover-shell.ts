@@ -82,7 +82,7 @@ async function prepare(
   writers: readonly string[],
 ): Promise<void> {
   await Promise.all([
-    ask(world, target, { method: "prepareWriter", timeoutMs: responsiveMs }),
+    ask(world, target, { method: "prepareWriter", timeoutMs: prepareMs }),
     ...writers.map((id) => ask(world, id, { method: "checkpoint", timeoutMs: prepareMs })),
   ]);
 }

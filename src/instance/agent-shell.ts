@@ -140,8 +140,11 @@ export class InstanceAgent {
   }
 
   /** A failover to this instance is about to begin: what takes time and disturbs nobody is done now. */
-  private prepareWriter(): void {
-    if (this.situation.kind === "reader") this.warmDriver ??= makeDriver(this.config);
+  private async prepareWriter(): Promise<void> {
+    if (this.situation.kind !== "reader") return;
+    this.warmDriver ??= makeDriver(this.config);
+    // Answered by the thread itself: it has loaded what it needs.
+    await this.warmDriver.status();
   }
 
   /**
