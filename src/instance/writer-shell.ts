@@ -19,7 +19,7 @@ import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
-import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
+import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { connectAgent, makePostgres } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
@@ -58,7 +58,7 @@ export class WriterRole {
     this.postgres = makePostgres(config, deps.logger, (error) => this.broke(error));
     this.driver = startLogDriver({
       nodes: volumeNodes(config),
-      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      owner: linkOwner(config),
       leaseMs: 0,
       ringBytes,
       // A file of its own: two writers cannot rotate one.
@@ -161,7 +161,7 @@ export class WriterRole {
     }
     const reader = new VolumeReader({
       nodes: nodesNearestFirst(config),
-      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      owner: linkOwner(config),
       clock: deps.clock,
     });
     try {
