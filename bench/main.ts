@@ -11,13 +11,14 @@ import type { Bench, Plan } from "./bench.ts";
 import { Cleanup } from "./cleanup.ts";
 import { commit } from "./commit.ts";
 import type { Contender, Ground } from "./contender.ts";
+import { encryption } from "./encryption.ts";
 import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
 
-const benches: Readonly<Record<string, Bench>> = { commit, select };
+const benches: Readonly<Record<string, Bench>> = { commit, encryption, select };
 
 /** Runs what `argv` says; the exit code. */
 export async function main(argv: string[]): Promise<number> {
@@ -31,7 +32,7 @@ export async function main(argv: string[]): Promise<number> {
   const bench = benches[options.name ?? ""];
   if (!bench || options.name === undefined) {
     if (options.name !== undefined) console.error(`there is no benchmark "${options.name}"`);
-    const names = Object.entries(benches).map(([name, { what }]) => `  ${name.padEnd(8)} ${what}`);
+    const names = Object.entries(benches).map(([name, { what }]) => `  ${name.padEnd(11)} ${what}`);
     console.log(`${usage}\n\nbenchmarks:\n${names.join("\n")}`);
     return options.name === undefined ? 0 : 2;
   }

@@ -82,7 +82,7 @@ async function aNode() {
         nodeId,
         name: "n",
         dir,
-        socketPath,
+        address: { kind: "unix", path: socketPath },
         peers: [],
         appendPath: "loop",
         segmentBytes: 2 * 1024 * 1024,
@@ -137,10 +137,12 @@ describe("a storage node", () => {
     const start = (index: number, disk: Disk): Promise<StorageNode> => {
       const { dir, socketPath, nodeId } = group.node(index);
       const other = group.node(1 - index);
-      const peers = [{ name: "other", nodeId: other.nodeId, socketPath: other.socketPath }];
+      const address = { kind: "unix" as const, path: other.socketPath };
+      const peers = [{ name: "other", nodeId: other.nodeId, address }];
       const { volumeId } = group;
       const logger = openLogger({ file: undefined, process: "n" });
-      const place = { dir, socketPath, segmentBytes: 2 * 1024 * 1024 };
+      const own = { kind: "unix" as const, path: socketPath };
+      const place = { dir, address: own, segmentBytes: 2 * 1024 * 1024 };
       return runStorageNode(
         { volumeId, nodeId, name: "n", peers, appendPath: "loop", ...place },
         {

@@ -1,10 +1,11 @@
+import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
 import { type Clock, connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import { inspectNode } from "./inspect-shell.ts";
-import { agentSocket, type Layout, nodeSocket, postgresSocketDir } from "./layout.ts";
+import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
   type ControlConfig,
   failoverRequestSchema,
@@ -137,12 +138,14 @@ export class ControlPlane {
   }
 
   private async inspectNodes(): Promise<ReadonlyMap<string, NodeView>> {
+    const { layout, config } = this.deps;
     const views = new Map<string, NodeView>();
     await Promise.all(
       this.state.nodes.map(async (node) => {
         const view = await inspectNode({
           name: node.id,
-          socketPath: nodeSocket(this.deps.layout, node.id),
+          address: parseAddress(nodeAddress(layout, config.nodePorts, node.id)),
+          credential: config.credential ?? undefined,
           volumeId: volumeId(this.state.volumeId),
           nodeId: nodeId(node.nodeId),
           clock: this.deps.clock,

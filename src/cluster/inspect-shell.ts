@@ -1,5 +1,5 @@
 import type { NodeId, VolumeId } from "../base/ids.ts";
-import type { Clock } from "../io/index.ts";
+import type { Address, Clock, ClusterCredential } from "../io/index.ts";
 import { inspectNode as ask } from "../log-driver/index.ts";
 import type { State } from "../quorum/index.ts";
 
@@ -8,7 +8,8 @@ const inspectTimeoutMs = 700;
 
 export interface InspectOptions {
   readonly name: string;
-  readonly socketPath: string;
+  readonly address: Address;
+  readonly credential: ClusterCredential | undefined;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
   readonly clock: Clock;
@@ -16,10 +17,10 @@ export interface InspectOptions {
 
 /** Asks a node how it is; promises and changes nothing. Undefined if it does not answer in time. */
 export function inspectNode(options: InspectOptions): Promise<State | undefined> {
-  const { name, nodeId, volumeId, clock, socketPath } = options;
+  const { name, nodeId, volumeId, clock, address, credential } = options;
   return ask(
-    { nodeId, name, address: { kind: "unix", path: socketPath } },
-    { volumeId, sender: "control-plane" },
+    { nodeId, name, address },
+    { volumeId, sender: "control-plane", credential },
     { clock, timeoutMs: inspectTimeoutMs },
   );
 }

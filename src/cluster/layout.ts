@@ -14,6 +14,8 @@ export interface Layout {
   readonly lockFile: string;
   readonly tlsKeyFile: string;
   readonly tlsCertFile: string;
+  /** Certificates between processes; made again if it is lost. */
+  readonly linkTlsDir: string;
   readonly storageDir: string;
   readonly instancesDir: string;
   readonly genesisDir: string;
@@ -53,6 +55,7 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     lockFile: `${control}/lock`,
     tlsKeyFile: `${control}/server.key`,
     tlsCertFile: `${control}/server.crt`,
+    linkTlsDir: `${control}/tls`,
     storageDir: `${dataDir}/storage`,
     instancesDir: `${dataDir}/instances`,
     genesisDir: `${dataDir}/objects/genesis`,
@@ -64,6 +67,15 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     supervisorSocket: `${runtimeDir}/supervisor.sock`,
     proxySocket: `${runtimeDir}/proxy.sock`,
   };
+}
+
+/** Loopback ports of storage nodes by name; none for a node on a unix socket. */
+export type NodePorts = Readonly<Record<string, number>>;
+
+/** Where a storage node listens, as base/address.ts writes it. */
+export function nodeAddress(layout: Layout, ports: NodePorts, name: string): string {
+  const port = ports[name];
+  return port === undefined ? nodeSocket(layout, name) : `tls://127.0.0.1:${port}`;
 }
 
 export function nodeSocket(layout: Layout, name: string): string {

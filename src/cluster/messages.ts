@@ -52,6 +52,9 @@ export const controlConfigSchema = z.object({
   host: z.string(),
   port: z.number(),
   httpPort: z.number(),
+  /** Where storage nodes listen on TCP; the others are on unix sockets. */
+  nodePorts: z.record(z.string(), z.number()),
+  credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
   logLevel: z.string(),
   logMaxBytes: z.number(),
 });

@@ -1,9 +1,8 @@
-import { volumeId } from "../base/ids.ts";
 import { prepareSocketDirs } from "../engine/index.ts";
 import { LogFeed, type LogFeedOptions } from "../log-driver/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { nodesNearestFirst } from "./nodes.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { feedDirOf } from "./postgres-shell.ts";
 
 /** The feed that this instance's walreceiver dials: for a reader, and for a standby on its way to be the writer. */
@@ -17,7 +16,7 @@ export async function startFeed(
   await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
   return LogFeed.start({
     nodes: nodesNearestFirst(config),
-    owner: { volumeId: volumeId(config.volumeId), sender: instance },
+    owner: linkOwner(config),
     clock: deps.clock,
     rng: deps.rng,
     logger: deps.logger,

@@ -1,4 +1,4 @@
-import { type Timeline, volumeId } from "../base/ids.ts";
+import { type Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMaxOf, lsnMin, lsnZero, parseLsn } from "../base/lsn.ts";
 import { dataDirOf } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
@@ -7,7 +7,7 @@ import { type History, timelineSpans } from "../quorum/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { newestLocalTimeline } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { nodesNearestFirst } from "./nodes.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 
 /** Of the log before the branch; what went wrong went wrong at its end. */
 const comparedBytes = 64 * 1024 * 1024;
@@ -92,7 +92,7 @@ async function compare(
   const { timeline, to, path } = log;
   const reader = new VolumeReader({
     nodes: nodesNearestFirst(config),
-    owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+    owner: linkOwner(config),
     clock: deps.clock,
   });
   try {

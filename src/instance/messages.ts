@@ -98,8 +98,11 @@ export const agentConfigSchema = z.object({
       nodeId: z.string(),
       az: z.string(),
       kind: z.enum(["full", "tail"]),
-      socketPath: z.string(),
+      /** As base/address.ts writes it. */
+      address: z.string(),
     }),
   ),
+  /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */
+  credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -1,10 +1,12 @@
-import { nodeId } from "../base/ids.ts";
+import { type Address, parseAddress } from "../base/address.ts";
+import { nodeId, volumeId } from "../base/ids.ts";
+import type { LinkOwner } from "../log-driver/index.ts";
 import type { AgentConfig } from "./messages.ts";
 
 export interface NodeAddress {
   readonly nodeId: ReturnType<typeof nodeId>;
   readonly name: string;
-  readonly address: { readonly kind: "unix"; readonly path: string };
+  readonly address: Address;
 }
 
 /** The volume's nodes, the instance's own zone first, full nodes last: they have other work too. */
@@ -16,7 +18,7 @@ export function nodesNearestFirst(config: Pick<AgentConfig, "az" | "nodes">): No
     .map((node) => ({
       nodeId: nodeId(node.nodeId),
       name: node.name,
-      address: { kind: "unix", path: node.socketPath },
+      address: parseAddress(node.address),
     }));
 }
 
@@ -32,6 +34,18 @@ export function volumeNodes(config: Pick<AgentConfig, "nodes">): VolumeMember[] 
     name: node.name,
     az: node.az,
     kind: node.kind,
-    address: { kind: "unix", path: node.socketPath },
+    address: parseAddress(node.address),
   }));
+}
+
+/** Who this instance is to the volume's nodes. */
+export function linkOwner(
+  config: Pick<AgentConfig, "volumeId" | "instance" | "credential">,
+): LinkOwner {
+  const { credential } = config;
+  return {
+    volumeId: volumeId(config.volumeId),
+    sender: config.instance,
+    ...(credential ? { credential } : {}),
+  };
 }

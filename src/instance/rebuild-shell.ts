@@ -8,7 +8,7 @@ import type { BaseBackup } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { seedFromGenesis } from "./cache-shell.ts";
 import type { AgentConfig, BackupSource } from "./messages.ts";
-import { nodesNearestFirst } from "./nodes.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 
 /** Replaying less than this takes about as long as a backup, and asks nothing of a live instance. */
 const shortLogBytes = 256n * 1024n * 1024n;
@@ -82,7 +82,7 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<boolean
 
 /** How much log there is, as far as nodes answer at once. */
 async function isLogLong(config: AgentConfig, deps: AgentDeps): Promise<boolean> {
-  const owner = { volumeId: volumeId(config.volumeId), sender: config.instance };
+  const owner = linkOwner(config);
   const states = await Promise.all(
     nodesNearestFirst(config).map((node) =>
       inspectNode(node, owner, { clock: deps.clock, timeoutMs: askTimeoutMs }),

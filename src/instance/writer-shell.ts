@@ -20,7 +20,7 @@ import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, Feedback, WriterOrder } from "./messages.ts";
-import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
+import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
@@ -36,7 +36,7 @@ const feedbackEveryMs = 1_000;
 export function makeDriver(config: AgentConfig): LogDriverHandle {
   return startLogDriver({
     nodes: volumeNodes(config),
-    owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+    owner: linkOwner(config),
     leaseMs: 0,
     ringBytes,
     // A file of its own: two writers cannot rotate one.
@@ -201,7 +201,7 @@ export class WriterRole {
     }
     const reader = new VolumeReader({
       nodes: nodesNearestFirst(config),
-      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      owner: linkOwner(config),
       clock: deps.clock,
     });
     try {

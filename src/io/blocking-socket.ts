@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Connection } from "./connection.ts";
 
@@ -34,7 +35,8 @@ function isStreamHandle(handle: unknown): handle is StreamHandle {
 export function takeFromLoop(connection: Connection): BlockingSocket {
   const socket: Socket = connection.raw;
   const handle: unknown = Reflect.get(socket, "_handle");
-  if (!isStreamHandle(handle) || handle.fd < 0) {
+  // A TLS socket has such a handle, too, but what a thread would read from it is ciphertext.
+  if (socket instanceof TLSSocket || !isStreamHandle(handle) || handle.fd < 0) {
     throw new BorealisError(sqlState.notSupported, "this socket cannot be read by a thread");
   }
   socket.pause();

@@ -1,15 +1,8 @@
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, Socket } from "node:net";
+import { type Address, formatAddress, type PlainAddress } from "../base/address.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-
-/** Where a process listens. */
-export type Address =
-  | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
-
-export function formatAddress(address: Address): string {
-  return address.kind === "unix" ? address.path : `${address.host}:${address.port}`;
-}
+import { connectTls, type TlsDial } from "./cluster-tls.ts";
 
 /**
  * One socket, nothing more: bytes in order, back pressure both ways. Handlers are replaceable slots, not
@@ -129,16 +122,23 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Connects. Raises BorealisError 08006 (safe to retry) when nobody answers in time. */
-export function dial(
-  address: Address,
-  options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
-): Promise<Connection> {
+export interface DialOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  /** Who we are and whom we want to meet; an address of kind `tls` needs it. */
+  readonly tls?: TlsDial | undefined;
+  /** A unix socket has to belong to this process's user (or root): nobody else may pose as our cluster. */
+  readonly isOwnOnly?: boolean;
+}
+
+/**
+ * Connects. Raises BorealisError 08006 (safe to retry) when nobody answers in time, or is not whom we want to meet; 55000
+ * without what is needed to ask.
+ */
+export function dial(address: Address, options: DialOptions = {}): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const socket =
-      address.kind === "unix"
-        ? connect({ path: address.path, allowHalfOpen: true })
-        : connect({ host: address.host, port: address.port, noDelay: true, allowHalfOpen: true });
+    if (options.isOwnOnly === true && address.kind === "unix") requireOwnSocket(address.path);
+    const socket = openSocket(address, options);
     const fail = (cause: unknown): void => {
       clearTimeout(timer);
       options.signal?.removeEventListener("abort", onAbort);
@@ -149,7 +149,7 @@ export function dial(
     const onAbort = (): void => fail(options.signal?.reason);
     const timer = setTimeout(() => fail(new Error("timed out")), options.timeoutMs ?? 5_000);
     socket.once("error", fail);
-    socket.once("connect", () => {
+    socket.once(address.kind === "tls" ? "secureConnect" : "connect", () => {
       clearTimeout(timer);
       options.signal?.removeEventListener("abort", onAbort);
       socket.off("error", fail);
@@ -160,6 +160,25 @@ export function dial(
   });
 }
 
+function openSocket(address: Address, options: DialOptions): Socket {
+  if (address.kind === "unix") return connect({ path: address.path, allowHalfOpen: true });
+  const { host, port } = address;
+  if (address.kind === "tls") return connectTls({ host, port }, options.tls);
+  return connect({ host, port, noDelay: true, allowHalfOpen: true });
+}
+
+/** Raises 55000 for a socket of another user. One that is not there is told by the connection. */
+function requireOwnSocket(path: string): void {
+  const owner = statSync(path, { throwIfNoEntry: false })?.uid;
+  const own = process.getuid?.();
+  if (owner === undefined || own === undefined || owner === own || owner === 0) return;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the socket ${path} belongs to another user (uid ${owner})`,
+    { hint: "somebody else has taken this cluster's place: look who, and remove it" },
+  );
+}
+
 export interface ListenOptions {
   /** Mode of a unix socket's file; 0600 unless told. */
   readonly mode?: number;
@@ -168,9 +187,12 @@ export interface ListenOptions {
   readonly backlog?: number;
 }
 
-/** Listens; a stale socket file is replaced. Raises the system's error (EADDRINUSE, EACCES). */
+/**
+ * Listens; a stale socket file is replaced. Raises the system's error (EADDRINUSE, EACCES). Not for mutual TLS: that is
+ * listenTls.
+ */
 export function listen(
-  address: Address,
+  address: PlainAddress,
   onConnection: (connection: Connection) => void,
   options: ListenOptions = {},
 ): Promise<Listener> {

@@ -2,13 +2,14 @@
  * The world behind interfaces: clock, randomness, sockets, disks, processes' control lines, logs. Shells reach the
  * outside only through this room, so a simulator can stand in for all of it. Start with connection.ts and rpc-line.ts.
  */
+export { type Address, formatAddress, parseAddress, type PlainAddress } from "../base/address.ts";
 export { type BlockingSocket, takeFromLoop } from "./blocking-socket.ts";
 export { type Clock, realClock, sleep, type Timer } from "./clock.ts";
+export { type ClusterCredential, type ClusterRole, roleName, type TlsDial } from "./cluster-tls.ts";
 export {
-  type Address,
   Connection,
   dial,
-  formatAddress,
+  type DialOptions,
   listen,
   type Listener,
   type ListenOptions,
@@ -30,5 +31,6 @@ export { connectRpc, RpcClient } from "./rpc-client.ts";
 export { type RpcHandler, type RpcPeer, type RpcServer, serveRpc } from "./rpc-server.ts";
 export { Scope } from "./scope.ts";
 export { realSecretFiles, type SecretFiles } from "./secret-file.ts";
+export { listenTls, type TlsListenOptions, type TlsRefusal } from "./tls-listener.ts";
 export { acceptTls, openTlsServer, type TlsIdentity, type TlsServer } from "./tls.ts";
 export { type ParentThread, startWorker, type WorkerMain, type WorkerThread } from "./worker.ts";

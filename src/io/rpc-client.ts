@@ -1,5 +1,6 @@
+import type { Address } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { type Address, type Connection, dial } from "./connection.ts";
+import { type Connection, dial } from "./connection.ts";
 import { type Line, LineReader, send } from "./rpc-line.ts";
 
 interface Waiting {
@@ -123,10 +124,13 @@ function errorFrom(error: NonNullable<Line["error"]>): BorealisError {
   });
 }
 
-/** Connects to a process that serves methods. Raises BorealisError 08006 when nobody listens. */
+/**
+ * Connects to a process of this cluster that serves methods. Raises BorealisError 08006 when nobody listens, 55000 when
+ * the socket is another user's.
+ */
 export async function connectRpc(
   address: Address,
   options: { signal?: AbortSignal; timeoutMs?: number } = {},
 ): Promise<RpcClient> {
-  return new RpcClient(await dial(address, options));
+  return new RpcClient(await dial(address, { ...options, isOwnOnly: true }));
 }

@@ -1,5 +1,6 @@
+import type { PlainAddress } from "../base/address.ts";
 import { BorealisError, messageOf, ProtocolViolation, sqlState } from "../base/errors.ts";
-import { type Address, type Connection, listen, type Listener } from "./connection.ts";
+import { type Connection, listen, type Listener } from "./connection.ts";
 import { type Line, LineReader, send } from "./rpc-line.ts";
 
 /** What a caller of a method is: it can be told events for as long as it stays connected. */
@@ -20,7 +21,7 @@ export interface RpcServer {
 
 /** Serves methods on a socket. A handler's BorealisError travels to the caller with code and hint. */
 export async function serveRpc(
-  address: Address,
+  address: PlainAddress,
   handlers: Readonly<Record<string, RpcHandler>>,
 ): Promise<RpcServer> {
   const peers = new Map<Connection, RpcPeer>();

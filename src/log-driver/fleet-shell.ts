@@ -1,6 +1,6 @@
 import { epochNone, type NodeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import type { Logger } from "../io/index.ts";
+import type { Address, Logger } from "../io/index.ts";
 import { type FanOutMode } from "../ownership/index.ts";
 import {
   type Configuration,
@@ -90,7 +90,11 @@ export class Fleet {
 
 /** Nodes that share this host's cores are asked a quorum first; nodes on hosts of their own all at once. */
 export function fanOutFor(nodes: readonly VolumeNode[]): FanOutMode {
-  return nodes.every(({ address }) => address.kind === "unix") ? "quorumFirst" : "everyNode";
+  return nodes.every(({ address }) => isOfThisHost(address)) ? "quorumFirst" : "everyNode";
+}
+
+function isOfThisHost(address: Address): boolean {
+  return address.kind === "unix" || address.host === "127.0.0.1" || address.host === "::1";
 }
 
 /** Before any configuration was stored: all nodes, as the cluster was made. The nodes' own, if there is one, wins. */

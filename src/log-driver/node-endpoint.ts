@@ -1,5 +1,5 @@
 import type { NodeId, VolumeId } from "../base/ids.ts";
-import type { Address, Clock } from "../io/index.ts";
+import type { Address, Clock, ClusterCredential } from "../io/index.ts";
 import type { LinkOptions } from "../quorum/index.ts";
 
 /** Where one storage node of the volume listens. */
@@ -13,6 +13,8 @@ export interface NodeEndpoint {
 export interface LinkOwner {
   readonly volumeId: VolumeId;
   readonly sender: string;
+  /** For nodes that are reached over TCP. Copied between threads, never logged. */
+  readonly credential?: ClusterCredential | undefined;
 }
 
 export function linkTo(

@@ -3,7 +3,7 @@ import {
   type ClusterState,
   instancePort,
   type Layout,
-  nodeSocket,
+  nodeAddress,
   portOffsets,
   postgresSocketDir,
 } from "../cluster/index.ts";
@@ -11,6 +11,7 @@ import type { AgentConfig } from "../instance/index.ts";
 import { present } from "../base/assert.ts";
 import { encodeDataKeys } from "../keys/index.ts";
 import type { Settings } from "./config.ts";
+import type { LinkTransport } from "./link-transport.ts";
 import type { OpenedEngine } from "./create.ts";
 import type { UpOptions } from "./options.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
@@ -26,6 +27,7 @@ export interface PlanFacts {
   readonly tls: TlsFiles | null;
   /** Undefined: the volume is not encrypted. */
   readonly keys: VolumeKeys | undefined;
+  readonly links: LinkTransport;
 }
 
 /** The configuration of each child process, already resolved: no child reads the environment or a settings file. */
@@ -35,7 +37,7 @@ export function childPlans(facts: PlanFacts): {
   agent: (instance: string) => AgentConfig;
   node: (name: string) => unknown;
 } {
-  const { options, layout, settings } = facts;
+  const { options, layout, settings, links } = facts;
   const log = { logLevel: settings["log.level"], logMaxBytes: settings["log.maxBytes"] };
   return {
     proxy: () => proxyConfig(facts),
@@ -46,6 +48,8 @@ export function childPlans(facts: PlanFacts): {
       host: options.host,
       port: options.port,
       httpPort: options.httpPort ?? options.port + portOffsets.http,
+      nodePorts: links.nodePorts,
+      credential: links.credentialOf("control-plane"),
       ...log,
     }),
     agent: (instance) => agentConfig(facts, instance),
@@ -78,7 +82,7 @@ function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): Prox
 }
 
 function agentConfig(
-  { layout, settings, state, engine }: PlanFacts,
+  { layout, settings, state, engine, links }: PlanFacts,
   instance: string,
 ): AgentConfig {
   const { az } = present(
@@ -107,12 +111,14 @@ function agentConfig(
       nodeId: node.nodeId,
       az: node.az,
       kind: node.kind,
-      socketPath: nodeSocket(layout, node.id),
+      address: nodeAddress(layout, links.nodePorts, node.id),
     })),
+    credential: links.credentialOf("instance"),
   };
 }
 
-function nodeConfig({ layout, settings, state, keys }: PlanFacts, name: string): unknown {
+function nodeConfig({ layout, settings, state, keys, links }: PlanFacts, name: string): unknown {
+  const addressOf = (id: string): string => nodeAddress(layout, links.nodePorts, id);
   // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.
   keys?.writeCopies();
   const node = present(
@@ -126,7 +132,8 @@ function nodeConfig({ layout, settings, state, keys }: PlanFacts, name: string):
     az: node.az,
     kind: node.kind,
     dir: `${layout.storageDir}/${name}`,
-    socketPath: nodeSocket(layout, name),
+    address: addressOf(name),
+    credential: links.credentialOf("storage-node"),
     segmentBytes: settings["storage.segmentBytes"],
     ...(keys ? { dataKeys: encodeDataKeys(keys.dataKeys) } : {}),
     logFile: `${layout.logDir}/${name}.log`,
@@ -137,7 +144,7 @@ function nodeConfig({ layout, settings, state, keys }: PlanFacts, name: string):
       .map((peer) => ({
         nodeId: peer.nodeId,
         name: peer.id,
-        socketPath: nodeSocket(layout, peer.id),
+        address: addressOf(peer.id),
       })),
   };
 }

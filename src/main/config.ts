@@ -28,6 +28,10 @@ const settingsSchema = z.strictObject({
     .enum(["on", "off"])
     .default("on")
     .describe("at creation only: whether storage nodes encrypt what they store"),
+  "storage.transport": z
+    .enum(["unix", "tls"])
+    .default("unix")
+    .describe("how processes reach storage nodes: unix sockets, or TCP with mutual TLS"),
   "session.holdTimeoutMs": z
     .number()
     .int()

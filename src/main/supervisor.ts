@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
@@ -194,8 +194,25 @@ async function endLeftovers(layout: Layout, logger: Logger): Promise<void> {
   }
 }
 
+/** Its name can be foretold, in a directory where everybody may write: raises 55000 if another was there first. */
+function requireOwnFolder(folder: string, mode: number): void {
+  const found = lstatSync(folder);
+  if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) {
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `${folder} is not a directory of this user: its sockets would not be safe there`,
+      { hint: "look who made it, and remove it; or set TMPDIR to a directory of your own" },
+    );
+  }
+  if ((found.mode & 0o777) !== mode) chmodSync(folder, mode);
+}
+
 /** Directories that every run needs, made or cleaned. */
 export function prepareRuntimeDir(layout: Layout): void {
-  mkdirSync(layout.runtimeDir, { recursive: true, mode: 0o711 });
+  const isRoot = process.getuid?.() === 0;
+  // Root's PostgreSQL, which is another user, has its sockets below.
+  const mode = isRoot ? 0o711 : 0o700;
+  mkdirSync(layout.runtimeDir, { recursive: true, mode });
+  requireOwnFolder(layout.runtimeDir, mode);
   mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
 }

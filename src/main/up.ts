@@ -24,6 +24,7 @@ import {
   resolveLayout,
   resumedClusterBytes,
 } from "./data-dir.ts";
+import { openLinkTransport } from "./link-transport.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
@@ -112,9 +113,10 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
     );
   const state = existing ?? (await createCluster({ options, layout, settings, engine }));
   const keys = await VolumeKeys.open(layout, state, logger);
+  const links = await openLinkTransport(settings["storage.transport"], layout, state);
   const tls = await tlsFor(options, layout);
   remember(layout, options);
-  const plans = childPlans({ options, layout, settings, state, engine, tls, keys });
+  const plans = childPlans({ options, layout, settings, state, engine, tls, keys, links });
   const supervisor = new Supervisor({ layout, state, logger, keys, ...plans });
   const asked = new Promise<boolean>((resolve) => {
     process.once("SIGINT", () => resolve(false));

@@ -1,6 +1,13 @@
 import { BorealisError, messageOf, ProtocolViolation, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
-import { type Address, type Clock, type Connection, dial, formatAddress } from "../io/index.ts";
+import {
+  type Address,
+  type Clock,
+  type ClusterCredential,
+  type Connection,
+  dial,
+  formatAddress,
+} from "../io/index.ts";
 import { decodeMessage, encodeMessage, MessageFramer, type ReceivedMessage } from "./codec.ts";
 import {
   decodeHello,
@@ -22,6 +29,8 @@ export interface LinkOptions {
   readonly nodeId: NodeId;
   /** Who dials: an instance id, a node id, a process's name. */
   readonly sender: string;
+  /** What makes us a process of the cluster, where the address asks for it. */
+  readonly credential?: ClusterCredential | undefined;
   readonly clock: Clock;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -44,8 +53,13 @@ export async function openLink(
   purpose: LinkPurpose,
 ): Promise<{ readonly connection: Connection; readonly early: Buffer }> {
   const timeoutMs = options.timeoutMs ?? 5_000;
-  const dialOptions = options.signal ? { signal: options.signal, timeoutMs } : { timeoutMs };
-  const connection = await dial(options.address, dialOptions);
+  const { credential, signal } = options;
+  const connection = await dial(options.address, {
+    timeoutMs,
+    isOwnOnly: true,
+    ...(signal ? { signal } : {}),
+    ...(credential ? { tls: { credential, role: "storage-node" } } : {}),
+  });
   const { volumeId, nodeId, sender } = options;
   try {
     connection.write(encodeHello({ purpose, volumeId, nodeId, sender }));

@@ -13,6 +13,7 @@ import {
   openTlsServer,
   type TlsIdentity,
   type TlsServer,
+  type PlainAddress,
 } from "../io/index.ts";
 import { loadParser } from "../route/index.ts";
 import { encodeCancelRequest, encodeError, pgSocketPath } from "../wire/index.ts";
@@ -29,7 +30,7 @@ import { TraitsBook } from "./traits-shell.ts";
 export interface Endpoint {
   readonly id: string;
   readonly type: EndpointType;
-  readonly address: Address;
+  readonly address: PlainAddress;
   /** Of type instance. */
   readonly instanceId?: InstanceId;
 }

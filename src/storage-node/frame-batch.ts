@@ -1,8 +1,13 @@
 import { assert } from "../base/assert.ts";
-import { crc32c } from "../base/crc32c.ts";
 import type { Epoch, Timeline } from "../base/ids.ts";
 import { advance, type Lsn } from "../base/lsn.ts";
-import { beginFrameHeader, finishFrameHeader, frameHeaderBytes, isRunOfZeros } from "./frame.ts";
+import {
+  beginFrameHeader,
+  finishFrameHeader,
+  frameHeaderBytes,
+  isRunOfZeros,
+  payloadCrcOf,
+} from "./frame.ts";
 import { type FrameSealer, sealFrame } from "./frame-cipher.ts";
 
 /** Log to be framed: contiguous with what the batch holds already. */
@@ -64,6 +69,7 @@ export class FrameBatch {
     const stored = isZeros ? payload.subarray(0, 0) : payload;
     const payloadAt = at + frameHeaderBytes;
     const key = this.sealer.current();
+    const keyId = key?.id ?? 0;
     // A payload in the same buffer lies here or to the right, so this never runs over what is still to be moved.
     if (!key) buffer.set(stored, payloadAt);
     beginFrameHeader(buffer, at, {
@@ -73,12 +79,12 @@ export class FrameBatch {
       lengthBytes: payload.length,
       isZeros,
       sclAtWrite: this.scl,
-      keyId: key?.id ?? 0,
+      keyId,
     });
     this.at = payloadAt + stored.length;
     if (key) sealFrame(buffer, at, stored, key);
     const known = key || isZeros ? undefined : frame.payloadCrc;
-    finishFrameHeader(buffer, at, known ?? crc32c(buffer, 0, payloadAt, this.at));
+    finishFrameHeader(buffer, at, known ?? payloadCrcOf(keyId, buffer, payloadAt, this.at));
     this.end = advance(this.end, payload.length);
   }
 }

@@ -7,7 +7,7 @@ import { realEntropy } from "../io/index.ts";
 import type { DataKeys } from "../keys/index.ts";
 import { FrameBatch } from "./frame-batch.ts";
 import { scanFrame } from "./frame-scan.ts";
-import { frameHeaderBytes, type FrameHeader } from "./frame.ts";
+import { frameHeaderBytes, type FrameHeader, payloadCrcOf } from "./frame.ts";
 import { LogCipher, UnknownDataKey } from "./log-cipher.ts";
 
 const owner = {
@@ -47,7 +47,8 @@ function open(cipher: LogCipher, bytes: Buffer, from = file): Buffer | undefined
 /** As someone with a disk editor would: the CRCs fit again. */
 function withCrcs(bytes: Buffer): Buffer {
   const end = bytes.length;
-  bytes.writeUInt32BE(crc32c(bytes, 0, frameHeaderBytes, end), 72);
+  const keyId = bytes.readUInt32BE(40);
+  bytes.writeUInt32BE(payloadCrcOf(keyId, bytes, frameHeaderBytes, end), 72);
   bytes.writeUInt32BE(crc32c(bytes, 0, 0, 76), 76);
   return bytes;
 }

@@ -1,3 +1,4 @@
+import { crc32 } from "../base/crc32.ts";
 import { crc32c } from "../base/crc32c.ts";
 import {
   type Epoch,
@@ -28,11 +29,13 @@ import { advance, type Lsn, lsn } from "../base/lsn.ts";
  *      60    4 CRC-32C of [0, 60)       40    4 data key id; 0 = the frame is not encrypted
  *                                       44   12 nonce, zero then
  *                                       56   16 tag, zero then
- *                                       72    4 CRC-32C of the stored payload
+ *                                       72    4 CRC of the stored payload: CRC-32C, of ciphertext CRC-32
  *                                       76    4 CRC-32C of [0, 76)
  *
  * The header's CRC covers the payload's, so together they cover header and bytes; and headers alone can be walked
  * safely. Both are over what is stored, so that rot is found without a key; frame-cipher.ts tells what the tag covers.
+ * Ciphertext has the CRC that Node computes natively: nobody has summed it before, and in JavaScript that took a third of
+ * the time of encrypting it.
  * Unused space is zero: a frame never begins with a zero byte.
  */
 export const fileHeaderBytes = 64;
@@ -184,7 +187,12 @@ export function parseFrameHeader(bytes: Buffer, at: number): ParsedHeader<FrameH
 export function isPayloadGood(header: FrameHeader, bytes: Buffer, at: number): boolean {
   if (header.isZeros) return true;
   const end = at + header.lengthBytes;
-  return end <= bytes.length && crc32c(bytes, 0, at, end) === header.payloadCrc;
+  return end <= bytes.length && payloadCrcOf(header.keyId, bytes, at, end) === header.payloadCrc;
+}
+
+/** CRC of the stored payload `bytes[start, end)` of a frame with this key. */
+export function payloadCrcOf(keyId: number, bytes: Buffer, start: number, end: number): number {
+  return keyId === 0 ? crc32c(bytes, 0, start, end) : crc32(bytes, start, end);
 }
 
 /** True if a payload is worth storing as a run of zeros: XLOG_SWITCH leaves megabytes of them. */

@@ -1,11 +1,13 @@
+import { type Address, parseAddress } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
+import type { ClusterCredential } from "../io/index.ts";
 import { isUuid, nodeId, type NodeId, volumeId, type VolumeId } from "../base/ids.ts";
 
 export interface Peer {
   readonly nodeId: NodeId;
   readonly name: string;
-  readonly socketPath: string;
+  readonly address: Address;
 }
 
 /** How appends reach the log: in a thread, outside the event loop (needs built code), or in the event loop. */
@@ -17,7 +19,9 @@ export interface StorageNodeConfig {
   /** For logs and hellos: `az1-full`. */
   readonly name: string;
   readonly dir: string;
-  readonly socketPath: string;
+  readonly address: Address;
+  /** What makes this node one of the cluster; an address of kind tls needs it, its own and its peers'. */
+  readonly credential?: ClusterCredential;
   readonly peers: readonly Peer[];
   /** `worker` unless told. */
   readonly appendPath?: AppendPath;
@@ -54,7 +58,8 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     nodeId: nodeId(uuidOf(fields, "nodeId")),
     name: textOf(fields, "name"),
     dir: textOf(fields, "dir"),
-    socketPath: textOf(fields, "socketPath"),
+    address: parseAddress(textOf(fields, "address")),
+    ...parseCredential(fields["credential"]),
     peers: peers.map(parsePeer),
     appendPath,
     logFile: typeof logFile === "string" ? logFile : undefined,
@@ -70,8 +75,15 @@ function parsePeer(raw: unknown): Peer {
   return {
     nodeId: nodeId(uuidOf(fields, "nodeId")),
     name: textOf(fields, "name"),
-    socketPath: textOf(fields, "socketPath"),
+    address: parseAddress(textOf(fields, "address")),
   };
+}
+
+function parseCredential(raw: unknown): { credential?: ClusterCredential } {
+  if (raw === undefined || raw === null) return {};
+  const fields = objectOf(raw, "credential");
+  const [ca, cert, key] = ["ca", "cert", "key"].map((name) => textOf(fields, name));
+  return ca && cert && key ? { credential: { ca, cert, key } } : {};
 }
 
 type Fields = Record<string, unknown>;

@@ -2,13 +2,14 @@ import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
-import { type Listener, listen, type Timer } from "../io/index.ts";
+import type { Listener, Timer } from "../io/index.ts";
 import { Acceptor, type AcceptorAction, type AcceptorEvent } from "../acceptor/index.ts";
 import { type ReceivedMessage } from "../quorum/index.ts";
 import { AppendGrant } from "./append-grant.ts";
 import { AppendLinks } from "./append-links-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
+import { listenForLinks } from "./listen-shell.ts";
 import { answerRead } from "./log-answer-shell.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
@@ -49,7 +50,8 @@ export class StorageNode {
     this.config = config;
     this.deps = deps;
     this.storage = storage;
-    const hasWorkers = config.appendPath !== "loop";
+    // A thread cannot read what TLS carries (decisions.md D7).
+    const hasWorkers = config.appendPath !== "loop" && config.address.kind === "unix";
     this.acceptor = new Acceptor({
       state: storage.acceptorState,
       scl: storage.log.scl,
@@ -65,6 +67,7 @@ export class StorageNode {
       peers: config.peers,
       volumeId: config.volumeId,
       sender: config.name,
+      credential: config.credential,
       clock: deps.clock,
       signal: this.ended.signal,
       onMessage: (received) => this.receive(noLink, received),
@@ -133,7 +136,7 @@ export class StorageNode {
     this.post({ kind: "healthChanged", health, suspectTail });
     this.publish();
     this.post({ kind: "started", nowMs });
-    this.listener = await listen({ kind: "unix", path: config.socketPath }, (connection) => {
+    this.listener = await listenForLinks(config, this.deps.logger, (connection) => {
       this.links.accept(connection).catch((error: unknown) => this.fail(error));
     });
     const { promised, accepted } = this.acceptor.state;

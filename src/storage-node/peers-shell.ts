@@ -1,6 +1,6 @@
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import { BorealisError } from "../base/errors.ts";
-import type { Clock } from "../io/index.ts";
+import type { Clock, ClusterCredential } from "../io/index.ts";
 import type { Peer } from "./node-config.ts";
 import { type AcceptorEvent } from "../acceptor/index.ts";
 import { NodeLink, type Pull, type QuorumMessage, type ReceivedMessage } from "../quorum/index.ts";
@@ -46,14 +46,14 @@ export class Peers {
   }
 
   private async open(peer: Peer): Promise<NodeLink> {
-    const { volumeId, sender, clock, signal } = this.options;
-    const { nodeId } = peer;
-    const address = { kind: "unix", path: peer.socketPath } as const;
+    const { volumeId, sender, credential, clock, signal } = this.options;
+    const { nodeId, address } = peer;
     const link = await NodeLink.open({
       address,
       volumeId,
       nodeId,
       sender,
+      credential,
       clock,
       timeoutMs: answerMs,
       signal,
@@ -80,6 +80,7 @@ export interface PeersOptions {
   readonly volumeId: VolumeId;
   /** Our own name, in the hello. */
   readonly sender: string;
+  readonly credential: ClusterCredential | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** What a peer says unasked: a RelayElect. */

@@ -126,13 +126,13 @@ export class NodeProcess {
   start(options: { appendPath?: AppendPath } = {}): void {
     const peers = this.group.nodes
       .filter((peer) => peer !== this)
-      .map(({ nodeId, name, socketPath }) => ({ nodeId, name, socketPath }));
+      .map(({ nodeId, name, socketPath: address }) => ({ nodeId, name, address }));
     const config = {
       volumeId: this.group.volumeId,
       nodeId: this.nodeId,
       name: this.name,
       dir: this.dir,
-      socketPath: this.socketPath,
+      address: this.socketPath,
       peers,
       segmentBytes: 2 * 1024 * 1024,
       dataKeys: this.group.dataKeys,

@@ -1,9 +1,10 @@
 /** The log of a running cluster as its storage nodes hold it, read node by node. */
 import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { parseAddress } from "../../src/base/address.ts";
 import { nodeId, volumeId } from "../../src/base/ids.ts";
 import { advance, type Lsn } from "../../src/base/lsn.ts";
-import { type Layout, layoutOf, nodeSocket, runtimeDirOf } from "../../src/cluster/index.ts";
+import { type Layout, layoutOf, nodeAddress, runtimeDirOf } from "../../src/cluster/index.ts";
 import { realClock } from "../../src/io/index.ts";
 import { epochAt, NodeLink, type State } from "../../src/quorum/index.ts";
 
@@ -27,7 +28,7 @@ export async function readEveryLog(dataDir: string): Promise<NodeLog[]> {
   return Promise.all(
     nodes.map(async (node) => {
       const link = await NodeLink.open({
-        address: { kind: "unix", path: nodeSocket(layout, node.id) },
+        address: parseAddress(nodeAddress(layout, {}, node.id)),
         nodeId: nodeId(node.nodeId),
         volumeId: volumeId(volume),
         sender: "test",
