@@ -10,5 +10,7 @@ export {
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
+  readLeaseSchema,
+  readRoundSchema,
   type Role,
 } from "./messages.ts";

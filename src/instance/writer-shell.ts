@@ -10,6 +10,7 @@ import {
   type LogDriverHandle,
   type Opened,
   startLogDriver,
+  type TimelineChoice,
   VolumeReader,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
@@ -20,8 +21,10 @@ import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
 import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
+import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { connectAgent, makePostgres } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
+import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 
 const readyTimeoutMs = 300_000;
@@ -41,6 +44,8 @@ export class WriterRole {
   private readonly onBroke: (error: unknown) => void;
   private readonly postgres: Postgres;
   private readonly driver: LogDriverHandle;
+  /** What proxies ask before they tell a client what this PostgreSQL said. */
+  readonly readGrants: ReadGrants;
   private readonly scope: Scope;
   private readonly feedback = new FeedbackBook();
   private client: PgClient | undefined;
@@ -59,12 +64,14 @@ export class WriterRole {
     this.driver = startLogDriver({
       nodes: volumeNodes(config),
       owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
-      leaseMs: 0,
+      leaseMs: config.leaseMs,
       ringBytes,
       // A file of its own: two writers cannot rotate one.
       logFile: config.logFile.replace(/\.log$/, "-driver.log"),
       logLevel: config.logLevel,
     });
+    const { clock } = deps;
+    this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
     this.driver.onEvent((event) => this.onDriverEvent(event));
     this.scope = new Scope((error) => this.broke(error));
   }
@@ -77,7 +84,7 @@ export class WriterRole {
     const claimed = await driver.claim();
     deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
     this.state = "recovering";
-    if (await this.mayKeepTimeline(claimed)) await this.startInPlace(signal);
+    if (await this.mayKeepTimeline(claimed)) await this.startInPlace(claimed, signal);
     else await this.startByPromotion(claimed, signal);
     await driver.attach({
       address: this.postgres.address,
@@ -133,6 +140,8 @@ export class WriterRole {
     await scope;
     await this.driver.release().catch((error: unknown) => {
       this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
+      // Its thread is gone, and so is PostgreSQL: the same from outside, while the next start goes on.
+      void releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
     });
     this.driver.stop();
     if (stopped.isClean) await sealCache(this.config.instanceDir);
@@ -184,17 +193,22 @@ export class WriterRole {
    * The same timeline goes on: PostgreSQL recovers by itself. It runs before the epoch is opened, so that one that
    * cannot start costs no epoch; nobody is let in and nothing is acknowledged before the driver is attached.
    */
-  private async startInPlace(signal: AbortSignal): Promise<void> {
+  private async startInPlace(claimed: Claimed, signal: AbortSignal): Promise<void> {
     const { config, postgres } = this;
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    this.opened = await this.driver.open("keep");
+    this.opened = await this.open(claimed, "keep");
+  }
+
+  private async open({ epoch }: Claimed, timeline: TimelineChoice): Promise<Opened> {
+    await noteOwnedEpoch(this.config, epoch);
+    return this.driver.open(timeline);
   }
 
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
   private async startByPromotion(claimed: Claimed, signal: AbortSignal): Promise<void> {
-    const { config, deps, driver, postgres } = this;
+    const { config, deps, postgres } = this;
     const found = await judge(config);
     if (found.kind !== "reader") {
       await seedFromGenesis(config, deps.logger, "it is not the volume's");
@@ -205,7 +219,7 @@ export class WriterRole {
       deps,
       postgres,
       at: claimed.start,
-      open: () => driver.open("new"),
+      open: () => this.open(claimed, "new"),
       signal,
     });
   }
