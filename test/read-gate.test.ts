@@ -52,7 +52,7 @@ function watch(query: Promise<pg.QueryResult>): { state: string; settled: Promis
   const seen = { state: "held", settled: Promise.resolve("") };
   seen.settled = query.then(
     (result) => (seen.state = `told ${JSON.stringify(result.rows)}`),
-    (error: { code?: string }) => (seen.state = `failed ${error.code ?? String(error)}`),
+    (error: { code?: string }) => (seen.state = `failed ${error.code ?? "without a code"}`),
   );
   return seen;
 }
