@@ -12,6 +12,8 @@ import { type Row, rowOf } from "./report.ts";
 import { compareRounds, runRounds, type Series } from "./rounds.ts";
 import { median } from "./stats.ts";
 
+const gateOff = "ours-gate-off";
+
 export const select: Bench = {
   what: "select-only through the endpoint beside PgBouncer (session mode) and direct connections",
   needsReceivewal: false,
@@ -43,6 +45,13 @@ async function start(context: BenchContext): Promise<Contender[]> {
   await fillAndSettle(context, stock.tcp, scale);
   const plans: Plan[] = [
     { name: "ours", start: () => startBorealis(ground, { postgresBin }) },
+    // What the gate of reads costs.
+    {
+      name: gateOff,
+      isExtra: true,
+      start: () =>
+        startBorealis(ground, { postgresBin, name: gateOff, settings: ["gate.mode=off"] }),
+    },
     { name: "direct-tcp", start: () => Promise.resolve(direct("direct-tcp", stock, context)) },
     { name: "direct-unix", start: () => Promise.resolve(direct("direct-unix", stock, context)) },
   ];
@@ -50,8 +59,8 @@ async function start(context: BenchContext): Promise<Contender[]> {
   if (pgbouncer === undefined) note("skipped pgbouncer: it is not installed, and only root can");
   else plans.push({ name: "pgbouncer", start: () => startPgbouncer(ground, pgbouncer, stock) });
   const contenders = await startAll(plans);
-  const ours = contenders.find(({ name }) => name === "ours");
-  if (ours) await fillAndSettle(context, ours.target, scale);
+  for (const { name, target } of contenders)
+    if (name === "ours" || name === gateOff) await fillAndSettle(context, target, scale);
   return contenders;
 }
 

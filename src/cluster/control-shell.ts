@@ -118,6 +118,7 @@ export class ControlPlane {
           socketDir: postgresSocketDir(this.deps.layout, id),
           agentSocket: agentSocket(this.deps.layout, id),
           incarnation: `${status.agentPid}.${status.incarnation}`,
+          epoch: status.epoch,
           lagMs: status.lagMs,
         };
       }),

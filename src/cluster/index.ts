@@ -3,8 +3,10 @@
  * is kept), status.ts (what is shown) and control-shell.ts (the control plane). Nothing here decides what is durable:
  * storage nodes do, so the control plane may die at any moment.
  */
+export { AgentLines } from "./agent-lines-shell.ts";
 export { ControlPlane, type ControlDeps } from "./control-shell.ts";
 export { TopologyFollower } from "./follow-shell.ts";
+export { AgentGates, type GatesOptions } from "./gate-shell.ts";
 export { AgentDurability, PushedTopology } from "./routing-shell.ts";
 export { statusPage } from "./page.ts";
 export {

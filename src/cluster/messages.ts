@@ -14,6 +14,8 @@ export const topologySchema = z.object({
       socketDir: z.string(),
       agentSocket: z.string(),
       incarnation: z.string(),
+      /** Newest epoch that it knows to be open; 0: none yet. */
+      epoch: z.number(),
       lagMs: z.number().nullable(),
     }),
   ),

@@ -1,8 +1,8 @@
 import { instanceId, type InstanceId } from "../base/ids.ts";
 import { BorealisError, OutcomeUnknown, sqlState } from "../base/errors.ts";
-import { connectRpc, type RpcClient } from "../io/index.ts";
 import { socketPort } from "../engine/index.ts";
 import type { AwaitDurable, Target, Topology } from "../session/index.ts";
+import type { AgentLines } from "./agent-lines-shell.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
 import type { TopologyMessage } from "./messages.ts";
 
@@ -27,10 +27,13 @@ export class PushedTopology implements Topology {
   private readonly follower: TopologyFollower;
   private readonly listeners = new Set<() => void>();
   private turn = 0;
+  /** The highest ever heard of: a topology may lack the instance that told. */
+  private epoch = 0;
 
   constructor(follower: TopologyFollower) {
     this.follower = follower;
     follower.onChange(() => {
+      for (const { epoch } of follower.current.instances) this.epoch = Math.max(this.epoch, epoch);
       for (const listener of this.listeners) listener();
     });
   }
@@ -41,10 +44,13 @@ export class PushedTopology implements Topology {
     return view && toTarget(view);
   }
 
-  /** Readers take turns; the writer stands in when there is none. */
+  /**
+   * Readers take turns; the writer stands in when there is none. One that has not heard of the newest epoch may lack
+   * what was committed in it, and nobody can say for how long (quorum-protocol.md, 14).
+   */
   reader(): Target | undefined {
     const readers = this.follower.current.instances.filter(
-      (one) => one.role === "reader" && one.isAdmitted,
+      (one) => one.role === "reader" && one.isAdmitted && one.epoch >= this.epoch,
     );
     if (readers.length === 0) return this.writer();
     this.turn = (this.turn + 1) % readers.length;
@@ -74,13 +80,12 @@ export class PushedTopology implements Topology {
   }
 }
 
-/** Asks the writer's agent when something is durable; one line to each agent, made when first needed. */
+/** Asks the writer's agent when something is durable. */
 export class AgentDurability implements AwaitDurable {
-  private readonly topology: PushedTopology;
-  private readonly lines = new Map<InstanceId, Promise<RpcClient>>();
+  private readonly lines: AgentLines;
 
-  constructor(topology: PushedTopology) {
-    this.topology = topology;
+  constructor(lines: AgentLines) {
+    this.lines = lines;
   }
 
   untilFlushed(id: InstanceId): Promise<void> {
@@ -93,7 +98,7 @@ export class AgentDurability implements AwaitDurable {
 
   private async ask(id: InstanceId, what: "flushed" | "inserted"): Promise<void> {
     try {
-      const line = await this.line(id);
+      const line = await this.lines.to(id);
       await line.call("untilDurable", { what });
     } catch (cause) {
       if (cause instanceof BorealisError && cause.code === sqlState.outcomeUnknown) throw cause;
@@ -102,19 +107,5 @@ export class AgentDurability implements AwaitDurable {
         { cause },
       );
     }
-  }
-
-  private async line(id: InstanceId): Promise<RpcClient> {
-    const known = this.lines.get(id);
-    const client = await known?.catch(() => undefined);
-    if (known && client && !client.closed) return client;
-    // Somebody else may have dialled while this one waited: then theirs is used.
-    if (this.lines.get(id) !== known) return this.line(id);
-    const path = this.topology.agentSocketOf(id);
-    if (path === undefined)
-      throw new BorealisError(sqlState.cannotConnectNow, `${id} is not known here`);
-    const dialled = connectRpc({ kind: "unix", path }, { timeoutMs: 1_000 });
-    this.lines.set(id, dialled);
-    return dialled;
   }
 }

@@ -8,12 +8,17 @@ import {
   feedbackSchema,
   type InstanceStatus,
   type ReaderOrder,
+  readGateSchema,
+  type ReadLease,
+  type ReadRound,
   type Role,
   untilDurableSchema,
   writerMovedSchema,
   type WriterOrder,
 } from "./messages.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
+import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
+import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { type Inherited, makeDriver, WriterRole } from "./writer-shell.ts";
@@ -73,6 +78,7 @@ export class InstanceAgent {
   }
 
   async start(): Promise<void> {
+    this.changing = this.endFormerLife();
     this.server = await serveRpc(
       { kind: "unix", path: this.config.agentSocket },
       {
@@ -95,6 +101,8 @@ export class InstanceAgent {
         },
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
+        readLease: (params) => this.readLease(readGateSchema.parse(params).life),
+        readRound: (params) => this.readRound(readGateSchema.parse(params).life),
         feedback: (params) => {
           const { situation } = this;
           if (situation.kind === "writer")
@@ -132,6 +140,38 @@ export class InstanceAgent {
       hasQuorum: facts.hasQuorum,
       problem: this.problem ?? null,
     };
+  }
+
+  /**
+   * An agent that died left a lease behind. Once nothing of its PostgreSQL lives it is ended, so that a claim, this
+   * instance's or another's, need not wait for it (decisions.md D6).
+   */
+  private async endFormerLife(): Promise<void> {
+    const { config, deps } = this;
+    await makePostgres(config, deps.logger, () => undefined).clearOrphans();
+    void releaseOwnedEpoch(config, deps, this.closing.signal);
+  }
+
+  private get life(): string {
+    return `${this.deps.pid}.${this.incarnation}`;
+  }
+
+  /** The writer of this life; undefined once it is over. */
+  private writerOf(life: string): WriterRole | undefined {
+    const { situation } = this;
+    return situation.kind === "writer" && life === this.life ? situation.role : undefined;
+  }
+
+  private async readLease(life: string): Promise<ReadLease> {
+    const validMs = await this.writerOf(life)
+      ?.readGrants.lease()
+      .catch(() => 0);
+    return { validMs: this.writerOf(life) ? (validMs ?? 0) : null };
+  }
+
+  private async readRound(life: string): Promise<ReadRound> {
+    await this.writerOf(life)?.readGrants.round();
+    return { isConfirmed: this.writerOf(life) !== undefined };
   }
 
   private requireWriter(): WriterRole {

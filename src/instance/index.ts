@@ -12,6 +12,8 @@ export {
   type InstanceStatus,
   instanceStatusSchema,
   type ReaderOrder,
+  readLeaseSchema,
+  readRoundSchema,
   type Role,
   type WriterOrder,
 } from "./messages.ts";

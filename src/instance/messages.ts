@@ -58,6 +58,20 @@ export const writerMovedSchema = z.object({ writerAgentSocket: z.string() });
 
 export const untilDurableSchema = z.object({ what: z.enum(["flushed", "inserted"]) });
 
+/** `life` is that of the writer whose session asks, as the topology names it: agent's pid and incarnation. */
+export const readGateSchema = z.object({ life: z.string() });
+
+/** How results of reads on this life of the writer may go out; null: it is over. */
+export const readLeaseSchema = z.object({
+  /** In lease mode: for so long from the request on; 0: not now. */
+  validMs: z.number().min(0).nullable(),
+});
+export type ReadLease = z.infer<typeof readLeaseSchema>;
+
+/** In round mode: a round that began after the request is confirmed. */
+export const readRoundSchema = z.object({ isConfirmed: z.boolean() });
+export type ReadRound = z.infer<typeof readRoundSchema>;
+
 /** A standby's feedback ('h' of the streaming protocol): oldest transaction that its queries may still see. */
 export const feedbackSchema = z.object({
   from: z.string(),
@@ -90,6 +104,8 @@ export const agentConfigSchema = z.object({
     launcher: z.array(z.string()),
   }),
   osUser: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).nullable(),
+  /** Lease asked of storage nodes with each heartbeat; 0: none (gate.mode round or off). */
+  leaseMs: z.number(),
   /** PostgreSQL settings that the user chose. */
   overrides: z.record(z.string(), z.string()),
   nodes: z.array(

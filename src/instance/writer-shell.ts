@@ -10,6 +10,7 @@ import {
   type LogDriverHandle,
   type Opened,
   startLogDriver,
+  type TimelineChoice,
   VolumeReader,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
@@ -21,9 +22,11 @@ import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, Feedback, WriterOrder } from "./messages.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
+import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
+import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
@@ -37,7 +40,7 @@ export function makeDriver(config: AgentConfig): LogDriverHandle {
   return startLogDriver({
     nodes: volumeNodes(config),
     owner: linkOwner(config),
-    leaseMs: 0,
+    leaseMs: config.leaseMs,
     ringBytes,
     // A file of its own: two writers cannot rotate one.
     logFile: config.logFile.replace(/\.log$/, "-driver.log"),
@@ -63,6 +66,8 @@ export class WriterRole {
   private readonly onBroke: (error: unknown) => void;
   private readonly standby: Standby;
   private readonly driver: LogDriverHandle;
+  /** What proxies ask before they tell a client what this PostgreSQL said. */
+  readonly readGrants: ReadGrants;
   private readonly scope: Scope;
   private readonly feedback = new FeedbackBook();
   private client: PgClient | undefined;
@@ -86,6 +91,8 @@ export class WriterRole {
     this.standby = inherited.standby ?? new Standby(config, deps, owner);
     this.standby.handTo(owner);
     this.driver = inherited.driver ?? makeDriver(config);
+    const { clock } = deps;
+    this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
     this.driver.onEvent((event) => this.onDriverEvent(event));
     this.scope = new Scope((error) => this.broke(error));
   }
@@ -173,6 +180,8 @@ export class WriterRole {
     await scope;
     await this.driver.release().catch((error: unknown) => {
       this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
+      // Its thread is gone, and so is PostgreSQL: the same from outside, while the next start goes on.
+      void releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
     });
     this.driver.stop();
     if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
@@ -230,7 +239,12 @@ export class WriterRole {
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    this.opened = await this.driver.open("keep");
+    this.opened = await this.open(claimed, "keep");
+  }
+
+  private async open({ epoch }: Claimed, timeline: TimelineChoice): Promise<Opened> {
+    await noteOwnedEpoch(this.config, epoch);
+    return this.driver.open(timeline);
   }
 
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
@@ -264,8 +278,8 @@ export class WriterRole {
   }
 
   private async promote(claimed: Claimed, signal: AbortSignal): Promise<void> {
-    const { config, deps, driver, standby } = this;
-    const open = (): Promise<Opened> => driver.open("new");
+    const { config, deps, standby } = this;
+    const open = (): Promise<Opened> => this.open(claimed, "new");
     this.opened = await promoteAt({ config, deps, standby, claimed, open, signal });
   }
 

@@ -12,7 +12,7 @@ export interface VolumeNode extends NodeEndpoint, Member {}
 export interface DriverSettings {
   readonly nodes: readonly VolumeNode[];
   readonly owner: LinkOwner;
-  /** 0: no lease is asked for (gate mode round or off). */
+  /** Lease asked for with each heartbeat (section 14, D). 0: none (gate mode round or off). */
   readonly leaseMs: number;
   /** Of WAL kept in memory for nodes that lag. */
   readonly ringBytes: number;
@@ -96,6 +96,10 @@ export type DriverRequest =
   | { readonly kind: "detach" }
   | { readonly kind: "release" }
   | { readonly kind: "resign" }
+  /** Begins a heartbeat round; answered when a blocking set has confirmed it, or a later one. */
+  | { readonly kind: "round" }
+  /** Answered when there is a lease, or a longer one. */
+  | { readonly kind: "lease" }
   | { readonly kind: "status" };
 
 export type ToDriver =

@@ -2,13 +2,11 @@ import { assert, unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
-import type { Rng } from "../base/rng.ts";
-import { type Clock, type Logger, type Timer } from "../io/index.ts";
+import type { Timer } from "../io/index.ts";
 import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
 import { epochAt, timelineSpans } from "../quorum/index.ts";
 import type {
   Claimed,
-  DriverEvent,
   DriverSettings,
   DriverStatus,
   Opened,
@@ -17,13 +15,9 @@ import type {
 import { fanOutFor, firstConfiguration, Fleet } from "./fleet-shell.ts";
 import { LogTail } from "./log-tail.ts";
 import type { SharedProgress } from "./progress.ts";
+import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-world.ts";
+import { ReadGate } from "./read-gate-shell.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
-
-export interface DriverWorld {
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly logger: Logger;
-}
 
 type Decision = Extract<DriverAction, { kind: "decideBranch" }>;
 
@@ -32,23 +26,10 @@ interface Step<T> {
   reject(error: unknown): void;
 }
 
-/** Where a reign tells what happens. */
-export interface ReignListener {
-  emit(event: DriverEvent): void;
-  /** VCL has passed what the agent waits for. */
-  onAwaited(): void;
-}
-
-/** Who streams into this reign; told what concerns PostgreSQL. */
-export interface ReignOutlet {
-  /** The quorum advanced: report it, and read on if reading was held back. */
-  onDurable(vdl: Lsn): void;
-  onTick(): void;
-  onEnded(): void;
-}
-
 const tickMs = 50;
-const heartbeatMs = 500;
+const heartbeatMaxMs = 500;
+/** A lease is asked for this often within its length, so that it outlives answers that are lost or late. */
+const heartbeatsPerLease = 4;
 
 /**
  * One claim and what becomes of it: carries out what quorum's Driver decides. A machine for one epoch; whoever wants
@@ -77,6 +58,7 @@ export class Reign {
   private tail: LogTail | undefined;
   private toldHeldFrom: Lsn | undefined;
   private reports = 0;
+  readonly readGate: ReadGate;
 
   constructor(
     settings: DriverSettings,
@@ -88,11 +70,17 @@ export class Reign {
     this.world = world;
     this.progress = progress;
     this.listener = listener;
+    this.readGate = new ReadGate(world.clock, progress, () => {
+      this.step({ kind: "roundAsked", nowMs: this.nowMs() });
+      return this.core.round;
+    });
+    const { leaseMs } = settings;
+    const heartbeatMs = Math.min(heartbeatMaxMs, (leaseMs || Infinity) / heartbeatsPerLease);
     this.core = new Driver({
       claimant: settings.owner.sender,
       configuration: firstConfiguration(settings.nodes),
       rng: world.rng,
-      leaseMs: settings.leaseMs,
+      leaseMs,
       heartbeatMs,
       fanOut: settings.fanOut ?? fanOutFor(settings.nodes),
     });
@@ -191,6 +179,7 @@ export class Reign {
     this.wakeTimer?.cancel();
     this.progress.setFlag("open", false);
     this.progress.setFlag("quorum", false);
+    this.readGate.end(reason);
     outlet?.onEnded();
     this.controller.abort(new Error(reason));
     this.fleet.close(reason);
@@ -258,10 +247,10 @@ export class Reign {
           action.reason,
         );
         return undefined;
-      // The gates of reads on the writer are the sessions'; nobody asks for one yet.
       case "roundConfirmed":
+        return this.readGate.noteRound(action.round);
       case "leaseExtended":
-        return undefined;
+        return this.readGate.noteLease(action.untilMs);
       // Nobody asks for these here yet: one group of nodes, no clones, the log kept whole.
       case "membersSeen":
       case "membersChanged":

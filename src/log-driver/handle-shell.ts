@@ -65,6 +65,24 @@ export class LogDriverHandle {
     return this.shared.vdl;
   }
 
+  /** Until when results of this epoch may be released, as nowMs() of this host; 0: there is no lease. */
+  get leaseUntilMs(): number {
+    return this.shared.leaseUntilMs;
+  }
+
+  /** Resolves at the next lease, at once if there is one. Raises 57P03 when the epoch ends first. */
+  async untilLeased(): Promise<void> {
+    await this.ask({ kind: "lease" });
+  }
+
+  /**
+   * Resolves when a heartbeat round that began after this call is confirmed: no newer epoch was open when it was made.
+   * Raises 57P03 when the epoch ends first.
+   */
+  async untilRound(): Promise<void> {
+    await this.ask({ kind: "round" });
+  }
+
   /** What happens unasked. One handler. */
   onEvent(handler: (event: DriverEvent) => void): void {
     this.eventHandler = handler;

@@ -21,4 +21,5 @@ export { inspectNode } from "./inspect-shell.ts";
 export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 export type { DriverProgress } from "./progress.ts";
+export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";
 export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";

@@ -4,7 +4,8 @@ import { bytesBetween, type Lsn } from "../base/lsn.ts";
 import type { ReplicationClient, StandbyFeedback } from "../wire/index.ts";
 import { type AttachOptions, connectWriter, streamFrom } from "./attach-shell.ts";
 import type { DriverEvent, PgTarget } from "./driver-messages.ts";
-import type { DriverWorld, Reign, ReignOutlet } from "./driver-shell.ts";
+import type { Reign } from "./driver-shell.ts";
+import type { DriverWorld, ReignOutlet } from "./reign-world.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { SharedProgress } from "./progress.ts";
 

@@ -12,9 +12,10 @@ import { type Lsn, lsn } from "../base/lsn.ts";
  *        3  epoch; 0 while none is held
  *        4  flags: 1 open, 2 attached to PostgreSQL, 4 a write quorum answers
  *        5  lowest LSN that the agent waits for; all ones: none (written by the agent)
+ *        6  until when results of this epoch may be released, in microseconds of the host's monotonic clock; 0: no lease
  */
-const word = { vdl: 0, vcl: 1, received: 2, epoch: 3, flags: 4, awaited: 5 } as const;
-const wordCount = 6;
+const word = { vdl: 0, vcl: 1, received: 2, epoch: 3, flags: 4, awaited: 5, lease: 6 } as const;
+const wordCount = 7;
 const flag = { open: 1n, attached: 2n, quorum: 4n } as const;
 const nobodyWaits = 0xffff_ffff_ffff_ffffn;
 
@@ -66,6 +67,14 @@ export class SharedProgress {
   }
   set awaited(value: Lsn | undefined) {
     Atomics.store(this.words, word.awaited, value ?? nobodyWaits);
+  }
+
+  /** Milliseconds of a clock that both threads share. */
+  get leaseUntilMs(): number {
+    return Number(Atomics.load(this.words, word.lease)) / 1000;
+  }
+  set leaseUntilMs(value: number) {
+    Atomics.store(this.words, word.lease, BigInt(Math.max(0, Math.floor(value * 1000))));
   }
 
   /** The driver's thread alone sets flags. */

@@ -9,7 +9,8 @@ import type {
   FromDriver,
   ToDriver,
 } from "./driver-messages.ts";
-import { type DriverWorld, Reign } from "./driver-shell.ts";
+import { Reign } from "./driver-shell.ts";
+import type { DriverWorld } from "./reign-world.ts";
 import type { DriverWorkerData } from "./handle-shell.ts";
 import { PgOutlet } from "./pg-outlet-shell.ts";
 import { SharedProgress } from "./progress.ts";
@@ -85,6 +86,10 @@ class DriverThread {
         return this.reign?.release();
       case "resign":
         return this.reign?.resign();
+      case "round":
+        return this.requireReign().readGate.untilRound();
+      case "lease":
+        return this.requireReign().readGate.untilLeased();
       default:
         return this.reign?.status() ?? idleStatus;
     }

@@ -10,10 +10,12 @@ export interface Banner {
   readonly layout: Layout;
   readonly options: UpOptions;
   readonly password: string | undefined;
+  /** gate.mode */
+  readonly gate: string;
 }
 
 /** One URL per endpoint, and the status page's: what a newcomer copies. */
-export function printBanner({ report, layout, options, password }: Banner): void {
+export function printBanner({ report, layout, options, password, gate }: Banner): void {
   const { cluster } = report;
   print();
   print(
@@ -34,6 +36,10 @@ export function printBanner({ report, layout, options, password }: Banner): void
   print(
     `  ${"status page".padEnd(12)} http://${key}:${secret}@${reachableHost(options.host)}:${httpPort}/`,
   );
+  if (gate === "off")
+    print(
+      `  ${"gate.mode".padEnd(12)} off: a writer that was replaced unawares may show stale reads`,
+    );
   print();
 }
 

@@ -66,6 +66,7 @@ function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): Prox
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],
     tls: tls === null ? null : { ...tls, isRequired: options.tls === "require" },
+    gate: { mode: settings["gate.mode"], leaseMs: settings["gate.leaseMs"] },
     holdTimeoutMs: settings["session.holdTimeoutMs"],
     unauthenticatedMax: settings["session.unauthenticatedMax"],
     authenticationTimeoutMs: settings["session.authenticationTimeoutMs"],
@@ -105,6 +106,7 @@ function agentConfig(
     logMaxBytes: settings["log.maxBytes"],
     engine: { ...engine.engine, launcher: [...engine.engine.launcher] },
     osUser: engine.osUser ?? null,
+    leaseMs: settings["gate.mode"] === "lease" ? settings["gate.leaseMs"] : 0,
     overrides: {},
     nodes: state.nodes.map((node) => ({
       name: node.id,

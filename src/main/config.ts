@@ -37,7 +37,24 @@ const settingsSchema = z.strictObject({
     .int()
     .min(0)
     .default(30_000)
-    .describe("how long a new connection waits while no instance is open for it"),
+    .describe(
+      "how long a new connection waits while no instance is open for it, and a result while the writer's gate is closed",
+    ),
+  "gate.mode": z
+    .enum(["lease", "round", "off"])
+    .default("lease")
+    .describe(
+      "what the writer's results wait for, so that a writer that was fenced shows nothing stale: a lease of three storage nodes, a round to them for each statement, or nothing (off)",
+    ),
+  "gate.leaseMs": z
+    .number()
+    .int()
+    .min(500)
+    .max(10_000)
+    .default(2_000)
+    .describe(
+      "length of the lease; a takeover from a writer that was not seen to die waits so long",
+    ),
   "session.unauthenticatedMax": z
     .number()
     .int()

@@ -8,6 +8,7 @@ export const proxyConfigSchema = z.object({
   logLevel: z.string(),
   logMaxBytes: z.number(),
   tls: z.object({ key: z.string(), cert: z.string(), isRequired: z.boolean() }).nullable(),
+  gate: z.object({ mode: z.enum(["lease", "round", "off"]), leaseMs: z.number() }),
   holdTimeoutMs: z.number(),
   unauthenticatedMax: z.number(),
   authenticationTimeoutMs: z.number(),

@@ -1,5 +1,11 @@
 import { instanceId } from "../base/ids.ts";
-import { AgentDurability, PushedTopology, TopologyFollower } from "../cluster/index.ts";
+import {
+  AgentDurability,
+  AgentGates,
+  AgentLines,
+  PushedTopology,
+  TopologyFollower,
+} from "../cluster/index.ts";
 import { openLogger, realClock, realEntropy } from "../io/index.ts";
 import { startEndpoints } from "../session/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
@@ -21,6 +27,8 @@ const follower = new TopologyFollower({
   logger,
 });
 const topology = new PushedTopology(follower);
+const lines = new AgentLines(topology);
+const { mode, leaseMs } = config.gate;
 const server = await startEndpoints({
   endpoints: config.endpoints.map(({ id, type, port }) => ({
     id,
@@ -33,7 +41,11 @@ const server = await startEndpoints({
       ? undefined
       : { key: tls.key, cert: tls.cert, mode: tls.isRequired ? "require" : "prefer" },
   topology,
-  awaitDurable: new AgentDurability(topology),
+  awaitDurable: new AgentDurability(lines),
+  gates:
+    mode === "off"
+      ? undefined
+      : new AgentGates({ mode, leaseMs, topology, lines, clock: realClock, logger }),
   clock: realClock,
   entropy: realEntropy,
   logger,
@@ -43,7 +55,9 @@ const server = await startEndpoints({
     unauthenticatedMax: config.unauthenticatedMax,
   },
 });
-logger.info({ event: "proxy.started", endpoints: config.endpoints.length });
+logger.info({ event: "proxy.started", endpoints: config.endpoints.length, gate: mode });
+if (mode === "off")
+  logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");
 const reason = await untilStopped(stop);
 logger.info({ event: "proxy.stopping", reason, sessions: server.sessionCount });
 follower.close();

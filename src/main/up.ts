@@ -54,7 +54,7 @@ export async function up(given: unknown): Promise<void> {
   if (known) requireSameBirth(options, known, readPassword(layout));
   const count = known?.instances.length ?? options.readers + 1;
   await requireFreePorts(options.host, wantedPorts(options, count));
-  if (options.detach) return detach(options, layout);
+  if (options.detach) return detach(options, layout, settings);
   makeDataDir(layout);
   const unlock = lockDataDir(layout);
   try {
@@ -202,29 +202,30 @@ async function untilWritable(
   return false;
 }
 
-function announce(report: StatusReport, { options, layout, startedMs }: Run): void {
+function announce(report: StatusReport, { options, layout, settings, startedMs }: Run): void {
   const seconds = (performance.now() - startedMs) / 1000;
   if (process.send) {
     process.send({ ready: true });
     return;
   }
-  printReady(report, { layout, options, seconds, end: "Ctrl-C stops it." });
+  printReady(report, { layout, options, settings, seconds, end: "Ctrl-C stops it." });
 }
 
 /** What a person, or a program (--json), is told when writes are accepted. */
 function printReady(
   report: StatusReport,
-  told: { layout: Layout; options: UpOptions; seconds: number; end: string },
+  told: { layout: Layout; options: UpOptions; settings: Settings; seconds: number; end: string },
 ): void {
-  const { layout, options, seconds, end } = told;
+  const { layout, options, settings, seconds, end } = told;
   if (options.json) return print(JSON.stringify(report, null, 2));
-  printBanner({ report, layout, options, password: readPassword(layout) });
+  const gate = settings["gate.mode"];
+  printBanner({ report, layout, options, password: readPassword(layout), gate });
   print(dim(`  ${end}`));
   print(`Borealis is ready (${seconds.toFixed(1)} s)`);
 }
 
 /** Runs the same command as a process of its own, waits until it is ready, prints its banner, and returns. */
-async function detach(options: UpOptions, layout: Layout): Promise<void> {
+async function detach(options: UpOptions, layout: Layout, settings: Settings): Promise<void> {
   const startedMs = performance.now();
   makeDataDir(layout);
   mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
@@ -261,5 +262,5 @@ async function detach(options: UpOptions, layout: Layout): Promise<void> {
   const report = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
   client.close();
   const seconds = (performance.now() - startedMs) / 1000;
-  printReady(report, { layout, options, seconds, end: "borealis down stops it." });
+  printReady(report, { layout, options, settings, seconds, end: "borealis down stops it." });
 }

@@ -13,6 +13,8 @@ import {
 
 /** A node that has not answered is asked again after this. */
 const askAgainMs = 300;
+/** ... and one that makes claims wait for a lease, after this. */
+const leaseAgainMs = 100;
 const backOffFirstMs = 30;
 const backOffMaxMs = 2_000;
 
@@ -110,7 +112,8 @@ export class Claiming {
         return this.onPromise(node, message, nowMs);
       case "wait":
         if (this.stage.kind !== "claiming" || message.epoch !== this.stage.epoch) return undefined;
-        this.askAtMs.set(node, nowMs + message.ms);
+        // Sooner than told: a lease may be released before its end (section 14).
+        this.askAtMs.set(node, nowMs + Math.min(message.ms, leaseAgainMs));
         return undefined;
       case "refuse":
         return this.onRefuse(node, message, nowMs);

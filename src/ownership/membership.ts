@@ -37,6 +37,8 @@ export interface ChangeView {
   heldBy(set: MemberSet): Lsn;
   /** Whether a write quorum of this set holds every pin. */
   arePinsHeldBy(set: MemberSet): boolean;
+  /** Whether this set alone keeps newer claims waiting for as long as reads may rely on. */
+  areLeasesKeptBy(set: MemberSet): boolean;
 }
 
 /** `begun`, or why not. */
@@ -115,6 +117,8 @@ export class Membership {
     const { stage } = this;
     if (stage.kind !== "joint" || !this.isInForce) return undefined;
     const { target, from, to } = stage;
+    // Who relies on a lease is told of no change: the nodes that keep it must not lose their say before it is over.
+    if (!view.areLeasesKeptBy(target)) return undefined;
     const arePinsHeld = view.arePinsHeldBy(target);
     if (!this.rules.mayFinishChange({ held: view.heldBy(target), vdl: view.vdl, arePinsHeld }))
       return undefined;

@@ -53,6 +53,8 @@ export class Reign implements Estate {
   /** While electing: the low-water. Between the old VDL and start lies log that is not durable yet (M21). */
   vdl: Lsn;
   leaseUntilMs = 0;
+  /** The latest that was ever told: taking it back does not reach those who have it. */
+  private leaseToldMs = 0;
   private stage: "electing" | "open" | "over" = "electing";
   /** Of the log received from PostgreSQL. */
   end: Lsn;
@@ -232,6 +234,11 @@ export class Reign implements Estate {
     if (this.stage === "open") this.steward.unpin(pinId);
   }
 
+  areLeasesKeptBy(set: MemberSet): boolean {
+    if (this.nowMs >= this.leaseToldMs) return true;
+    return this.rounds.leaseUntilMs({ ...this.configuration, sets: [set] }) >= this.leaseToldMs;
+  }
+
   isReachable(node: NodeId): boolean {
     const book = this.books.get(node);
     return book !== undefined && book.isConnected && book.isAccepted;
@@ -374,6 +381,7 @@ export class Reign implements Estate {
   private noteLease(untilMs: number): void {
     if (untilMs === this.leaseUntilMs) return;
     this.leaseUntilMs = untilMs;
+    this.leaseToldMs = Math.max(this.leaseToldMs, untilMs);
     this.act({ kind: "leaseExtended", untilMs });
   }
 

@@ -73,6 +73,23 @@ describe("a change of members", () => {
     expect(driver.driver.vdl).toBe(1010n);
   });
 
+  it("leaves no lease behind: who kept it has a say until it is over, or until others keep it too", () => {
+    const world = new World(6, 2);
+    const driver = world.newDriver({ leaseMs: 2_000 }).claim();
+    world.pass(200);
+    world.held = /n[1237]>d1 heartbeatAck/;
+    world.pass(1_000);
+    const { leaseUntilMs } = driver.driver;
+    expect(leaseUntilMs).toBeGreaterThan(world.nowMs);
+    // Of the nodes that keep this lease one leaves; the four others could promise a newer epoch at once.
+    driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 5, 7) });
+    world.pass(leaseUntilMs - world.nowMs - 150);
+    expect(changesOf(driver).at(-1)).toBe("2 123456/123457");
+    expect(world.nowMs).toBeLessThan(leaseUntilMs);
+    world.pass(200);
+    expect(changesOf(driver).at(-1)).toBe("3 123457 settled");
+  });
+
   it("goes back to where it came from when that is asked for", () => {
     const { world, driver } = aWorld();
     world.down(7);

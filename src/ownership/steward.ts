@@ -24,6 +24,8 @@ export interface Estate {
   readonly vdl: Lsn;
   /** Acknowledged in this epoch. */
   sclOf(node: NodeId): Lsn | undefined;
+  /** Every lease that was ever told of is kept by a blocking set of this set alone, or over. */
+  areLeasesKeptBy(set: MemberSet): boolean;
   /** Linked, and in this epoch: it can be told something. */
   isReachable(node: NodeId): boolean;
   act(action: DriverAction): void;
@@ -143,6 +145,7 @@ export class Steward {
       vdl: estate.vdl,
       heldBy: (set) => vclOf({ ...this.configuration, sets: [set] }, (node) => estate.sclOf(node)),
       arePinsHeldBy: (set) => pinBook.areHeldBy(set),
+      areLeasesKeptBy: (set) => estate.areLeasesKeptBy(set),
     });
     if (dropped) this.announce(dropped);
   }

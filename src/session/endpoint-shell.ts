@@ -23,6 +23,7 @@ import { startBackend } from "./backend-shell.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
 import { Session } from "./session-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
+import type { ReadGates } from "./read-gate-shell.ts";
 import type { EndpointType, Target, Topology } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
@@ -38,7 +39,7 @@ export interface Endpoint {
 export interface EndpointLimits {
   /** A client that is not logged in after so long is dropped; 60 s, as PostgreSQL's authentication_timeout. */
   readonly authenticationTimeoutMs: number;
-  /** How long a new connection waits while there is no instance for it. */
+  /** How long a new connection waits while there is no instance for it, and a result while the writer's gate is closed. */
   readonly holdTimeoutMs: number;
   /** Connections that are not logged in yet, over all endpoints; further ones are turned away. */
   readonly unauthenticatedMax: number;
@@ -58,6 +59,8 @@ export interface EndpointsOptions {
   readonly tls: (TlsIdentity & { readonly mode: "prefer" | "require" }) | undefined;
   readonly topology: Topology;
   readonly awaitDurable: AwaitDurable;
+  /** Undefined: what a writer says is told at once (gate.mode off). */
+  readonly gates: ReadGates | undefined;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly logger: Logger;
@@ -226,6 +229,8 @@ export class EndpointServer {
       client,
       clientKey,
       backend: start,
+      gate: this.options.gates?.find(target),
+      holdTimeoutMs: this.limits.holdTimeoutMs,
       exchange: {
         isHonest: target.role === "writer",
         planner,

@@ -25,6 +25,7 @@ const trickyEncodings = new Set([
   "SHIFT_JIS_2004",
 ]);
 const hasOther = /[^ -~\s]/;
+const endsOnPurpose = new Set<string>([sqlState.adminShutdown, sqlState.cannotConnectNow]);
 
 export interface ExchangeOptions {
   /** On a writer: no success may be told for what is not durable. */
@@ -195,7 +196,7 @@ export class Exchange {
       );
     }
     // Who ends the session on purpose says why.
-    if (cause instanceof BorealisError && cause.code === sqlState.adminShutdown) return cause;
+    if (cause instanceof BorealisError && endsOnPurpose.has(cause.code)) return cause;
     return new BorealisError(
       sqlState.adminShutdown,
       "terminating connection because its instance is gone",

@@ -2,7 +2,8 @@
  * The endpoints: one client's conversation from its first byte to its last. startEndpoints() opens the ports; what
  * passes between a client and its backend is decided by Conversation, which is pure (read conversation.ts, cycle.ts,
  * then client-side.ts and server-side.ts), and moved by session-shell.ts. Logins are login-shell.ts and
- * authentication.ts. Who is writer or reader, and what is durable, is asked of Topology and AwaitDurable.
+ * authentication.ts. Who is writer or reader, what is durable, and whether a writer's answers may be told, is asked of
+ * Topology, AwaitDurable and ReadGates.
  */
 export type { Action, UpTo } from "./action.ts";
 export type { AwaitDurable } from "./durability-shell.ts";
@@ -15,6 +16,8 @@ export {
   startEndpoints,
 } from "./endpoint-shell.ts";
 export type { ExchangeOptions } from "./exchange.ts";
+export { LeaseGate, RoundGate } from "./gate.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
 export type { HonestySettings } from "./probe.ts";
+export type { ReadGate, ReadGates } from "./read-gate-shell.ts";
 export type { EndpointType, Target, Topology } from "./topology.ts";

@@ -1,11 +1,12 @@
-import { messageOf } from "../base/errors.ts";
 import type { Clock, Connection, Logger, Timer } from "../io/index.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, UpTo } from "./action.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
+import { HeldOutput, type ReadGate } from "./read-gate-shell.ts";
 import type { Target } from "./topology.ts";
 
 export interface SessionOptions {
@@ -14,6 +15,10 @@ export interface SessionOptions {
   readonly exchange: ExchangeOptions;
   readonly clientKey: Buffer;
   readonly awaitDurable: AwaitDurable;
+  /** What the backend says passes it; undefined: at once. */
+  readonly gate: ReadGate | undefined;
+  /** How long it may be held there. */
+  readonly holdTimeoutMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onTraitsChanging: () => void;
@@ -33,6 +38,7 @@ export class Session {
   private readonly options: SessionOptions;
   private readonly client: Connection;
   private readonly server: Connection;
+  private readonly output: HeldOutput | undefined;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
   private commitTimer: Timer | undefined;
@@ -48,6 +54,19 @@ export class Session {
     this.pid = options.backend.key.pid;
     this.clientKey = options.clientKey;
     this.conversation = new Conversation(options.exchange);
+    const { gate, clock, holdTimeoutMs } = options;
+    this.output =
+      gate &&
+      new HeldOutput({
+        gate,
+        clock,
+        holdTimeoutMs,
+        onOpen: (chunk) => {
+          this.run(this.conversation.fromServer(chunk));
+          this.readOn();
+        },
+        onExpired: () => this.terminate(mayBeFenced),
+      });
     for (const [name, value] of options.backend.parameters) {
       this.conversation.exchange.parameters.set(name, value);
     }
@@ -81,10 +100,20 @@ export class Session {
     client.onClose(() => this.onClientGone());
     server.onEnd(() => server.end());
     server.onClose((error) => this.onServerGone(error));
-    if (early.length > 0) this.run(this.conversation.fromClient(early));
-    client.onData((chunk) => this.run(this.conversation.fromClient(chunk)));
-    server.onData((chunk) => this.run(this.conversation.fromServer(chunk)));
+    if (early.length > 0) this.fromClient(early);
+    client.onData((chunk) => this.fromClient(chunk));
+    server.onData((chunk) => {
+      // Nobody is left to be told; what is under way is followed to its end all the same.
+      const isAdmitted = !this.output || client.closed || this.output.admits(chunk);
+      if (isAdmitted) this.run(this.conversation.fromServer(chunk));
+      else server.pause();
+    });
     this.readOn();
+  }
+
+  private fromClient(chunk: Buffer): void {
+    this.output?.noteStatement();
+    this.run(this.conversation.fromClient(chunk));
   }
 
   /** Ends it as if the backend had gone. */
@@ -181,11 +210,16 @@ export class Session {
         : undefined;
   }
 
+  /** What the backend said waits for the gate, or for the quorum: it must not be read. */
+  private get isHeld(): boolean {
+    return this.conversation.isHeld || this.output?.isHolding === true;
+  }
+
   /** Reads whichever side may be read. */
   private readOn(): void {
     if (this.hasEnded) return;
     if (!this.isServerFull && !this.isGated) this.client.resume();
-    if (!this.isClientFull && !this.conversation.isHeld) this.server.resume();
+    if (!this.isClientFull && !this.isHeld) this.server.resume();
   }
 
   /** Both connections end once what was written is out. */
@@ -201,6 +235,7 @@ export class Session {
   }
 
   private onClientGone(): void {
+    for (const chunk of this.output?.drop() ?? []) this.run(this.conversation.fromServer(chunk));
     // While a completion is held the backend has nothing to say; otherwise it ends by itself at our end of stream.
     if (this.conversation.isHeld) this.server.destroy();
     else this.server.end();
@@ -223,10 +258,19 @@ export class Session {
   private ended(): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
+    this.output?.drop();
     this.commitTimer?.cancel();
     this.options.onEnd();
   }
 }
+
+const mayBeFenced = new BorealisError(
+  sqlState.cannotConnectNow,
+  "this writer could not show in time that it still is the writer",
+  {
+    hint: "Fewer than three storage nodes answer it, or another instance took over. Connect again.",
+  },
+);
 
 function send(connection: Connection, parts: readonly Buffer[]): boolean {
   const [first] = parts;

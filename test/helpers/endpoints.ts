@@ -5,6 +5,7 @@ import { openLogger, realClock, realEntropy, type TlsIdentity } from "../../src/
 import {
   type EndpointLimits,
   type EndpointServer,
+  type ReadGates,
   startEndpoints,
   type Target,
   type Topology,
@@ -87,6 +88,7 @@ export async function openEndpoints(
   options: {
     tls?: TlsIdentity & { mode: "prefer" | "require" };
     limits?: Partial<EndpointLimits>;
+    gates?: ReadGates;
   } = {},
 ): Promise<TestEndpoints> {
   const topology = new PlainTopology(targetOf(postgres));
@@ -100,6 +102,7 @@ export async function openEndpoints(
     tls: options.tls,
     topology,
     awaitDurable: vdl.awaitDurable,
+    gates: options.gates,
     clock: realClock,
     entropy: realEntropy,
     logger: openLogger({ file: undefined, process: "test" }),
