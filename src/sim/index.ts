@@ -1,0 +1,8 @@
+/**
+ * The seeded simulator of the quorum log: the shipped cores on a virtual network, virtual disks and virtual clocks, under
+ * faults, with the laws I1-I15 looked at after every step. Start with world.ts (who takes part), then run.ts (one run),
+ * observer.ts (the laws), profiles.ts and chaos.ts (what happens to it all).
+ */
+export { profiles, profileOf, type Profile } from "./profiles.ts";
+export { type RunFailure, type RunOptions, type RunReport, runSeed } from "./run.ts";
+export { type SimRules, trueSimRules } from "./shell-rules.ts";
