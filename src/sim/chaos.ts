@@ -83,12 +83,7 @@ export class Chaos {
       case "rot":
         return this.rot(node, dice);
       case "loseDisk":
-        if (node.fate !== "lost" && world.maySpare(node)) {
-          node.lose();
-          world.observer.noteLost(node);
-          world.counters.note("disks lost");
-        }
-        return undefined;
+        return this.loseDisk(node);
       case "read":
         for (const one of world.instances) if (one.isOpen) one.gate.read(dice.between(1, 80));
         return undefined;
@@ -133,6 +128,18 @@ export class Chaos {
     node.hasRot = true;
     this.world.counters.note("frames rotted");
     node.scrubIn(dice.between(50, 1500));
+  }
+
+  private loseDisk(node: SimNode): void {
+    const { world } = this;
+    if (node.fate === "lost" || !world.maySpare(node)) return;
+    world.counters.note("disks lost");
+    if (!world.rules.hasNewIdentity()) {
+      node.wipe();
+      return node.boot();
+    }
+    node.lose();
+    world.observer.noteLost(node);
   }
 
   /** Replace a member (one that is lost first), give a zone up, or take it back. */

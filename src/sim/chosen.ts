@@ -6,6 +6,7 @@ interface Removed {
   readonly log: ByteLog;
   /** The backtrack that removed what lies above its start. */
   readonly by: Epoch;
+  readonly start: Lsn;
 }
 
 /** What was acknowledged at each LSN, in bytes; and what was, before backtracks removed it. */
@@ -34,7 +35,7 @@ export class Chosen {
   shrink(to: Lsn, by: Epoch): void {
     if (to >= this.end) return;
     const before = this.log;
-    this.removed.push({ log: before, by });
+    this.removed.push({ log: before, by, start: to });
     this.log = new ByteLog(origin);
     let at = origin;
     for (const span of before.spans) {
@@ -46,6 +47,11 @@ export class Chosen {
     this.version++;
   }
 
+  /** True if a backtrack that `epoch` has not met has removed something below `to`. */
+  isRemoved(to: Lsn, epoch: Epoch): boolean {
+    return this.removed.some(({ by, start }) => by > epoch && start < to);
+  }
+
   /** True if these bytes from `from` on are chosen, or were before a backtrack that epoch `seen` has not met. */
   holds(from: Lsn, bytes: Buffer, seen: Epoch): boolean {
     const to = (from + BigInt(bytes.length)) as Lsn; // below 2^64: it is log
@@ -55,15 +61,27 @@ export class Chosen {
     );
   }
 
-  /** How far `log` agrees with what is chosen, looked at from `from` to `to`. */
+  /** How far `log` agrees with what is chosen, in epochs and bytes, looked at from `from` to `to`. */
   agreement(log: ByteLog, from: Lsn, to: Lsn): Lsn {
-    const end = lsnMin(to, this.end);
-    if (end <= from) return from;
+    const limit = lsnMin(to, this.end);
+    if (limit <= from) return from;
+    const end = this.sameEpochs(log, from, limit);
     const ours = this.view(from, end);
     const theirs = log.view(from, end);
     if (ours.equals(theirs)) return end;
     let at = 0;
     while (ours[at] === theirs[at]) at++;
     return (from + BigInt(at)) as Lsn; // between two LSNs
+  }
+
+  private sameEpochs(log: ByteLog, from: Lsn, limit: Lsn): Lsn {
+    let at = from;
+    while (at < limit) {
+      const ours = this.log.spanAt(at);
+      const theirs = log.spanAt(at);
+      if (!ours || !theirs || ours.epoch !== theirs.epoch) return at;
+      at = lsnMin(ours.to, theirs.to);
+    }
+    return limit;
   }
 }

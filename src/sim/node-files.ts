@@ -14,6 +14,7 @@ import {
 import type { Dice } from "./dice.ts";
 import { SimFile } from "./disk.ts";
 import type { KeptTails } from "./kept-tails.ts";
+import type { SimRules } from "./shell-rules.ts";
 import { type RecoveredLog, SimLog } from "./sim-log.ts";
 
 const slotFileBytes = 16 * 1024;
@@ -112,7 +113,7 @@ export class NodeFiles {
     for (const file of [...this.slots, this.mark]) file.powerOff(dice);
   }
 
-  recover(): RecoveredLog {
+  recover(rules: SimRules): RecoveredLog {
     const slot = newerSlot(parseSlot(this.slots[0].cache), parseSlot(this.slots[1].cache));
     if (slot) {
       this.durableState = slot.state;
@@ -123,7 +124,7 @@ export class NodeFiles {
     this.rotKnownEnd = rotKnownEnd;
     const mark = parseSyncMark(this.mark.cache);
     this.cutsMade++;
-    const found = this.log.recover({ base: acceptor.base, cut, mark });
+    const found = this.log.recover({ base: acceptor.base, cut, mark }, rules);
     this.durableEnd = this.log.end;
     const ends = [rotKnownEnd, found.rotKnownEnd].filter((end) => end !== undefined);
     for (const end of ends)

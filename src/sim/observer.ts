@@ -220,7 +220,7 @@ export class Observer {
     if (low > start) throw new SimFailure("I9", `epoch ${epoch} has its low-water above its start`);
     this.checkHeld(driver.configuration, epoch, vdl);
     if (epoch < this.opened) {
-      if (vdl > this.chosen.end) this.failFenced(epoch, vdl);
+      this.checkLate(epoch, vdl);
       return;
     }
     for (const entry of history) {
@@ -240,7 +240,9 @@ export class Observer {
     this.mustCheckQuorums = true;
   }
 
-  private failFenced(epoch: Epoch, vdl: Lsn): never {
+  /** A late acknowledgement is of what is chosen, or of what a newer epoch's backtrack has removed. */
+  private checkLate(epoch: Epoch, vdl: Lsn): void {
+    if (vdl <= this.chosen.end || this.chosen.isRemoved(vdl, epoch)) return;
     throw new SimFailure(
       "I2",
       `epoch ${epoch} acknowledged ${formatLsn(vdl)} after epoch ${this.opened} opened`,
@@ -290,13 +292,14 @@ export class Observer {
     if (vdl <= start || !wal) return;
     const { end } = this.chosen;
     if (vdl > end) {
-      if (epoch < this.opened) this.failFenced(epoch, vdl);
+      if (epoch < this.opened) return this.checkLate(epoch, vdl);
       const timeline = timelineAt(history, start);
       this.chosen.extend({ epoch, timeline, bytes: wal.view(end, vdl) });
       this.mustCheckQuorums = true;
       return;
     }
     if (epoch < this.opened) this.world.counters.note("late acknowledgements");
+    if (epoch < this.opened && this.chosen.isRemoved(vdl, epoch)) return;
     if (!this.chosen.holds(start, wal.view(start, vdl), epoch))
       throw new SimFailure(
         "I1",

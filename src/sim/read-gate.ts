@@ -26,6 +26,9 @@ export class ReadGate {
     const openThen = world.observer.opened;
     const statement = { openThen, round: driver.round + 1, readyAtMs: clock.nowMs + ms };
     this.held.push(statement);
+    if (!world.rules.isGated()) {
+      return this.instance.later(ms, "result", () => this.release(() => true));
+    }
     if (world.gateMode === "round") this.instance.step({ kind: "roundAsked", nowMs: clock.nowMs });
     this.instance.later(ms, "result", () => this.look());
   }

@@ -9,12 +9,14 @@ import {
   judgeTail,
   type NewFrame,
   type NodeState,
+  parseFrameHeader,
   scanFrame,
   searchDebris,
   type SyncMark,
 } from "../storage-node/index.ts";
 import type { Dice } from "./dice.ts";
 import { SimFile } from "./disk.ts";
+import type { SimRules } from "./shell-rules.ts";
 import { ByteLog } from "./spans.ts";
 
 /** So small that runs have many of them. */
@@ -182,7 +184,7 @@ export class SimLog {
   }
 
   /** Finds out at start what the log is, as log-recovery-shell.ts does. */
-  recover(claims: Claims): RecoveredLog {
+  recover(claims: Claims, rules: SimRules): RecoveredLog {
     const live = this.sortOut(claims);
     const markLsn = believedMark(claims);
     this.log.rebase(claims.base);
@@ -193,13 +195,17 @@ export class SimLog {
     const pieces: { readonly frame: NewFrame; readonly from: Lsn }[] = [];
     for (const [index, { file, limit }] of live.entries()) {
       const isLast = index === live.length - 1;
-      const scanned = this.scan(file, limit, markLsn, pieces);
+      const seen = this.scan(file, limit, markLsn, pieces);
+      const scanned = rules.tellsRot() ? seen : { ...seen, rotKnownEnd: undefined };
+      if (!rules.tellsTornFrame() && seen.suspectTail && isLast) this.believeTorn(file, pieces);
       file.file.syncNow();
       found = scanned;
       if (scanned.rotKnownEnd !== undefined) break;
       if (isLast && limit === undefined && !scanned.suspectTail) this.current = file;
     }
     this.load(pieces, claims.base);
+    if (!rules.tellsTornFrame() && this.log.end > found.scl)
+      found = { ...found, scl: this.log.end };
     if (found.scl < claims.base) {
       this.files = [];
       this.current = undefined;
@@ -258,6 +264,20 @@ export class SimLog {
       suspectTail: verdict.kind === "torn",
       rotKnownEnd: verdict.kind === "rot" ? verdict.knownEnd : undefined,
     };
+  }
+
+  /** By the true rules never: half a frame is taken for a whole one (M27). */
+  private believeTorn(
+    file: LogFile,
+    pieces: { readonly frame: NewFrame; readonly from: Lsn }[],
+  ): void {
+    const parsed = parseFrameHeader(file.file.cache, file.at);
+    if (parsed.kind !== "good") return;
+    const { header } = parsed;
+    const at = file.at + frameHeaderBytes;
+    const payload = file.file.cache.subarray(at, at + header.lengthBytes);
+    const { epoch, timeline, lsn: from } = header;
+    pieces.push({ frame: { epoch, timeline, payload }, from });
   }
 
   /** Later files overlay what earlier ones have beyond their limit. */

@@ -37,7 +37,7 @@ export class SimNode {
   readonly nodeId: NodeId;
   readonly az: string;
   readonly options: SimNodeOptions;
-  readonly files: NodeFiles;
+  files: NodeFiles;
   readonly tails = new KeptTails();
   readonly worker: AppendWorker;
   readonly feeds: Feeds;
@@ -63,11 +63,15 @@ export class SimNode {
     this.name = options.name;
     this.nodeId = options.nodeId;
     this.az = options.az;
-    const { volumeId, nodeId } = options;
-    this.files = new NodeFiles(formattedState({ volumeId, nodeId, base: origin }));
+    this.files = new NodeFiles(this.blank());
     this.worker = new AppendWorker(this);
     this.feeds = new Feeds(this);
     this.acceptor = this.makeAcceptor(this.files.newest().acceptor, origin);
+  }
+
+  private blank(): AcceptorState {
+    const { volumeId, nodeId } = this.options;
+    return formattedState({ volumeId, nodeId, base: origin });
   }
 
   get nowMs(): number {
@@ -97,7 +101,7 @@ export class SimNode {
     this.pending = [];
     this.isWriting = false;
     this.events = [];
-    const found = this.files.recover();
+    const found = this.files.recover(this.world.rules);
     const { counters } = this.world;
     if (found.suspectTail) counters.note("torn tails");
     if (found.rotKnownEnd !== undefined) counters.note("rot found at start");
@@ -132,6 +136,11 @@ export class SimNode {
   lose(): void {
     this.stop();
     this.fate = "lost";
+  }
+  /** By the true rules never: a new empty disk under an old name (M33). */
+  wipe(): void {
+    this.stop();
+    this.files = new NodeFiles(this.blank());
   }
 
   private tick(): void {
@@ -262,16 +271,18 @@ export class SimNode {
     this.later(this.diskMs(dice), "synced", (at) => {
       if (this.files.cutsMade !== cutsMade) return;
       if (this.world.mayFailSync(this) && at.isBelow(this.world.faults.syncFails))
-        return this.failSync();
+        return this.failSync(done);
       this.files.finishLogSync();
       this.world.observer.noteDurable(this);
       done();
     });
   }
 
-  private failSync(): void {
+  private failSync(done: () => void): void {
     this.world.counters.note("syncs failed");
     this.files.log.failSync();
+    // Retried, the next sync succeeds, and says nothing about the pages that were dropped (M32).
+    if (!this.world.rules.isSyncFailureFinal()) return done();
     this.lose();
     this.world.observer.noteLost(this);
   }

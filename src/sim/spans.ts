@@ -1,4 +1,4 @@
-import { type Epoch, epochNone, type Timeline } from "../base/ids.ts";
+import type { Epoch, Timeline } from "../base/ids.ts";
 import { type Lsn, lsn, lsnMin } from "../base/lsn.ts";
 import type { Run } from "../quorum/index.ts";
 
@@ -63,8 +63,8 @@ export class ByteLog {
     return this.bytes.subarray(offsetOf(from), offsetOf(to));
   }
 
-  epochAt(at: Lsn): Epoch {
-    return this.spanList.find((span) => at < span.to)?.epoch ?? epochNone;
+  spanAt(at: Lsn): Span | undefined {
+    return this.spanList.find((span) => at < span.to);
   }
 
   /** Copies: what a message carries must not change when the log is cut. */
