@@ -174,7 +174,9 @@ export class Chaos {
     const instance = dice.pick(world.instances.filter((one) => one.isOpen));
     if (!instance?.driver) return;
     const { driver } = instance;
-    const ends = world.book.endsOn(driver.history, driver.low, driver.vdl);
+    // Also beyond VDL: what snapshots need bounds nothing; the driver has to.
+    const end = instance.wal?.end ?? driver.vdl;
+    const ends = world.book.endsOn(driver.history, driver.low, end);
     const lsn = ends[Math.floor(ends.length * dice.between(0.3, 1))];
     if (lsn !== undefined) instance.step({ kind: "lowWanted", lsn, nowMs: instance.clock.nowMs });
   }

@@ -9,6 +9,8 @@ export interface Profile {
   readonly syncFails: number;
   readonly spares: number;
   readonly readers: number;
+  /** Between two rounds of transactions; a writer that writes little is fenced late. */
+  readonly workMs: readonly [number, number];
   /** Counters that must have counted something over the seeds of a CI run. */
   readonly sometimes: readonly string[];
 }
@@ -41,6 +43,7 @@ const common = {
   syncFails: 0,
   spares: 0,
   readers: 1,
+  workMs: [5, 60],
 } as const;
 
 const always = ["epochs opened", "commits", "cuts", "pulls", "torn tails"] as const;
@@ -117,6 +120,8 @@ export const profiles: readonly Profile[] = [
     ...common,
     name: "reads",
     network: { ...gentle, straggle: 0.06 },
+    chaosMs: [15, 80],
+    workMs: [40, 700],
     weights: {
       claim: 3,
       read: 12,

@@ -339,7 +339,7 @@ export class SimInstance {
   /** Transactions, as long as the epoch lasts; the stream is cut anywhere. */
   private work(): void {
     this.later(
-      this.world.queue.diceFor(`${this.name} work`).between(5, 60),
+      this.world.queue.diceFor(`${this.name} work`).between(...this.world.profile.workMs),
       "work",
       (dice) => {
         this.write(dice);

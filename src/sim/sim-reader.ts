@@ -1,5 +1,5 @@
 import { encodeMessage, type ReceivedMessage, type FeedData, lastEpoch } from "../quorum/index.ts";
-import { type Lsn, lsnMin } from "../base/lsn.ts";
+import { type Lsn } from "../base/lsn.ts";
 import { FeedView } from "../log-driver/index.ts";
 import { ByteLog, origin } from "./spans.ts";
 import type { SimWorld } from "./world.ts";
@@ -66,8 +66,9 @@ export class SimReader {
       case "feedData":
         return this.onData(message);
       case "pathChanged":
-        if (lastEpoch(message.history) >= this.view.epoch && this.world.rules.mustRebuild())
-          this.rebuild();
+        if (lastEpoch(message.history) < this.view.epoch) return undefined;
+        if (this.world.rules.mustRebuild()) return this.rebuild();
+        this.view = new FeedView(message.history);
         return undefined;
       case "notHere":
         // Log below a low-water is gone: the reader is hydrated from a snapshot.
@@ -102,6 +103,7 @@ export class SimReader {
       }
       at = end;
     }
-    this.world.observer.noteShown(this, lsnMin(this.log.end, this.view.limit));
+    // Whatever it was given, not only what it would show: no reader may ever have to give a byte back.
+    this.world.observer.noteShown(this, this.log.end);
   }
 }
