@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys quorum acceptor ownership route session engine log-driver storage-node instance cluster".split(
+  "base io wire wal keys quorum acceptor ownership route session engine log-driver storage-node instance cluster sim".split(
     " ",
   );
 
@@ -42,6 +42,22 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "log-driver",
       "storage-node",
       "instance",
+    ],
+  ],
+  [
+    "sim",
+    [
+      "shell",
+      "base",
+      "io",
+      "wal",
+      "quorum",
+      "acceptor",
+      "ownership",
+      "log-driver",
+      "storage-node",
+      "instance",
+      "cluster",
     ],
   ],
   ["main", ["world", ...everyRoomAbove]],

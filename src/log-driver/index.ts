@@ -15,6 +15,7 @@ export type {
   VolumeNode,
 } from "./driver-messages.ts";
 export { findHistoryFile, historyFileName } from "./feed-history.ts";
+export { FeedView } from "./feed-view.ts";
 export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
 export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
 export { inspectNode } from "./inspect-shell.ts";

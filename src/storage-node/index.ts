@@ -14,3 +14,16 @@ export type { StorageNodeDeps } from "./node-deps.ts";
 export type { StorageNode } from "./node-shell.ts";
 export { runStorageNode } from "./run-shell.ts";
 export { formatStorageNode } from "./state-file-shell.ts";
+// How log and state lie on a disk, for the simulator, which has a disk of its own.
+export { FrameBatch, type NewFrame } from "./frame-batch.ts";
+export { plainSealer } from "./frame-cipher.ts";
+export { judgeTail, scanFrame, searchDebris } from "./frame-scan.ts";
+export {
+  encodeFileHeader,
+  fileHeaderBytes,
+  frameEnd,
+  frameHeaderBytes,
+  parseFrameHeader,
+} from "./frame.ts";
+export { encodeSlot, newerSlot, type NodeState, parseSlot } from "./state-slots.ts";
+export { encodeSyncMark, parseSyncMark, type SyncMark, syncMarkBytes } from "./sync-mark.ts";

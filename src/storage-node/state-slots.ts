@@ -73,8 +73,11 @@ export function parseSlot(bytes: Buffer): Slot | undefined {
 
 /** The newer of the two slots of a state file. */
 export function newestSlot(file: Buffer): Slot | undefined {
-  const first = parseSlot(file.subarray(0, slotBytes));
-  const second = parseSlot(file.subarray(slotBytes));
+  return newerSlot(parseSlot(file.subarray(0, slotBytes)), parseSlot(file.subarray(slotBytes)));
+}
+
+/** Of two slots, the one that counts. */
+export function newerSlot(first: Slot | undefined, second: Slot | undefined): Slot | undefined {
   if (first === undefined || second === undefined) return first ?? second;
   return first.sequence > second.sequence ? first : second;
 }
