@@ -1,4 +1,4 @@
-// Runs a development tool (`bench`, `sqltest`) from its TypeScript source: builds it when stale, then its main().
+// Runs a development tool (`bench`, `sqltest`, `sim-exhaustive`) from its TypeScript source: builds it when stale, then its main().
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
@@ -11,7 +11,11 @@ buildIfStale({
   out: "dist-tools",
   sources: ["src", "bench", "sql-tests"],
 });
-const entries = { bench: "bench/main.js", sqltest: "sql-tests/main.js" };
+const entries = {
+  bench: "bench/main.js",
+  sqltest: "sql-tests/main.js",
+  "sim-exhaustive": "src/sim/exhaustive/main-shell.js",
+};
 const [tool, ...rest] = process.argv.slice(2);
 const entry = entries[tool];
 if (!entry) {

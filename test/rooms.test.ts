@@ -44,6 +44,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "instance",
     ],
   ],
+  ["sim", ["shell", ...everyRoomAbove]],
   ["main", ["world", ...everyRoomAbove]],
 ]);
 
