@@ -59,6 +59,16 @@ export interface ExhaustReport {
  * Breadth first over every interleaving of a small world (section 20 of the protocol, second formulation), with the
  * shipped Acceptor, Driver and choice of recovery as its steps. A request may be delivered at any time from when it can
  * first be sent, any number of times, or never; an acknowledgement that was given may be heard at any time after.
+ *
+ * What keeps it small, and why nothing is lost by it:
+ * - Nodes have no names. All steps and laws treat them alike, so states that differ only in who is who are one. (A rule
+ *   that goes by names, as M5 does, is searched with isSymmetric false.)
+ * - An acknowledgement is no step. A node that may give one could give it in every later moment until it may no more, and
+ *   what was said stays said; so it counts as given as soon as it may be (NodeState.told), and a driver acts on it or not.
+ * - A driver's knowledge is no state. It knows some of what it was told; all it does with it is to raise its VDL, and to
+ *   know more never makes it lower. So it may at any time go to the next record end that all it was told allows.
+ * - PostgreSQL's writing is one with the first delivery of what it wrote.
+ * - A handler is one step, its disk writes included: a crash inside leaves what a lost answer would.
  */
 export function exhaust(options: ExhaustOptions): ExhaustReport {
   return new Search(options).run();

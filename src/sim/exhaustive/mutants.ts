@@ -1,5 +1,6 @@
 import { advance, lsnMaxOf } from "../../base/lsn.ts";
 import { isReadQuorum, type Rules, vclOf } from "../../quorum/index.ts";
+import { strayBacktrack } from "./beginnings.ts";
 import { lsnOf } from "./ground.ts";
 import type { World } from "./jobs.ts";
 
@@ -15,27 +16,6 @@ export interface SearchMutant {
 const three = { nodes: 3, epochs: 2, units: 2, backtracks: 1, withPull: true } as const;
 const withCrashes = { ...three, units: 1, backtracks: 0, withSync: true } as const;
 const rivals = { ...three, nodes: 4, epochs: 1, rivals: 1, backtracks: 0 } as const;
-
-/** A commit on three nodes of five (W = R = 3); then a backtrack that one of the others has accepted, and nobody else. */
-const strayBacktrack = [
-  "n1 promises epoch 1",
-  "n2 promises epoch 1",
-  "n3 promises epoch 1",
-  "epoch 1 decides on a branch at 0, with promises of n1, n2, n3",
-  "n1 accepts the Elect of epoch 1",
-  "n2 accepts the Elect of epoch 1",
-  "n3 accepts the Elect of epoch 1",
-  "epoch 1 opens",
-  "n1 appends for epoch 1",
-  "n2 appends for epoch 1",
-  "n3 appends for epoch 1",
-  "epoch 1 acknowledges 1 units",
-  "n1 promises epoch 2",
-  "n4 promises epoch 2",
-  "n5 promises epoch 2",
-  "epoch 2 decides on a backtrack at 0, with promises of n1, n4, n5",
-  "n4 accepts the Elect of epoch 2",
-];
 
 /** The mutants whose rule this search exercises; the others (members, retention, pins, gates) are the simulator's. */
 export const searchMutants: readonly SearchMutant[] = [
