@@ -22,6 +22,8 @@ export interface ExhaustOptions {
   readonly unitsPerRecord?: number;
   /** Further claims of the last epoch, by others. Default 0. */
   readonly rivals?: number;
+  /** Instead of epochs and rivals: the epoch of each claim, at most four. */
+  readonly claims?: readonly number[];
   /** States that differ only in the names of nodes are one. Default: yes. Not for rules that look at names. */
   readonly isSymmetric?: boolean;
   /** The search begins where these steps end, each as a trace prints it. Default: at birth. */

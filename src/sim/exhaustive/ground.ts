@@ -20,6 +20,8 @@ export interface GroundOptions {
   readonly unitsPerRecord: number;
   /** Further claims of the last epoch. */
   readonly rivals: number;
+  /** Instead of both: the epoch of each claim. */
+  readonly claims?: readonly number[];
   /** Sync apart from append, crashes that keep any part of what was not synced. */
   readonly withSync: boolean;
   readonly rules: Rules;
@@ -52,7 +54,6 @@ export class Ground {
   constructor(options: GroundOptions) {
     const { nodes, epochs, rivals, units } = options;
     assert(units >= 1 && units <= unitsMax, "a log has 1 to 7 units");
-    assert(epochs >= 1 && epochs + rivals <= claimsMax, "there are 1 to 4 claims");
     assert(nodes >= 1 && nodes <= 6, "there are 1 to 6 nodes");
     this.options = options;
     this.rules = options.rules;
@@ -61,9 +62,11 @@ export class Ground {
     );
     const members = this.nodeIds.map((id) => ({ nodeId: id, az: "a", kind: "full" as const }));
     this.configuration = { id: { epoch: epoch(0), version: 1 }, sets: [memberSet(members)] };
-    this.epochs = Array.from({ length: epochs + rivals }, (_, claim) =>
-      epoch(Math.min(claim + 1, epochs)),
+    const usual = Array.from({ length: epochs + rivals }, (_, claim) =>
+      Math.min(claim + 1, epochs),
     );
+    this.epochs = (options.claims ?? usual).map(epoch);
+    assert(this.epochs.length >= 1 && this.epochs.length <= claimsMax, "there are 1 to 4 claims");
   }
 
   get claims(): number {

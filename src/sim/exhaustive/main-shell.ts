@@ -1,9 +1,11 @@
 import { trueRules } from "../../quorum/index.ts";
 import { realClock } from "../../io/index.ts";
+import { play, scenarios } from "../scenarios/index.ts";
 import { exhaust, findJobs, formatReport, jobs, runJob, searchMutants } from "./index.ts";
 
-const usage = `npm run sim-exhaustive -- [--mutants] [--seconds N] [JOB ...]
-jobs: ${jobs.map((job) => job.name).join(", ")}; none named: all`;
+const usage = `npm run sim-exhaustive -- [--mutants] [--seconds N] [JOB ...] | --scenario ID
+jobs: ${jobs.map((job) => job.name).join(", ")}; none named: all
+scenarios: ${scenarios.map((scenario) => scenario.id).join(", ")}, or all`;
 
 /** Runs the named jobs, or every mutant; the exit code. */
 export function main(argv: readonly string[]): number {
@@ -13,6 +15,7 @@ export function main(argv: readonly string[]): number {
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] ?? "";
     if (word === "--mutants") isMutants = true;
+    else if (word === "--scenario") return playScenarios(argv[i + 1] ?? "");
     else if (word === "--seconds") seconds = Number(argv[++i]);
     else if (word.startsWith("-")) return refuse(usage);
     else names.push(word);
@@ -43,6 +46,20 @@ function runMutants(limits: {
   }
   console.log(`${searchMutants.length - survivors} of ${searchMutants.length} mutants caught`);
   return survivors === 0 ? 0 : 1;
+}
+
+function playScenarios(id: string): number {
+  const chosen = scenarios.filter((scenario) => id === "all" || scenario.id === id);
+  if (chosen.length === 0) return refuse(usage);
+  let failed = 0;
+  for (const scenario of chosen) {
+    const { law, steps } = play(scenario);
+    const outcome =
+      law === undefined ? `${steps} steps, no law broken` : `${law}, at step ${steps}`;
+    console.log(`${scenario.id} ${scenario.what}: ${scenario.expected}\n  ${outcome}`);
+    if (law !== undefined) failed++;
+  }
+  return failed === 0 ? 0 : 1;
 }
 
 function refuse(text: string): number {

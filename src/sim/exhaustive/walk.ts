@@ -12,7 +12,8 @@ export interface WalkResult {
 
 /**
  * Goes one way through a world: each line is a step as a trace prints it (what it did to a log may be left out). So a
- * trace that was found once is kept as a test. Raises InvariantBroken if there is no such step.
+ * trace that was found once is kept as a test. "never: " before a line: no such step is possible there. Raises
+ * InvariantBroken if it is otherwise.
  */
 export function walk(options: Omit<ExhaustOptions, "clock">, lines: readonly string[]): WalkResult {
   const space = spaceFor(options);
@@ -33,22 +34,31 @@ export function spaceFor(options: Omit<ExhaustOptions, "clock">): SearchSpace {
   });
 }
 
+/** Before a line: the step that follows is not possible here. */
+const never = "never: ";
+
 /** From the first state, which `row` holds, along the lines; `row` is then the state where they end. */
 export function follow(space: SearchSpace, lines: readonly string[], row: Int32Array): WalkResult {
   const names = Array.from({ length: row.length - 1 }, (_, n) => `n${n + 1}`);
-  for (const [index, line] of lines.entries()) {
+  for (const [index, text] of lines.entries()) {
+    const isNever = text.startsWith(never);
+    const line = isNever ? text.slice(never.length) : text;
     const before = Int32Array.from(row);
     const possible: string[] = [];
     let found: { readonly law: string | undefined } | undefined;
     space.expandAll(before, (successor) => {
       const after = Int32Array.from(successor.nodes);
       const { event, overview } = successor;
-      const text = describeEvent(space, { event, names, before, after }, successor);
-      possible.push(text);
-      if (found || (text !== line && !text.startsWith(`${line}:`))) return;
+      const step = describeEvent(space, { event, names, before, after }, successor);
+      possible.push(step);
+      if (found || (step !== line && !step.startsWith(`${line}:`))) return;
       found = { law: successor.law };
-      row.set([overview, ...after]);
+      if (!isNever) row.set([overview, ...after]);
     });
+    if (isNever) {
+      assert(found === undefined, `"${line}" must not be possible after step ${index}`);
+      continue;
+    }
     assert(found !== undefined, `"${line}" is none of: ${possible.join("; ")}`);
     const law = present(found, "the step was found").law ?? space.brokenLaw(row);
     if (law !== undefined) return { law, steps: index + 1 };
