@@ -1,4 +1,5 @@
-// Runs a development tool (`bench`, `sqltest`, `sim`) from its TypeScript source: builds it when stale, then its main().
+// Runs a development tool (`bench`, `sqltest`, `sim`, `sim-exhaustive`) from its TypeScript source: builds it when stale,
+// then its main().
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
@@ -8,9 +9,10 @@ const entries = {
   bench: "dist-tools/bench/main.js",
   sqltest: "dist-tools/sql-tests/main.js",
   sim: "dist/main/sim.js",
+  "sim-exhaustive": "dist/sim/exhaustive/main-shell.js",
 };
 const [tool, ...rest] = process.argv.slice(2);
-const isTool = tool !== "sim";
+const isTool = !tool?.startsWith("sim");
 checkNode();
 installIfStale({ isDevelopment: isTool });
 buildIfStale();

@@ -33,7 +33,7 @@ export interface PendingCut {
   /** New end of the log; for a rebase also its new base, and nothing of the old log stays. */
   readonly to: Lsn;
   readonly isRebase: boolean;
-  /** The cut tail goes to the retired store (the Elect's own entry is a backtrack). */
+  /** The cut tail goes to the retired store (the new path has a backtrack that the old one has not). */
   readonly keepAside: boolean;
   /** Bytes that the retired store has and the new path contains come back, up to here. */
   readonly takeBackTo: Lsn;

@@ -298,6 +298,21 @@ describe("retention and readers", () => {
     expect(step({ kind: "persisted", nowMs: 2 })).toEqual(["cutLog 1100 aside"]);
   });
 
+  it("a tail cut for a backtrack that a later epoch inherited is kept aside too", () => {
+    const { step, receive } = aNode({ keepsRetired: true });
+    step({ kind: "started", nowMs: 0 });
+    const inherited = aBacktrack().history;
+    const own = {
+      epoch: epoch(5),
+      timeline: timeline(3),
+      start: lsn(1100n),
+      kind: "branch",
+    } as const;
+    receive(anElect({ epoch: epoch(5), history: [...inherited, own], start: lsn(1100n) }));
+    step({ kind: "grantRevoked", epoch: epoch(3), scl: lsn(1500n), vdl: lsn(0n), nowMs: 1 });
+    expect(step({ kind: "persisted", nowMs: 2 })).toEqual(["cutLog 1100 aside"]);
+  });
+
   it("the low-water never passes the floor that was recorded first", () => {
     const { acceptor, step, receive } = aNode();
     step({ kind: "started", nowMs: 0 });

@@ -47,12 +47,11 @@ function planCut(
   const isEmpty = end === state.base;
   if (cut < elect.low || elect.start < state.base) return rebaseTo(elect.low);
   if (isEmpty && state.base !== elect.low) return rebaseTo(elect.low);
-  const ownEntry = elect.history.at(-1);
-  const isBacktrack = ownEntry?.kind === "backtrack";
+  const keepAside = options.keepsRetired && options.rules.keepsAside(state.history, elect.history);
   const mayTakeBack = options.keepsRetired && options.rules.mayTakeBack() && cut < elect.start;
   if (cut === end && !mayTakeBack) return undefined;
   const takeBackTo = mayTakeBack ? elect.start : cut;
-  return { to: cut, isRebase: false, keepAside: isBacktrack, takeBackTo };
+  return { to: cut, isRebase: false, keepAside, takeBackTo };
 }
 
 /** A member that re-joins below the low-water has log that nobody can extend any more (section 10, step 3). */

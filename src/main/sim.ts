@@ -152,7 +152,9 @@ async function campaign(options: SimOptions): Promise<number> {
 }
 
 function printCounters(tally: Tally): void {
-  for (const [profile, counts] of Object.entries(tally.counters).sort()) {
+  for (const [profile, counts] of Object.entries(tally.counters).toSorted(([a], [b]) =>
+    a.localeCompare(b),
+  )) {
     const parts = Object.entries(counts).map(([what, times]) => `${what} ${thousands(times)}`);
     console.log(`  ${profile}: ${parts.join(", ")}`);
   }

@@ -93,6 +93,16 @@ export function newestBacktrack(history: History): HistoryEntry | undefined {
 }
 
 /**
+ * True if path `to` has a backtrack that path `from` has not. Whose entry it is does not matter: an epoch that inherited
+ * a backtrack which never opened may be abandoned with it, like the backtrack's own.
+ */
+export function meetsBacktrack(from: History, to: History): boolean {
+  return to.some(
+    (entry) => entry.kind === "backtrack" && !from.some((own) => own.epoch === entry.epoch),
+  );
+}
+
+/**
  * The largest p ≤ `limit` such that both paths give every byte of [from, p) the same epoch (section 6, Elect, step 1).
  * Computed on entries: between two starts the epoch cannot change, so only the starts are looked at.
  */

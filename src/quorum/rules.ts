@@ -8,7 +8,7 @@ import {
   type MemberSet,
   vclOf,
 } from "./configuration.ts";
-import type { HistoryEntry } from "./history.ts";
+import { type History, type HistoryEntry, meetsBacktrack } from "./history.ts";
 
 /**
  * The decisions on which the laws I1-I15 hang, each a small pure function, so that the simulator can break one at a
@@ -35,6 +35,8 @@ export interface Rules {
   mayConfirm(node: NodeEpochs, epoch: Epoch): boolean;
   /** How far readers are served. (M20) */
   readLimit(node: { readonly vdl: Lsn; readonly scl: Lsn }): Lsn;
+  /** Is what an Elect cuts from a log kept aside, when the node goes from one path to another? (M39) */
+  keepsAside(from: History, to: History): boolean;
   /** Are bytes that an abandoned backtrack cut taken back? (M38) */
   mayTakeBack(): boolean;
 
@@ -97,6 +99,7 @@ export const trueRules: Rules = Object.freeze<Rules>({
   mustPersistPromise: () => true,
   mayConfirm: (node, epoch) => node.promised === epoch,
   readLimit: (node) => lsnMin(node.vdl, node.scl),
+  keepsAside: meetsBacktrack,
   mayTakeBack: () => true,
 
   isOwned: isWriteQuorum,

@@ -1,0 +1,20 @@
+/** A commit on three nodes of five (W = R = 3); then a backtrack that one of the others has accepted, and nobody else. */
+export const strayBacktrack = [
+  "n1 promises epoch 1",
+  "n2 promises epoch 1",
+  "n3 promises epoch 1",
+  "epoch 1 decides on a branch at 0, with promises of n1, n2, n3",
+  "n1 accepts the Elect of epoch 1",
+  "n2 accepts the Elect of epoch 1",
+  "n3 accepts the Elect of epoch 1",
+  "epoch 1 opens",
+  "n1 appends for epoch 1",
+  "n2 appends for epoch 1",
+  "n3 appends for epoch 1",
+  "epoch 1 acknowledges 1 units",
+  "n1 promises epoch 2",
+  "n4 promises epoch 2",
+  "n5 promises epoch 2",
+  "epoch 2 decides on a backtrack at 0, with promises of n1, n4, n5",
+  "n4 accepts the Elect of epoch 2",
+];

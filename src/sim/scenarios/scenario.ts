@@ -1,0 +1,36 @@
+import { type ExhaustOptions, walk, type WalkResult } from "../exhaustive/index.ts";
+
+/** A fixed script: one way through a small world of shipped state machines, every law checked after every step. */
+export interface Scenario {
+  /** As in simulation-tests.md, section 4. */
+  readonly id: string;
+  readonly what: string;
+  readonly expected: string;
+  readonly world: Omit<ExhaustOptions, "clock">;
+  /** Steps as walk() reads them; what the nodes and drivers decide is part of each line. */
+  readonly script: readonly string[];
+}
+
+/** Raises InvariantBroken if a step cannot be, or one can that must not; a broken law is in the result. */
+export function play(scenario: Scenario): WalkResult {
+  return walk(scenario.world, scenario.script);
+}
+
+/** The same step at several nodes: `each("n1 n2", "promises epoch 1")`. */
+export function each(nodes: string, step: string): string[] {
+  return nodes.split(" ").map((node) => `${node} ${step}`);
+}
+
+/** An epoch from its first promise to open, by these nodes alone; `decision` as "a branch at 0". */
+export function reign(epoch: number, nodes: string, decision: string): string[] {
+  const names = nodes.split(" ").join(", ");
+  return [
+    ...each(nodes, `promises epoch ${epoch}`),
+    `epoch ${epoch} decides on ${decision}, with promises of ${names}`,
+    ...each(nodes, `accepts the Elect of epoch ${epoch}`),
+    `epoch ${epoch} opens`,
+  ];
+}
+
+/** Six nodes, W = 4, R = 3. */
+export const six = { nodes: 6, epochs: 3, units: 2, backtracks: 0, withPull: true } as const;
