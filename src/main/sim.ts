@@ -8,12 +8,15 @@ import {
   addTally,
   failureText,
   type Hunt,
+  huntBySearch,
   mutants,
   newTally,
   profileFor,
   profileOf,
+  runExhaustive,
   runSeed,
   type RunReport,
+  searchMutants,
   shrinkFailure,
   silentCounters,
   stepsDefault,
@@ -39,6 +42,7 @@ const soakFile = "docs/soak.json";
 
 /** Gives the exit code: 1 for a violation, a mutant that lives, or something that should happen and never did. */
 export async function main(args: readonly string[]): Promise<number> {
+  if (args[0] === "--exhaustive") return runExhaustive(args.slice(1));
   const command = new Command("sim")
     .description("run the quorum log in a simulator, from seeds")
     .option("--seeds <n>", "how many seeds, profiles in turn", "200")
@@ -46,10 +50,11 @@ export async function main(args: readonly string[]): Promise<number> {
     .option("--seed <n>", "this seed only")
     .option("--profile <name>", "this profile only")
     .option("--steps <n>", "steps of chaos in a run", String(stepsDefault))
-    .option("--mutant <id>", "hunt a mutant: M1..M38, its name, `fast` or `all`")
+    .option("--mutant <id>", "hunt a mutant: M1..M39, its name, `fast` or `all`")
     .option("--trace", "with --seed: print every event")
     .option("--soak", `go on where the last soak ended, and add up in ${soakFile}`)
     .option("--allow-silence", "counters may stay at zero")
+    .option("--exhaustive", "first: search small worlds whole, as `npm run sim-exhaustive` does")
     .exitOverride();
   try {
     command.parse(args, { from: "user" });
@@ -167,7 +172,12 @@ async function hunt(which: string): Promise<number> {
     if (which === "fast") return mutant.budget * stepsDefault <= fastSteps;
     return mutant.id === which || mutant.name === which;
   });
-  if (chosen.length === 0) {
+  const isSearched = (id: string, name: string): boolean =>
+    which === "all" || which === id || which === name;
+  const searchedOnly = searchMutants
+    .filter(({ id, name }) => isSearched(id, name) && !mutants.some((mutant) => mutant.id === id))
+    .map(({ id }) => id);
+  if (chosen.length + searchedOnly.length === 0) {
     console.error(`no mutant "${which}"`);
     return 2;
   }
@@ -182,9 +192,10 @@ async function hunt(which: string): Promise<number> {
     });
   });
   await Promise.all(orders);
-  const alive = hunts.filter((one) => !one.caught);
-  console.log(`${hunts.length - alive.length} of ${hunts.length} mutants caught`);
-  return alive.length === 0 ? 0 : 1;
+  const missed = hunts.filter((one) => !one.caught).map((one) => one.mutant);
+  console.log(`${hunts.length - missed.length} of ${hunts.length} mutants caught by seeds`);
+  const rest = [...missed, ...searchedOnly];
+  return rest.length === 0 || huntBySearch(rest).length === 0 ? 0 : 1;
 }
 
 function printHunt({ mutant, seeds, steps, caught }: Hunt): void {

@@ -7,5 +7,6 @@
 export { exhaust, type ExhaustOptions, type ExhaustReport, type Violation } from "./exhaust.ts";
 export { findJobs, type Job, type JobResult, jobs, runJob, type RunOptions } from "./jobs.ts";
 export { type SearchMutant, searchMutants } from "./mutants.ts";
+export { huntBySearch, main as runExhaustive } from "./main-shell.ts";
 export { formatReport } from "./report.ts";
 export { walk, type WalkResult } from "./walk.ts";

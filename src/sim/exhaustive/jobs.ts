@@ -48,6 +48,12 @@ export const jobs: readonly Job[] = [
     isShort: true,
   },
   {
+    name: "six-nodes",
+    what: "6 nodes (W = 4, R = 3), 2 epochs, 1 unit, 1 backtrack",
+    world: { ...three, nodes: 6, units: 1 },
+    isShort: true,
+  },
+  {
     name: "three-epochs",
     what: "3 nodes, 3 epochs, 1 unit, 1 backtrack",
     world: { ...three, epochs: 3, units: 1 },
@@ -83,14 +89,12 @@ export const jobs: readonly Job[] = [
     what: "3 nodes, 4 epochs, 1 unit, 1 backtrack",
     world: { ...three, epochs: 4, units: 1 },
     isShort: false,
-    depthMax: 20,
   },
   {
     name: "three-epochs-two-units",
     what: "3 nodes, 3 epochs, 2 units, 1 backtrack",
     world: { ...three, epochs: 3 },
     isShort: false,
-    depthMax: 26,
   },
 ];
 

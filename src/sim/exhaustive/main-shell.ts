@@ -1,7 +1,10 @@
 import { trueRules } from "../../quorum/index.ts";
 import { realClock } from "../../io/index.ts";
 import { play, scenarios } from "../scenarios/index.ts";
-import { exhaust, findJobs, formatReport, jobs, runJob, searchMutants } from "./index.ts";
+import { exhaust } from "./exhaust.ts";
+import { findJobs, jobs, runJob } from "./jobs.ts";
+import { searchMutants } from "./mutants.ts";
+import { formatReport } from "./report.ts";
 
 const usage = `npm run sim-exhaustive -- [--mutants] [--seconds N] [JOB ...] | --scenario ID
 jobs: ${jobs.map((job) => job.name).join(", ")}; none named: all
@@ -22,7 +25,13 @@ export function main(argv: readonly string[]): number {
   }
   if (!(seconds > 0)) return refuse("--seconds is a number above 0");
   const limits = { clock: realClock, timeLimitMs: seconds * 1000 };
-  if (isMutants) return runMutants(limits);
+  if (isMutants)
+    return huntBySearch(
+      searchMutants.map(({ id }) => id),
+      limits,
+    ).length === 0
+      ? 0
+      : 1;
   const chosen = findJobs(names);
   if (!chosen) return refuse(usage);
   let failed = 0;
@@ -34,18 +43,30 @@ export function main(argv: readonly string[]): number {
   return failed === 0 ? 0 : 1;
 }
 
-function runMutants(limits: {
+interface Limits {
   readonly clock: { nowMs(): number };
   readonly timeLimitMs: number;
-}): number {
-  let survivors = 0;
-  for (const { id, name, broken, world } of searchMutants) {
+}
+
+/** Searches for what each of these mutants breaks, and prints it; the ids of those that live, or are not searched for. */
+export function huntBySearch(
+  ids: readonly string[],
+  limits: Limits = { clock: realClock, timeLimitMs: 60_000 },
+): string[] {
+  const alive: string[] = [];
+  for (const id of ids) {
+    const mutant = searchMutants.find((one) => one.id === id);
+    if (!mutant) {
+      alive.push(id);
+      continue;
+    }
+    const { name, broken, world } = mutant;
     const report = exhaust({ ...world, ...limits, rules: { ...trueRules, ...broken } });
-    console.log(formatReport(`${id} ${name}`, report));
-    if (!report.violation) survivors++;
+    console.log(formatReport(`${id} ${name}, exhaustive search`, report));
+    if (!report.violation) alive.push(id);
   }
-  console.log(`${searchMutants.length - survivors} of ${searchMutants.length} mutants caught`);
-  return survivors === 0 ? 0 : 1;
+  console.log(`${ids.length - alive.length} of ${ids.length} mutants caught by exhaustive search`);
+  return alive;
 }
 
 function playScenarios(id: string): number {

@@ -1,4 +1,5 @@
-import { type ExhaustOptions, walk, type WalkResult } from "../exhaustive/index.ts";
+import type { ExhaustOptions } from "../exhaustive/exhaust.ts";
+import { walk, type WalkResult } from "../exhaustive/walk.ts";
 
 /** A fixed script: one way through a small world of shipped state machines, every law checked after every step. */
 export interface Scenario {
