@@ -10,6 +10,7 @@ import {
   type History,
   isWriteQuorum,
   lastEpoch,
+  membersOf,
   type QuorumMessage,
   timelineAt,
 } from "../quorum/index.ts";
@@ -31,6 +32,7 @@ interface Word {
   scl: Lsn;
   agrees: Lsn;
   version: number;
+  base: Lsn;
   /** What of its log was compared with what other nodes hold. */
   compared: Lsn;
 }
@@ -68,6 +70,7 @@ export class Observer {
         scl: origin,
         agrees: origin,
         version: 0,
+        base: origin,
         compared: origin,
       };
       this.words.set(node.name, word);
@@ -152,12 +155,40 @@ export class Observer {
     if (state.pendingCut === undefined && node.fate !== "lost")
       this.books.checkPath(node, state.history);
     this.checkWord(node, word);
+    if (state.base > word.base) {
+      word.base = state.base;
+      this.checkFillable();
+    }
     if (state.base > this.chosen.end && state.base > origin)
       throw new SimFailure(
         "I9",
         `${node.name} begins at ${formatLsn(state.base)}, above what is chosen`,
       );
     this.mustCheckQuorums = true;
+  }
+
+  /** I9: whoever is in the open epoch and behind finds what it lacks at another member, or at the driver. */
+  private checkFillable(): void {
+    const { nodes, instances } = this.world;
+    const driver = instances.find((one) => one.isOpen && one.driver?.epoch === this.opened);
+    for (const node of nodes) {
+      const { accepted, configuration, pendingCut } = node.files.newest().acceptor;
+      const isIn = accepted === this.opened && node.fate !== "lost" && pendingCut === undefined;
+      const isMember = membersOf(configuration).some(({ nodeId }) => nodeId === node.nodeId);
+      const end = node.files.durableEnd;
+      if (!isIn || !isMember || node.health === "damaged" || end >= this.chosen.end) continue;
+      const mayFill = (other: SimNode): boolean =>
+        other !== node &&
+        other.fate !== "lost" &&
+        other.files.newest().acceptor.base <= end &&
+        other.files.durableEnd > end;
+      const isStreamed = driver?.heldFrom !== undefined && driver.heldFrom <= end;
+      if (!isStreamed && !nodes.some(mayFill))
+        throw new SimFailure(
+          "I9",
+          `${node.name} ends at ${formatLsn(end)}, and nobody has log from there on`,
+        );
+    }
   }
 
   noteLost(node: SimNode): void {

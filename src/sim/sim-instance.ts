@@ -50,7 +50,8 @@ export class SimInstance {
   streamed: Lsn | undefined;
   private plan: Plan = { isBacktrack: false };
   private walker: WalWalker | undefined;
-  private heldFrom: Lsn | undefined;
+  /** Log that nodes may still get from here. */
+  heldFrom: Lsn | undefined;
   private fetch: LogFetch | undefined;
   private requestId = 1n;
   private readonly appends = new Map<NodeId, { readonly id: bigint; readonly atMs: number }>();
