@@ -51,8 +51,10 @@ export class NodeLease {
   ): void {
     const untilMs = nowMs + heartbeat.leaseMs;
     if (heartbeat.epoch < this.epoch || heartbeat.leaseMs === 0) return;
+    // Rounds are counted from the start in each epoch; an older epoch's say nothing of this one's.
+    const isFirst = heartbeat.epoch > this.epoch || this.round === everyRound;
     this.epoch = heartbeat.epoch;
-    this.round = Math.max(this.round === everyRound ? 0 : this.round, heartbeat.round);
+    this.round = isFirst ? heartbeat.round : Math.max(this.round, heartbeat.round);
     this.untilMs = Math.max(this.untilMs, untilMs);
   }
 

@@ -169,12 +169,16 @@ export class InstanceRoles {
     return { writerAgentSocket, sources: this.sourcesFor(id) };
   }
 
-  /** Who can be copied: the writer last, since a backup of it costs a segment of log. */
+  /** Who can be copied: readers first, then the writer, since a backup of it costs a segment of log; then the rest. */
   private sourcesFor(id: string): BackupSource[] {
-    const others = this.current.instances.filter((one) => one.id !== id);
-    const { writer } = this.current;
-    return others
-      .toSorted((a, b) => Number(a.id === writer) - Number(b.id === writer))
+    const rank = (other: string): number => {
+      if (other === this.current.writer) return 1;
+      const status = this.status(other);
+      return status?.role === "reader" && status.isAdmitted ? 0 : 2;
+    };
+    return this.current.instances
+      .filter((one) => one.id !== id)
+      .toSorted((a, b) => rank(a.id) - rank(b.id))
       .map((one) => ({ id: one.id, socketDir: postgresSocketDir(this.deps.layout, one.id) }));
   }
 

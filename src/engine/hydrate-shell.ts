@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { crc32c } from "../base/crc32c.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
+import { realClock } from "../io/index.ts";
 import { type BaseBackup, type PgAddress, takeBaseBackup } from "../wire/index.ts";
 import { parseManifest } from "./backup-manifest.ts";
 import { beginRebuild, finishRebuild } from "./cache-shell.ts";
@@ -41,6 +42,7 @@ export async function hydrateFromBackup(options: HydrateOptions): Promise<BaseBa
       address: source,
       user: bootstrapUser,
       applicationName: "borealis_backup",
+      clock: realClock,
       signal,
       sink: {
         onTar: (bytes) => unpacking.push(bytes),

@@ -32,6 +32,8 @@ function running<Args extends unknown[]>(
   work: (...args: Args) => Promise<void>,
 ): (...args: Args) => Promise<void> {
   return async (...args) => {
+    // Timers of rooms keep no process alive; a command that waits for its next attempt must not end by itself.
+    const alive = setInterval(() => undefined, 60_000);
     try {
       await work(...args);
     } catch (error) {
@@ -39,6 +41,8 @@ function running<Args extends unknown[]>(
       printError(error, options?.json ?? false);
       const isUsage = error instanceof BorealisError && error.code === sqlState.invalidParameter;
       process.exitCode = isUsage ? 2 : 1;
+    } finally {
+      clearInterval(alive);
     }
   };
 }

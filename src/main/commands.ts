@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, realClock, realRng, retry, type RpcClient } from "../io/index.ts";
+import { connectRpc, realClock, realRng, retry, type RpcClient, sleep } from "../io/index.ts";
 import {
   type ClusterState,
   type FailoverReport,
@@ -141,31 +141,57 @@ export async function down(options: Options & { immediate?: boolean }): Promise<
 export async function failover(options: Options & { target?: string }): Promise<void> {
   const { layout } = requireCluster(options);
   if (!isRunning(layout)) throw notRunning(layout);
-  const report = await askForFailover(layout, options.target ?? null);
+  const report = await askForFailover(layout, options);
   if (options.json) return printJson(report);
   const from = report.previous === null ? "" : ` instead of ${report.previous}`;
   print(
     `${report.writer} is the writer${from}: epoch ${report.epoch}, timeline ${report.timeline}`,
   );
-  print(`writes were held for ${(report.heldMs / 1000).toFixed(2)} s`);
+  if (report.heldMs !== null) {
+    print(`writes were held for ${(report.heldMs / 1000).toFixed(2)} s`);
+  }
 }
 
-async function askForFailover(layout: Layout, target: string | null): Promise<FailoverReport> {
+type Told = Omit<FailoverReport, "heldMs"> & { readonly heldMs: number | null };
+
+async function askForFailover(
+  layout: Layout,
+  options: Options & { target?: string },
+): Promise<Told> {
+  const { target } = options;
   const client = await connectRpc(
     { kind: "unix", path: layout.controlSocket },
     { timeoutMs: 5_000 },
   );
   try {
-    return failoverSchema.parse(await client.call("failover", { target }));
+    return failoverSchema.parse(await client.call("failover", { target: target ?? null }));
   } catch (error) {
     if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure) throw error;
-    throw new BorealisError(error.code, "the control plane went away during the failover", {
-      hint: "it goes on by itself once it has begun: borealis status shows who writes",
-      cause: error,
-    });
+    return await seeItThrough(layout, options, error);
   } finally {
     client.close();
   }
+}
+
+/** The control plane was restarted in the middle: if the target had been appointed, the next one goes on to the end. */
+async function seeItThrough(
+  layout: Layout,
+  options: Options & { target?: string },
+  cause: BorealisError,
+): Promise<Told> {
+  const { target } = options;
+  const deadlineMs = realClock.nowMs() + 60_000;
+  while (target !== undefined && readState(layout)?.writer === target) {
+    const { cluster } = await readReport(options);
+    const { epoch, timeline, writer } = cluster;
+    if (writer === target) return { writer, previous: null, heldMs: null, epoch, timeline };
+    if (realClock.nowMs() > deadlineMs) break;
+    await sleep(realClock, 100);
+  }
+  throw new BorealisError(cause.code, "the control plane went away during the failover", {
+    hint: "borealis status shows who writes; ask again if it is not the one that you wanted",
+    cause,
+  });
 }
 
 export async function config(

@@ -4,7 +4,7 @@ import { Parser } from "pg-protocol/dist/parser.js";
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import { type Timeline, timeline } from "../base/ids.ts";
 import { findLsn, type Lsn } from "../base/lsn.ts";
-import { type Connection, dial } from "../io/index.ts";
+import { type Clock, type Connection, dial, type Timer } from "../io/index.ts";
 import { errorFromServer, type PgAddress, pgSocketPath } from "./client-shell.ts";
 
 /** Where a backup's bytes go. Views are borrowed until the call settles; nothing more is read before that. */
@@ -28,8 +28,14 @@ export interface BackupOptions {
   readonly user: string;
   readonly applicationName: string;
   readonly sink: BackupSink;
+  readonly clock: Clock;
   readonly signal: AbortSignal;
 }
+
+/** Longer than a fast checkpoint takes, which comes before the first byte; a frozen PostgreSQL never says more. */
+const silenceMaxMs = 60_000;
+/** One that takes the connection and then says nothing is frozen: the next source is asked. */
+const greetingMaxMs = 3_000;
 
 /** Without log: it is in the volume. WAIT false: nobody archives. */
 const command =
@@ -44,14 +50,14 @@ const part = { archive: 0x6e, manifest: 0x6d, data: 0x64, progress: 0x70 } as co
  * error (55000 when a standby was promoted meanwhile), or what the sink raised.
  */
 export async function takeBaseBackup(options: BackupOptions): Promise<BaseBackup> {
-  const { address, user, applicationName, sink, signal } = options;
+  const { address, user, applicationName, signal } = options;
   const connection = await dial({ kind: "unix", path: pgSocketPath(address) }, { signal });
   const onAbort = (): void => connection.destroy(new Error("the backup was given up"));
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
   const startup = { user, replication: "true", application_name: applicationName };
   try {
-    return await new BackupConversation(connection, sink).run(serialize.startup(startup));
+    return await new BackupConversation(connection, options).run(serialize.startup(startup));
   } finally {
     signal.removeEventListener("abort", onAbort);
     connection.destroy();
@@ -62,6 +68,8 @@ export async function takeBaseBackup(options: BackupOptions): Promise<BaseBackup
 class BackupConversation {
   private readonly connection: Connection;
   private readonly sink: BackupSink;
+  private readonly clock: Clock;
+  private silence: Timer | undefined;
   private readonly parser = new Parser();
   private readonly rows: (string | null)[][] = [];
   private target: "none" | "tar" | "manifest" = "none";
@@ -69,15 +77,17 @@ class BackupConversation {
   private isAsked = false;
   private failure: BorealisError | undefined;
 
-  constructor(connection: Connection, sink: BackupSink) {
+  constructor(connection: Connection, { sink, clock }: Pick<BackupOptions, "sink" | "clock">) {
     this.connection = connection;
     this.sink = sink;
+    this.clock = clock;
   }
 
   run(startup: Uint8Array): Promise<BaseBackup> {
     const { connection } = this;
     return new Promise((resolve, reject) => {
       connection.onClose((error) => {
+        this.silence?.cancel();
         const why = "PostgreSQL went away while it was backed up";
         reject(
           this.failure ?? new BorealisError(sqlState.connectionFailure, why, { cause: error }),
@@ -85,17 +95,26 @@ class BackupConversation {
       });
       connection.onEnd(() => connection.end());
       const takeAndReadOn = async (chunk: Buffer): Promise<void> => {
+        this.silence?.cancel();
         connection.pause();
         try {
           const done = await this.take(chunk);
-          if (done) resolve(done);
-          else connection.resume();
+          if (done) return resolve(done);
+          connection.resume();
+          this.expectMore(silenceMaxMs);
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
       connection.onData((chunk) => void takeAndReadOn(chunk));
       connection.write(startup);
+      this.expectMore(greetingMaxMs);
+    });
+  }
+
+  private expectMore(withinMs: number): void {
+    this.silence = this.clock.after(withinMs, () => {
+      this.connection.destroy(new Error(`PostgreSQL said nothing for ${withinMs} ms`));
     });
   }
 
