@@ -6,11 +6,13 @@ import { formattedState } from "../acceptor/index.ts";
 import { encodeSlot, newestSlot, type NodeState, slotBytes, slotOffset } from "./state-slots.ts";
 import { encodeSyncMark, parseSyncMark, type SyncMark, syncMarkBytes } from "./sync-mark.ts";
 
-/** What a node's folder holds: `state`, `mark`, `log/`; and, beside the folder, the marker of a failed disk. */
+/** What a node's folder holds; and, beside the folder, the marker of a failed disk. */
 export const folderOf = {
   state: (dir: string) => `${dir}/state`,
   mark: (dir: string) => `${dir}/mark`,
   log: (dir: string) => `${dir}/log`,
+  retired: (dir: string) => `${dir}/retired`,
+  pins: (dir: string) => `${dir}/pins`,
   failed: (dir: string) => `${dir}.failed`,
 };
 
