@@ -275,7 +275,7 @@ describe("what a node refuses", () => {
     const { step, receive } = aNode();
     step({ kind: "started", nowMs: 0 });
     step({ kind: "healthChanged", health: "damaged", suspectTail: false });
-    expect(receive(claim(4))).toEqual(["send refuse damaged 3"]);
+    expect(receive(claim(4))).toEqual(["send refuse damaged 3", "pull 1500"]);
   });
 });
 

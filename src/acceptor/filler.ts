@@ -18,6 +18,8 @@ export interface FillView {
   readonly vdl: Lsn;
   /** Start of the accepted epoch: up to it no driver appends. */
   readonly start: Lsn;
+  /** Log that the node once had is missing: it stands aside until that is back. */
+  readonly isDamaged: boolean;
 }
 
 /** How long a node whose disk was full does not ask. */
@@ -83,7 +85,7 @@ export class Filler {
   }
 
   private isWanted(view: FillView, nowMs: number): boolean {
-    if (this.isCatchingUp || view.end < view.start) return true;
+    if (this.isCatchingUp || view.isDamaged || view.end < view.start) return true;
     const idleMs = nowMs - this.progressMs;
     if (view.vdl > view.end) return idleMs >= appendPatienceMs;
     return idleMs >= gossipMs && nowMs - this.lastAskedMs >= gossipMs;

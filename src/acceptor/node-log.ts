@@ -155,7 +155,8 @@ export class NodeLog {
     const { core } = this;
     if (!core.isIdle || this.core.health === "full" || this.core.state.sealed !== undefined) return;
     const { configuration, accepted } = this.core.state;
-    const view = { configuration, end: core.end, vdl: core.vdl, start: core.start };
+    const isDamaged = core.health === "damaged";
+    const view = { configuration, end: core.end, vdl: core.vdl, start: core.start, isDamaged };
     const peer = this.filler.peerToAsk(view, core.nowMs);
     if (peer === undefined) return;
     core.act({ kind: "pull", peer, from: core.end, maxBytes: payloadBytesMax, accepted });

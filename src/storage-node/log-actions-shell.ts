@@ -30,6 +30,7 @@ export interface LogActionsDeps {
   readonly clock: Clock;
   /** Carries on when the task ends. */
   readonly run: (task: () => Promise<AcceptorEvent | undefined>) => void;
+  readonly post: (event: AcceptorEvent) => void;
   readonly noteHealth: () => Promise<undefined>;
   readonly noteProgress: () => void;
   readonly onReadFailed: (error: unknown) => void;
@@ -77,15 +78,19 @@ export class LogActions {
   }
 
   private write(action: AcceptorAction & { kind: "writeLog" }): void {
-    const { storage, clock, noteHealth, run } = this.deps;
+    const { storage, clock, noteHealth, post, run } = this.deps;
     run(async () => {
       const { epoch, timeline, lsn } = action;
       // Copied now: the bytes are a view of what a socket brought.
       const frame = { epoch, timeline, payload: Buffer.from(action.bytes) };
       const scl = await storage.write(frame, lsn);
       if (scl === undefined) return undefined;
+      const before = storage.log.shared.health;
+      // Said before anything else is waited for: several writes end in the order in which they began.
+      post({ kind: "synced", scl, nowMs: clock.nowMs() });
       await noteHealth();
-      return { kind: "synced", scl, nowMs: clock.nowMs() };
+      if (before === storage.log.shared.health) return undefined;
+      return { kind: "tick", nowMs: clock.nowMs() };
     });
   }
 

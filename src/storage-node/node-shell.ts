@@ -81,6 +81,7 @@ export class StorageNode {
       peers: this.peers,
       clock: deps.clock,
       run: (task) => this.run(task),
+      post: (event) => this.post(event),
       noteHealth: () => this.noteHealth(),
       noteProgress: () => this.noteProgress(),
       onReadFailed: (error) => this.onReadFailed(error),
@@ -174,6 +175,16 @@ export class StorageNode {
     this.grant.takeBack();
     await this.storage.close();
     this.deps.logger.info({ event: "node.stopped", scl: this.storage.log.scl });
+  }
+
+  /** Lets go of sockets and files as the end of the process would, also after a failure: for who runs nodes in one. */
+  async abandon(): Promise<void> {
+    this.ended.abort(new Error("node is abandoned"));
+    this.timer?.cancel();
+    this.peers.close();
+    this.links.closeAll();
+    await this.listener?.close();
+    await this.storage.close().catch(() => undefined);
   }
 
   /** The end: nothing is written, acknowledged or answered after it. */
