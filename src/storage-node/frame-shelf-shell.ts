@@ -1,4 +1,4 @@
-import type { Epoch } from "../base/ids.ts";
+import type { Epoch, Timeline } from "../base/ids.ts";
 import { type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Run } from "../quorum/index.ts";
 import { parseFileHeader } from "./frame.ts";
@@ -12,6 +12,7 @@ interface ShelvedFrame {
   readonly lsn: Lsn;
   readonly end: Lsn;
   readonly epoch: Epoch;
+  readonly timeline: Timeline;
   readonly sequence: number;
   /** Of its file. */
   readonly firstLsn: Lsn;
@@ -43,8 +44,9 @@ export class FrameShelf {
       if (parsed.kind !== "good") continue;
       const { firstLsn } = parsed.header;
       for (const { header, at, end } of findFrames(bytes)) {
-        const { lsn, epoch } = header;
-        if (end > from && end > lsn) frames.push({ lsn, end, epoch, sequence, firstLsn, at });
+        const { lsn, epoch, timeline } = header;
+        if (end > from && end > lsn)
+          frames.push({ lsn, end, epoch, timeline, sequence, firstLsn, at });
       }
     }
     return new FrameShelf(files, frames);
@@ -67,5 +69,16 @@ export class FrameShelf {
         if (!(error instanceof RottenLog)) throw error;
       }
     }
+  }
+
+  /** Where the next frame behind `at` begins, which `at` is not in, and what its byte is. */
+  holeAt(
+    at: Lsn,
+    to: Lsn,
+  ): { readonly to: Lsn; readonly behind: { epoch: Epoch; timeline: Timeline } | undefined } {
+    let next: ShelvedFrame | undefined;
+    for (const frame of this.frames)
+      if (frame.lsn > at && (next === undefined || frame.lsn < next.lsn)) next = frame;
+    return next && next.lsn < to ? { to: next.lsn, behind: next } : { to, behind: undefined };
   }
 }

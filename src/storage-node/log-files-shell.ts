@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
+import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
 import type { LogCipher } from "./log-cipher.ts";
 import {
@@ -30,7 +31,7 @@ export interface FoundFile {
 /** The folder of segment files: names, zero-filling, open files. Knows nothing of what the log means. */
 export class LogFiles {
   private readonly disk: Disk;
-  private readonly folder: string;
+  readonly folder: string;
   private readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
   readonly segmentBytes: number;
   /** Opens their frames. */
@@ -91,6 +92,17 @@ export class LogFiles {
     await this.writeHeader(header);
     this.healedHeaders++;
     return { kind: "good", header };
+  }
+
+  /** Looks at the header of a file that is known. False: it had rotted, and is written anew. */
+  async checkHeader(sequence: number, firstLsn: Lsn): Promise<boolean> {
+    const bytes = Buffer.alloc(fileHeaderBytes);
+    await this.read(sequence, bytes, 0);
+    const wanted = { ...this.owner, sequence, firstLsn };
+    if (bytes.equals(encodeFileHeader(wanted))) return true;
+    await this.writeHeader(wanted);
+    this.healedHeaders++;
+    return false;
   }
 
   private async writeHeader(header: FileHeader): Promise<void> {

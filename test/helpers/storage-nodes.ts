@@ -2,7 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { epoch, timeline } from "../../src/base/ids.ts";
 import type { Lsn } from "../../src/base/lsn.ts";
-import { type Disk, openLogger, realClock, realDisk } from "../../src/io/index.ts";
+import { parseDataKeys } from "../../src/keys/index.ts";
+import { type Disk, openLogger, realClock, realDisk, realEntropy } from "../../src/io/index.ts";
 import {
   extendHistory,
   type History,
@@ -47,7 +48,7 @@ export class LocalNodes {
       .map((peer, other) => ({
         name: `peer${other}`,
         nodeId: peer.nodeId,
-        socketPath: peer.socketPath,
+        address: { kind: "unix" as const, path: peer.socketPath },
       }));
     this.starts[index] = (this.starts[index] ?? 0) + 1;
     this.running[index] = await runStorageNode(
@@ -56,14 +57,16 @@ export class LocalNodes {
         nodeId,
         name: `n${index}`,
         dir,
-        socketPath,
+        address: { kind: "unix", path: socketPath },
         peers,
         appendPath: "loop",
         segmentBytes,
+        dataKeys: parseDataKeys(this.group.dataKeys),
       },
       {
         clock: realClock,
         disk: this.disks[index] ?? realDisk,
+        entropy: realEntropy,
         logger: openLogger({ file: undefined, process: `n${index}` }),
         onFatal: (error) => {
           this.fatal.push(error);
