@@ -28,6 +28,7 @@ import {
   writeUuid,
   writeVolumeOrNone,
 } from "./codec-fields.ts";
+import { scrubBodies } from "./codec-scrub.ts";
 import type { History } from "./history.ts";
 import type { Elect, MessageKind, MessageOf } from "./messages.ts";
 
@@ -346,36 +347,7 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
     },
     decode: (r) => ({ kind: "release", epoch: readEpoch(r), round: readCount(r) }),
   },
-  digest: {
-    type: 35,
-    encode(w, m) {
-      writeHistory(w, m.path);
-      w.u64(m.from).u64(m.to);
-    },
-    decode: (r) => ({ kind: "digest", path: readHistory(r), from: r.lsn(), to: r.lsn() }),
-  },
-  digestData: {
-    type: 36,
-    encode(w, m) {
-      w.u64(m.from).u64(m.to);
-      writeUuid(w, m.hash);
-    },
-    decode: (r) => ({ kind: "digestData", from: r.lsn(), to: r.lsn(), hash: readUuid(r) }),
-  },
-  scrub: { type: 37, encode: () => undefined, decode: () => ({ kind: "scrub" }) },
-  scrubReport: {
-    type: 38,
-    encode(w, m) {
-      for (const count of [m.checkedBytes, m.healed, m.unhealed, m.compared]) writeCount(w, count);
-    },
-    decode: (r) => ({
-      kind: "scrubReport",
-      checkedBytes: readCount(r),
-      healed: readCount(r),
-      unhealed: readCount(r),
-      compared: readCount(r),
-    }),
-  },
+  ...scrubBodies,
 };
 
 function epochAndLsn<K extends "floor" | "floorAck" | "advanceLow">(kind: K, type: number) {

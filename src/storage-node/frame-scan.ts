@@ -63,6 +63,16 @@ export function findFrames(bytes: Buffer): FoundFrame[] {
   return found;
 }
 
+/** Every good frame header in `bytes`, whatever became of its payload. */
+export function findHeaders(bytes: Buffer): FrameHeader[] {
+  const found: FrameHeader[] = [];
+  for (let at = bytes.indexOf(magicText); at >= 0; at = bytes.indexOf(magicText, at + 1)) {
+    const parsed = parseFrameHeader(bytes, at);
+    if (parsed.kind === "good") found.push(parsed.header);
+  }
+  return found;
+}
+
 /** What lies behind the first bad frame of a file. */
 export interface Debris {
   /** All of it is zero. */

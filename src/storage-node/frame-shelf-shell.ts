@@ -2,11 +2,17 @@ import type { Epoch, Timeline } from "../base/ids.ts";
 import { type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Run } from "../quorum/index.ts";
 import { parseFileHeader } from "./frame.ts";
-import { findFrames } from "./frame-scan.ts";
+import { findFrames, findHeaders } from "./frame-scan.ts";
 import type { LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { RottenLog } from "./read-failures.ts";
 import { SegmentTable } from "./segment-table.ts";
+
+/** Whose bytes they are. */
+export interface Origin {
+  readonly epoch: Epoch;
+  readonly timeline: Timeline;
+}
 
 interface ShelvedFrame {
   readonly lsn: Lsn;
@@ -27,14 +33,18 @@ export class FrameShelf {
   private readonly files: LogFiles;
   private readonly frames: readonly ShelvedFrame[];
 
-  private constructor(files: LogFiles, frames: readonly ShelvedFrame[]) {
+  private readonly named: readonly Origin[];
+
+  private constructor(files: LogFiles, frames: readonly ShelvedFrame[], named: readonly Origin[]) {
     this.files = files;
     this.frames = frames;
+    this.named = named;
   }
 
   /** Looks for frames that end above `from`. Files that are gone have none. */
   static async scan(files: LogFiles, sequences: readonly number[], from: Lsn): Promise<FrameShelf> {
     const frames: ShelvedFrame[] = [];
+    const named = new Map<Epoch, Origin>();
     for (const sequence of sequences) {
       const whole = Buffer.allocUnsafe(await files.sizeOf(sequence));
       if (whole.length === 0) continue;
@@ -43,13 +53,14 @@ export class FrameShelf {
       // Its frames are encrypted for the file that its header names.
       if (parsed.kind !== "good") continue;
       const { firstLsn } = parsed.header;
+      for (const { epoch, timeline } of findHeaders(bytes)) named.set(epoch, { epoch, timeline });
       for (const { header, at, end } of findFrames(bytes)) {
         const { lsn, epoch, timeline } = header;
         if (end > from && end > lsn)
           frames.push({ lsn, end, epoch, timeline, sequence, firstLsn, at });
       }
     }
-    return new FrameShelf(files, frames);
+    return new FrameShelf(files, frames, [...named.values()]);
   }
 
   /** Every frame that has the byte at `at`: as runs from `at` on, at most to `to`. */
@@ -75,10 +86,18 @@ export class FrameShelf {
   holeAt(
     at: Lsn,
     to: Lsn,
-  ): { readonly to: Lsn; readonly behind: { epoch: Epoch; timeline: Timeline } | undefined } {
+  ): {
+    readonly to: Lsn;
+    readonly behind: Origin | undefined;
+    /** What the headers of rotten frames say that are good themselves. */
+    readonly named: readonly Origin[];
+  } {
     let next: ShelvedFrame | undefined;
     for (const frame of this.frames)
       if (frame.lsn > at && (next === undefined || frame.lsn < next.lsn)) next = frame;
-    return next && next.lsn < to ? { to: next.lsn, behind: next } : { to, behind: undefined };
+    const { named } = this;
+    return next && next.lsn < to
+      ? { to: next.lsn, behind: next, named }
+      : { to, behind: undefined, named };
   }
 }

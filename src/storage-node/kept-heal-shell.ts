@@ -65,7 +65,7 @@ export class KeptHealer {
     for await (const runs of shelf.at(at, to)) if (runs.length > 0) return runs;
     const hole = shelf.holeAt(at, to);
     // A retired tail's path is not written down anywhere; its neighbours say which epochs the missing bytes can have.
-    const around = [before, hole.behind].filter((one) => one !== undefined);
+    const around = [before, hole.behind, ...hole.named].filter((one) => one !== undefined);
     const guesses = around.map(({ epoch, timeline }): History => {
       return [{ epoch, timeline, start: at, kind: "branch" }];
     });
@@ -84,9 +84,9 @@ export class KeptHealer {
     whole: { readonly sequence: number; readonly from: Lsn; readonly runs: readonly Run[] },
   ): Promise<void> {
     const { sequence, from, runs } = whole;
-    const frames = runs.map(({ epoch, timeline, bytes }) => {
-      return { epoch, timeline, payload: Buffer.from(bytes) };
-    });
+    const frames = runs.flatMap(({ epoch, timeline, bytes }) =>
+      cut(bytes).map((payload) => ({ epoch, timeline, payload })),
+    );
     const header = encodeFileHeader({ ...this.owner, sequence, firstLsn: from });
     const batch = batchOf(frames, { cipher: files.cipher, sequence, firstLsn: from });
     const path = files.pathOf(sequence);
@@ -103,3 +103,12 @@ export class KeptHealer {
     await this.disk.syncFolder(files.folder);
   }
 }
+
+/** Frames of a size that the next flipped bit takes not too much with it. */
+function cut(bytes: Uint8Array): Buffer[] {
+  const count = Math.ceil(bytes.length / healedFrameBytes);
+  return Array.from({ length: count }, (_, index) => {
+    return Buffer.from(bytes.subarray(index * healedFrameBytes, (index + 1) * healedFrameBytes));
+  });
+}
+const healedFrameBytes = 32 * 1024;

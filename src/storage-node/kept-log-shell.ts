@@ -1,5 +1,5 @@
 import type { Epoch, NodeId, VolumeId } from "../base/ids.ts";
-import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
+import { advance, bytesBetween, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import { piecesOnPath } from "../acceptor/index.ts";
 import { type Disk } from "../io/index.ts";
 import { type History, type Pin, type Run, type Rules, trueRules } from "../quorum/index.ts";
@@ -10,6 +10,7 @@ import type { LogCipher } from "./log-cipher.ts";
 import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { RottenLog } from "./read-failures.ts";
+import { runBytes } from "./scrub-plan.ts";
 import { SegmentTable } from "./segment-table.ts";
 
 /** A log file under the name that it has in the log. */
@@ -126,9 +127,8 @@ export class KeptLog {
         to: range.to,
         limitBytes: readBytes,
       });
-      const bytes = runs.reduce((sum, run) => sum + run.bytes.length, 0);
-      if (bytes === 0) break;
-      at = (at + BigInt(bytes)) as Lsn; // below `to`, which is an LSN
+      if (runs.length === 0) break;
+      at = advance(at, runBytes(runs));
     }
     return at;
   }
@@ -252,6 +252,36 @@ export class KeptLog {
       }
     }
     return [];
+  }
+
+  /** The files of a part, each with the log that counts in it. */
+  async filesOf(part: KeptPart) {
+    const table = await this.tableOf(part);
+    return table.all.map((segment, index) => {
+      const { sequence, firstLsn } = segment;
+      const to = lsnMin(table.all[index + 1]?.firstLsn ?? part.to, part.to);
+      return { sequence, firstLsn, from: firstLsn, to };
+    });
+  }
+
+  /** Reads [from, to) of a part; gives the bytes that it has. Raises RottenLog for what it should have. */
+  async checkPart(
+    part: KeptPart,
+    range: { readonly from: Lsn; readonly to: Lsn },
+  ): Promise<number> {
+    const table = await this.tableOf(part);
+    let at = range.from;
+    while (at < range.to) {
+      const runs = await readLog(part.files, table, {
+        from: at,
+        to: range.to,
+        limitBytes: readBytes,
+      });
+      const bytes = runBytes(runs);
+      if (bytes === 0) throw new RottenLog(at, "its file is gone");
+      at = advance(at, bytes);
+    }
+    return bytesBetween(range.from, range.to);
   }
 
   private async readPart(part: KeptPart, wanted: KeptRange): Promise<Run[]> {

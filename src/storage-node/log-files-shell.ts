@@ -2,6 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
+import { findFrames } from "./frame-scan.ts";
 import type { LogCipher } from "./log-cipher.ts";
 import {
   encodeFileHeader,
@@ -103,6 +104,19 @@ export class LogFiles {
     await this.writeHeader(wanted);
     this.healedHeaders++;
     return false;
+  }
+
+  /** Makes these frames ones that nobody takes for good. */
+  async spoil(sequence: number, isBad: (lsn: Lsn, end: Lsn) => boolean): Promise<void> {
+    const bytes = Buffer.alloc(await this.sizeOf(sequence));
+    await this.read(sequence, bytes, 0);
+    const file = await this.openForAppend(sequence);
+    try {
+      for (const { header, at, end } of findFrames(bytes))
+        if (isBad(header.lsn, end)) await file.write(Buffer.from("ROT!"), at);
+    } finally {
+      await file.close();
+    }
   }
 
   private async writeHeader(header: FileHeader): Promise<void> {

@@ -134,6 +134,26 @@ export class LogStore {
     });
   }
 
+  /** Looks at the header of every file that is in use, and writes those anew that have rotted. */
+  async checkHeaders(): Promise<void> {
+    this.follow();
+    for (const { sequence, firstLsn } of this.table.all) {
+      const isStill = (): boolean => this.table.all.some((one) => one.sequence === sequence);
+      try {
+        if (isStill()) await this.files.checkHeader(sequence, firstLsn);
+      } catch (error) {
+        if (isStill()) throw error;
+      }
+    }
+  }
+
+  /** Peers say that what is here in [from, to) was never theirs, whatever its CRC says: spoils it, so that it is rot. */
+  async condemn(from: Lsn, to: Lsn): Promise<void> {
+    for (const { sequence } of this.table.within(from, to)) {
+      await this.files.spoil(sequence, (lsn, end) => lsn < to && end > from);
+    }
+  }
+
   /** Files in which there may be log from the end on that counts no more: behind a hole, cut off with it. */
   get shelved(): number[] {
     const cutSequence = this.claimedCut?.sequence ?? 0;

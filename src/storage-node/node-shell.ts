@@ -14,6 +14,7 @@ import { LogActions } from "./log-actions-shell.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
 import { noLink, Peers } from "./peers-shell.ts";
+import { Scrubs } from "./scrubs-shell.ts";
 import { acceptorBytesMax } from "./state-slots.ts";
 import { NodeStorage } from "./storage-shell.ts";
 
@@ -31,6 +32,7 @@ export class StorageNode {
   private readonly feeds: Feeds;
   private readonly peers: Peers;
   private readonly logActions: LogActions;
+  private readonly scrubs: Scrubs;
   private readonly ended = new AbortController();
   private readonly events: AcceptorEvent[] = [];
   private isStepping = false;
@@ -75,6 +77,7 @@ export class StorageNode {
       signal: this.ended.signal,
       onMessage: (received) => this.receive(noLink, received),
     });
+    this.scrubs = this.makeScrubs();
     this.logActions = new LogActions({
       storage,
       links: this.links,
@@ -84,6 +87,22 @@ export class StorageNode {
       post: (event) => this.post(event),
       noteHealth: () => this.noteHealth(),
       noteProgress: () => this.noteProgress(),
+      onReadFailed: (error) => this.onReadFailed(error),
+    });
+  }
+
+  private makeScrubs(): Scrubs {
+    const { config, deps, storage, peers, links } = this;
+    return new Scrubs({
+      config,
+      storage,
+      peers,
+      clock: deps.clock,
+      logger: deps.logger,
+      signal: this.ended.signal,
+      say: (reply, message) => links.send(reply, message),
+      run: (task) => this.run(task),
+      history: () => this.acceptor.state.history,
       onReadFailed: (error) => this.onReadFailed(error),
     });
   }
@@ -157,6 +176,7 @@ export class StorageNode {
     const { promised, accepted } = this.acceptor.state;
     this.deps.logger.info({ event: "node.started", scl, base, promised, accepted, health });
     this.scheduleTick();
+    this.run(() => this.scrubs.forEver());
   }
 
   /** What a test or a status page may see. */
@@ -217,6 +237,7 @@ export class StorageNode {
   }
 
   private receive(link: number, received: ReceivedMessage): void {
+    if (this.scrubs.takes(link, received)) return;
     this.noteProgress();
     if (received.message.kind === "append") this.loopEpoch = received.message.epoch;
     this.post({ kind: "received", link, ...received, nowMs: this.deps.clock.nowMs() });

@@ -1,4 +1,4 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { assert } from "../base/assert.ts";
 import { advance, bytesBetween, type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import { type Disk, systemCodeOf } from "../io/index.ts";
@@ -6,11 +6,12 @@ import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
 import { commonPrefix, type History, lastEpoch } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
 import type { CipherOptions } from "./log-cipher.ts";
+import { DiskFailure, refuseFailed } from "./disk-failure-shell.ts";
 import { KeptLog } from "./kept-log-shell.ts";
 import { isShortage } from "./log-files-shell.ts";
 import { LogStore } from "./log-store-shell.ts";
 import { OwnLog } from "./own-log-shell.ts";
-import { condemnsDisk, judgeRead, RottenLog } from "./read-failures.ts";
+import { judgeRead, RottenLog } from "./read-failures.ts";
 import type { Health } from "./shared-log.ts";
 import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
 import { findVanished } from "./vanished-shell.ts";
@@ -40,12 +41,11 @@ export class NodeStorage {
   private readonly mark: MarkFile;
   private rotKnownEnd: Lsn | undefined;
   private readonly ownLog: OwnLog;
+  private healedParts = 0;
   private writing: Promise<void> = Promise.resolve();
   private pending: PendingWrite[] = [];
   private appending: Promise<void> | undefined;
-  private hasFailed = false;
-  private failureHandler: ((error: unknown) => void) | undefined;
-  private failure: unknown;
+  private readonly failure: DiskFailure;
   private isFull = false;
   private waitingForSpace: (() => void)[] = [];
   private regainedHandler: ((scl: Lsn) => void) | undefined;
@@ -54,13 +54,7 @@ export class NodeStorage {
   /** Raises BorealisError 55000 for a folder that failed or was never formatted, XX001 for one that cannot be read. */
   static async open(options: NodeStorageOptions): Promise<NodeStorage> {
     const { disk, dir, segmentBytes, cipher } = options;
-    const failed = await disk.readWhole(folderOf.failed(dir));
-    if (failed !== undefined) {
-      throw new BorealisError(sqlState.notInPrerequisiteState, `${dir} is marked as failed`, {
-        hint: "its disk lost data or refused a sync: replace the node, under a new id",
-        detail: failed.toString("utf8"),
-      });
-    }
+    await refuseFailed(disk, dir);
     const stateFile = await StateFile.open(disk, dir);
     const mark = await MarkFile.open(disk, dir);
     const early: { error?: unknown; storage?: NodeStorage } = {};
@@ -113,6 +107,7 @@ export class NodeStorage {
     this.mark = parts.mark;
     this.log = parts.log;
     this.kept = parts.kept;
+    this.failure = new DiskFailure(options.disk, options.dir);
     this.ownLog = new OwnLog(parts.log, parts.kept);
     const known = [parts.log.rotKnownEnd, parts.stateFile.state.rotKnownEnd];
     for (const end of known) {
@@ -132,7 +127,7 @@ export class NodeStorage {
     return this.mark.file.fd;
   }
   get health(): Health {
-    if (this.hasFailed) return "failed";
+    if (this.failure.hasFailed) return "failed";
     if (this.rotKnownEnd !== undefined) return "damaged";
     return this.isFull || this.log.shared.spareState === "noSpace" ? "full" : "ok";
   }
@@ -194,7 +189,7 @@ export class NodeStorage {
       .finally(() => {
         this.appending = undefined;
         // What came between the last look at `pending` and now has found an append under way.
-        if (this.pending.length > 0 && !this.hasFailed) this.startAppending();
+        if (this.pending.length > 0 && !this.failure.hasFailed) this.startAppending();
       });
   }
 
@@ -267,6 +262,28 @@ export class NodeStorage {
       this.isFull = true;
   }
 
+  get disk(): Disk {
+    return this.options.disk;
+  }
+
+  /** State and mark are as they were written, or are now. */
+  async scrubFacts(): Promise<void> {
+    this.writing = this.writing.then(async () => void (await this.stateFile.scrub()));
+    await this.writing;
+    const { sequence } = this.log.shared.place;
+    await this.mark.scrub({ sequence, lsn: this.log.scl });
+  }
+
+  /** How many holes, headers, slots, marks and kept files were healed since this process began. */
+  get healed(): number {
+    const { stateFile, mark, log, kept } = this;
+    const headers = [log, ...kept.all].reduce((sum, one) => sum + one.files.healedHeaders, 0);
+    return this.healedParts + stateFile.healed + mark.healed + headers;
+  }
+  noteHealed(): void {
+    this.healedParts++;
+  }
+
   /** Nothing needs log below `base` any more. */
   trim(base: Lsn): void {
     this.log.trim(base);
@@ -322,6 +339,7 @@ export class NodeStorage {
   async refreshHealth(): Promise<Health> {
     if (this.rotKnownEnd !== undefined && this.log.scl >= this.rotKnownEnd) {
       this.rotKnownEnd = undefined;
+      this.noteHealed();
       this.ownLog.forgetShelf();
       await this.rewriteState();
     }
@@ -359,40 +377,23 @@ export class NodeStorage {
     }
   }
 
-  /** Final. If it is the disk that failed, writes the marker that keeps it from ever being served again. */
+  /** Final. If it is the disk that failed, a marker keeps it from ever being served again. */
   fail(error: unknown): void {
-    if (this.hasFailed) return;
-    this.hasFailed = true;
     this.log.shared.health = "failed";
-    const isOfDisk = condemnsDisk(error, systemCodeOf(error));
-    const marked = isOfDisk ? this.writeMarker(messageOf(error)) : Promise.resolve();
-    void marked.then(() => {
-      this.failure = error;
-      this.failureHandler?.(error);
-    });
+    this.failure.note(error);
   }
 
   /** Called once, when the failed-marker is written if it has to be; at once if that has happened. */
   onFailure(handler: (error: unknown) => void): void {
-    this.failureHandler = handler;
-    if (this.failure !== undefined) handler(this.failure);
-  }
-
-  private async writeMarker(reason: string): Promise<void> {
-    const { disk, dir } = this.options;
-    try {
-      const marker = await disk.open(folderOf.failed(dir), "createSynced");
-      await marker.write(Buffer.from(`${reason}\n`), 0);
-      await marker.close();
-    } catch {
-      // The disk that failed may be the marker's, too; the process ends either way, and says why in its log.
-    }
+    this.failure.onFailure(handler);
   }
 
   async close(): Promise<void> {
     await this.writing;
     while (this.appending) await this.appending;
     await this.mark.sync({ sequence: this.log.shared.place.sequence, lsn: this.log.scl });
+    // A look at the files that is under way must not take closed ones for lost ones.
+    this.failure.hush();
     await this.log.close();
     await this.kept.close();
     await this.mark.file.close();

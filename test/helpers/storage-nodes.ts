@@ -67,11 +67,11 @@ export class LocalNodes {
         clock: realClock,
         disk: this.disks[index] ?? realDisk,
         entropy: realEntropy,
-        logger: openLogger({ file: undefined, process: `n${index}` }),
+        logger: openLogger({ file: process.env["NODE_LOG"], process: `n${index}` }),
         onFatal: (error) => {
           this.fatal.push(error);
 
-          void this.restart(index);
+          this.restart(index).catch((reason: unknown) => void this.fatal.push(reason));
         },
       },
     );
