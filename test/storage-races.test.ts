@@ -64,13 +64,13 @@ describe("reads beside cuts", () => {
     const { failures, storage, write } = await aStorage();
     await write(1, 100_000);
     // After a cut the log goes on in a file of its own, which the next cut makes a dead one.
-    await storage.cut(cutTo(storage.log.scl));
+    await storage.cut(cutTo(storage.log.scl), []);
     await storage.persist(storage.acceptorState);
     const cutAt = storage.log.scl;
     await write(1, 50_000);
     const range = { from: advance(base, 50_000), to: storage.log.scl, limitBytes: 1_000_000 };
     const reading = storage.log.read(range);
-    await storage.cut(cutTo(cutAt));
+    await storage.cut(cutTo(cutAt), []);
     expect(await reading).toEqual([]);
     await write(2, 30_000);
     expect(storage.log.scl).toBe(advance(cutAt, 30_000));

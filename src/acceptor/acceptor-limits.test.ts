@@ -131,9 +131,9 @@ describe("a node without space", () => {
 
   it("damaged as well, pauses between its attempts to fill itself", () => {
     const { state, step, receive } = aNode({ health: "damaged" });
-    // Up to the start of the newest epoch it asks without waiting for anything.
+    // A damaged node asks without waiting for anything: the first pull is under way already.
     receive({ kind: "relayElect", electRecord: anElect(4, 3000n, state.history) });
-    expect(step({ kind: "persisted", nowMs: 10 })).toEqual(["pull"]);
+    expect(step({ kind: "persisted", nowMs: 10 })).toEqual([]);
     expect(receive(pulled(3, 300), 20)).toEqual(["writeLog"]);
     expect(step({ kind: "logFull", scl: lsn(1500n), nowMs: 30 })).toEqual([]);
     expect(step({ kind: "tick", nowMs: 130 })).toEqual([]);

@@ -233,10 +233,11 @@ describe("what a node refuses", () => {
     ],
     ["an old elect", anElect({ epoch: epoch(2) }), "send refuse stale 3"],
     ["a backtrack without a retired store", aBacktrack(), "send refuse notSupported 3"],
+    ["a pin without a path", aPinWithoutPath(), "send refuse notSupported 3"],
     [
-      "pins, which it does not keep yet",
-      { kind: "unpin", epoch: epoch(3), pinId: claimId },
-      "send refuse notSupported 3",
+      "an unpin of an older epoch",
+      { kind: "unpin", epoch: epoch(2), pinId: claimId },
+      "send refuse stale 3",
     ],
     [
       "a floor of an older epoch",
@@ -274,9 +275,14 @@ describe("what a node refuses", () => {
     const { step, receive } = aNode();
     step({ kind: "started", nowMs: 0 });
     step({ kind: "healthChanged", health: "damaged", suspectTail: false });
-    expect(receive(claim(4))).toEqual(["send refuse damaged 3"]);
+    expect(receive(claim(4))).toEqual(["send refuse damaged 3", "pull 1500"]);
   });
 });
+
+function aPinWithoutPath(): QuorumMessage {
+  const range = { from: lsn(1000n), to: lsn(1100n) };
+  return { kind: "pin", epoch: epoch(3), pinId: claimId, path: [], ...range };
+}
 
 function aBacktrack(): Elect {
   const own = {
@@ -340,7 +346,7 @@ describe("retention and readers", () => {
     expect(receive(get({ maxVdl: false }))).toEqual(["readLog logData 1100-1500"]);
     expect(receive(get({ from: lsn(900n) }))).toEqual(["send notHere"]);
     const path = [{ epoch: epoch(2), timeline: timeline(1), start: lsn(1000n), kind: "branch" }];
-    expect(receive(get({ path }))).toEqual(["send notHere"]);
+    expect(receive(get({ path }))).toEqual(["readKept"]);
     const subscribe = (history: unknown): QuorumMessage =>
       ({ kind: "subscribe", path: history, from: lsn(1100n) }) as QuorumMessage;
     expect(receive(subscribe(aState().history))).toEqual(["startFeed"]);

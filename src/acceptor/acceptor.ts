@@ -9,7 +9,8 @@ import { NodeCore } from "./node-core.ts";
 import { NodeLease } from "./node-lease.ts";
 import { NodeLog } from "./node-log.ts";
 import { type Rules, trueRules } from "../quorum/index.ts";
-import { onGetLog, onPull, onSubscribe, readerLimit } from "./serving.ts";
+import { NodePins } from "./node-pins.ts";
+import { onGetLog, onPinPull, onPull, onSubscribe, readerLimit } from "./serving.ts";
 import { onAdvanceLow, onConfigChange, onFloor, onSeal } from "./stewardship.ts";
 
 export interface AcceptorOptions {
@@ -24,6 +25,8 @@ export interface AcceptorOptions {
   readonly stateBytesMax?: number;
   /** True: the shell has a retired store, so backtracks may be accepted. */
   readonly keepsRetired?: boolean;
+  /** How far the log of each pin of the state is linked; absent: none of it. */
+  readonly pinsKept?: ReadonlyMap<string, Lsn>;
   readonly rules?: Rules;
 }
 
@@ -36,6 +39,7 @@ export class Acceptor {
   private readonly rules: Rules;
   private readonly lease: NodeLease;
   private readonly log: NodeLog;
+  private readonly pins: NodePins;
   private readonly keepsRetired: boolean;
 
   constructor(options: AcceptorOptions) {
@@ -46,12 +50,18 @@ export class Acceptor {
       {
         dispatch: (received) => this.dispatch(received),
         answer: (received) => this.answer(received),
-        rested: () => this.log.pullIfWanted(),
+        rested: () => this.onRested(),
       },
     );
     const { leaseMs, promised } = options.state;
     this.lease = new NodeLease({ nowMs: options.nowMs, leaseMs, epoch: promised });
     this.log = new NodeLog(this.core);
+    this.pins = new NodePins(this.core, options.pinsKept ?? new Map<string, Lsn>());
+  }
+
+  private onRested(): void {
+    this.log.pullIfWanted();
+    this.pins.pursueAll();
   }
 
   /** The state in force; what is just being persisted already shows. */
@@ -102,11 +112,15 @@ export class Acceptor {
         this.log.noteWorker(event);
         return core.noteRevoked();
       case "logCut":
-        this.log.forgetUnsynced();
-        return core.noteCut(event.scl);
+        return this.onLogCut(event.scl);
       case "pullFailed":
         return this.log.notePullFailed();
+      case "pinKept":
+        return this.pins.noteKept(event.pinId, event.to);
+      case "pinPullFailed":
+        return this.pins.notePullFailed(event.pinId);
       case "linkClosed":
+        this.pins.noteLinkClosed(event.link);
         return this.log.noteLinkClosed(event.link);
       case "subscribersChanged":
         core.hasSubscribers = event.count > 0;
@@ -125,12 +139,18 @@ export class Acceptor {
     }
   }
 
+  private onLogCut(scl: Lsn): void {
+    const { core, rules } = this;
+    const cut = this.state.pendingCut;
+    this.log.forgetUnsynced();
+    if (cut?.keepAside) this.pins.lose(rules.pinsCut(this.state.pins, cut.to));
+    core.noteCut(scl);
+  }
+
   private onReceived(received: Received): void {
     const { envelope, message } = received;
     const { nodeId, volumeId } = this.state;
-    // A peer that answers, or relays, speaks in its own name.
-    const isFromPeer =
-      message.kind === "pullData" || message.kind === "notHere" || message.kind === "relayElect";
+    const isFromPeer = wordsOfPeers.has(message.kind);
     const isMine = envelope.volumeId === volumeId && (isFromPeer || envelope.target === nodeId);
     if (!isMine) return this.core.refuse(received, "wrongTarget");
     if (message.kind === "inspect") return this.onInspect(received);
@@ -174,9 +194,13 @@ export class Acceptor {
       case "subscribe":
         return onSubscribe(core, received, message);
       case "pin":
+        return this.pins.onPin(received, message);
       case "unpin":
+        return this.pins.onUnpin(received, message);
       case "pinPull":
-        return this.core.refuse(received, "notSupported");
+        return onPinPull(core, received, message);
+      case "pinData":
+        return this.pins.onPinData(message);
       default:
         // An answer that nobody asked for: a late one of an earlier link. It tells a node nothing.
         return undefined;
@@ -304,7 +328,12 @@ export class Acceptor {
       }
       case "floor":
         return core.send(received, { ...message, kind: "floorAck" });
+      case "pin":
+        return this.pins.answerPin(received, message);
+      case "unpin":
+        return this.pins.answerUnpin(received, message);
       case "advanceLow":
+        this.pins.lose(this.rules.pinsTrimmed(this.state.pins, this.state.base));
         return core.act({ kind: "dropLogBelow", lsn: this.state.base });
       case "seal":
         return core.send(received, { ...message, kind: "sealAck" });
@@ -345,3 +374,6 @@ export class Acceptor {
     );
   }
 }
+
+/** A peer that answers, or relays, speaks in its own name: the target is not this node. */
+const wordsOfPeers: ReadonlySet<string> = new Set(["pullData", "pinData", "notHere", "relayElect"]);

@@ -1,9 +1,6 @@
 import type { NodeId } from "../base/ids.ts";
-import { type Lsn, lsnMin } from "../base/lsn.ts";
+import type { Lsn } from "../base/lsn.ts";
 import { type Configuration, membersOf } from "../quorum/index.ts";
-import { epochAt, type History } from "../quorum/index.ts";
-import type { Run } from "../quorum/index.ts";
-import type { Rules } from "../quorum/index.ts";
 
 /** A pull without an answer is given up after this. */
 const answerPatienceMs = 500;
@@ -21,20 +18,15 @@ export interface FillView {
   readonly vdl: Lsn;
   /** Start of the accepted epoch: up to it no driver appends. */
   readonly start: Lsn;
-}
-
-/** A piece of a pulled run that continues the node's log. */
-export interface Piece {
-  readonly run: Run;
-  readonly bytes: Uint8Array;
+  /** Log that the node once had is missing: it stands aside until that is back. */
+  readonly isDamaged: boolean;
 }
 
 /** How long a node whose disk was full does not ask. */
 const noSpaceMs = 500;
 
-/** Decides when a node asks which peer for log, and which bytes of the answer it may take (section 6, Pull fill). */
+/** Decides when a node asks which peer for log (section 6, Pull fill); pieces.ts says what it may take of the answer. */
 export class Filler {
-  private readonly rules: Rules;
   private readonly self: NodeId;
   private askedAtMs: number | undefined;
   private lastAskedMs = Number.NEGATIVE_INFINITY;
@@ -44,9 +36,8 @@ export class Filler {
   private isCatchingUp = false;
   private restsUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(rules: Rules, self: NodeId, nowMs: number) {
+  constructor(self: NodeId, nowMs: number) {
     this.progressMs = nowMs;
-    this.rules = rules;
     this.self = self;
   }
 
@@ -94,36 +85,9 @@ export class Filler {
   }
 
   private isWanted(view: FillView, nowMs: number): boolean {
-    if (this.isCatchingUp || view.end < view.start) return true;
+    if (this.isCatchingUp || view.isDamaged || view.end < view.start) return true;
     const idleMs = nowMs - this.progressMs;
     if (view.vdl > view.end) return idleMs >= appendPatienceMs;
     return idleMs >= gossipMs && nowMs - this.lastAskedMs >= gossipMs;
   }
-
-  /**
-   * The bytes that may be taken: only at the log's end, and only where the byte's epoch is the one that the node's own
-   * full history gives to that LSN. Bytes of an abandoned tail never match.
-   */
-  usable(history: History, end: Lsn, answer: { readonly lsn: Lsn; readonly runs: readonly Run[] }) {
-    const pieces: Piece[] = [];
-    let at = end;
-    let runStart = answer.lsn;
-    for (const run of answer.runs) {
-      const runEnd = (runStart + BigInt(run.bytes.length)) as Lsn; // below 2^64: it was read from a log
-      while (at >= runStart && at < runEnd) {
-        if (!this.rules.mayFill(run.epoch, epochAt(history, at))) return pieces;
-        const pieceEnd = lsnMin(runEnd, nextStart(history, at) ?? runEnd);
-        const bytes = run.bytes.subarray(Number(at - runStart), Number(pieceEnd - runStart));
-        pieces.push({ run, bytes });
-        at = pieceEnd;
-      }
-      if (at < runEnd) return pieces;
-      runStart = runEnd;
-    }
-    return pieces;
-  }
-}
-
-function nextStart(history: History, after: Lsn): Lsn | undefined {
-  return history.find((entry) => entry.start > after)?.start;
 }

@@ -4,7 +4,7 @@
  * word), elect-plan.ts (where a log is cut). storage-node carries out the actions returned here.
  */
 export { Acceptor, type AcceptorOptions } from "./acceptor.ts";
-export type { AcceptorAction, AcceptorEvent, Reply } from "./acceptor-io.ts";
+export type { AcceptorAction, AcceptorEvent, KeptAnswer, Reply } from "./acceptor-io.ts";
 export {
   type AcceptorState,
   decodeAcceptorState,
@@ -13,3 +13,4 @@ export {
   type PendingCut,
 } from "./acceptor-state.ts";
 export { type AppendView, judgeAppend, overlapBytes } from "./append-rule.ts";
+export { type Piece, piecesOnPath } from "./pieces.ts";

@@ -245,11 +245,15 @@ export class NodeCore {
     this.endLsn = advance(this.endLsn, piece.bytes.length);
   }
 
-  /** What was written here is synced this far. */
+  /** What was written here is synced this far; behind a hole that is filled, what was there before, too. */
   noteSynced(scl: Lsn): void {
     assert(scl >= this.syncedLsn, "SCL falls only by a cut");
-    assert(scl <= this.endLsn, "nothing is synced that was not written");
+    assert(
+      scl <= this.endLsn || this.health === "damaged",
+      "nothing is synced that was not written",
+    );
     this.syncedLsn = scl;
+    if (scl > this.endLsn) this.endLsn = scl;
   }
 
   /** The worker, under the grant in force, has written and synced this far. True if that is news. */

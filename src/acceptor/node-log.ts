@@ -5,6 +5,7 @@ import { judgeAppend, overlapBytes } from "./append-rule.ts";
 import { Filler } from "./filler.ts";
 import { type Append, payloadBytesMax, type PullData } from "../quorum/index.ts";
 import type { NodeCore } from "./node-core.ts";
+import { piecesOnPath } from "./pieces.ts";
 
 interface PendingAck {
   readonly reply: Reply;
@@ -22,7 +23,7 @@ export class NodeLog {
 
   constructor(core: NodeCore) {
     this.core = core;
-    this.filler = new Filler(core.rules, core.state.nodeId, core.nowMs);
+    this.filler = new Filler(core.state.nodeId, core.nowMs);
   }
 
   onAppend(received: Received, append: Append): void {
@@ -124,7 +125,8 @@ export class NodeLog {
   }
 
   onPullData(received: Received, data: PullData): void {
-    const pieces = this.filler.usable(this.core.state.history, this.core.end, data);
+    const { rules, state, end } = this.core;
+    const pieces = piecesOnPath(state.history, end, data, rules.mayFill);
     if (pieces.length === 0 || this.core.health === "full") return this.notePullFailed();
     if (!this.core.isExclusive(received)) return;
     const before = this.core.end;
@@ -153,7 +155,8 @@ export class NodeLog {
     const { core } = this;
     if (!core.isIdle || this.core.health === "full" || this.core.state.sealed !== undefined) return;
     const { configuration, accepted } = this.core.state;
-    const view = { configuration, end: core.end, vdl: core.vdl, start: core.start };
+    const isDamaged = core.health === "damaged";
+    const view = { configuration, end: core.end, vdl: core.vdl, start: core.start, isDamaged };
     const peer = this.filler.peerToAsk(view, core.nowMs);
     if (peer === undefined) return;
     core.act({ kind: "pull", peer, from: core.end, maxBytes: payloadBytesMax, accepted });

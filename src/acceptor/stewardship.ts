@@ -1,5 +1,5 @@
 import type { Epoch } from "../base/ids.ts";
-import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
+import { type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import type { Received } from "./acceptor-io.ts";
 import { planConfigChange } from "./elect-plan.ts";
 import type { ConfigChange, Seal } from "../quorum/index.ts";
@@ -32,7 +32,7 @@ export function onFloor(core: NodeCore, received: Received, message: EpochAndLsn
 export function onAdvanceLow(core: NodeCore, received: Received, message: EpochAndLsn): void {
   if (!core.isCurrent(received, message.epoch)) return;
   // Never beyond the floor that was recorded first, nor beyond what is here (M26).
-  const base = lsnMin(message.lsn, lsnMin(core.state.floor, core.scl));
+  const base = core.rules.baseAfter(message.lsn, { floor: core.state.floor, scl: core.scl });
   if (base > core.state.base) core.persist({ ...core.state, base }, received);
 }
 

@@ -4,6 +4,7 @@ import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
 import { type Clock, connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
+import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
@@ -54,6 +55,7 @@ export class ControlPlane {
         topology: () => this.topology(),
         health: () => this.health(),
         failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
+        scrub: (params) => this.scrub(params),
         stopping: () => {
           this.isStopping = true;
           this.roles.stopOrdering();
@@ -158,10 +160,28 @@ export class ControlPlane {
           epoch: view.accepted,
           baseText: formatLsn(view.base),
           logBytes: view.logBytes,
+          health: view.health,
         });
       }),
     );
     return views;
+  }
+
+  private scrub(params: unknown): Promise<ScrubResult[]> {
+    const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
+    const { clock, layout, config } = this.deps;
+    const owner = {
+      volumeId: volumeId(this.state.volumeId),
+      sender: "control-plane",
+      credential: config.credential ?? undefined,
+    };
+    const nodes = this.state.nodes.filter((node) => ids.includes(node.id));
+    return Promise.all(
+      nodes.map((node) => {
+        const address = parseAddress(nodeAddress(layout, config.nodePorts, node.id));
+        return scrubNode({ name: node.id, nodeId: nodeId(node.nodeId), address }, owner, clock);
+      }),
+    );
   }
 
   private async processes(): Promise<ReadonlyMap<string, ProcessReport>> {

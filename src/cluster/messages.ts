@@ -132,6 +132,8 @@ export const statusSchema = z.object({
       scl: z.string().nullable(),
       epoch: z.number().nullable(),
       bytes: z.number().nullable(),
+      /** What the node says of itself: `full` takes no log, `damaged` repairs itself first. */
+      health: z.enum(["ok", "full", "damaged", "failed"]).nullable(),
     }),
   ),
   volume: z.object({

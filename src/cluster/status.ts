@@ -1,4 +1,5 @@
 import { findLsn, type Lsn } from "../base/lsn.ts";
+import type { NodeHealth } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
 import { instancePort, portOffsets } from "./ports.ts";
@@ -11,6 +12,7 @@ export interface NodeView {
   readonly epoch: number;
   readonly baseText: string;
   readonly logBytes: number;
+  readonly health: NodeHealth;
 }
 
 export interface StatusFacts {
@@ -130,6 +132,7 @@ function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["
       scl: view?.sclText ?? null,
       epoch: view?.epoch ?? null,
       bytes: view?.logBytes ?? null,
+      health: view?.health ?? null,
     };
   });
 }

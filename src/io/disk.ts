@@ -40,6 +40,12 @@ export interface Disk {
   /** Facts of whatever the path names now; undefined: nothing. */
   factsOf(path: string): Promise<FileFacts | undefined>;
   remove(path: string): Promise<void>;
+  /** With everything in it; nothing there is no failure. */
+  removeFolder(path: string): Promise<void>;
+  /** A second name for a file; `to` must not exist. */
+  link(from: string, to: string): Promise<void>;
+  /** Atomic; `to` must not be a folder with something in it. */
+  rename(from: string, to: string): Promise<void>;
   /** Makes creations and removals in a folder durable. */
   syncFolder(path: string): Promise<void>;
 }
@@ -76,6 +82,9 @@ export const realDisk: Disk = {
     return stats && factsFrom(stats);
   },
   remove: (path) => fs.promises.rm(path, { force: true }),
+  removeFolder: (path) => fs.promises.rm(path, { force: true, recursive: true }),
+  link: (from, to) => fs.promises.link(from, to),
+  rename: (from, to) => fs.promises.rename(from, to),
   async syncFolder(path) {
     const fd = await openFile(path, O_RDONLY);
     try {

@@ -51,11 +51,12 @@ export class Fleet {
     else this.lagging.delete(node);
   }
 
-  /** True while a write quorum is linked and answers heartbeats. */
+  /** True while a write quorum is linked, answers heartbeats, and takes log. */
   hasQuorum(configuration: Configuration, nowMs: number): boolean {
     return isWriteQuorum(configuration, (node) => {
       const links = this.links.get(node);
-      return links !== undefined && links.isConnected && nowMs - links.heardMs < silenceMaxMs;
+      if (!links?.isConnected || !links.takesLog) return false;
+      return nowMs - links.heardMs < silenceMaxMs;
     });
   }
 

@@ -17,6 +17,8 @@ export interface LinksHandlers {
 }
 
 /** The two connections to one node: control, and appends. */
+const takesNone: ReadonlySet<string> = new Set(["full", "damaged"]);
+
 export class NodeLinks {
   readonly node: VolumeNode;
   readonly append: AppendLink;
@@ -29,6 +31,8 @@ export class NodeLinks {
   private wasConnected = false;
   /** When the node last said anything. */
   heardMs = 0;
+  /** It has room for log, and a whole one, as far as it has said. */
+  takesLog = true;
   sentBytes = 0;
   frames = 0;
   readonly finished: Promise<unknown>;
@@ -49,6 +53,7 @@ export class NodeLinks {
       },
       onAnswer: (answer) => {
         this.heardMs = world.clock.nowMs();
+        this.takesLog = !(answer.kind === "refuse" && takesNone.has(answer.reason));
         handlers.onAnswer(node.nodeId, answer);
       },
     });

@@ -137,6 +137,7 @@ function nodeConfig({ layout, settings, state, keys, links }: PlanFacts, name: s
     address: addressOf(name),
     credential: links.credentialOf("storage-node"),
     segmentBytes: settings["storage.segmentBytes"],
+    scrubIntervalMs: settings["storage.scrubHours"] * 3_600_000,
     ...(keys ? { dataKeys: encodeDataKeys(keys.dataKeys) } : {}),
     logFile: `${layout.logDir}/${name}.log`,
     logLevel: settings["log.level"],

@@ -186,6 +186,15 @@ for (const verb of ["stop", "start"] as const) {
     );
 }
 
+withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
+  .description("read all that storage nodes have, compare it, heal what has rotted")
+  .argument("[id]", "one node (default: all)")
+  .action(
+    running(async (id: string | undefined, options: CommonOptions) =>
+      (await import("./scrub-command.ts")).storageScrub(id, options),
+    ),
+  );
+
 const keys = program.command("keys").description("the volume's encryption keys");
 withCommon(keys.command("list"), "borealis keys list")
   .description("show the data keys, without any secret")

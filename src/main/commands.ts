@@ -15,7 +15,7 @@ import { diskError, readState, resolveLayout } from "./data-dir.ts";
 import { isProcessOf } from "./process-identity.ts";
 import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
-import { print, printStatus, printTable } from "./print.ts";
+import { print, printStatus, printTable, storageState } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
 
 interface Options {
@@ -237,7 +237,7 @@ export async function storageList(options: Options): Promise<void> {
       one.id,
       one.az,
       one.kind,
-      one.state,
+      storageState(one),
       one.scl ?? "-",
       String(one.epoch ?? "-"),
       String(one.pid ?? "-"),

@@ -32,6 +32,13 @@ const settingsSchema = z.strictObject({
     .enum(["unix", "tls"])
     .default("unix")
     .describe("how processes reach storage nodes: unix sockets, or TCP with mutual TLS"),
+  "storage.scrubHours": z
+    .number()
+    .int()
+    .min(1)
+    .max(500)
+    .default(168)
+    .describe("in how long each storage node reads all that it has through once, to find rot"),
   "session.holdTimeoutMs": z
     .number()
     .int()

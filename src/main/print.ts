@@ -51,6 +51,11 @@ function mebibytes(bytes: number | null): string {
   return bytes === null ? "-" : `${(bytes / 1_048_576).toFixed(1)} MiB`;
 }
 
+/** `up`, `down` …; and what a node that is up says is wrong with it. */
+export function storageState(one: StatusReport["storage"][number]): string {
+  return one.health === null || one.health === "ok" ? one.state : `${one.state}, ${one.health}`;
+}
+
 export function printStatus(report: StatusReport): void {
   const { cluster } = report;
   print(`${bold(`Borealis cluster is ${cluster.state}`)}  ${dim(cluster.dataDir)}`);
@@ -59,7 +64,9 @@ export function printStatus(report: StatusReport): void {
   if (cluster.vdl) facts.push(`VDL ${cluster.vdl}`);
   print(`  ${facts.join(" · ")}`);
   if (cluster.state === "degraded") {
-    print("  writes wait: fewer than four storage nodes answer; reads go on");
+    const unwell = report.storage.filter((one) => one.state !== "up" || one.health !== "ok");
+    const named = unwell.map((one) => `${one.id} is ${storageState(one)}`).join(", ");
+    print(`  writes wait: fewer than four storage nodes take log (${named}); reads go on`);
   }
   print();
   printTable(
@@ -93,7 +100,7 @@ export function printStatus(report: StatusReport): void {
       one.id,
       one.az,
       one.kind,
-      one.state,
+      storageState(one),
       orDash(one.scl),
       orDash(one.epoch),
       mebibytes(one.bytes),

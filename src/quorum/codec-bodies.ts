@@ -28,6 +28,7 @@ import {
   writeUuid,
   writeVolumeOrNone,
 } from "./codec-fields.ts";
+import { scrubBodies } from "./codec-scrub.ts";
 import type { History } from "./history.ts";
 import type { Elect, MessageKind, MessageOf } from "./messages.ts";
 
@@ -346,6 +347,7 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
     },
     decode: (r) => ({ kind: "release", epoch: readEpoch(r), round: readCount(r) }),
   },
+  ...scrubBodies,
 };
 
 function epochAndLsn<K extends "floor" | "floorAck" | "advanceLow">(kind: K, type: number) {

@@ -143,6 +143,10 @@ const samples: { readonly [K in MessageKind]: Extract<QuorumMessage, { kind: K }
   seal: { kind: "seal", epoch: e, successor: volume },
   sealAck: { kind: "sealAck", epoch: e, successor: volume },
   release: { kind: "release", epoch: e, round: Number.MAX_SAFE_INTEGER },
+  digest: { kind: "digest", path: history, from: at, to: at },
+  digestData: { kind: "digestData", from: at, to: at, hash: uuid },
+  scrub: { kind: "scrub" },
+  scrubReport: { kind: "scrubReport", checkedBytes: 12, healed: 3, unhealed: 0, compared: 5 },
 };
 const everyMessage: QuorumMessage[] = Object.values(samples);
 const encoded = everyMessage.map((message) => encodeMessage(envelope, message));

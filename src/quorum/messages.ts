@@ -300,6 +300,38 @@ export interface Release {
   readonly round: number;
 }
 
+/** Node to node: what is your log [from, to) of this path? For a scrub, at most payloadBytesMax bytes. */
+export interface Digest {
+  readonly kind: "digest";
+  readonly path: History;
+  readonly from: Lsn;
+  readonly to: Lsn;
+}
+/** Hash over (epoch, length, bytes) of each run; NotHere if not all of it is on the path here. */
+export interface DigestData {
+  readonly kind: "digestData";
+  readonly from: Lsn;
+  readonly to: Lsn;
+  /** UUID-shaped: 128 bits of SHA-256. */
+  readonly hash: string;
+}
+
+/** Read everything there is through once, now, and heal what is bad. */
+export interface ScrubRequest {
+  readonly kind: "scrub";
+}
+/** Of a scrub that came to its end. A node that finds rot in its log starts anew instead: ask again. */
+export interface ScrubReport {
+  readonly kind: "scrubReport";
+  readonly checkedBytes: number;
+  /** Since the node's process began. */
+  readonly healed: number;
+  /** Found and not healed: no peer had it, or the peers do not agree. */
+  readonly unhealed: number;
+  /** Stretches that peers were compared on. */
+  readonly compared: number;
+}
+
 /** A Release that speaks for all rounds: the instance's processes are all gone (decisions.md D6). */
 export const everyRound = Number.MAX_SAFE_INTEGER;
 
@@ -338,7 +370,11 @@ export type QuorumMessage =
   | PinData
   | Seal
   | SealAck
-  | Release;
+  | Release
+  | Digest
+  | DigestData
+  | ScrubRequest
+  | ScrubReport;
 
 export type MessageKind = QuorumMessage["kind"];
 export type MessageOf<K extends MessageKind> = Extract<QuorumMessage, { readonly kind: K }>;

@@ -9,6 +9,7 @@ import {
   vclOf,
 } from "./configuration.ts";
 import { type History, type HistoryEntry, meetsBacktrack } from "./history.ts";
+import type { Pin } from "./messages.ts";
 
 /**
  * The decisions on which the laws I1-I15 hang, each a small pure function, so that the simulator can break one at a
@@ -39,6 +40,16 @@ export interface Rules {
   keepsAside(from: History, to: History): boolean;
   /** Are bytes that an abandoned backtrack cut taken back? (M38) */
   mayTakeBack(): boolean;
+  /** May a retired tail that was cut off at `from` go for good, when the log begins at `base`? */
+  mayDropRetired(tail: { readonly from: Lsn; readonly base: Lsn }): boolean;
+  /** Where a node's log begins after AdvanceLow(asked). (M26) */
+  baseAfter(asked: Lsn, log: { readonly floor: Lsn; readonly scl: Lsn }): Lsn;
+  /** Which pins lose their log when a backtrack cuts at `to`. (M29) */
+  pinsCut(pins: readonly Pin[], to: Lsn): readonly Pin[];
+  /** Which pins lose their log when the log begins at `base`. (M30) */
+  pinsTrimmed(pins: readonly Pin[], base: Lsn): readonly Pin[];
+  /** The first bad frame lies at `end`; something knew of synced log up to `knownEnd`. Is it rot? (M28) */
+  isRot(found: { readonly end: Lsn; readonly knownEnd: Lsn }): boolean;
 
   // A driver.
   /** Do these promises make an owner? (M12, M13) */
@@ -101,6 +112,11 @@ export const trueRules: Rules = Object.freeze<Rules>({
   readLimit: (node) => lsnMin(node.vdl, node.scl),
   keepsAside: meetsBacktrack,
   mayTakeBack: () => true,
+  mayDropRetired: (tail) => tail.from < tail.base,
+  baseAfter: (asked, log) => lsnMin(asked, lsnMin(log.floor, log.scl)),
+  pinsCut: () => [],
+  pinsTrimmed: () => [],
+  isRot: (found) => found.knownEnd > found.end,
 
   isOwned: isWriteQuorum,
   isBetter: (a, b) => a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.scl > b.scl),

@@ -1,8 +1,10 @@
 import type { Timeline } from "../base/ids.ts";
 import { type Lsn, lsnMin } from "../base/lsn.ts";
-import { epochAt, type History, type Run } from "../quorum/index.ts";
+import { epochAt, type History, type Rules, type Run } from "../quorum/index.ts";
 
 interface KeptRun extends Run {
+  /** Where the tail begins that it is of. */
+  readonly tail: Lsn;
   readonly from: Lsn;
   readonly to: Lsn;
 }
@@ -15,9 +17,14 @@ export class KeptTails {
     let at = from;
     for (const run of runs) {
       const to = (at + BigInt(run.bytes.length)) as Lsn; // below 2^64: it was log
-      this.runs.push({ ...run, from: at, to });
+      this.runs.push({ ...run, tail: from, from: at, to });
       at = to;
     }
+  }
+
+  /** The log begins at `base` now: tails that nobody can ask for any more go. */
+  drop(base: Lsn, rules: Pick<Rules, "mayDropRetired">): void {
+    this.runs = this.runs.filter(({ tail }) => !rules.mayDropRetired({ from: tail, base }));
   }
 
   /** The next piece for a log that ends at `at`, if `path` has these very bytes there. */

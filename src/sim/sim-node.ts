@@ -1,4 +1,3 @@
-import { unreachable } from "../base/assert.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import { type Lsn, lsnMaxOf, lsnZero } from "../base/lsn.ts";
 import {
@@ -14,7 +13,7 @@ import { AppendWorker } from "./append-worker.ts";
 import type { SimClock } from "./clock.ts";
 import type { Dice } from "./dice.ts";
 import { Feeds } from "./feeds.ts";
-import { KeptTails } from "./kept-tails.ts";
+import { NodeKept } from "./node-kept.ts";
 import { NodeFiles } from "./node-files.ts";
 import { origin } from "./spans.ts";
 import type { SimWorld } from "./world.ts";
@@ -38,7 +37,7 @@ export class SimNode {
   readonly az: string;
   readonly options: SimNodeOptions;
   files: NodeFiles;
-  readonly tails = new KeptTails();
+  readonly kept = new NodeKept(this);
   readonly worker: AppendWorker;
   readonly feeds: Feeds;
   readonly world: SimWorld;
@@ -91,7 +90,8 @@ export class SimNode {
     const { lendsAppends } = this.options;
     const { nowMs } = this;
     const { rules } = this.world;
-    return new Acceptor({ state, scl, nowMs, lendsAppends, keepsRetired: true, rules });
+    const pinsKept = this.kept.found(state.pins);
+    return new Acceptor({ state, scl, nowMs, lendsAppends, keepsRetired: true, pinsKept, rules });
   }
 
   /** Reads the disk and begins. */
@@ -214,6 +214,7 @@ export class SimNode {
       case "cutLog":
         return this.cut(action);
       case "dropLogBelow":
+        this.kept.tails.drop(action.lsn, this.world.rules);
         return this.files.log.trim(action.lsn);
       case "readLog":
         return this.read(action);
@@ -226,7 +227,7 @@ export class SimNode {
       case "pull":
         return this.pull(action);
       default:
-        return unreachable(action);
+        return this.kept.perform(action);
     }
   }
 
@@ -297,7 +298,7 @@ export class SimNode {
       if (this.pending.length > 0) this.files.log.write(this.pending);
       this.pending = [];
       this.isWriting = false;
-      const taken = this.files.cut(cut, history, this.tails);
+      const taken = this.files.cut(cut, history, this.kept.tails);
       if (taken > 0) this.world.counters.note("tails taken back");
       this.world.counters.note(cut.isRebase ? "rebases" : "cuts");
       this.post({ kind: "logCut", scl: this.files.log.end, nowMs: this.nowMs });
@@ -322,10 +323,10 @@ export class SimNode {
       return;
     }
     const runs = this.log.runs(from, end);
-    const message: QuorumMessage =
-      action.as === "pullData"
-        ? { kind: "pullData", lsn: from, runs, accepted }
-        : { kind: "logData", lsn: from, runs };
+    let message: QuorumMessage = { kind: "logData", lsn: from, runs };
+    if (action.as === "pullData") message = { kind: "pullData", lsn: from, runs, accepted };
+    const { pinId } = action;
+    if (pinId !== undefined) message = { kind: "pinData", pinId, lsn: from, runs };
     this.send(reply.link, reply.requestId, message);
   }
 

@@ -1,5 +1,7 @@
 import { type Lsn } from "../base/lsn.ts";
+import { type Rules, trueRules } from "../quorum/index.ts";
 import {
+  frameEnd,
   frameHeaderBytes,
   type FrameHeader,
   isPayloadGood,
@@ -34,6 +36,41 @@ export function scanFrame(bytes: Buffer, at: number, expected: Lsn): ScanStep {
     return { kind: "bad", reason: "wrong payload CRC" };
   }
   return { kind: "frame", header, at, nextAt };
+}
+
+export interface FoundFrame {
+  readonly header: FrameHeader;
+  /** Offset in the bytes. */
+  readonly at: number;
+  readonly end: Lsn;
+}
+
+/** Every whole frame in `bytes`, wherever it begins: rotten ones between them do not hide those behind. */
+export function findFrames(bytes: Buffer): FoundFrame[] {
+  const found: FoundFrame[] = [];
+  let at = bytes.indexOf(magicText);
+  while (at >= 0) {
+    const parsed = parseFrameHeader(bytes, at);
+    const isWhole =
+      parsed.kind === "good" && isPayloadGood(parsed.header, bytes, at + frameHeaderBytes);
+    if (parsed.kind === "good" && isWhole) {
+      found.push({ header: parsed.header, at, end: frameEnd(parsed.header) });
+    }
+    // A frame's payload may hold what looks like one: a copy of a log in a table.
+    const next = parsed.kind === "good" && isWhole ? at + storedBytes(parsed.header) : at + 1;
+    at = bytes.indexOf(magicText, next);
+  }
+  return found;
+}
+
+/** Every good frame header in `bytes`, whatever became of its payload. */
+export function findHeaders(bytes: Buffer): FrameHeader[] {
+  const found: FrameHeader[] = [];
+  for (let at = bytes.indexOf(magicText); at >= 0; at = bytes.indexOf(magicText, at + 1)) {
+    const parsed = parseFrameHeader(bytes, at);
+    if (parsed.kind === "good") found.push(parsed.header);
+  }
+  return found;
 }
 
 /** What lies behind the first bad frame of a file. */
@@ -81,12 +118,13 @@ export type TailVerdict =
 export function judgeTail(
   end: Lsn,
   seen: { readonly debris: Debris; readonly syncMark: Lsn; readonly laterStart: Lsn | undefined },
+  rules: Pick<Rules, "isRot"> = trueRules,
 ): TailVerdict {
   const proofs = [seen.debris.sclSeen, seen.syncMark, seen.laterStart];
   const knownEnd = proofs.reduce<Lsn>(
     (best, proof) => (proof !== undefined && proof > best ? proof : best),
     end,
   );
-  if (knownEnd > end) return { kind: "rot", knownEnd };
+  if (rules.isRot({ end, knownEnd })) return { kind: "rot", knownEnd };
   return seen.debris.isBlank ? { kind: "clean" } : { kind: "torn" };
 }

@@ -1,13 +1,27 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
+import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
+import { findFrames } from "./frame-scan.ts";
 import type { LogCipher } from "./log-cipher.ts";
-import { fileHeaderBytes, type FileHeader, type ParsedHeader, parseFileHeader } from "./frame.ts";
+import {
+  encodeFileHeader,
+  type FileHeader,
+  fileHeaderBytes,
+  frameHeaderBytes,
+  framePayloadBytesMax,
+  isPayloadGood,
+  type ParsedHeader,
+  parseFileHeader,
+  parseFrameHeader,
+} from "./frame.ts";
 
 /** Zeros are written in pieces of this, so that a commit's sync waits behind one piece at most. */
 const zeroPieceBytes = 256 * 1024;
 /** Open files for reading, at most. */
 const readersMax = 6;
+
+const frameBytesMax = frameHeaderBytes + framePayloadBytesMax;
 
 /** A segment file as it was found on the disk. */
 export interface FoundFile {
@@ -18,11 +32,13 @@ export interface FoundFile {
 /** The folder of segment files: names, zero-filling, open files. Knows nothing of what the log means. */
 export class LogFiles {
   private readonly disk: Disk;
-  private readonly folder: string;
+  readonly folder: string;
   private readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
   readonly segmentBytes: number;
   /** Opens their frames. */
   readonly cipher: LogCipher;
+  /** How many rotten headers were written again. */
+  healedHeaders = 0;
   /** Most recently used last. */
   private readonly readers = new Map<number, Reader>();
 
@@ -45,7 +61,10 @@ export class LogFiles {
     return `${this.folder}/${String(sequence).padStart(10, "0")}.log`;
   }
 
-  /** All files by rising sequence, each with its header; a header of another disk raises BorealisError XX001. */
+  /**
+   * All files by rising sequence, each with its header; a header of another disk raises BorealisError XX001. A header
+   * that has rotted before a whole frame is written again: it says nothing that the name and the frame do not.
+   */
   async find(): Promise<FoundFile[]> {
     const found: FoundFile[] = [];
     for (const name of await this.disk.list(this.folder)) {
@@ -54,11 +73,59 @@ export class LogFiles {
       const sequence = Number(digits);
       const bytes = Buffer.alloc(fileHeaderBytes);
       const size = await this.read(sequence, bytes, 0);
-      const header = parseFileHeader(bytes.subarray(0, size));
+      let header = parseFileHeader(bytes.subarray(0, size));
+      if (header.kind === "bad" || header.kind === "blank")
+        header = (await this.healHeader(sequence)) ?? header;
       if (header.kind === "good") this.checkOwner(header.header, sequence);
       found.push({ sequence, header });
     }
     return found;
+  }
+
+  /** Writes the header of a file from its first frame. Undefined: there is none that is whole. */
+  async healHeader(sequence: number): Promise<ParsedHeader<FileHeader> | undefined> {
+    const bytes = Buffer.alloc(frameBytesMax);
+    const size = await this.read(sequence, bytes, fileHeaderBytes);
+    const parsed = parseFrameHeader(bytes.subarray(0, size), 0);
+    if (parsed.kind !== "good" || !isPayloadGood(parsed.header, bytes, frameHeaderBytes))
+      return undefined;
+    const header = { ...this.owner, sequence, firstLsn: parsed.header.lsn };
+    await this.writeHeader(header);
+    this.healedHeaders++;
+    return { kind: "good", header };
+  }
+
+  /** Looks at the header of a file that is known. False: it had rotted, and is written anew. */
+  async checkHeader(sequence: number, firstLsn: Lsn): Promise<boolean> {
+    const bytes = Buffer.alloc(fileHeaderBytes);
+    await this.read(sequence, bytes, 0);
+    const wanted = { ...this.owner, sequence, firstLsn };
+    if (bytes.equals(encodeFileHeader(wanted))) return true;
+    await this.writeHeader(wanted);
+    this.healedHeaders++;
+    return false;
+  }
+
+  /** Makes these frames ones that nobody takes for good. */
+  async spoil(sequence: number, isBad: (lsn: Lsn, end: Lsn) => boolean): Promise<void> {
+    const bytes = Buffer.alloc(await this.sizeOf(sequence));
+    await this.read(sequence, bytes, 0);
+    const file = await this.openForAppend(sequence);
+    try {
+      for (const { header, at, end } of findFrames(bytes))
+        if (isBad(header.lsn, end)) await file.write(Buffer.from("ROT!"), at);
+    } finally {
+      await file.close();
+    }
+  }
+
+  private async writeHeader(header: FileHeader): Promise<void> {
+    const file = await this.openForAppend(header.sequence);
+    try {
+      await file.write(encodeFileHeader(header), 0);
+    } finally {
+      await file.close();
+    }
   }
 
   private checkOwner(header: FileHeader, sequence: number): void {

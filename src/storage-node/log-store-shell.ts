@@ -7,6 +7,7 @@ import { FrameBatch, type NewFrame } from "./frame-batch.ts";
 import type { FrameSealer } from "./frame-cipher.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
 import { type CipherOptions, LogCipher, UnknownDataKey } from "./log-cipher.ts";
+import type { SourceFile } from "./kept-log-shell.ts";
 import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { type LogClaims, recoverLog } from "./log-recovery-shell.ts";
@@ -125,6 +126,51 @@ export class LogStore {
   get cutClaim(): NodeState["cut"] {
     return this.claimedCut;
   }
+  /** The files that hold synced log [from, to). */
+  sourcesOf(from: Lsn, to: Lsn): SourceFile[] {
+    this.follow();
+    return this.table.within(from, to).map(({ sequence }) => {
+      return { sequence, path: this.files.pathOf(sequence) };
+    });
+  }
+
+  /** Looks at the header of every file that is in use, and writes those anew that have rotted. */
+  async checkHeaders(): Promise<void> {
+    this.follow();
+    for (const { sequence, firstLsn } of this.table.all) {
+      const isStill = (): boolean => this.table.all.some((one) => one.sequence === sequence);
+      try {
+        if (isStill()) await this.files.checkHeader(sequence, firstLsn);
+      } catch (error) {
+        if (isStill()) throw error;
+      }
+    }
+  }
+
+  /** Peers say that what is here in [from, to) was never theirs, whatever its CRC says: spoils it, so that it is rot. */
+  async condemn(from: Lsn, to: Lsn): Promise<void> {
+    for (const { sequence } of this.table.within(from, to)) {
+      await this.files.spoil(sequence, (lsn, end) => lsn < to && end > from);
+    }
+  }
+
+  /** Files in which there may be log from the end on that counts no more: behind a hole, cut off with it. */
+  get shelved(): number[] {
+    const cutSequence = this.claimedCut?.sequence ?? 0;
+    const cutFile = this.table.all.findLast((segment) => segment.sequence <= cutSequence);
+    return [...this.heldDead, ...(cutFile ? [cutFile.sequence] : [])].toSorted((a, b) => a - b);
+  }
+
+  /** Runs while no file is removed. */
+  inOrder<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.removing.then(task);
+    this.removing = done.then(
+      () => undefined,
+      () => undefined, // its caller is told
+    );
+    return done;
+  }
+
   /** The newest file and the one being prepared: what must not vanish. */
   get openFiles(): readonly DiskFile[] {
     return [this.current, this.spare].filter((file) => file !== undefined);

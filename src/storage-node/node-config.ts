@@ -27,6 +27,8 @@ export interface StorageNodeConfig {
   readonly appendPath?: AppendPath;
   /** Size of a log file; 16 MiB unless told, 2 MiB at least. */
   readonly segmentBytes?: number;
+  /** In how long all of it is read through once, in the background; a week unless told. */
+  readonly scrubIntervalMs?: number;
   /** Absent: the volume is not encrypted. */
   readonly dataKeys?: DataKeys;
 }
@@ -51,6 +53,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
   const appendPath = fields["appendPath"] ?? "worker";
   if (appendPath !== "worker" && appendPath !== "loop") throw wrong("appendPath", "worker or loop");
   const segmentBytes = countOf(fields, "segmentBytes");
+  const scrubIntervalMs = countOf(fields, "scrubIntervalMs");
   const logMaxBytes = countOf(fields, "logMaxBytes");
   const dataKeys = fields["dataKeys"] ?? undefined;
   return {
@@ -64,6 +67,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     appendPath,
     logFile: typeof logFile === "string" ? logFile : undefined,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    ...(scrubIntervalMs === undefined ? {} : { scrubIntervalMs }),
     ...(dataKeys === undefined ? {} : { dataKeys: parseDataKeys(dataKeys) }),
     ...(typeof logLevel === "string" ? { logLevel } : {}),
     ...(logMaxBytes === undefined ? {} : { logMaxBytes }),

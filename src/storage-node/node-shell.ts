@@ -10,10 +10,11 @@ import { AppendLinks } from "./append-links-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { listenForLinks } from "./listen-shell.ts";
-import { answerRead } from "./log-answer-shell.ts";
+import { LogActions } from "./log-actions-shell.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
 import { noLink, Peers } from "./peers-shell.ts";
+import { Scrubs } from "./scrubs-shell.ts";
 import { acceptorBytesMax } from "./state-slots.ts";
 import { NodeStorage } from "./storage-shell.ts";
 
@@ -30,6 +31,8 @@ export class StorageNode {
   private readonly appendLinks: AppendLinks;
   private readonly feeds: Feeds;
   private readonly peers: Peers;
+  private readonly logActions: LogActions;
+  private readonly scrubs: Scrubs;
   private readonly ended = new AbortController();
   private readonly events: AcceptorEvent[] = [];
   private isStepping = false;
@@ -58,6 +61,8 @@ export class StorageNode {
       nowMs: deps.clock.nowMs(),
       lendsAppends: hasWorkers,
       stateBytesMax: acceptorBytesMax,
+      keepsRetired: true,
+      pinsKept: storage.pinsKept,
     });
     this.grant = new AppendGrant(storage.log.shared);
     this.links = this.makeLinks();
@@ -71,6 +76,34 @@ export class StorageNode {
       clock: deps.clock,
       signal: this.ended.signal,
       onMessage: (received) => this.receive(noLink, received),
+    });
+    this.scrubs = this.makeScrubs();
+    this.logActions = new LogActions({
+      storage,
+      links: this.links,
+      peers: this.peers,
+      clock: deps.clock,
+      run: (task) => this.run(task),
+      post: (event) => this.post(event),
+      noteHealth: () => this.noteHealth(),
+      noteProgress: () => this.noteProgress(),
+      onReadFailed: (error) => this.onReadFailed(error),
+    });
+  }
+
+  private makeScrubs(): Scrubs {
+    const { config, deps, storage, peers, links } = this;
+    return new Scrubs({
+      config,
+      storage,
+      peers,
+      clock: deps.clock,
+      logger: deps.logger,
+      signal: this.ended.signal,
+      say: (reply, message) => links.send(reply, message),
+      run: (task) => this.run(task),
+      history: () => this.acceptor.state.history,
+      onReadFailed: (error) => this.onReadFailed(error),
     });
   }
 
@@ -130,6 +163,7 @@ export class StorageNode {
   async start(): Promise<void> {
     const { storage, config } = this;
     storage.onFull((scl) => this.onLogFull(scl));
+    storage.onRegained((scl) => this.post({ kind: "synced", scl, nowMs: this.deps.clock.nowMs() }));
     const nowMs = this.deps.clock.nowMs();
     const { health } = storage;
     const { scl, base, suspectTail } = storage.log;
@@ -142,6 +176,7 @@ export class StorageNode {
     const { promised, accepted } = this.acceptor.state;
     this.deps.logger.info({ event: "node.started", scl, base, promised, accepted, health });
     this.scheduleTick();
+    this.run(() => this.scrubs.forEver());
   }
 
   /** What a test or a status page may see. */
@@ -160,6 +195,16 @@ export class StorageNode {
     this.grant.takeBack();
     await this.storage.close();
     this.deps.logger.info({ event: "node.stopped", scl: this.storage.log.scl });
+  }
+
+  /** Lets go of sockets and files as the end of the process would, also after a failure: for who runs nodes in one. */
+  async abandon(): Promise<void> {
+    this.ended.abort(new Error("node is abandoned"));
+    this.timer?.cancel();
+    this.peers.close();
+    this.links.closeAll();
+    await this.listener?.close();
+    await this.storage.close().catch(() => undefined);
   }
 
   /** The end: nothing is written, acknowledged or answered after it. */
@@ -192,6 +237,7 @@ export class StorageNode {
   }
 
   private receive(link: number, received: ReceivedMessage): void {
+    if (this.scrubs.takes(link, received)) return;
     this.noteProgress();
     if (received.message.kind === "append") this.loopEpoch = received.message.epoch;
     this.post({ kind: "received", link, ...received, nowMs: this.deps.clock.nowMs() });
@@ -223,18 +269,14 @@ export class StorageNode {
         return this.grant.lend(action);
       case "revokeGrant":
         return this.revokeGrant();
-      case "writeLog":
-        return this.writeLog(action);
       case "cutLog":
         return this.run(async () => {
-          await storage.cut(action.cut);
+          await storage.cut(action.cut, action.history);
           this.deps.logger.info({ event: "log.cut", to: action.cut.to, scl: storage.log.scl });
           return { kind: "logCut", scl: storage.log.scl, nowMs: clock.nowMs() };
         });
       case "dropLogBelow":
-        return storage.log.trim(action.lsn);
-      case "readLog":
-        return this.readLog(action);
+        return storage.trim(action.lsn);
       case "startFeed":
         this.feeds.start(this.links.feedLink(action.reply.link), action.reply, action.from);
         return this.noteSubscribers();
@@ -242,10 +284,8 @@ export class StorageNode {
         return this.feeds.changeHistory(action.history, this.acceptor.state.base);
       case "vdlAdvanced":
         return undefined;
-      case "pull":
-        return this.pull(action);
       default:
-        return unreachable(action);
+        return this.logActions.perform(action);
     }
   }
 
@@ -294,30 +334,9 @@ export class StorageNode {
 
   // The log.
 
-  private writeLog(write: AcceptorAction & { kind: "writeLog" }): void {
-    this.run(async () => {
-      const { epoch, timeline, lsn } = write;
-      // Copied now: the bytes are a view of what a socket brought.
-      const frame = { epoch, timeline, payload: Buffer.from(write.bytes) };
-      const scl = await this.storage.write(frame, lsn);
-      if (scl === undefined) return undefined;
-      await this.noteHealth();
-      return { kind: "synced", scl, nowMs: this.deps.clock.nowMs() };
-    });
-  }
-
   private onLogFull(scl: Lsn): void {
     this.post({ kind: "logFull", scl, nowMs: this.deps.clock.nowMs() });
     this.run(() => this.noteHealth());
-  }
-
-  private readLog(read: AcceptorAction & { kind: "readLog" }): void {
-    const { links, storage } = this;
-    this.run(async () => {
-      const failure = await answerRead(storage.log, read, (said) => links.send(read.reply, said));
-      if (failure !== undefined) this.onReadFailed(failure);
-      return undefined;
-    });
   }
 
   /** Rot is written down, and the node starts anew as a damaged one; log that has just gone is nothing to us. */
@@ -330,15 +349,6 @@ export class StorageNode {
       });
       if (isOver) throw error;
       return undefined;
-    });
-  }
-
-  private pull(pull: AcceptorAction & { kind: "pull" }): void {
-    const { peer, from, maxBytes, accepted } = pull;
-    this.run(async () => {
-      const heard = await this.peers.pull(peer, { kind: "pull", from, maxBytes, accepted });
-      this.noteProgress();
-      return heard;
     });
   }
 

@@ -3,7 +3,13 @@ import { BorealisError } from "../base/errors.ts";
 import type { Clock, ClusterCredential } from "../io/index.ts";
 import type { Peer } from "./node-config.ts";
 import { type AcceptorEvent } from "../acceptor/index.ts";
-import { NodeLink, type Pull, type QuorumMessage, type ReceivedMessage } from "../quorum/index.ts";
+import {
+  NodeLink,
+  type PinPull,
+  type Pull,
+  type QuorumMessage,
+  type ReceivedMessage,
+} from "../quorum/index.ts";
 
 /** A peer that does not answer a pull in this time is asked again later, another one first. */
 const answerMs = 1_500;
@@ -29,13 +35,23 @@ export class Peers {
     return { kind: "received", link: noLink, envelope, message, nowMs };
   }
 
+  /** The same for a pin's log. */
+  async pullPin(nodeId: NodeId, pull: PinPull): Promise<AcceptorEvent> {
+    const message = await this.ask(nodeId, pull);
+    const { volumeId, clock } = this.options;
+    const nowMs = clock.nowMs();
+    if (message?.kind !== "pinData") return { kind: "pinPullFailed", pinId: pull.pinId, nowMs };
+    const envelope = { volumeId, sender: nodeId, target: nodeId, requestId: 0n };
+    return { kind: "received", link: noLink, envelope, message, nowMs };
+  }
+
   /** The peer's answer; undefined: it cannot be reached, or said nothing in time. */
-  private async ask(nodeId: NodeId, pull: Pull): Promise<QuorumMessage | undefined> {
+  async ask(nodeId: NodeId, question: QuorumMessage): Promise<QuorumMessage | undefined> {
     const peer = this.options.peers.find((one) => one.nodeId === nodeId);
     if (!peer) return undefined;
     try {
       const link = this.links.get(nodeId) ?? (await this.open(peer));
-      return await link.request(pull, { timeoutMs: answerMs });
+      return await link.request(question, { timeoutMs: answerMs });
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
       // A peer that is down is ordinary; the next one is asked, and this one again in its turn.

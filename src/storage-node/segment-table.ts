@@ -72,6 +72,14 @@ export class SegmentTable {
     return undefined;
   }
 
+  /** Files that hold any of [from, to). */
+  within(from: Lsn, to: Lsn): Segment[] {
+    return this.segments.filter((segment, index) => {
+      const next = this.segments[index + 1];
+      return segment.firstLsn < to && (next === undefined || next.firstLsn > from);
+    });
+  }
+
   private split(isKept: (segment: Segment, index: number) => boolean): Segment[] {
     const kept: Segment[] = [];
     const dead: Segment[] = [];

@@ -3,14 +3,22 @@ import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, realDisk } from "../io/index.ts";
 import { formattedState } from "../acceptor/index.ts";
-import { encodeSlot, newestSlot, type NodeState, slotBytes, slotOffset } from "./state-slots.ts";
+import {
+  encodeSlot,
+  newestSlot,
+  type NodeState,
+  slotOffsets,
+  stateFileBytes,
+} from "./state-slots.ts";
 import { encodeSyncMark, parseSyncMark, type SyncMark, syncMarkBytes } from "./sync-mark.ts";
 
-/** What a node's folder holds: `state`, `mark`, `log/`; and, beside the folder, the marker of a failed disk. */
+/** What a node's folder holds; and, beside the folder, the marker of a failed disk. */
 export const folderOf = {
   state: (dir: string) => `${dir}/state`,
   mark: (dir: string) => `${dir}/mark`,
   log: (dir: string) => `${dir}/log`,
+  retired: (dir: string) => `${dir}/retired`,
+  pins: (dir: string) => `${dir}/pins`,
   failed: (dir: string) => `${dir}.failed`,
 };
 
@@ -34,16 +42,25 @@ export async function formatStorageNode(
     cut: undefined,
     rotKnownEnd: undefined,
   };
-  // Both slots are written whole once, so that no later write can meet a full disk.
-  await state.write(Buffer.alloc(2 * slotBytes), 0);
-  await state.write(encodeSlot(1n, first), slotOffset(1n));
+  // All slots are written whole once, so that no later write can meet a full disk.
+  await state.write(Buffer.alloc(stateFileBytes), 0);
+  await writeSlot(state, 1n, first);
+  await writeSlot(state, 2n, first);
   await state.close();
   await disk.syncFolder(dir);
+}
+
+/** Both copies at once: if the power fails between them, the older state is whole in both, or the newer in one. */
+async function writeSlot(file: DiskFile, sequence: bigint, state: NodeState): Promise<void> {
+  const bytes = encodeSlot(sequence, state);
+  await Promise.all(slotOffsets(sequence).map((at) => file.write(bytes, at)));
 }
 
 /** The node's state on disk: written and synced before it is used. */
 export class StateFile {
   readonly file: DiskFile;
+  /** How often something in it was found torn or rotten, and written anew. */
+  healed = 0;
   private sequence: bigint;
   private latest: NodeState;
 
@@ -60,13 +77,18 @@ export class StateFile {
     if (bytes === undefined) {
       throw new BorealisError(sqlState.notInPrerequisiteState, `${dir} holds no storage node`);
     }
-    const slot = newestSlot(bytes);
-    if (slot === undefined) {
+    const found = newestSlot(bytes);
+    if (found === undefined) {
       throw new BorealisError(sqlState.dataCorrupted, `${path} has no whole slot`, {
         hint: "replace this storage node; the others hold its log",
       });
     }
-    return new StateFile(await disk.open(path, "writeSynced"), slot.sequence, slot.state);
+    const { newest, isWhole } = found;
+    const file = await disk.open(path, "writeSynced");
+    const opened = new StateFile(file, newest.sequence, newest.state);
+    // What was torn is written anew as what has rotted is: nobody can tell them apart, and nobody has to.
+    if (!isWhole) await opened.rewrite();
+    return opened;
   }
 
   get state(): NodeState {
@@ -76,9 +98,26 @@ export class StateFile {
   /** Resolves when the state is on the disk. One at a time. */
   async write(state: NodeState): Promise<void> {
     const sequence = this.sequence + 1n;
-    await this.file.write(encodeSlot(sequence, state), slotOffset(sequence));
+    await writeSlot(this.file, sequence, state);
     this.sequence = sequence;
     this.latest = state;
+  }
+
+  /** Reads the file through. False: something in it was not as it was written; it is now. */
+  async scrub(): Promise<boolean> {
+    const bytes = Buffer.alloc(stateFileBytes);
+    const size = await this.file.read(bytes, 0);
+    const found = newestSlot(bytes.subarray(0, size));
+    if (found?.isWhole && found.newest.sequence === this.sequence) return true;
+    await this.rewrite();
+    return false;
+  }
+
+  /** The same state in both slots. */
+  private async rewrite(): Promise<void> {
+    await this.write(this.latest);
+    await this.write(this.latest);
+    this.healed++;
   }
 }
 
@@ -86,6 +125,7 @@ export class StateFile {
 export class MarkFile {
   readonly file: DiskFile;
   readonly found: SyncMark | undefined;
+  healed = 0;
   private syncedLsn: Lsn | undefined;
 
   private constructor(file: DiskFile, found: SyncMark | undefined) {
@@ -97,7 +137,21 @@ export class MarkFile {
     const path = folderOf.mark(dir);
     const bytes = await disk.readWhole(path);
     const found = bytes && parseSyncMark(bytes);
-    return new MarkFile(await disk.open(path, "write"), found);
+    const file = new MarkFile(await disk.open(path, "write"), found);
+    // The first sync writes it anew.
+    if (!found && bytes?.some((byte) => byte !== 0)) file.healed++;
+    return file;
+  }
+
+  /** False: what is there is no mark that was written whole; it is now. */
+  async scrub(mark: SyncMark): Promise<boolean> {
+    const bytes = Buffer.alloc(syncMarkBytes);
+    await this.file.read(bytes, 0);
+    if (parseSyncMark(bytes) !== undefined || bytes.every((byte) => byte === 0)) return true;
+    this.syncedLsn = undefined;
+    await this.sync(mark);
+    this.healed++;
+    return false;
   }
 
   /** Makes the mark durable if the log has grown since the last time. */

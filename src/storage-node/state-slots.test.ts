@@ -10,7 +10,8 @@ import {
   type NodeState,
   parseSlot,
   slotBytes,
-  slotOffset,
+  slotOffsets,
+  stateFileBytes,
 } from "./state-slots.ts";
 import { encodeSyncMark, parseSyncMark, syncMarkBytes } from "./sync-mark.ts";
 
@@ -63,9 +64,9 @@ function anElected(epochs: number, step = 100n): NodeState {
 }
 
 function aFile(...written: readonly [bigint, NodeState][]): Buffer {
-  const file = Buffer.alloc(2 * slotBytes);
+  const file = Buffer.alloc(stateFileBytes);
   for (const [sequence, state] of written) {
-    encodeSlot(sequence, state).copy(file, slotOffset(sequence));
+    for (const at of slotOffsets(sequence)) encodeSlot(sequence, state).copy(file, at);
   }
   return file;
 }
@@ -73,17 +74,29 @@ function aFile(...written: readonly [bigint, NodeState][]): Buffer {
 describe("the state file", () => {
   it("gives back the newest slot", () => {
     const file = aFile([7n, aState(7)], [8n, aState(8)]);
-    expect(newestSlot(file)).toEqual({ sequence: 8n, state: aState(8) });
-    expect(newestSlot(aFile([8n, aState(8)], [9n, aState(9)]))?.sequence).toBe(9n);
+    const newest = { sequence: 8n, state: aState(8) };
+    expect(newestSlot(file)).toEqual({ newest, isWhole: true });
+    expect(newestSlot(aFile([8n, aState(8)], [9n, aState(9)]))?.newest.sequence).toBe(9n);
   });
   it("falls back to the older slot when the newer one is torn anywhere", () => {
     const newer = encodeSlot(8n, aState(8));
     for (let length = 0; length < newer.length; length++) {
       const file = aFile([7n, aState(7)], [6n, aState(6)]);
-      newer.copy(file, slotOffset(8n), 0, length);
+      for (const at of slotOffsets(8n)) newer.copy(file, at, 0, length);
       const found = newestSlot(file);
       // A tear may leave what looks like the older slot only if it changed nothing of it.
-      expect(found?.sequence, `torn after ${length}`).toBe(7n);
+      expect(found?.newest.sequence, `torn after ${length}`).toBe(7n);
+    }
+  });
+  it("forgets nothing by a flipped bit in the newest slot or its copy, and says that one is bad", () => {
+    const file = aFile([7n, aState(7)], [8n, aState(8)]);
+    for (const at of slotOffsets(8n)) {
+      for (let i = 0; i < 40; i++) {
+        const flipped = Buffer.from(file);
+        flipped.writeUInt8(flipped.readUInt8(at + i) ^ 4, at + i);
+        const found = newestSlot(flipped);
+        expect([found?.newest.sequence, found?.isWhole]).toEqual([8n, false]);
+      }
     }
   });
   it("trusts no slot with a flipped bit", () => {

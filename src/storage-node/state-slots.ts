@@ -5,8 +5,9 @@ import { type Lsn } from "../base/lsn.ts";
 import { type AcceptorState, decodeAcceptorState, encodeAcceptorState } from "../acceptor/index.ts";
 
 /**
- * What a node must not forget, twice: two slots written in turn, so that a torn write leaves the other one whole. The
- * file is preallocated. Big-endian.
+ * What a node must not forget: two slots written in turn, so that a torn write leaves the other one whole; and each of
+ * them twice, so that rot of the newest does not look like a write that was torn: a node would forget a promise that it
+ * has made. The file is preallocated: both slots, then the copies of both. Big-endian.
  *
  *     offset size
  *          0    4  magic "BSTA"
@@ -71,9 +72,24 @@ export function parseSlot(bytes: Buffer): Slot | undefined {
   };
 }
 
-/** The newer of the two slots of a state file. */
-export function newestSlot(file: Buffer): Slot | undefined {
-  return newerSlot(parseSlot(file.subarray(0, slotBytes)), parseSlot(file.subarray(slotBytes)));
+/** Copies of each slot. */
+const copies = 2;
+export const stateFileBytes = 2 * copies * slotBytes;
+
+/** The newest whole slot of a state file, and whether everything in it that was ever written is whole. */
+export function newestSlot(
+  file: Buffer,
+): { readonly newest: Slot; readonly isWhole: boolean } | undefined {
+  let newest: Slot | undefined;
+  const found: (Slot | undefined)[] = [];
+  for (let at = 0; at < stateFileBytes; at += slotBytes) {
+    const slot = parseSlot(file.subarray(at, at + slotBytes));
+    found.push(slot);
+    newest = newerSlot(newest, slot);
+  }
+  if (!newest) return undefined;
+  const [a, b, aCopy, bCopy] = found.map((slot) => slot?.sequence);
+  return { newest, isWhole: a === aCopy && b === bCopy && (a ?? b) !== undefined };
 }
 
 /** Of two slots, the one that counts. */
@@ -82,7 +98,9 @@ export function newerSlot(first: Slot | undefined, second: Slot | undefined): Sl
   return first.sequence > second.sequence ? first : second;
 }
 
-/** Where the slot of this sequence lies in the file. */
-export function slotOffset(sequence: bigint): number {
-  return Number(sequence % 2n) * slotBytes;
+/** Where the slot of this sequence, and its copy, lie in the file. */
+export function slotOffsets(sequence: bigint): number[] {
+  return Array.from({ length: copies }, (_, copy) => {
+    return Number(sequence % 2n) * slotBytes + copy * 2 * slotBytes;
+  });
 }

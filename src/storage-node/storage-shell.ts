@@ -1,15 +1,20 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { assert } from "../base/assert.ts";
-import { advance, bytesBetween, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
-import { type Disk, type DiskFile, type FileFacts, systemCodeOf } from "../io/index.ts";
-import { type AcceptorState, type PendingCut } from "../acceptor/index.ts";
-import { commonPrefix } from "../quorum/index.ts";
+import { advance, bytesBetween, type Lsn, lsnMaxOf } from "../base/lsn.ts";
+import { type Disk, systemCodeOf } from "../io/index.ts";
+import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
+import { commonPrefix, type History, lastEpoch } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
 import type { CipherOptions } from "./log-cipher.ts";
+import { DiskFailure, refuseFailed } from "./disk-failure-shell.ts";
+import { KeptLog } from "./kept-log-shell.ts";
+import { isShortage } from "./log-files-shell.ts";
 import { LogStore } from "./log-store-shell.ts";
-import { condemnsDisk, judgeRead, RottenLog } from "./read-failures.ts";
+import { OwnLog } from "./own-log-shell.ts";
+import { judgeRead, RottenLog } from "./read-failures.ts";
 import type { Health } from "./shared-log.ts";
 import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
+import { findVanished } from "./vanished-shell.ts";
 
 export interface NodeStorageOptions {
   readonly disk: Disk;
@@ -30,29 +35,26 @@ interface PendingWrite {
 /** All that a node keeps: its state, its log, and whether both are whole. */
 export class NodeStorage {
   readonly log: LogStore;
+  readonly kept: KeptLog;
   private readonly options: NodeStorageOptions;
   private readonly stateFile: StateFile;
   private readonly mark: MarkFile;
   private rotKnownEnd: Lsn | undefined;
+  private readonly ownLog: OwnLog;
+  private healedParts = 0;
   private writing: Promise<void> = Promise.resolve();
   private pending: PendingWrite[] = [];
   private appending: Promise<void> | undefined;
-  private hasFailed = false;
-  private failureHandler: ((error: unknown) => void) | undefined;
-  private failure: unknown;
+  private readonly failure: DiskFailure;
   private isFull = false;
+  private waitingForSpace: (() => void)[] = [];
+  private regainedHandler: ((scl: Lsn) => void) | undefined;
   private fullHandler: ((scl: Lsn) => void) | undefined;
 
   /** Raises BorealisError 55000 for a folder that failed or was never formatted, XX001 for one that cannot be read. */
   static async open(options: NodeStorageOptions): Promise<NodeStorage> {
     const { disk, dir, segmentBytes, cipher } = options;
-    const failed = await disk.readWhole(folderOf.failed(dir));
-    if (failed !== undefined) {
-      throw new BorealisError(sqlState.notInPrerequisiteState, `${dir} is marked as failed`, {
-        hint: "its disk lost data or refused a sync: replace the node, under a new id",
-        detail: failed.toString("utf8"),
-      });
-    }
+    await refuseFailed(disk, dir);
     const stateFile = await StateFile.open(disk, dir);
     const mark = await MarkFile.open(disk, dir);
     const early: { error?: unknown; storage?: NodeStorage } = {};
@@ -68,22 +70,45 @@ export class NodeStorage {
         else early.error ??= error;
       },
     });
-    const storage = new NodeStorage(options, { stateFile, mark, log });
+    const { volumeId, nodeId, pins } = stateFile.state.acceptor;
+    const kept = await KeptLog.open(
+      {
+        disk,
+        retiredDir: folderOf.retired(dir),
+        pinsDir: folderOf.pins(dir),
+        owner: { volumeId, nodeId },
+        segmentBytes,
+        cipher: log.files.cipher,
+        onRot: (part) => early.storage?.ownLog.noteKeptRot(part.to),
+      },
+      pins,
+    );
+    const storage = new NodeStorage(options, { stateFile, mark, log, kept });
     early.storage = storage;
     if (early.error !== undefined) storage.fail(early.error);
     // The cut at the rot, and the end to reach again, before anything is said or filled.
     if (log.rotKnownEnd !== undefined) await storage.rewriteState();
+    await storage.regain();
+    await storage.refreshHealth();
     return storage;
   }
 
   private constructor(
     options: NodeStorageOptions,
-    parts: { readonly stateFile: StateFile; readonly mark: MarkFile; readonly log: LogStore },
+    parts: {
+      readonly stateFile: StateFile;
+      readonly mark: MarkFile;
+      readonly log: LogStore;
+      readonly kept: KeptLog;
+    },
   ) {
     this.options = options;
     this.stateFile = parts.stateFile;
     this.mark = parts.mark;
     this.log = parts.log;
+    this.kept = parts.kept;
+    this.failure = new DiskFailure(options.disk, options.dir);
+    this.ownLog = new OwnLog(parts.log, parts.kept);
     const known = [parts.log.rotKnownEnd, parts.stateFile.state.rotKnownEnd];
     for (const end of known) {
       if (end !== undefined && (this.rotKnownEnd ?? end) <= end) this.rotKnownEnd = end;
@@ -93,11 +118,16 @@ export class NodeStorage {
   get acceptorState(): AcceptorState {
     return this.stateFile.state.acceptor;
   }
+  /** How far the log of each pin is kept. */
+  get pinsKept(): Map<string, Lsn> {
+    const { pins } = this.acceptorState;
+    return new Map(pins.map((pin) => [pin.pinId, this.kept.keptTo(pin)]));
+  }
   get markFd(): number {
     return this.mark.file.fd;
   }
   get health(): Health {
-    if (this.hasFailed) return "failed";
+    if (this.failure.hasFailed) return "failed";
     if (this.rotKnownEnd !== undefined) return "damaged";
     return this.isFull || this.log.shared.spareState === "noSpace" ? "full" : "ok";
   }
@@ -159,11 +189,12 @@ export class NodeStorage {
       .finally(() => {
         this.appending = undefined;
         // What came between the last look at `pending` and now has found an append under way.
-        if (this.pending.length > 0 && !this.hasFailed) this.startAppending();
+        if (this.pending.length > 0 && !this.failure.hasFailed) this.startAppending();
       });
   }
 
   private async appendPending(): Promise<void> {
+    if (this.pending.length === 0) await this.regain();
     while (this.pending.length > 0) {
       const group: PendingWrite[] = [];
       let bytes = 0;
@@ -180,6 +211,7 @@ export class NodeStorage {
       const isWritten = await this.log.append(group.map((one) => one.frame));
       this.isFull = !isWritten;
       let written = bytesBetween(before, this.log.scl);
+      if (isWritten && group.length === this.pending.length) await this.regain();
       for (let next = this.pending[0]; next; next = this.pending[0]) {
         written -= next.frame.payload.length;
         if (written < 0) break;
@@ -196,11 +228,73 @@ export class NodeStorage {
     this.fullHandler?.(this.log.scl);
   }
 
-  /** Cuts the log as the state says. Durable with the next state. */
-  async cut(cut: PendingCut): Promise<void> {
+  /**
+   * Cuts the log as the state says, keeps the tail aside or takes back what the new path contains. Durable with the next
+   * state; after a crash before that it is done again, and finds what it kept.
+   */
+  async cut(cut: PendingCut, history: History): Promise<void> {
     while (this.appending) await this.appending;
-    if (cut.isRebase) this.log.rebase(cut.to);
-    else this.log.cut(lsnMin(cut.to, this.log.scl));
+    const { log, kept } = this;
+    const { scl } = log;
+    if (cut.keepAside && cut.to < scl) {
+      const range = { from: cut.to, to: scl };
+      const sources = log.sourcesOf(cut.to, scl);
+      await log.inOrder(() => kept.retire(lastEpoch(history), range, sources));
+    }
+    if (cut.isRebase) log.rebase(cut.to);
+    else if (cut.to < scl) log.cut(cut.to);
+    const missingTo = await this.ownLog.takeBack(history, cut.takeBackTo, () => this.untilSpace());
+    // What it once had and cannot read is missing now, like any other rot.
+    if (missingTo !== undefined)
+      this.rotKnownEnd = lsnMaxOf(this.rotKnownEnd ?? missingTo, missingTo);
+  }
+
+  private untilSpace(): Promise<void> {
+    this.isFull = true;
+    return new Promise((resolve) => void this.waitingForSpace.push(resolve));
+  }
+
+  /** While damaged: takes up what the node itself has behind the hole, as far as the hole is filled. */
+  private async regain(): Promise<void> {
+    const { rotKnownEnd, acceptorState } = this;
+    if (rotKnownEnd === undefined || this.log.scl >= rotKnownEnd) return;
+    if ((await this.ownLog.regain(acceptorState.history, rotKnownEnd)) === "full")
+      this.isFull = true;
+  }
+
+  get disk(): Disk {
+    return this.options.disk;
+  }
+
+  /** State and mark are as they were written, or are now. */
+  async scrubFacts(): Promise<void> {
+    this.writing = this.writing.then(async () => void (await this.stateFile.scrub()));
+    await this.writing;
+    const { sequence } = this.log.shared.place;
+    await this.mark.scrub({ sequence, lsn: this.log.scl });
+  }
+
+  /** How many holes, headers, slots, marks and kept files were healed since this process began. */
+  get healed(): number {
+    const { stateFile, mark, log, kept } = this;
+    const headers = [log, ...kept.all].reduce((sum, one) => sum + one.files.healedHeaders, 0);
+    return this.healedParts + stateFile.healed + mark.healed + headers;
+  }
+  noteHealed(): void {
+    this.healedParts++;
+  }
+
+  /** Nothing needs log below `base` any more. */
+  trim(base: Lsn): void {
+    this.log.trim(base);
+    this.keep(() => this.kept.dropRetired(base));
+  }
+
+  /** A change of what is kept beside the log, in order with what removes its files. */
+  keep(change: () => Promise<void>): void {
+    this.log.inOrder(change).catch((error: unknown) => {
+      if (!isShortage(error)) this.fail(error);
+    });
   }
 
   /**
@@ -245,17 +339,35 @@ export class NodeStorage {
   async refreshHealth(): Promise<Health> {
     if (this.rotKnownEnd !== undefined && this.log.scl >= this.rotKnownEnd) {
       this.rotKnownEnd = undefined;
+      this.noteHealed();
+      this.ownLog.forgetShelf();
       await this.rewriteState();
     }
     return this.health;
   }
 
+  private async goOnRegaining(): Promise<void> {
+    const { scl } = this.log;
+    this.startAppending();
+    await this.appending;
+    if (this.log.scl > scl) this.regainedHandler?.(this.log.scl);
+  }
+
+  /** The log has grown by what lay behind its hole, unasked. */
+  onRegained(handler: (scl: Lsn) => void): void {
+    this.regainedHandler = handler;
+  }
+
   /** Once in a while: are the files still there, is there space again, how far is the log synced. */
   async tick(): Promise<void> {
-    await this.checkFiles();
+    const watched = [this.stateFile.file, this.mark.file];
+    const gone = await findVanished(this.options.disk, watched, () => this.log.openFiles);
+    if (gone) this.fail(new BorealisError(sqlState.ioError, `${gone.path} has vanished`));
     if (this.log.shared.spareState === "noSpace" || this.isFull) {
       await this.log.prepareSpare();
       if (this.log.shared.spareState === "ready") this.isFull = false;
+      for (const goOn of this.waitingForSpace.splice(0)) goOn();
+      if (this.health === "damaged") await this.goOnRegaining();
     }
     const { sequence } = this.log.shared.place;
     try {
@@ -265,66 +377,25 @@ export class NodeStorage {
     }
   }
 
-  /** A file that lost its name would take acknowledged log with it at the process's end (decisions.md D9). */
-  private async checkFiles(): Promise<void> {
-    const files: DiskFile[] = [this.stateFile.file, this.mark.file, ...this.log.openFiles];
-    for (const file of files) {
-      const isGone = await this.hasVanished(file);
-      // Files change while this looks: one that is no longer in use may be closed, or go.
-      const isInUse = file === this.stateFile.file || file === this.mark.file;
-      if (!isGone || (!isInUse && !this.log.openFiles.includes(file))) continue;
-      this.fail(new BorealisError(sqlState.ioError, `${file.path} has vanished`));
-      return;
-    }
-  }
-
-  private async hasVanished(file: DiskFile): Promise<boolean> {
-    let own: FileFacts;
-    try {
-      own = await file.facts();
-    } catch (error) {
-      if (systemCodeOf(error) === "EBADF") return true; // closed meanwhile
-      throw error;
-    }
-    const named = await this.options.disk.factsOf(file.path);
-    return named?.inode !== own.inode || own.links === 0;
-  }
-
-  /** Final. If it is the disk that failed, writes the marker that keeps it from ever being served again. */
+  /** Final. If it is the disk that failed, a marker keeps it from ever being served again. */
   fail(error: unknown): void {
-    if (this.hasFailed) return;
-    this.hasFailed = true;
     this.log.shared.health = "failed";
-    const isOfDisk = condemnsDisk(error, systemCodeOf(error));
-    const marked = isOfDisk ? this.writeMarker(messageOf(error)) : Promise.resolve();
-    void marked.then(() => {
-      this.failure = error;
-      this.failureHandler?.(error);
-    });
+    this.failure.note(error);
   }
 
   /** Called once, when the failed-marker is written if it has to be; at once if that has happened. */
   onFailure(handler: (error: unknown) => void): void {
-    this.failureHandler = handler;
-    if (this.failure !== undefined) handler(this.failure);
-  }
-
-  private async writeMarker(reason: string): Promise<void> {
-    const { disk, dir } = this.options;
-    try {
-      const marker = await disk.open(folderOf.failed(dir), "createSynced");
-      await marker.write(Buffer.from(`${reason}\n`), 0);
-      await marker.close();
-    } catch {
-      // The disk that failed may be the marker's, too; the process ends either way, and says why in its log.
-    }
+    this.failure.onFailure(handler);
   }
 
   async close(): Promise<void> {
     await this.writing;
     while (this.appending) await this.appending;
     await this.mark.sync({ sequence: this.log.shared.place.sequence, lsn: this.log.scl });
+    // A look at the files that is under way must not take closed ones for lost ones.
+    this.failure.hush();
     await this.log.close();
+    await this.kept.close();
     await this.mark.file.close();
     await this.stateFile.file.close();
   }
