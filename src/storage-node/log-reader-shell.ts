@@ -69,11 +69,11 @@ async function readSegment(
   const cursor = new FrameCursor(files, segment, { from, wantedBytes });
   let takenBytes = 0;
   while (cursor.lsn < to && takenBytes < range.limitBytes) {
-    const { header, payload } = await cursor.next();
+    const { header, payloadOf } = await cursor.next();
     const skip = header.lsn < from ? bytesBetween(header.lsn, from) : 0;
     const until = bytesBetween(header.lsn, lsnMin(frameEnd(header), to));
     if (until <= skip) continue;
-    const piece = payload.subarray(skip, Math.min(until, skip + range.limitBytes - takenBytes));
+    const piece = payloadOf().subarray(skip, Math.min(until, skip + range.limitBytes - takenBytes));
     collected.add(header.epoch, header.timeline, piece);
     takenBytes += piece.length;
   }
@@ -108,8 +108,11 @@ class FrameCursor {
     return this.place.lsn;
   }
 
-  /** The frame at `place`; its payload is a view that nobody writes to. */
-  async next(): Promise<{ readonly header: FrameHeader; readonly payload: Buffer }> {
+  /**
+   * The frame at `place`. Its payload, if it is wanted at all, is a view that nobody writes to; ask before the next
+   * frame. Asking raises RottenLog, UnknownDataKey.
+   */
+  async next(): Promise<{ readonly header: FrameHeader; readonly payloadOf: () => Buffer }> {
     for (;;) {
       const step = scanFrame(this.window, this.inWindow, this.lsn);
       switch (step.kind) {
@@ -122,11 +125,12 @@ class FrameCursor {
           throw new RottenLog(this.lsn, step.reason);
         case "frame": {
           const { header } = step;
-          const payload = this.payloadOf(header, step.at);
+          const { window, lsn } = this;
+          const payloadOf = (): Buffer => this.open(header, { window, lsn, at: step.at });
           learn(this.segment, this.place);
           this.place = { lsn: frameEnd(header), at: this.place.at + storedBytes(header) };
           this.inWindow = step.nextAt;
-          return { header, payload };
+          return { header, payloadOf };
         }
         default:
           unreachable(step);
@@ -134,9 +138,9 @@ class FrameCursor {
     }
   }
 
-  private payloadOf(header: FrameHeader, at: number): Buffer {
+  private open(header: FrameHeader, frame: { window: Buffer; lsn: Lsn; at: number }): Buffer {
     const { cipher } = this.files;
-    const { window: bytes, lsn } = this;
+    const { window: bytes, lsn, at } = frame;
     if (header.keyId !== 0) {
       const payload = cipher.open(this.segment, { header, bytes, at });
       if (payload === undefined) throw new RottenLog(lsn, "it was not written here");
