@@ -10,13 +10,13 @@ import {
   type History,
   isWriteQuorum,
   lastEpoch,
-  membersOf,
   type QuorumMessage,
   timelineAt,
 } from "../quorum/index.ts";
 import { Chosen } from "./chosen.ts";
 import { EpochBooks } from "./epoch-books.ts";
 import { SimFailure } from "./failure.ts";
+import { checkFillable } from "./fillable.ts";
 import { checkRecoverable, type NodeView } from "./recoverable.ts";
 import type { SimInstance } from "./sim-instance.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -157,7 +157,7 @@ export class Observer {
     this.checkWord(node, word);
     if (state.base > word.base) {
       word.base = state.base;
-      this.checkFillable();
+      checkFillable(this.world, { opened: this.opened, end: this.chosen.end });
     }
     if (state.base > this.chosen.end && state.base > origin)
       throw new SimFailure(
@@ -165,30 +165,6 @@ export class Observer {
         `${node.name} begins at ${formatLsn(state.base)}, above what is chosen`,
       );
     this.mustCheckQuorums = true;
-  }
-
-  /** I9: whoever is in the open epoch and behind finds what it lacks at another member, or at the driver. */
-  private checkFillable(): void {
-    const { nodes, instances } = this.world;
-    const driver = instances.find((one) => one.isOpen && one.driver?.epoch === this.opened);
-    for (const node of nodes) {
-      const { accepted, configuration, pendingCut } = node.files.newest().acceptor;
-      const isIn = accepted === this.opened && node.fate !== "lost" && pendingCut === undefined;
-      const isMember = membersOf(configuration).some(({ nodeId }) => nodeId === node.nodeId);
-      const end = node.files.durableEnd;
-      if (!isIn || !isMember || node.health === "damaged" || end >= this.chosen.end) continue;
-      const mayFill = (other: SimNode): boolean =>
-        other !== node &&
-        other.fate !== "lost" &&
-        other.files.newest().acceptor.base <= end &&
-        other.files.durableEnd > end;
-      const isStreamed = driver?.heldFrom !== undefined && driver.heldFrom <= end;
-      if (!isStreamed && !nodes.some(mayFill))
-        throw new SimFailure(
-          "I9",
-          `${node.name} ends at ${formatLsn(end)}, and nobody has log from there on`,
-        );
-    }
   }
 
   noteLost(node: SimNode): void {

@@ -29,7 +29,14 @@ describe("the simulator", () => {
 
 describe("mutants", () => {
   /** Rules that no mutant replaces yet, and why. */
-  const explained: Readonly<Record<string, string>> = {};
+  const explained: Readonly<Record<string, string>> = {
+    keepsAside: "M39 is too rare at random: the exhaustive search has it",
+    mayDropRetired: "the simulator's nodes keep their tails",
+    baseAfter: "pins are not in the workload yet",
+    pinsCut: "pins are not in the workload yet",
+    pinsTrimmed: "pins are not in the workload yet",
+    isRot: "tests of the storage node break it",
+  };
 
   it("replace every rule, or it is said why not", () => {
     const replaced = new Set(mutants.flatMap((mutant) => Object.keys(mutant.rules)));
