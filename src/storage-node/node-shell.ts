@@ -10,7 +10,7 @@ import { AppendLinks } from "./append-links-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { answerRead } from "./log-answer-shell.ts";
-import type { StorageNodeConfig } from "./node-config.ts";
+import type { Peer, StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
 import { noLink, Peers } from "./peers-shell.ts";
 import { acceptorBytesMax } from "./state-slots.ts";
@@ -144,6 +144,11 @@ export class StorageNode {
   /** What a test or a status page may see. */
   get acceptorView(): Acceptor {
     return this.acceptor;
+  }
+
+  /** Members come and go: the others, and where they listen. */
+  setPeers(peers: readonly Peer[]): void {
+    this.peers.setPeers(peers);
   }
 
   /** Stops serving; what was acknowledged is synced already. */
