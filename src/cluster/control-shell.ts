@@ -16,10 +16,12 @@ import { inspectNode } from "./inspect-shell.ts";
 import { agentSocket, type Layout, nodeSocket, postgresSocketDir } from "./layout.ts";
 import {
   type ControlConfig,
-  processSchema,
+  processesSchema,
   type ProcessReport,
   type TopologyMessage,
 } from "./messages.ts";
+import { addressBook } from "./replacement.ts";
+import { Replacements } from "./replacements-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
@@ -34,7 +36,11 @@ export interface ControlDeps {
   readonly masterPassword: () => string;
   /** Writes control/state.json whole and atomically. */
   readonly saveState: (state: ClusterState) => void;
+  /** An identity for a new storage node. */
+  readonly newNodeId: () => string;
 }
+
+const namedSchema = z.object({ id: z.string() });
 
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
@@ -59,12 +65,25 @@ export class ControlPlane {
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
+  private readonly replacements: Replacements;
 
   constructor(deps: ControlDeps) {
     this.deps = deps;
     this.state = deps.state;
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
+    });
+    this.replacements = new Replacements({
+      ...deps,
+      state: () => this.state,
+      save: (change) => {
+        this.state = change(this.state);
+        deps.saveState(this.state);
+      },
+      openWriter: () => this.openWriter(),
+      tellAgents: () => {
+        for (const { client } of this.agents.values()) if (client) this.tellNodes(client);
+      },
     });
   }
 
@@ -78,12 +97,15 @@ export class ControlPlane {
         stopping: () => {
           this.isStopping = true;
         },
+        replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
+        replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
       },
     );
     for (const instance of this.state.instances) {
       this.agents.set(instance.id, { client: undefined, status: undefined, orderedFor: undefined });
       this.scope.run((signal) => this.followAgent(instance.id, signal));
     }
+    this.scope.run((signal) => this.replacements.run(signal));
   }
 
   async close(): Promise<void> {
@@ -172,6 +194,8 @@ export class ControlPlane {
     const line = this.agents.get(id);
     if (!line) return;
     line.client = client;
+    // Before any order: a writer claims at every node that may be a member.
+    this.tellNodes(client);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -184,6 +208,21 @@ export class ControlPlane {
     await client.follow({ method: "status", event: "status", timeoutMs: 5_000 }, take);
     await gone;
     client.close();
+  }
+
+  /** Members change only where an open writer has its quorum. */
+  private openWriter(): RpcClient | undefined {
+    const line = this.agents.get(this.state.writer);
+    const { status } = line ?? {};
+    const isOpen = status?.role === "writer" && status.isAdmitted && status.hasQuorum;
+    return isOpen && !this.isStopping ? line?.client : undefined;
+  }
+
+  private tellNodes(client: RpcClient): void {
+    const nodes = addressBook(this.state, this.deps.layout);
+    client.call("setNodes", { nodes }).catch((error: unknown) => {
+      this.deps.logger.debug({ event: "agent.notTold" }, messageOf(error));
+    });
   }
 
   /** An agent without a role is given the one that the cluster's state says; it never takes one by itself. */
@@ -230,11 +269,12 @@ export class ControlPlane {
     const views = new Map<string, NodeView>();
     await Promise.all(
       this.state.nodes.map(async (node) => {
+        const shown = node.next?.nodeId ?? node.nodeId;
         const view = await inspectNode({
           name: node.id,
-          socketPath: nodeSocket(this.deps.layout, node.id),
+          socketPath: nodeSocket(this.deps.layout, { id: node.id, nodeId: shown }),
           volumeId: volumeId(this.state.volumeId),
-          nodeId: nodeId(node.nodeId),
+          nodeId: nodeId(shown),
           clock: this.deps.clock,
         });
         if (!view) return;
@@ -256,12 +296,7 @@ export class ControlPlane {
       const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000 });
       const answer = await client.call("processes", {}, { timeoutMs: 2_000 });
       client.close();
-      return new Map(
-        z
-          .array(processSchema)
-          .parse(answer)
-          .map((one) => [one.name, one]),
-      );
+      return new Map(processesSchema.parse(answer).map((one) => [one.name, one]));
     } catch (error) {
       this.deps.logger.warn({ event: "supervisor.unreachable" }, messageOf(error));
       return new Map();

@@ -12,8 +12,10 @@ export {
   type Layout,
   layoutOf,
   longestSocketPath,
+  nodeDir,
   nodeSocket,
   postgresSocketDir,
+  replacedDir,
   runtimeDirOf,
   socketPathMaxBytes,
 } from "./layout.ts";
@@ -23,7 +25,8 @@ export {
   type KeyReport,
   keyReportSchema,
   type ProcessReport,
-  processSchema,
+  type ReplacementReport,
+  replacementSchema,
   type Rotation,
   rotationSchema,
   type StatusReport,
@@ -40,4 +43,5 @@ export {
   type NodeState,
   parseClusterState,
 } from "./state.ts";
+export { addressBook, type DiskVerdict, leavingName } from "./replacement.ts";
 export { statusReport, stoppedReport } from "./status.ts";

@@ -66,8 +66,19 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
   };
 }
 
-export function nodeSocket(layout: Layout, name: string): string {
-  return `${layout.runtimeDir}/node-${name}.sock`;
+/** Of a node wherever its folder lies: the same for its whole life, so that nobody has to be told when that is moved. */
+export function nodeSocket(layout: Layout, node: { id: string; nodeId: string }): string {
+  return `${layout.runtimeDir}/node-${node.id}-${node.nodeId.slice(0, 8)}.sock`;
+}
+
+/** Folder of the node that has the name now. */
+export function nodeDir(layout: Layout, id: string): string {
+  return `${layout.storageDir}/${id}`;
+}
+
+/** Where nodes that are being replaced live until they are out. */
+export function replacedDir(layout: Layout): string {
+  return `${layout.storageDir}/.replaced`;
 }
 
 export function agentSocket(layout: Layout, instance: string): string {

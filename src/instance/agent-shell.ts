@@ -5,10 +5,13 @@ import {
   type AgentConfig,
   beReaderSchema,
   beWriterSchema,
+  changeMembersSchema,
   feedbackSchema,
   type InstanceStatus,
   type Role,
+  setNodesSchema,
   untilDurableSchema,
+  type VolumeNodes,
 } from "./messages.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
@@ -79,6 +82,9 @@ export class InstanceAgent {
           const { writerAgentSocket } = beReaderSchema.parse(params);
           return this.take("reader", () => this.becomeReader(writerAgentSocket));
         },
+        setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
+        changeMembers: (params) =>
+          this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
         feedback: (params) => {
@@ -117,6 +123,12 @@ export class InstanceAgent {
       hasQuorum: facts.hasQuorum,
       problem: this.problem ?? null,
     };
+  }
+
+  /** Feeds and the next driver read the list when they need it; a running driver is told. */
+  private setNodes(nodes: VolumeNodes): void {
+    this.config.nodes = nodes;
+    if (this.situation.kind === "writer") this.situation.role.noteNodes();
   }
 
   private requireWriter(): WriterRole {

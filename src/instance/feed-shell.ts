@@ -16,7 +16,9 @@ export async function startFeed(
   const { instance, socketDir, osUser } = config;
   await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
   return LogFeed.start({
-    nodes: nodesNearestFirst(config),
+    get nodes() {
+      return nodesNearestFirst(config);
+    },
     owner: { volumeId: volumeId(config.volumeId), sender: instance },
     clock: deps.clock,
     rng: deps.rng,

@@ -11,4 +11,6 @@ export {
   type InstanceStatus,
   instanceStatusSchema,
   type Role,
+  type VolumeNodes,
+  type WantedMembers,
 } from "./messages.ts";

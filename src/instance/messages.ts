@@ -56,6 +56,33 @@ export const feedbackSchema = z.object({
 });
 export type Feedback = z.infer<typeof feedbackSchema>;
 
+/** The address book: every node that may be a member of the volume. The control plane tells of each change. */
+export const volumeNodesSchema = z.array(
+  z.object({
+    name: z.string(),
+    nodeId: z.string(),
+    az: z.string(),
+    kind: z.enum(["full", "tail"]),
+    socketPath: z.string(),
+    /** False for one that joins: a configuration of the nodes' own may name it, a first claim does not. */
+    isMember: z.boolean(),
+  }),
+);
+export type VolumeNodes = z.infer<typeof volumeNodesSchema>;
+
+export const setNodesSchema = z.object({ nodes: volumeNodesSchema });
+
+/** The members of the volume, as they shall be. */
+export const changeMembersSchema = z.object({
+  members: z.array(
+    z.object({ nodeId: z.string(), az: z.string(), kind: z.enum(["full", "tail"]) }),
+  ),
+});
+export type WantedMembers = z.infer<typeof changeMembersSchema>["members"];
+
+/** The oldest LSN that anything but a lagging node still needs. */
+export const needLogSchema = z.object({ from: z.string() });
+
 export const agentConfigSchema = z.object({
   instance: z.string(),
   az: z.string(),
@@ -80,14 +107,7 @@ export const agentConfigSchema = z.object({
   osUser: z.object({ name: z.string(), uid: z.number(), gid: z.number() }).nullable(),
   /** PostgreSQL settings that the user chose. */
   overrides: z.record(z.string(), z.string()),
-  nodes: z.array(
-    z.object({
-      name: z.string(),
-      nodeId: z.string(),
-      az: z.string(),
-      kind: z.enum(["full", "tail"]),
-      socketPath: z.string(),
-    }),
-  ),
+  /** As the cluster was when the agent started. */
+  nodes: volumeNodesSchema,
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

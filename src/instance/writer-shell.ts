@@ -1,5 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { volumeId } from "../base/ids.ts";
+import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
 import { Scope, sleep } from "../io/index.ts";
@@ -18,7 +18,7 @@ import { bootstrapSql } from "./bootstrap.ts";
 import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
-import type { AgentConfig, Bootstrap, Feedback } from "./messages.ts";
+import type { AgentConfig, Bootstrap, Feedback, WantedMembers } from "./messages.ts";
 import { nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { connectAgent, makePostgres } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
@@ -121,6 +121,18 @@ export class WriterRole {
     if (!this.waits)
       throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
     await this.waits.until(what);
+  }
+
+  /** Resolves when these are the members of the volume, and who is out may go. */
+  changeMembers(members: WantedMembers): Promise<void> {
+    return this.driver.changeMembers(
+      members.map((member) => ({ ...member, nodeId: nodeId(member.nodeId) })),
+    );
+  }
+
+  /** The address book has changed. */
+  noteNodes(): void {
+    this.driver.setNodes(volumeNodes(this.config));
   }
 
   /** D6: the epoch is released only after the last process of this PostgreSQL is gone. */

@@ -1,4 +1,5 @@
 import {
+  addressBook,
   agentSocket,
   type ClusterState,
   instancePort,
@@ -12,6 +13,7 @@ import { present } from "../base/assert.ts";
 import { encodeDataKeys } from "../keys/index.ts";
 import type { Settings } from "./config.ts";
 import type { OpenedEngine } from "./create.ts";
+import type { NodeFacts } from "./node-processes.ts";
 import type { UpOptions } from "./options.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import type { TlsFiles } from "./tls-files.ts";
@@ -21,7 +23,8 @@ export interface PlanFacts {
   readonly options: UpOptions;
   readonly layout: Layout;
   readonly settings: Settings;
-  readonly state: ClusterState;
+  /** Asked at each start of a child. */
+  readonly stateNow: () => ClusterState;
   readonly engine: OpenedEngine;
   readonly tls: TlsFiles | null;
   /** Undefined: the volume is not encrypted. */
@@ -33,7 +36,7 @@ export function childPlans(facts: PlanFacts): {
   proxy: () => ProxyConfig;
   control: () => unknown;
   agent: (instance: string) => AgentConfig;
-  node: (name: string) => unknown;
+  node: (node: NodeFacts) => unknown;
 } {
   const { options, layout, settings } = facts;
   const log = { logLevel: settings["log.level"], logMaxBytes: settings["log.maxBytes"] };
@@ -49,11 +52,12 @@ export function childPlans(facts: PlanFacts): {
       ...log,
     }),
     agent: (instance) => agentConfig(facts, instance),
-    node: (name) => nodeConfig(facts, name),
+    node: (node) => nodeConfig(facts, node),
   };
 }
 
-function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): ProxyConfig {
+function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
+  const state = stateNow();
   const { host, port } = options;
   return {
     host,
@@ -78,9 +82,10 @@ function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): Prox
 }
 
 function agentConfig(
-  { layout, settings, state, engine }: PlanFacts,
+  { layout, settings, stateNow, engine }: PlanFacts,
   instance: string,
 ): AgentConfig {
+  const state = stateNow();
   const { az } = present(
     state.instances.find((one) => one.id === instance),
     "an agent is of an instance",
@@ -102,42 +107,24 @@ function agentConfig(
     engine: { ...engine.engine, launcher: [...engine.engine.launcher] },
     osUser: engine.osUser ?? null,
     overrides: {},
-    nodes: state.nodes.map((node) => ({
-      name: node.id,
-      nodeId: node.nodeId,
-      az: node.az,
-      kind: node.kind,
-      socketPath: nodeSocket(layout, node.id),
-    })),
+    nodes: addressBook(state, layout),
   };
 }
 
-function nodeConfig({ layout, settings, state, keys }: PlanFacts, name: string): unknown {
+function nodeConfig({ layout, settings, stateNow, keys }: PlanFacts, node: NodeFacts): unknown {
   // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.
   keys?.writeCopies();
-  const node = present(
-    state.nodes.find((one) => one.id === name),
-    "a storage node is of the group",
-  );
   return {
-    volumeId: state.volumeId,
+    volumeId: stateNow().volumeId,
     nodeId: node.nodeId,
-    name,
-    az: node.az,
-    kind: node.kind,
-    dir: `${layout.storageDir}/${name}`,
-    socketPath: nodeSocket(layout, name),
+    name: node.name,
+    dir: node.dir,
+    socketPath: nodeSocket(layout, node),
     segmentBytes: settings["storage.segmentBytes"],
     ...(keys ? { dataKeys: encodeDataKeys(keys.dataKeys) } : {}),
-    logFile: `${layout.logDir}/${name}.log`,
+    logFile: `${layout.logDir}/${node.name}.log`,
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],
-    peers: state.nodes
-      .filter((peer) => peer.id !== name)
-      .map((peer) => ({
-        nodeId: peer.nodeId,
-        name: peer.id,
-        socketPath: nodeSocket(layout, peer.id),
-      })),
+    peers: node.peers,
   };
 }

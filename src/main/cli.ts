@@ -172,6 +172,16 @@ for (const verb of ["stop", "start"] as const) {
       ),
     );
 }
+withCommon(storage.command("replace"), "borealis storage replace az1-full")
+  .description(
+    "give a storage node a new identity and an empty disk; returns when it has caught up",
+  )
+  .argument("<id>")
+  .action(
+    running(async (id: string, options: CommonOptions) =>
+      (await import("./storage-commands.ts")).storageReplace(id, options),
+    ),
+  );
 
 const keys = program.command("keys").description("the volume's encryption keys");
 withCommon(keys.command("list"), "borealis keys list")

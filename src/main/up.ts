@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
 import {
+  type ClusterState,
   instancePort,
   type Layout,
   portOffsets,
@@ -114,8 +115,10 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   const keys = await VolumeKeys.open(layout, state, logger);
   const tls = await tlsFor(options, layout);
   remember(layout, options);
-  const plans = childPlans({ options, layout, settings, state, engine, tls, keys });
-  const supervisor = new Supervisor({ layout, state, logger, keys, ...plans });
+  // The control plane changes the file while this process runs.
+  const stateNow = (): ClusterState => readState(layout) ?? state;
+  const plans = childPlans({ options, layout, settings, stateNow, engine, tls, keys });
+  const supervisor = new Supervisor({ layout, state, stateNow, logger, keys, ...plans });
   const asked = new Promise<boolean>((resolve) => {
     process.once("SIGINT", () => resolve(false));
     process.once("SIGTERM", () => resolve(false));
