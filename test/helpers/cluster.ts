@@ -113,6 +113,7 @@ export interface Status {
   readonly storage: {
     id: string;
     az: string;
+    nodeId: string;
     state: string;
     pid: number | null;
     scl: string | null;
