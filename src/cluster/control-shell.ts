@@ -1,4 +1,4 @@
-import { formatLsn } from "../base/lsn.ts";
+import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import {
@@ -21,6 +21,7 @@ import {
   type TopologyMessage,
 } from "./messages.ts";
 import { addressBook } from "./replacement.ts";
+import { Retention } from "./retention-shell.ts";
 import { Replacements } from "./replacements-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
@@ -41,6 +42,7 @@ export interface ControlDeps {
 }
 
 const namedSchema = z.object({ id: z.string() });
+const snapshotSchema = z.object({ lsn: z.string() });
 
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
@@ -66,6 +68,7 @@ export class ControlPlane {
   private isStopping = false;
   private lastTopology = "";
   private readonly replacements: Replacements;
+  private readonly retention: Retention;
 
   constructor(deps: ControlDeps) {
     this.deps = deps;
@@ -85,6 +88,12 @@ export class ControlPlane {
         for (const { client } of this.agents.values()) if (client) this.tellNodes(client);
       },
     });
+    this.retention = new Retention({
+      ...deps,
+      snapshotLsn: parseLsn(deps.state.genesisLsn),
+      readers: () => this.restartLsns(),
+      openWriter: () => this.openWriter(),
+    });
   }
 
   async start(): Promise<void> {
@@ -98,6 +107,10 @@ export class ControlPlane {
           this.isStopping = true;
         },
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
+        // Until snapshots exist, for tests: nothing is dropped otherwise.
+        setSnapshotLsn: (params) => {
+          this.retention.setSnapshotLsn(parseLsn(snapshotSchema.parse(params).lsn));
+        },
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
       },
     );
@@ -106,6 +119,7 @@ export class ControlPlane {
       this.scope.run((signal) => this.followAgent(instance.id, signal));
     }
     this.scope.run((signal) => this.replacements.run(signal));
+    this.scope.run((signal) => this.retention.run(signal));
   }
 
   async close(): Promise<void> {
@@ -216,6 +230,12 @@ export class ControlPlane {
     const { status } = line ?? {};
     const isOpen = status?.role === "writer" && status.isAdmitted && status.hasQuorum;
     return isOpen && !this.isStopping ? line?.client : undefined;
+  }
+
+  /** Of every instance that reads; one that is away may come back with what it last had. */
+  private restartLsns(): (Lsn | undefined)[] {
+    const readers = this.state.instances.filter(({ id }) => id !== this.state.writer);
+    return readers.map(({ id }) => findLsn(this.agents.get(id)?.status?.restartLsn ?? ""));
   }
 
   private tellNodes(client: RpcClient): void {

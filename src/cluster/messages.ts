@@ -130,6 +130,8 @@ export const statusSchema = z.object({
       state: z.enum(["up", "down", "stopped", "catching-up", "rebuilding"]),
       pid: z.number().nullable(),
       scl: z.string().nullable(),
+      /** Where its log begins. */
+      base: z.string().nullable(),
       epoch: z.number().nullable(),
       bytes: z.number().nullable(),
     }),

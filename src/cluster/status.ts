@@ -127,6 +127,7 @@ function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["
       state: storageStateOf(node, { process, view, vdl }),
       pid: process?.pid ?? null,
       scl: view?.sclText ?? null,
+      base: view?.baseText ?? null,
       epoch: view?.epoch ?? null,
       bytes: view?.logBytes ?? null,
     };

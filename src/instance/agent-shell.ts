@@ -8,6 +8,7 @@ import {
   changeMembersSchema,
   feedbackSchema,
   type InstanceStatus,
+  needLogSchema,
   type Role,
   setNodesSchema,
   untilDurableSchema,
@@ -85,6 +86,7 @@ export class InstanceAgent {
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         changeMembers: (params) =>
           this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
+        needLog: (params) => this.requireWriter().needLog(needLogSchema.parse(params).from),
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
         feedback: (params) => {
@@ -121,6 +123,7 @@ export class InstanceAgent {
       replayLsn: facts.replayLsn ?? null,
       lagMs: facts.lagMs ?? null,
       hasQuorum: facts.hasQuorum,
+      restartLsn: facts.restartLsn ?? null,
       problem: this.problem ?? null,
     };
   }

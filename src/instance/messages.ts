@@ -24,6 +24,8 @@ export const instanceStatusSchema = z.object({
   lagMs: z.number().nullable(),
   /** Writer: whether a write quorum answers. */
   hasQuorum: z.boolean(),
+  /** Reader: the log from here on has to stay, since a restart begins there; null: not known. */
+  restartLsn: z.string().nullable(),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
 });

@@ -9,6 +9,7 @@ import type { AgentDeps } from "./agent-shell.ts";
 import { judge, seedFromGenesis } from "./cache-shell.ts";
 import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
+import { findRestartLsn } from "./restart-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 
@@ -28,6 +29,7 @@ export class ReaderRole {
   private feed: LogFeed | undefined;
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
+  private restartLsn: string | undefined;
   private behindSinceMs: number | undefined;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
@@ -77,6 +79,7 @@ export class ReaderRole {
       replayLsn: apply === undefined ? undefined : formatLsn(apply),
       lagMs: this.lagMs(),
       hasQuorum: true,
+      restartLsn: this.restartLsn,
     };
   }
 
@@ -143,6 +146,7 @@ export class ReaderRole {
       } catch (error) {
         this.deps.logger.debug({ event: "feedback.notPassed" }, messageOf(error));
       }
+      this.restartLsn = await findRestartLsn(this.config.instanceDir);
       await this.noticeLostPath().catch((error: unknown) => {
         this.deps.logger.debug({ event: "feed.unknown" }, messageOf(error));
       });

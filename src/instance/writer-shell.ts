@@ -1,12 +1,13 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
+import { formatLsn, lsnZero, parseLsn, segmentStart } from "../base/lsn.ts";
 import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
 import { Scope, sleep } from "../io/index.ts";
 import {
   type Claimed,
   compareLocalWal,
   type DriverEvent,
+  findLow,
   type LogDriverHandle,
   type Opened,
   startLogDriver,
@@ -128,6 +129,25 @@ export class WriterRole {
     return this.driver.changeMembers(
       members.map((member) => ({ ...member, nodeId: nodeId(member.nodeId) })),
     );
+  }
+
+  /**
+   * Log before the WAL segment that holds `from` is needed by nobody: it goes on all nodes, up to a record end, as far as
+   * the slowest of them allows.
+   */
+  async needLog(from: string): Promise<void> {
+    const { config, deps, driver, opened } = this;
+    if (!opened) throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
+    const { low } = await driver.status();
+    const reader = {
+      nodes: nodesNearestFirst(config),
+      owner: { volumeId: volumeId(config.volumeId), sender: config.instance },
+      clock: deps.clock,
+      signal: this.scope.signal,
+    };
+    const segment = segmentStart(parseLsn(from));
+    const found = await findLow(reader, { path: opened.history, low, segment });
+    if (found !== undefined) driver.wantLow(found);
   }
 
   /** The address book has changed. */
