@@ -23,7 +23,8 @@ import {
 import { addressBook } from "./replacement.ts";
 import { Retention } from "./retention-shell.ts";
 import { Replacements } from "./replacements-shell.ts";
-import type { ClusterState } from "./state.ts";
+import type { State } from "../quorum/index.ts";
+import type { ClusterState, NodeState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
 
@@ -87,6 +88,7 @@ export class ControlPlane {
       tellAgents: () => {
         for (const { client } of this.agents.values()) if (client) this.tellNodes(client);
       },
+      inspect: (node) => this.inspectNode(node),
     });
     this.retention = new Retention({
       ...deps,
@@ -119,6 +121,7 @@ export class ControlPlane {
       this.scope.run((signal) => this.followAgent(instance.id, signal));
     }
     this.scope.run((signal) => this.replacements.run(signal));
+    this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
   }
 
@@ -289,14 +292,7 @@ export class ControlPlane {
     const views = new Map<string, NodeView>();
     await Promise.all(
       this.state.nodes.map(async (node) => {
-        const shown = node.next?.nodeId ?? node.nodeId;
-        const view = await inspectNode({
-          name: node.id,
-          socketPath: nodeSocket(this.deps.layout, { id: node.id, nodeId: shown }),
-          volumeId: volumeId(this.state.volumeId),
-          nodeId: nodeId(shown),
-          clock: this.deps.clock,
-        });
+        const view = await this.inspectNode(node);
         if (!view) return;
         views.set(node.id, {
           scl: view.scl,
@@ -308,6 +304,18 @@ export class ControlPlane {
       }),
     );
     return views;
+  }
+
+  /** The node that has the name now. */
+  private inspectNode({ id, nodeId: member, next }: NodeState): Promise<State | undefined> {
+    const shown = next?.nodeId ?? member;
+    return inspectNode({
+      name: id,
+      socketPath: nodeSocket(this.deps.layout, { id, nodeId: shown }),
+      volumeId: volumeId(this.state.volumeId),
+      nodeId: nodeId(shown),
+      clock: this.deps.clock,
+    });
   }
 
   private async processes(): Promise<ReadonlyMap<string, ProcessReport>> {

@@ -12,7 +12,9 @@ import {
   replaced,
   type ReplacementStep,
 } from "./replacement.ts";
-import type { ClusterState } from "./state.ts";
+import type { State } from "../quorum/index.ts";
+import { DamageWatch } from "./damage-watch.ts";
+import type { ClusterState, NodeState } from "./state.ts";
 
 export interface ReplacementsOptions {
   readonly clock: Clock;
@@ -26,10 +28,14 @@ export interface ReplacementsOptions {
   readonly openWriter: () => RpcClient | undefined;
   /** Tells every agent the address book. */
   readonly tellAgents: () => void;
+  /** What a node says of itself; undefined: it does not answer. */
+  readonly inspect: (node: NodeState) => Promise<State | undefined>;
 }
 
 /** Between two looks at disks and processes. */
 const lookEveryMs = 500;
+/** Damage is repaired by the node itself: this only finds what cannot be. */
+const inspectEveryMs = 10_000;
 /** A failed step is tried again after this: its cause (no quorum, a process that starts) passes. */
 const retryMs = 300;
 /** The supervisor may have to wait for a frozen process before it kills it. */
@@ -44,6 +50,7 @@ export class Replacements {
   private processes: ReadonlyMap<string, ProcessReport> = new Map();
   private poked: (() => void) | undefined;
   private step: ReplacementStep = { kind: "rest" };
+  private readonly damage = new DamageWatch();
 
   constructor(options: ReplacementsOptions) {
     this.options = options;
@@ -100,6 +107,26 @@ export class Replacements {
       }
       if (pauseMs > 0) await this.pause(pauseMs, signal);
     }
+  }
+
+  /** Beside run: asks for the replacement of nodes that are damaged beyond repair. */
+  async watchDamage(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(this.options.clock, inspectEveryMs, signal);
+      for (const node of this.options.state().nodes)
+        if (!node.next && !signal.aborted) await this.lookForDamage(node);
+    }
+  }
+
+  private async lookForDamage(node: NodeState): Promise<void> {
+    const { inspect, openWriter, clock, save, logger } = this.options;
+    const { id, nodeId, replaceWhy } = node;
+    const state = await inspect(node);
+    const isOpen = openWriter() !== undefined;
+    const seen = state && { isDamaged: state.health === "damaged", scl: state.scl, isOpen };
+    if (!this.damage.look(nodeId, seen, clock.nowMs()) || replaceWhy !== undefined) return;
+    logger.warn({ event: "replacement.asked", node: id, nodeId }, "damaged beyond repair");
+    save((now) => asked(now, id, "it is damaged beyond repair"));
   }
 
   private decide(): ReplacementStep {

@@ -117,6 +117,7 @@ export interface Status {
     state: string;
     pid: number | null;
     scl: string | null;
+    base: string | null;
     epoch: number | null;
   }[];
 }
