@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { statusNow } from "./helpers/control.ts";
 import { Workload } from "./helpers/workload.ts";
 
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
@@ -14,11 +15,12 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.destroy());
 
-beforeEach(async () => {
+async function startWork(): Promise<void> {
   workload = new Workload(cluster);
   await workload.start();
-});
-afterEach(async () => {
+}
+
+async function expectEveryPromiseKept(): Promise<void> {
   await workload.untilMore(20);
   await workload.stop();
   for (const endpoint of ["writer", "instance-2"] as const) {
@@ -27,16 +29,17 @@ afterEach(async () => {
     });
   }
   await cluster.query("DROP TABLE promises");
-});
+}
 
 async function nodeIds(): Promise<Map<string, string>> {
-  const { storage } = await cluster.status();
+  const { storage } = await statusNow(cluster);
   return new Map(storage.map((row) => [row.id, row.nodeId]));
 }
 
 /** Process and files. */
 async function destroyNodes(ids: readonly string[]): Promise<void> {
-  const pids = await cluster.pids();
+  const { storage } = await statusNow(cluster);
+  const pids = new Map(storage.map((row) => [row.id, row.pid]));
   for (const id of ids) {
     process.kill(pids.get(id) ?? 0, "SIGKILL");
     rmSync(`${cluster.dataDir}/storage/${id}`, { recursive: true, force: true });
@@ -45,7 +48,7 @@ async function destroyNodes(ids: readonly string[]): Promise<void> {
 
 async function untilRebuilt(before: Map<string, string>, lost: readonly string[]): Promise<void> {
   await until(`${lost.join(" and ")} are rebuilt, and nobody else`, async () => {
-    const { storage } = await cluster.status();
+    const { storage } = await statusNow(cluster);
     return storage.every((row) => {
       const isNew = row.nodeId !== before.get(row.id);
       return row.state === "up" && isNew === lost.includes(row.id);
@@ -74,6 +77,9 @@ function expectNothingLeftAside(): void {
 }
 
 describe("two storage nodes, destroyed under load", () => {
+  beforeAll(startWork);
+  afterAll(expectEveryPromiseKept);
+
   it.each(pairs)("%s and %s are rebuilt while writes go on", async (...lost) => {
     const before = await nodeIds();
     await destroyNodes(lost);
@@ -94,6 +100,9 @@ describe("two storage nodes, destroyed under load", () => {
 });
 
 describe("an availability zone and one node more", () => {
+  beforeAll(startWork);
+  afterAll(expectEveryPromiseKept);
+
   const cases = [
     { az: "az1", more: "az2-full", how: "frozen" },
     { az: "az2", more: "az3-tail", how: "stopped" },
@@ -132,6 +141,9 @@ describe("an availability zone and one node more", () => {
 });
 
 describe("storage replace", () => {
+  beforeEach(startWork);
+  afterEach(expectEveryPromiseKept);
+
   it("replaces a node that is well, twice, and leaves nothing of it", async () => {
     const first = await replaceNode("az1-full");
     const second = await replaceNode("az1-full");
@@ -184,7 +196,7 @@ describe("storage replace", () => {
       return next === undefined && nodeId !== before;
     });
     await until("all nodes are up", async () => {
-      const { storage, cluster: facts } = await cluster.status();
+      const { storage, cluster: facts } = await statusNow(cluster);
       return facts.state === "available" && storage.every((row) => row.state === "up");
     });
     expectNothingLeftAside();
@@ -200,7 +212,7 @@ describe("storage replace", () => {
     expect((await asked).code).toBe(0);
     await until("there is one at last", () => placeOf(id).next === undefined);
     await until("it is up", async () => {
-      const { storage } = await cluster.status();
+      const { storage } = await statusNow(cluster);
       return storage.every((row) => row.state === "up");
     });
     expect([before]).not.toContain(placeOf(id).nodeId);

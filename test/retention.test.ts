@@ -1,11 +1,9 @@
 /** Log that nobody needs goes, on every node, and nothing that is needed goes with it. */
 import { readdirSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findLsn } from "../src/base/lsn.ts";
-import { layoutOf, runtimeDirOf } from "../src/cluster/index.ts";
-import { connectRpc } from "../src/io/index.ts";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { askControl, statusNow } from "./helpers/control.ts";
 
 let cluster: TestCluster;
 let rows = 0;
@@ -39,17 +37,12 @@ async function untilReaderHasAll(): Promise<void> {
 
 /** As the volume will, once it has snapshots: all that is written so far is in one. */
 async function saySnapshotCoversAll(): Promise<void> {
-  const { vdl } = (await cluster.status()).cluster;
-  const uid = process.getuid?.() ?? 0;
-  const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
-  const address = { kind: "unix", path: layout.controlSocket } as const;
-  const client = await connectRpc(address, { timeoutMs: 1_000 });
-  await client.call("setSnapshotLsn", { lsn: vdl });
-  client.close();
+  const { vdl } = (await statusNow(cluster)).cluster;
+  await askControl(cluster, "setSnapshotLsn", { lsn: vdl });
 }
 
 async function bases(): Promise<bigint[]> {
-  const { storage } = await cluster.status();
+  const { storage } = await statusNow(cluster);
   return storage.map((row) => findLsn(row.base ?? "") ?? 0n);
 }
 
