@@ -39,9 +39,10 @@ async function nodeIds(): Promise<Map<string, string>> {
 /** Process and files. */
 async function destroyNodes(ids: readonly string[]): Promise<void> {
   const { storage } = await statusNow(cluster);
-  const pids = new Map(storage.map((row) => [row.id, row.pid]));
   for (const id of ids) {
-    process.kill(pids.get(id) ?? 0, "SIGKILL");
+    const pid = storage.find((row) => row.id === id)?.pid;
+    if (typeof pid !== "number") throw new Error(`${id} does not run`);
+    process.kill(pid, "SIGKILL");
     rmSync(`${cluster.dataDir}/storage/${id}`, { recursive: true, force: true });
   }
 }
@@ -85,6 +86,13 @@ describe("two storage nodes, destroyed under load", () => {
     await destroyNodes(lost);
     await workload.untilMore(20);
     await untilRebuilt(before, lost);
+  });
+
+  it("are rebuilt though only their folders were deleted, while they ran", async () => {
+    const before = await nodeIds();
+    for (const id of ["az1-tail", "az2-full"])
+      rmSync(`${cluster.dataDir}/storage/${id}`, { recursive: true, force: true });
+    await untilRebuilt(before, ["az1-tail", "az2-full"]);
   });
 
   it("are rebuilt though they were wiped while the cluster was down", async () => {
