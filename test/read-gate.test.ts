@@ -221,7 +221,7 @@ function rivalDriver(program: DriverProgram) {
       name: node.id,
       az: node.az,
       kind: node.kind,
-      address: parseAddress(nodeAddress(layout(), {}, node.id)),
+      address: parseAddress(nodeAddress(layout(), {}, node)),
     })),
     owner: { volumeId: volumeId(state.volumeId), sender: "rival" },
     leaseMs: 0,

@@ -1,8 +1,15 @@
 import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { formatLsn } from "../base/lsn.ts";
-import { type Clock, connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
+import { formatLsn, parseLsn } from "../base/lsn.ts";
+import {
+  type Clock,
+  connectRpc,
+  type Logger,
+  type RpcServer,
+  Scope,
+  serveRpc,
+} from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { inspectNode } from "./inspect-shell.ts";
@@ -10,12 +17,15 @@ import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layo
 import {
   type ControlConfig,
   failoverRequestSchema,
-  processSchema,
+  processesSchema,
   type ProcessReport,
   type TopologyMessage,
 } from "./messages.ts";
+import type { State } from "../quorum/index.ts";
+import { Replacements } from "./replacements-shell.ts";
+import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
-import type { ClusterState } from "./state.ts";
+import type { ClusterState, NodeState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
 
@@ -29,7 +39,12 @@ export interface ControlDeps {
   readonly masterPassword: () => string;
   /** Writes control/state.json whole and atomically. */
   readonly saveState: (state: ClusterState) => void;
+  /** An identity for a new storage node. */
+  readonly newNodeId: () => string;
 }
+
+const namedSchema = z.object({ id: z.string() });
+const snapshotSchema = z.object({ lsn: z.string() });
 
 /**
  * Membership, health and endpoints of one cluster. It asks agents to take roles and tells proxies where sessions may
@@ -41,10 +56,32 @@ export class ControlPlane {
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
+  private readonly scope: Scope;
+  private readonly replacements: Replacements;
+  private readonly retention: Retention;
 
   constructor(deps: ControlDeps) {
     this.deps = deps;
-    this.roles = new InstanceRoles({ ...deps, onChange: () => this.publish() });
+    const { nodePorts } = deps.config;
+    this.roles = new InstanceRoles({ ...deps, nodePorts, onChange: () => this.publish() });
+    this.scope = new Scope((error) => {
+      deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
+    });
+    const openWriter = () => this.roles.openWriter();
+    this.replacements = new Replacements({
+      ...deps,
+      state: () => this.state,
+      save: (change) => this.roles.change(change),
+      openWriter,
+      tellAgents: () => this.roles.tellNodes(),
+      inspect: (node) => this.inspectNode(node),
+    });
+    this.retention = new Retention({
+      ...deps,
+      snapshotLsn: parseLsn(deps.state.genesisLsn),
+      readers: () => this.roles.restartLsns(),
+      openWriter,
+    });
   }
 
   async start(): Promise<void> {
@@ -60,12 +97,22 @@ export class ControlPlane {
           this.isStopping = true;
           this.roles.stopOrdering();
         },
+        replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
+        replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
+        // Until snapshots exist, for tests: nothing is dropped otherwise.
+        setSnapshotLsn: (params) => {
+          this.retention.setSnapshotLsn(parseLsn(snapshotSchema.parse(params).lsn));
+        },
       },
     );
     this.roles.start();
+    this.scope.run((signal) => this.replacements.run(signal));
+    this.scope.run((signal) => this.replacements.watchDamage(signal));
+    this.scope.run((signal) => this.retention.run(signal));
   }
 
   async close(): Promise<void> {
+    await this.scope.close("control plane stops");
     await this.roles.close();
     await this.server?.close();
   }
@@ -141,18 +188,10 @@ export class ControlPlane {
   }
 
   private async inspectNodes(): Promise<ReadonlyMap<string, NodeView>> {
-    const { layout, config } = this.deps;
     const views = new Map<string, NodeView>();
     await Promise.all(
       this.state.nodes.map(async (node) => {
-        const view = await inspectNode({
-          name: node.id,
-          address: parseAddress(nodeAddress(layout, config.nodePorts, node.id)),
-          credential: config.credential ?? undefined,
-          volumeId: volumeId(this.state.volumeId),
-          nodeId: nodeId(node.nodeId),
-          clock: this.deps.clock,
-        });
+        const view = await this.inspectNode(node);
         if (!view) return;
         views.set(node.id, {
           scl: view.scl,
@@ -167,6 +206,21 @@ export class ControlPlane {
     return views;
   }
 
+  /** The node that has the name now. */
+  private inspectNode({ id, nodeId: member, next }: NodeState): Promise<State | undefined> {
+    const { layout, config, clock } = this.deps;
+    const shown = next?.nodeId ?? member;
+    const address = nodeAddress(layout, config.nodePorts, { id, nodeId: shown });
+    return inspectNode({
+      name: id,
+      address: parseAddress(address),
+      credential: config.credential ?? undefined,
+      volumeId: volumeId(this.state.volumeId),
+      nodeId: nodeId(shown),
+      clock,
+    });
+  }
+
   private scrub(params: unknown): Promise<ScrubResult[]> {
     const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
     const { clock, layout, config } = this.deps;
@@ -178,7 +232,7 @@ export class ControlPlane {
     const nodes = this.state.nodes.filter((node) => ids.includes(node.id));
     return Promise.all(
       nodes.map((node) => {
-        const address = parseAddress(nodeAddress(layout, config.nodePorts, node.id));
+        const address = parseAddress(nodeAddress(layout, config.nodePorts, node));
         return scrubNode({ name: node.id, nodeId: nodeId(node.nodeId), address }, owner, clock);
       }),
     );
@@ -190,12 +244,7 @@ export class ControlPlane {
       const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000 });
       const answer = await client.call("processes", {}, { timeoutMs: 2_000 });
       client.close();
-      return new Map(
-        z
-          .array(processSchema)
-          .parse(answer)
-          .map((one) => [one.name, one]),
-      );
+      return new Map(processesSchema.parse(answer).map((one) => [one.name, one]));
     } catch (error) {
       this.deps.logger.warn({ event: "supervisor.unreachable" }, messageOf(error));
       return new Map();

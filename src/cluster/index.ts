@@ -16,7 +16,9 @@ export {
   longestSocketPath,
   nodeAddress,
   type NodePorts,
+  nodeDir,
   postgresSocketDir,
+  replacedDir,
   runtimeDirOf,
   socketPathMaxBytes,
 } from "./layout.ts";
@@ -28,7 +30,8 @@ export {
   type FailoverReport,
   failoverSchema,
   type ProcessReport,
-  processSchema,
+  type ReplacementReport,
+  replacementSchema,
   type Rotation,
   rotationSchema,
   type StatusReport,
@@ -45,4 +48,5 @@ export {
   type NodeState,
   parseClusterState,
 } from "./state.ts";
+export { addressBook, type DiskVerdict, leavingName } from "./replacement.ts";
 export { statusReport, stoppedReport } from "./status.ts";

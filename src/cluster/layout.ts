@@ -69,17 +69,37 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
   };
 }
 
-/** Loopback ports of storage nodes by name; none for a node on a unix socket. */
+/** Loopback ports of storage nodes by node id; none for a node on a unix socket. */
 export type NodePorts = Readonly<Record<string, number>>;
 
-/** Where a storage node listens, as base/address.ts writes it. */
-export function nodeAddress(layout: Layout, ports: NodePorts, name: string): string {
-  const port = ports[name];
-  return port === undefined ? nodeSocket(layout, name) : `tls://127.0.0.1:${port}`;
+/** A node as its place's name and its own id. */
+export interface NamedNode {
+  readonly id: string;
+  readonly nodeId: string;
 }
 
-export function nodeSocket(layout: Layout, name: string): string {
-  return `${layout.runtimeDir}/node-${name}.sock`;
+/**
+ * Where a storage node listens, as base/address.ts writes it. One that has joined since the cluster came up has no port
+ * yet, and listens on its socket.
+ */
+export function nodeAddress(layout: Layout, ports: NodePorts, node: NamedNode): string {
+  const port = ports[node.nodeId];
+  return port === undefined ? nodeSocket(layout, node) : `tls://127.0.0.1:${port}`;
+}
+
+/** Of a node wherever its folder lies: the same for its whole life, so that nobody has to be told when that is moved. */
+export function nodeSocket(layout: Layout, node: NamedNode): string {
+  return `${layout.runtimeDir}/node-${node.id}-${node.nodeId.slice(0, 8)}.sock`;
+}
+
+/** Folder of the node that has the name now. */
+export function nodeDir(layout: Layout, id: string): string {
+  return `${layout.storageDir}/${id}`;
+}
+
+/** Where nodes that are being replaced live until they are out. */
+export function replacedDir(layout: Layout): string {
+  return `${layout.storageDir}/.replaced`;
 }
 
 export function agentSocket(layout: Layout, instance: string): string {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { instanceStatusSchema } from "../instance/index.ts";
+import { diskVerdicts } from "./replacement.ts";
 
 /** What the control plane says to proxies and the command line, and what it is told. LSNs travel as text. */
 
@@ -27,8 +28,24 @@ export const processSchema = z.object({
   pid: z.number().nullable(),
   state: z.enum(["running", "restarting", "stopped"]),
   restarts: z.number(),
+  /** Storage nodes: what was in the folder when the process was last started, or not started. */
+  disk: z.enum(diskVerdicts).optional(),
 });
 export type ProcessReport = z.infer<typeof processSchema>;
+export const processesSchema = z.array(processSchema);
+
+/** Where the replacement of a storage node stands. */
+export const replacementSchema = z.object({
+  id: z.string(),
+  /** The member of that name now. */
+  nodeId: z.string(),
+  /** Its successor, once it is chosen. */
+  next: z.string().nullable(),
+  why: z.string().nullable(),
+  /** `queued`: another one is under way. `waiting`: for a writer that is open. `joining`: until it has caught up. */
+  phase: z.enum(["none", "queued", "waiting", "making", "joining"]),
+});
+export type ReplacementReport = z.infer<typeof replacementSchema>;
 
 /** The volume's data keys, as `keys list` shows them. */
 export const keyReportSchema = z.object({
@@ -127,9 +144,13 @@ export const statusSchema = z.object({
       id: z.string(),
       az: z.string(),
       kind: z.enum(["full", "tail"]),
+      /** Of the node that has the name now; a replaced one has another. */
+      nodeId: z.string(),
       state: z.enum(["up", "down", "stopped", "catching-up", "rebuilding"]),
       pid: z.number().nullable(),
       scl: z.string().nullable(),
+      /** Where its log begins. */
+      base: z.string().nullable(),
       epoch: z.number().nullable(),
       bytes: z.number().nullable(),
       /** What the node says of itself: `full` takes no log, `damaged` repairs itself first. */

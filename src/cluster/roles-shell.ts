@@ -1,5 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { findLsn } from "../base/lsn.ts";
+import { findLsn, type Lsn } from "../base/lsn.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, Scope, sleep } from "../io/index.ts";
 import {
   type BackupSource,
@@ -10,14 +10,16 @@ import {
 } from "../instance/index.ts";
 import { requireTarget } from "./failover.ts";
 import { failOver } from "./failover-shell.ts";
-import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
+import { agentSocket, type Layout, type NodePorts, postgresSocketDir } from "./layout.ts";
 import type { FailoverReport } from "./messages.ts";
+import { addressBook } from "./replacement.ts";
 import type { ClusterState } from "./state.ts";
 
 export interface RolesDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly layout: Layout;
+  readonly nodePorts: NodePorts;
   readonly state: ClusterState;
   readonly masterPassword: () => string;
   readonly saveState: (state: ClusterState) => void;
@@ -60,6 +62,39 @@ export class InstanceRoles {
 
   get state(): ClusterState {
     return this.current;
+  }
+
+  /** The cluster's state from now on, durably. */
+  change(change: (state: ClusterState) => ClusterState): void {
+    this.current = change(this.current);
+    this.deps.saveState(this.current);
+  }
+
+  /** Members change only where an open writer has its quorum. */
+  openWriter(): RpcClient | undefined {
+    const line = this.agents.get(this.current.writer);
+    const { status } = line ?? {};
+    const isOpen = status?.role === "writer" && status.isAdmitted && status.hasQuorum;
+    return isOpen && !this.isStopping ? line?.client : undefined;
+  }
+
+  /** Of every instance that reads; one that is away may come back with what it last had. */
+  restartLsns(): (Lsn | undefined)[] {
+    const readers = this.current.instances.filter(({ id }) => id !== this.current.writer);
+    return readers.map(({ id }) => findLsn(this.status(id)?.restartLsn ?? ""));
+  }
+
+  /** Every agent hears who may be a member of the volume. */
+  tellNodes(): void {
+    for (const { client } of this.agents.values()) if (client) this.tellNodesTo(client);
+  }
+
+  private tellNodesTo(client: RpcClient): void {
+    const { layout, nodePorts, logger } = this.deps;
+    const nodes = addressBook(this.current, layout, nodePorts);
+    client.call("setNodes", { nodes }).catch((error: unknown) => {
+      logger.debug({ event: "agent.notTold" }, messageOf(error));
+    });
   }
 
   status(id: string): InstanceStatus | undefined {
@@ -113,6 +148,8 @@ export class InstanceRoles {
     const line = this.agents.get(id);
     if (!line) return;
     line.client = client;
+    // Before any order: a writer claims at every node that may be a member.
+    this.tellNodesTo(client);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -251,10 +288,7 @@ export class InstanceRoles {
 
   /** Durable before anybody is ordered anything: whoever resumes knows who is meant. */
   private appoint(writer: string): void {
-    if (this.current.writer !== writer) {
-      this.current = { ...this.current, writer };
-      this.deps.saveState(this.current);
-    }
+    if (this.current.writer !== writer) this.change((state) => ({ ...state, writer }));
     this.deps.onChange();
   }
 
@@ -269,8 +303,7 @@ export class InstanceRoles {
 
   private onRoleTaken(id: string, isWriter: boolean): void {
     if (!isWriter || this.current.isBootstrapped) return;
-    this.current = { ...this.current, isBootstrapped: true };
-    this.deps.saveState(this.current);
+    this.change((state) => ({ ...state, isBootstrapped: true }));
     this.deps.onChange();
     this.deps.logger.info({ event: "volume.bootstrapped", instance: id });
   }

@@ -10,11 +10,20 @@ const instanceState = z.strictObject({
   tier: z.number().int(),
 });
 
+/** One place of the protection group: its name stays, the node in it may be replaced. */
 const nodeState = z.strictObject({
   id: z.string(),
+  /** The member: the last one that is known to have counted alone. */
   nodeId: z.string(),
   az: z.string(),
   kind: z.enum(["full", "tail"]),
+  /** Asked for, or found necessary; kept until it is done. */
+  replaceWhy: z.string().optional(),
+  /**
+   * Who is to take its place. Written before anything of it exists; `isMade` once its disk is formatted and before it
+   * first runs: from then on an empty disk is a lost one, and needs another id.
+   */
+  next: z.strictObject({ nodeId: z.string(), isMade: z.boolean() }).optional(),
 });
 
 const clusterStateSchema = z.strictObject({

@@ -3,7 +3,7 @@ import type { NodeHealth } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
 import { instancePort, portOffsets } from "./ports.ts";
-import type { ClusterState } from "./state.ts";
+import type { ClusterState, NodeState } from "./state.ts";
 
 /** What a storage node answered to Inspect. */
 export interface NodeView {
@@ -121,20 +121,32 @@ function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["
   return facts.state.nodes.map((node) => {
     const view = facts.nodes.get(node.id);
     const process = facts.processes.get(node.id);
-    const isBehind = view !== undefined && vdl !== undefined && vdl - view.scl > catchingUpBytes;
-    const reachable = isBehind ? ("catching-up" as const) : ("up" as const);
     return {
       id: node.id,
       az: node.az,
       kind: node.kind,
-      state: process?.state === "stopped" ? "stopped" : view ? reachable : "down",
+      nodeId: node.next?.nodeId ?? node.nodeId,
+      state: storageStateOf(node, { process, view, vdl }),
       pid: process?.pid ?? null,
       scl: view?.sclText ?? null,
+      base: view?.baseText ?? null,
       epoch: view?.epoch ?? null,
       bytes: view?.logBytes ?? null,
       health: view?.health ?? null,
     };
   });
+}
+
+function storageStateOf(
+  node: NodeState,
+  seen: { process: ProcessReport | undefined; view: NodeView | undefined; vdl: Lsn | undefined },
+): StatusReport["storage"][number]["state"] {
+  const { process: report, view, vdl } = seen;
+  const hasLostDisk = report?.disk !== undefined && report.disk !== "ok";
+  if (node.next || (hasLostDisk && report.state !== "stopped")) return "rebuilding";
+  if (report?.state === "stopped") return "stopped";
+  if (!view) return "down";
+  return vdl !== undefined && vdl - view.scl > catchingUpBytes ? "catching-up" : "up";
 }
 
 /** The report of a cluster that is not running: what its files know. */

@@ -5,14 +5,18 @@ import {
   type AgentConfig,
   beReaderSchema,
   beWriterSchema,
+  changeMembersSchema,
   feedbackSchema,
   type InstanceStatus,
+  needLogSchema,
   type ReaderOrder,
   readGateSchema,
   type ReadLease,
   type ReadRound,
   type Role,
+  setNodesSchema,
   untilDurableSchema,
+  type VolumeNodes,
   writerMovedSchema,
   type WriterOrder,
 } from "./messages.ts";
@@ -99,6 +103,10 @@ export class InstanceAgent {
           const { situation } = this;
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
+        setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
+        changeMembers: (params) =>
+          this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
+        needLog: (params) => this.requireWriter().needLog(needLogSchema.parse(params).from),
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -138,6 +146,7 @@ export class InstanceAgent {
       replayLsn: facts.replayLsn ?? null,
       lagMs: facts.lagMs ?? null,
       hasQuorum: facts.hasQuorum,
+      restartLsn: facts.restartLsn ?? null,
       problem: this.problem ?? null,
     };
   }
@@ -172,6 +181,12 @@ export class InstanceAgent {
   private async readRound(life: string): Promise<ReadRound> {
     await this.writerOf(life)?.readGrants.round();
     return { isConfirmed: this.writerOf(life) !== undefined };
+  }
+
+  /** Feeds and the next driver read the list when they need it; a running driver is told. */
+  private setNodes(nodes: VolumeNodes): void {
+    this.config.nodes = nodes;
+    if (this.situation.kind === "writer") this.situation.role.noteNodes();
   }
 
   private requireWriter(): WriterRole {

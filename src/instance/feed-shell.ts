@@ -15,7 +15,9 @@ export async function startFeed(
   const { instance, socketDir, osUser } = config;
   await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
   return LogFeed.start({
-    nodes: nodesNearestFirst(config),
+    get nodes() {
+      return nodesNearestFirst(config);
+    },
     owner: linkOwner(config),
     clock: deps.clock,
     rng: deps.rng,

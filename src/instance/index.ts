@@ -15,5 +15,7 @@ export {
   readLeaseSchema,
   readRoundSchema,
   type Role,
+  type VolumeNodes,
+  type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";

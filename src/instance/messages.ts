@@ -24,6 +24,8 @@ export const instanceStatusSchema = z.object({
   lagMs: z.number().nullable(),
   /** Writer: whether a write quorum answers. */
   hasQuorum: z.boolean(),
+  /** Reader: the log from here on has to stay, since a restart begins there; null: not known. */
+  restartLsn: z.string().nullable(),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
 });
@@ -82,6 +84,34 @@ export const feedbackSchema = z.object({
 });
 export type Feedback = z.infer<typeof feedbackSchema>;
 
+/** The address book: every node that may be a member of the volume. The control plane tells of each change. */
+export const volumeNodesSchema = z.array(
+  z.object({
+    name: z.string(),
+    nodeId: z.string(),
+    az: z.string(),
+    kind: z.enum(["full", "tail"]),
+    /** As base/address.ts writes it. */
+    address: z.string(),
+    /** False for one that joins: a configuration of the nodes' own may name it, a first claim does not. */
+    isMember: z.boolean(),
+  }),
+);
+export type VolumeNodes = z.infer<typeof volumeNodesSchema>;
+
+export const setNodesSchema = z.object({ nodes: volumeNodesSchema });
+
+/** The members of the volume, as they shall be. */
+export const changeMembersSchema = z.object({
+  members: z.array(
+    z.object({ nodeId: z.string(), az: z.string(), kind: z.enum(["full", "tail"]) }),
+  ),
+});
+export type WantedMembers = z.infer<typeof changeMembersSchema>["members"];
+
+/** The oldest LSN that anything but a lagging node still needs. */
+export const needLogSchema = z.object({ from: z.string() });
+
 export const agentConfigSchema = z.object({
   instance: z.string(),
   az: z.string(),
@@ -108,16 +138,8 @@ export const agentConfigSchema = z.object({
   leaseMs: z.number(),
   /** PostgreSQL settings that the user chose. */
   overrides: z.record(z.string(), z.string()),
-  nodes: z.array(
-    z.object({
-      name: z.string(),
-      nodeId: z.string(),
-      az: z.string(),
-      kind: z.enum(["full", "tail"]),
-      /** As base/address.ts writes it. */
-      address: z.string(),
-    }),
-  ),
+  /** As the cluster was when the agent started. */
+  nodes: volumeNodesSchema,
   /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
 });

@@ -9,11 +9,12 @@ export interface NodeAddress {
   readonly address: Address;
 }
 
-/** The volume's nodes, the instance's own zone first, full nodes last: they have other work too. */
+/** The volume's members, the instance's own zone first, full nodes last: they have other work too. */
 export function nodesNearestFirst(config: Pick<AgentConfig, "az" | "nodes">): NodeAddress[] {
   const distance = (node: AgentConfig["nodes"][number]): number =>
     (node.az === config.az ? 0 : 2) + (node.kind === "tail" ? 0 : 1);
   return config.nodes
+    .filter((node) => node.isMember)
     .toSorted((a, b) => distance(a) - distance(b))
     .map((node) => ({
       nodeId: nodeId(node.nodeId),
@@ -25,9 +26,10 @@ export function nodesNearestFirst(config: Pick<AgentConfig, "az" | "nodes">): No
 export interface VolumeMember extends NodeAddress {
   readonly az: string;
   readonly kind: "full" | "tail";
+  readonly isMember: boolean;
 }
 
-/** Every node of the volume, as the driver claims them. */
+/** Every node that may be a member, as the driver knows them. */
 export function volumeNodes(config: Pick<AgentConfig, "nodes">): VolumeMember[] {
   return config.nodes.map((node) => ({
     nodeId: nodeId(node.nodeId),
@@ -35,6 +37,7 @@ export function volumeNodes(config: Pick<AgentConfig, "nodes">): VolumeMember[] 
     az: node.az,
     kind: node.kind,
     address: parseAddress(node.address),
+    isMember: node.isMember,
   }));
 }
 

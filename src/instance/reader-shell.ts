@@ -13,6 +13,7 @@ import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
+import { findRestartLsn } from "./restart-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
@@ -35,6 +36,7 @@ export class ReaderRole {
   private writerAgentSocket = "";
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
+  private restartLsn: string | undefined;
   private behindSinceMs: number | undefined;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
@@ -103,6 +105,7 @@ export class ReaderRole {
       replayLsn: apply === undefined ? undefined : formatLsn(apply),
       lagMs: this.lagMs(),
       hasQuorum: true,
+      restartLsn: this.restartLsn,
     };
   }
 
@@ -232,6 +235,7 @@ export class ReaderRole {
       } catch (error) {
         this.deps.logger.debug({ event: "feedback.notPassed" }, messageOf(error));
       }
+      this.restartLsn = await findRestartLsn(this.config.instanceDir);
       await this.noticeLostPath().catch((error: unknown) => {
         this.deps.logger.debug({ event: "feed.unknown" }, messageOf(error));
       });

@@ -11,6 +11,8 @@ export interface RoleFacts {
   readonly replayLsn: string | undefined;
   readonly lagMs: number | undefined;
   readonly hasQuorum: boolean;
+  /** Reader: from where it would read if it started anew. */
+  readonly restartLsn?: string | undefined;
 }
 
 /**

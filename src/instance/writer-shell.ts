@@ -1,12 +1,13 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { volumeId } from "../base/ids.ts";
-import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
+import { nodeId, volumeId } from "../base/ids.ts";
+import { formatLsn, lsnZero, parseLsn, segmentStart } from "../base/lsn.ts";
 import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
 import { Scope, sleep } from "../io/index.ts";
 import {
   type Claimed,
   compareLocalWal,
   type DriverEvent,
+  findLow,
   type LogDriverHandle,
   type Opened,
   startLogDriver,
@@ -20,7 +21,13 @@ import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
-import type { AgentConfig, BackupSource, Feedback, WriterOrder } from "./messages.ts";
+import type {
+  AgentConfig,
+  BackupSource,
+  Feedback,
+  WantedMembers,
+  WriterOrder,
+} from "./messages.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
@@ -168,6 +175,37 @@ export class WriterRole {
     if (!this.waits)
       throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
     await this.waits.until(what);
+  }
+
+  /** Resolves when these are the members of the volume, and who is out may go. */
+  changeMembers(members: WantedMembers): Promise<void> {
+    return this.driver.changeMembers(
+      members.map((member) => ({ ...member, nodeId: nodeId(member.nodeId) })),
+    );
+  }
+
+  /**
+   * Log before the WAL segment that holds `from` is needed by nobody: it goes on all nodes, up to a record end, as far as
+   * the slowest of them allows.
+   */
+  async needLog(from: string): Promise<void> {
+    const { config, deps, driver, opened } = this;
+    if (!opened) throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
+    const { low } = await driver.status();
+    const reader = {
+      nodes: nodesNearestFirst(config),
+      owner: linkOwner(config),
+      clock: deps.clock,
+      signal: this.scope.signal,
+    };
+    const segment = segmentStart(parseLsn(from));
+    const found = await findLow(reader, { path: opened.history, low, segment });
+    if (found !== undefined) driver.wantLow(found);
+  }
+
+  /** The address book has changed. */
+  noteNodes(): void {
+    this.driver.setNodes(volumeNodes(this.config));
   }
 
   /** D6: the epoch is released only after the last process of this PostgreSQL is gone. */

@@ -7,9 +7,16 @@ import type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 
 /** What the agent and the driver's thread say to each other. Copied between threads: plain values only. */
 
-export interface VolumeNode extends NodeEndpoint, Member {}
+export interface VolumeNode extends NodeEndpoint, Member {
+  /**
+   * False: the node may be named by a configuration that nodes show (it joins, or has just left), but is none of those
+   * that a first claim believes in. True unless told.
+   */
+  readonly isMember?: boolean;
+}
 
 export interface DriverSettings {
+  /** Every node that may be a member, with its address; replaced by setNodes. */
   readonly nodes: readonly VolumeNode[];
   readonly owner: LinkOwner;
   /** Lease asked for with each heartbeat (section 14, D). 0: none (gate mode round or off). */
@@ -74,6 +81,8 @@ export interface DriverStatus {
   readonly ringBytes: number;
   readonly walBytes: number;
   readonly reports: number;
+  /** Log below it goes at every node; 0 before an epoch is elected. */
+  readonly low: Lsn;
 }
 
 export type DriverEvent =
@@ -94,6 +103,8 @@ export type DriverRequest =
   | { readonly kind: "open"; readonly timeline: TimelineChoice }
   | { readonly kind: "attach"; readonly target: PgTarget }
   | { readonly kind: "detach" }
+  /** Answered when these are the members, and a write quorum of them knows. */
+  | { readonly kind: "changeMembers"; readonly members: readonly Member[] }
   | { readonly kind: "release" }
   | { readonly kind: "resign" }
   /** Begins a heartbeat round; answered when a blocking set has confirmed it, or a later one. */
@@ -104,6 +115,8 @@ export type DriverRequest =
 
 export type ToDriver =
   | { readonly kind: "request"; readonly id: number; readonly request: DriverRequest }
+  | { readonly kind: "setNodes"; readonly nodes: readonly VolumeNode[] }
+  | { readonly kind: "wantLow"; readonly lsn: Lsn }
   | { readonly kind: "setFeedback"; readonly feedback: StandbyFeedback };
 
 export type FromDriver =

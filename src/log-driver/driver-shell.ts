@@ -5,19 +5,21 @@ import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
 import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
 import { epochAt, timelineSpans } from "../quorum/index.ts";
+import { ChangeOfMembers } from "./change-shell.ts";
 import type {
   Claimed,
   DriverSettings,
   DriverStatus,
   Opened,
   TimelineChoice,
+  VolumeNode,
 } from "./driver-messages.ts";
 import { fanOutFor, firstConfiguration, Fleet } from "./fleet-shell.ts";
 import { LogTail } from "./log-tail.ts";
 import type { SharedProgress } from "./progress.ts";
-import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-world.ts";
 import { ReadGate } from "./read-gate-shell.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
+import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
 
 type Decision = Extract<DriverAction, { kind: "decideBranch" }>;
 
@@ -43,6 +45,7 @@ export class Reign {
   private readonly controller = new AbortController();
   private readonly core: Driver;
   private readonly fleet: Fleet;
+  readonly change: ChangeOfMembers;
   private claiming: Step<Claimed> | undefined;
   private opening: Step<Opened> | undefined;
   private decision: Decision | undefined;
@@ -85,6 +88,9 @@ export class Reign {
       fanOut: settings.fanOut ?? fanOutFor(settings.nodes),
     });
     const linkWorld = { ...world, owner: settings.owner };
+    this.change = new ChangeOfMembers(world.logger, (set) =>
+      this.step({ kind: "changeMembers", set, nowMs: this.nowMs() }),
+    );
     this.fleet = new Fleet(settings.nodes, linkWorld, {
       onConnected: (node) => this.step({ kind: "nodeConnected", node, nowMs: this.nowMs() }),
       onDisconnected: (node) => this.step({ kind: "nodeDisconnected", node, nowMs: this.nowMs() }),
@@ -163,6 +169,17 @@ export class Reign {
     this.step({ kind: "release" });
   }
 
+  /** Every node that may be a member, from now on. */
+  setNodes(nodes: readonly VolumeNode[]): void {
+    this.fleet.setNodes(nodes);
+    if (!this.isOver) this.fleet.follow(this.core.configuration);
+  }
+
+  /** Nothing needs log below `low` any more: a record end. */
+  wantLow(low: Lsn): void {
+    this.step({ kind: "lowWanted", lsn: low, nowMs: this.nowMs() });
+  }
+
   /** As the agent asked: nothing is acknowledged any more. */
   resign(): void {
     this.isAsked = true;
@@ -188,6 +205,7 @@ export class Reign {
     this.opening = undefined;
     claiming?.reject(error);
     opening?.reject(error);
+    this.change.end(error);
     this.world.logger.warn({ event: "driver.stoodDown", fencedBy, reason }, "driver stood down");
     if (!this.isAsked && !claiming && !opening) {
       this.listener.emit({
@@ -205,6 +223,7 @@ export class Reign {
       ringBytes: this.tail?.sizeBytes ?? 0,
       walBytes: this.tail ? bytesBetween(this.tail.start, this.tail.end) : 0,
       reports: this.reports,
+      low: this.core.low,
     };
   }
 
@@ -216,6 +235,8 @@ export class Reign {
     if (this.isOver) return;
     const actions = this.core.step(event);
     for (const action of actions) this.carryOut(action);
+    // After the actions: what is to be said to who leaves has been said.
+    if (!this.isOver) this.fleet.follow(this.core.configuration);
   }
 
   private carryOut(action: DriverAction): void {
@@ -238,7 +259,7 @@ export class Reign {
         return this.onOpened(action);
       case "nodeLagging":
       case "nodeCaughtUp":
-        return this.noteLagging(action.node, action.kind === "nodeLagging");
+        return this.fleet.noteLagging(action.node, action.kind === "nodeLagging");
       case "standDown":
         return this.end(action.reason, action.fencedBy);
       case "alarm":
@@ -251,11 +272,15 @@ export class Reign {
         return this.readGate.noteRound(action.round);
       case "leaseExtended":
         return this.readGate.noteLease(action.untilMs);
-      // Nobody asks for these here yet: one group of nodes, no clones, the log kept whole.
-      case "membersSeen":
       case "membersChanged":
+        return this.change.onChanged(action.configuration, action.isSettled);
       case "changeAnswered":
+        return this.change.onAnswer(action.answer);
       case "lowAdvanced":
+        this.world.logger.info({ event: "low.advanced", low: action.low }, "low-water advanced");
+        return undefined;
+      // Links follow the configuration after each step. Nobody asks for the others here yet: no clones.
+      case "membersSeen":
       case "pinned":
       case "unpinned":
       case "decideSalvage":
@@ -286,7 +311,7 @@ export class Reign {
 
   private async walk(action: Extract<DriverAction, { kind: "findRecordEnd" }>): Promise<void> {
     const { settings, world } = this;
-    const nodes = settings.nodes.filter(({ nodeId }) => nodeId === action.node);
+    const nodes = this.fleet.nodes.filter(({ nodeId }) => nodeId === action.node);
     const options = { nodes, owner: settings.owner, clock: world.clock, signal: this.signal };
     try {
       const b = await findRecordEnd(options, action);
@@ -333,16 +358,11 @@ export class Reign {
     opening?.resolve(this.opened);
   }
 
-  private noteLagging(node: NodeId, isLagging: boolean): void {
-    this.fleet.noteLagging(node, isLagging);
-    const event = isLagging ? "node.lagging" : "node.caughtUp";
-    this.world.logger.info({ event, node }, "node's distance changed");
-  }
-
   private tick(): void {
     this.timer = this.world.clock.after(tickMs, () => {
       if (this.isOver) return;
       this.step({ kind: "tick", nowMs: this.nowMs() });
+      this.change.tick();
       this.trim();
       this.watchQuorum();
       // Only an open epoch asks its nodes all the time; before that, silence means nothing.

@@ -11,7 +11,7 @@ import {
 import { type LinkOwner, linkTo, type NodeEndpoint } from "./node-endpoint.ts";
 
 export interface FeedNodes {
-  /** In order of preference: the reader's own zone first. */
+  /** In order of preference: the reader's own zone first. Read anew each time: members change. */
   readonly nodes: readonly NodeEndpoint[];
   readonly owner: LinkOwner;
   readonly clock: Clock;
@@ -75,11 +75,11 @@ export class FeedSubscription {
   }
 
   private async run(): Promise<void> {
-    const { clock, rng, nodes } = this.nodes;
+    const { clock, rng } = this.nodes;
     const { signal } = this.controller;
     let delayMs = firstDelayMs;
     while (!signal.aborted) {
-      for (const endpoint of nodes) {
+      for (const endpoint of this.nodes.nodes) {
         if (signal.aborted) return;
         if (await this.serveFrom(endpoint)) delayMs = firstDelayMs;
       }

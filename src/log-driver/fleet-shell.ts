@@ -6,6 +6,7 @@ import {
   type Configuration,
   isWriteQuorum,
   memberSet,
+  membersOf,
   type QuorumMessage,
 } from "../quorum/index.ts";
 import type { AppendFrame, LinkWorld } from "./append-link-shell.ts";
@@ -18,19 +19,59 @@ const silenceMaxMs = 3_000;
 /** Twice the patience with an unanswered append: at most two frames wait for a node that is frozen. */
 const hangUpAfterMs = 10_000;
 
+export type FleetWorld = Omit<LinkWorld, "signal"> & { readonly logger: Logger };
+
 /** The volume's nodes as one reign sees them: their links, and who falls behind. */
 export class Fleet {
   private readonly links = new Map<NodeId, NodeLinks>();
   private readonly lagging = new Set<NodeId>();
-  private readonly logger: Logger;
+  private readonly world: FleetWorld;
+  private readonly handlers: LinksHandlers;
+  private readonly unknown = new Set<NodeId>();
 
-  constructor(
-    nodes: readonly VolumeNode[],
-    world: Omit<LinkWorld, "signal"> & { readonly logger: Logger },
-    handlers: LinksHandlers,
-  ) {
-    this.logger = world.logger;
-    for (const node of nodes) this.links.set(node.nodeId, new NodeLinks(node, world, handlers));
+  private book: readonly VolumeNode[];
+  private followed: Configuration | undefined;
+
+  constructor(nodes: readonly VolumeNode[], world: FleetWorld, handlers: LinksHandlers) {
+    this.book = nodes;
+    this.world = world;
+    this.handlers = handlers;
+  }
+
+  /** Every node that may be a member. */
+  get nodes(): readonly VolumeNode[] {
+    return this.book;
+  }
+
+  setNodes(nodes: readonly VolumeNode[]): void {
+    this.book = nodes;
+    this.followed = undefined;
+  }
+
+  /**
+   * Links to every member whose address is known, and to nobody else. A member without an address is as one that is
+   * down: its address comes with a later book.
+   */
+  follow(configuration: Configuration): void {
+    if (configuration === this.followed) return;
+    this.followed = configuration;
+    const { world, handlers, links, book } = this;
+    const members = new Set(membersOf(configuration).map((member) => member.nodeId));
+    for (const [node, link] of links) {
+      if (members.has(node)) continue;
+      links.delete(node);
+      this.lagging.delete(node);
+      link.close("the node is no member");
+    }
+    for (const node of members) {
+      if (links.has(node)) continue;
+      const known = book.find(({ nodeId }) => nodeId === node);
+      if (known) links.set(node, new NodeLinks(known, world, handlers));
+      else if (!this.unknown.has(node)) {
+        this.unknown.add(node);
+        world.logger.warn({ event: "member.unknown", node }, "a member has no known address");
+      }
+    }
   }
 
   /** Dropped if there is no link: whoever needs an answer asks again. */
@@ -49,6 +90,8 @@ export class Fleet {
   noteLagging(node: NodeId, isLagging: boolean): void {
     if (isLagging) this.lagging.add(node);
     else this.lagging.delete(node);
+    const event = isLagging ? "node.lagging" : "node.caughtUp";
+    this.world.logger.info({ event, node }, "node's distance changed");
   }
 
   /** True while a write quorum is linked, answers heartbeats, and takes log. */
@@ -67,7 +110,7 @@ export class Fleet {
   dropSilent(nowMs: number): void {
     for (const links of this.links.values()) {
       if (!links.isConnected || nowMs - links.heardMs <= hangUpAfterMs) continue;
-      this.logger.warn({ event: "node.silent", node: links.node.name });
+      this.world.logger.warn({ event: "node.silent", node: links.node.name });
       links.hangUp();
     }
   }
@@ -98,8 +141,13 @@ function isOfThisHost(address: Address): boolean {
   return address.kind === "unix" || address.host === "127.0.0.1" || address.host === "::1";
 }
 
-/** Before any configuration was stored: all nodes, as the cluster was made. The nodes' own, if there is one, wins. */
+/**
+ * Before any configuration was stored: the members, as the cluster was made. The nodes' own, if there is one, wins. Nodes
+ * that only may become members are left out: empty ones could elect an empty volume.
+ */
 export function firstConfiguration(nodes: readonly VolumeNode[]): Configuration {
-  const members = nodes.map(({ nodeId, az, kind }) => ({ nodeId, az, kind }));
+  const members = nodes
+    .filter(({ isMember }) => isMember !== false)
+    .map(({ nodeId, az, kind }) => ({ nodeId, az, kind }));
   return { id: { epoch: epochNone, version: 0 }, sets: [memberSet(members)] };
 }

@@ -1,6 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { startWorker, type WorkerThread } from "../io/index.ts";
+import type { Member } from "../quorum/index.ts";
 import { noFeedback, type StandbyFeedback } from "../wire/index.ts";
 import type {
   Claimed,
@@ -13,6 +14,7 @@ import type {
   PgTarget,
   TimelineChoice,
   ToDriver,
+  VolumeNode,
 } from "./driver-messages.ts";
 import { type DriverProgress, SharedProgress } from "./progress.ts";
 
@@ -129,6 +131,25 @@ export class LogDriverHandle {
   async resign(): Promise<void> {
     await this.ask({ kind: "resign" });
     this.rejectWaiters(stoodDown("the epoch was given up"));
+  }
+
+  /**
+   * Makes these the members (quorum-protocol.md 10), whatever they are now: resolves when they alone count and a write
+   * quorum of them knows it, so that who is out may go. It may be asked again at any time. Raises 57P03 when no epoch is
+   * open or it ends first, 55000 when others are asked for meanwhile, 22023 for a set that is no protection group.
+   */
+  async changeMembers(members: readonly Member[]): Promise<void> {
+    await this.ask({ kind: "changeMembers", members });
+  }
+
+  /** Every node that may be a member, with its address; replaces what was known. */
+  setNodes(nodes: readonly VolumeNode[]): void {
+    this.post({ kind: "setNodes", nodes });
+  }
+
+  /** Nothing needs log below `lsn` any more: a record end, aligned as decisions.md D39 says. Lost with the epoch. */
+  wantLow(lsn: Lsn): void {
+    this.post({ kind: "wantLow", lsn });
   }
 
   async status(): Promise<DriverStatus> {

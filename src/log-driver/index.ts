@@ -20,6 +20,7 @@ export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
 export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
 export { inspectNode } from "./inspect-shell.ts";
 export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";
+export { findLow, type LowSearch } from "./low-shell.ts";
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";

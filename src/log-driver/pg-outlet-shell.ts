@@ -5,9 +5,9 @@ import type { ReplicationClient, StandbyFeedback } from "../wire/index.ts";
 import { type AttachOptions, connectWriter, streamFrom } from "./attach-shell.ts";
 import type { DriverEvent, PgTarget } from "./driver-messages.ts";
 import type { Reign } from "./driver-shell.ts";
-import type { DriverWorld, ReignOutlet } from "./reign-world.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { SharedProgress } from "./progress.ts";
+import type { DriverWorld, ReignOutlet } from "./reign-ports.ts";
 
 /** More than this not yet on a write quorum: PostgreSQL is not read any further until half of it is. */
 const undurableBytesLimit = 16 * 1024 * 1024;

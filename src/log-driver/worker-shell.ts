@@ -1,5 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { lsnZero } from "../base/lsn.ts";
 import { openLogger, type ParentThread, realClock, realRng } from "../io/index.ts";
+import { type Member, memberSet } from "../quorum/index.ts";
 import type { StandbyFeedback } from "../wire/index.ts";
 import type {
   DriverEvent,
@@ -10,10 +12,10 @@ import type {
   ToDriver,
 } from "./driver-messages.ts";
 import { Reign } from "./driver-shell.ts";
-import type { DriverWorld } from "./reign-world.ts";
 import type { DriverWorkerData } from "./handle-shell.ts";
 import { PgOutlet } from "./pg-outlet-shell.ts";
 import { SharedProgress } from "./progress.ts";
+import type { DriverWorld } from "./reign-ports.ts";
 
 const claimTimeoutMs = 15_000;
 
@@ -23,11 +25,12 @@ const idleStatus: DriverStatus = {
   ringBytes: 0,
   walBytes: 0,
   reports: 0,
+  low: lsnZero,
 };
 
 /** The driver's thread (decisions.md D5): one reign after the other, as the agent asks. */
 class DriverThread {
-  private readonly settings: DriverSettings;
+  private settings: DriverSettings;
   private readonly progress: SharedProgress;
   private readonly world: DriverWorld;
   private readonly post: (message: FromDriver) => void;
@@ -53,8 +56,16 @@ class DriverThread {
       void this.answer(message.id, message.request);
       return;
     }
-    this.feedback = message.feedback;
-    this.outlet?.sendFeedback(message.feedback);
+    switch (message.kind) {
+      case "setNodes":
+        this.settings = { ...this.settings, nodes: message.nodes };
+        return this.reign?.setNodes(message.nodes);
+      case "wantLow":
+        return this.reign?.wantLow(message.lsn);
+      default:
+        this.feedback = message.feedback;
+        this.outlet?.sendFeedback(message.feedback);
+    }
   }
 
   private async answer(id: number, request: DriverRequest): Promise<void> {
@@ -82,6 +93,8 @@ class DriverThread {
       }
       case "detach":
         return this.outlet?.detach();
+      case "changeMembers":
+        return this.changeMembers(request.members);
       case "release":
         return this.reign?.release();
       case "resign":
@@ -104,6 +117,11 @@ class DriverThread {
       onAwaited: () => this.post({ kind: "awaitedReached" }),
     });
     return this.reign;
+  }
+
+  private changeMembers(members: readonly Member[]): Promise<void> {
+    if (this.reign?.open) return this.reign.change.ask(memberSet(members));
+    throw new BorealisError(sqlState.cannotConnectNow, "no epoch is open: its members stay");
   }
 
   private requireReign(): Reign {

@@ -1,4 +1,5 @@
 import {
+  addressBook,
   agentSocket,
   type ClusterState,
   instancePort,
@@ -13,6 +14,7 @@ import { encodeDataKeys } from "../keys/index.ts";
 import type { Settings } from "./config.ts";
 import type { LinkTransport } from "./link-transport.ts";
 import type { OpenedEngine } from "./create.ts";
+import type { NodeFacts } from "./node-processes.ts";
 import type { UpOptions } from "./options.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import type { TlsFiles } from "./tls-files.ts";
@@ -22,7 +24,8 @@ export interface PlanFacts {
   readonly options: UpOptions;
   readonly layout: Layout;
   readonly settings: Settings;
-  readonly state: ClusterState;
+  /** Asked at each start of a child. */
+  readonly stateNow: () => ClusterState;
   readonly engine: OpenedEngine;
   readonly tls: TlsFiles | null;
   /** Undefined: the volume is not encrypted. */
@@ -35,7 +38,7 @@ export function childPlans(facts: PlanFacts): {
   proxy: () => ProxyConfig;
   control: () => unknown;
   agent: (instance: string) => AgentConfig;
-  node: (name: string) => unknown;
+  node: (node: NodeFacts) => unknown;
 } {
   const { options, layout, settings, links } = facts;
   const log = { logLevel: settings["log.level"], logMaxBytes: settings["log.maxBytes"] };
@@ -53,11 +56,12 @@ export function childPlans(facts: PlanFacts): {
       ...log,
     }),
     agent: (instance) => agentConfig(facts, instance),
-    node: (name) => nodeConfig(facts, name),
+    node: (node) => nodeConfig(facts, node),
   };
 }
 
-function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): ProxyConfig {
+function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
+  const state = stateNow();
   const { host, port } = options;
   return {
     host,
@@ -83,9 +87,10 @@ function proxyConfig({ options, layout, settings, state, tls }: PlanFacts): Prox
 }
 
 function agentConfig(
-  { layout, settings, state, engine, links }: PlanFacts,
+  { layout, settings, stateNow, engine, links }: PlanFacts,
   instance: string,
 ): AgentConfig {
+  const state = stateNow();
   const { az } = present(
     state.instances.find((one) => one.id === instance),
     "an agent is of an instance",
@@ -108,46 +113,30 @@ function agentConfig(
     osUser: engine.osUser ?? null,
     leaseMs: settings["gate.mode"] === "lease" ? settings["gate.leaseMs"] : 0,
     overrides: {},
-    nodes: state.nodes.map((node) => ({
-      name: node.id,
-      nodeId: node.nodeId,
-      az: node.az,
-      kind: node.kind,
-      address: nodeAddress(layout, links.nodePorts, node.id),
-    })),
+    nodes: addressBook(state, layout, links.nodePorts),
     credential: links.credentialOf("instance"),
   };
 }
 
-function nodeConfig({ layout, settings, state, keys, links }: PlanFacts, name: string): unknown {
-  const addressOf = (id: string): string => nodeAddress(layout, links.nodePorts, id);
+function nodeConfig(
+  { layout, settings, stateNow, keys, links }: PlanFacts,
+  node: NodeFacts,
+): unknown {
   // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.
   keys?.writeCopies();
-  const node = present(
-    state.nodes.find((one) => one.id === name),
-    "a storage node is of the group",
-  );
   return {
-    volumeId: state.volumeId,
+    volumeId: stateNow().volumeId,
     nodeId: node.nodeId,
-    name,
-    az: node.az,
-    kind: node.kind,
-    dir: `${layout.storageDir}/${name}`,
-    address: addressOf(name),
+    name: node.name,
+    dir: node.dir,
+    address: nodeAddress(layout, links.nodePorts, node),
     credential: links.credentialOf("storage-node"),
     segmentBytes: settings["storage.segmentBytes"],
     scrubIntervalMs: settings["storage.scrubHours"] * 3_600_000,
     ...(keys ? { dataKeys: encodeDataKeys(keys.dataKeys) } : {}),
-    logFile: `${layout.logDir}/${name}.log`,
+    logFile: `${layout.logDir}/${node.name}.log`,
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],
-    peers: state.nodes
-      .filter((peer) => peer.id !== name)
-      .map((peer) => ({
-        nodeId: peer.nodeId,
-        name: peer.id,
-        address: addressOf(peer.id),
-      })),
+    peers: node.peers,
   };
 }

@@ -185,6 +185,16 @@ for (const verb of ["stop", "start"] as const) {
       ),
     );
 }
+withCommon(storage.command("replace"), "borealis storage replace az1-full")
+  .description(
+    "give a storage node a new identity and an empty disk; returns when it has caught up",
+  )
+  .argument("<id>")
+  .action(
+    running(async (id: string, options: CommonOptions) =>
+      (await import("./storage-commands.ts")).storageReplace(id, options),
+    ),
+  );
 
 withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
   .description("read all that storage nodes have, compare it, heal what has rotted")

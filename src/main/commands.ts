@@ -18,7 +18,7 @@ import { findRemembered } from "./resume.ts";
 import { print, printStatus, printTable, storageState } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
 
-interface Options {
+export interface Options {
   readonly dataDir: string;
   readonly json?: boolean;
 }
@@ -40,7 +40,7 @@ export function requireCluster(options: Options): { layout: Layout; state: Clust
   );
 }
 
-function notRunning(layout: Layout): BorealisError {
+export function notRunning(layout: Layout): BorealisError {
   return new BorealisError(
     sqlState.notInPrerequisiteState,
     `the cluster in ${layout.dataDir} is not running`,

@@ -9,7 +9,14 @@ import {
   statusPage,
   statusSchema,
 } from "../cluster/index.ts";
-import { type HttpReply, type HttpRequest, openLogger, realClock, serveHttp } from "../io/index.ts";
+import {
+  type HttpReply,
+  type HttpRequest,
+  openLogger,
+  realClock,
+  realEntropy,
+  serveHttp,
+} from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 import { replaceFile } from "./replace-file.ts";
 
@@ -34,6 +41,7 @@ const control = new ControlPlane({
     "the supervisor checked the state file",
   ),
   masterPassword: () => readFileSync(layout.passwordFile, "utf8").trim(),
+  newNodeId: realEntropy.uuid,
   saveState(state) {
     replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   },

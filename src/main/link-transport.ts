@@ -25,8 +25,8 @@ export async function openLinkTransport(
   if (kind === "unix") return { nodePorts: {}, credentialOf: () => null };
   const credentials = await openCredentials(layout.linkTlsDir, roles);
   const nodePorts: Record<string, number> = {};
-  for (const { id } of state.nodes) {
-    nodePorts[id] = await findFreePort(new Set(Object.values(nodePorts)));
+  for (const { nodeId } of state.nodes) {
+    nodePorts[nodeId] = await findFreePort(new Set(Object.values(nodePorts)));
   }
   return { nodePorts, credentialOf: (role) => credentials.get(role) ?? null };
 }

@@ -21,7 +21,12 @@ export interface ProcessPlan {
   readonly stderrFile: string;
   /** Called after each start: the pid has changed. */
   readonly onStarted: () => void;
+  /** Asked before each start; while it is false, nothing is started, and it is asked again in a while. */
+  readonly mayStart?: () => Promise<boolean>;
 }
+
+/** Between two questions whether a child may start. */
+const askAgainMs = 500;
 
 /** What the supervisor may ask of a child, and what it does with it. */
 export type ProcessState = "running" | "restarting" | "stopped";
@@ -37,6 +42,7 @@ export class ManagedProcess {
   private child: ChildProcess | undefined;
   private line: ChildLine | undefined;
   private isWanted = false;
+  private asking: Promise<void> | undefined;
   private delayMs = 0;
   private restartTimer: NodeJS.Timeout | undefined;
   restarts = 0;
@@ -59,7 +65,21 @@ export class ManagedProcess {
   start(): void {
     this.isWanted = true;
     clearTimeout(this.restartTimer);
-    if (this.child) return;
+    if (this.child || this.asking) return;
+    const { mayStart } = this.plan;
+    if (!mayStart) return this.spawn();
+    this.asking = mayStart()
+      .then((may) => {
+        if (!this.isWanted) return;
+        if (may) this.spawn();
+        else this.restartTimer = setTimeout(() => this.start(), askAgainMs);
+      })
+      .finally(() => {
+        this.asking = undefined;
+      });
+  }
+
+  private spawn(): void {
     const startedMs = performance.now();
     const entry = fileURLToPath(new URL(`./${this.plan.entry}.js`, import.meta.url));
     const stderr = openSync(this.plan.stderrFile, "a", 0o600);
@@ -97,6 +117,7 @@ export class ManagedProcess {
   async stop(timeoutMs: number): Promise<void> {
     this.isWanted = false;
     clearTimeout(this.restartTimer);
+    await this.asking;
     const { child } = this;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, "exit");

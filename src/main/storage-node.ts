@@ -1,8 +1,9 @@
 import { InvariantBroken } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import { openLogger, realClock, realDisk, realEntropy } from "../io/index.ts";
-import { parseDataKeys } from "../keys/index.ts";
+import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import {
+  parseNewPeers,
   parseStorageNodeConfig,
   runStorageNode,
   type StorageNodeDeps,
@@ -37,15 +38,20 @@ function die(error: unknown): never {
 
 process.on("uncaughtException", die);
 process.on("unhandledRejection", die);
+let takeKeys: (keys: DataKeys) => void = () => undefined;
 const deps: StorageNodeDeps = {
   clock: realClock,
   disk: realDisk,
   entropy: realEntropy,
   logger,
   onFatal: die,
-  followKeys: (take) => serve({ setKeys: (params) => take(parseDataKeys(params)) }),
+  followKeys: (take) => (takeKeys = take),
 };
 const node = await runStorageNode(config, deps).catch(die);
+serve({
+  setKeys: (params) => takeKeys(parseDataKeys(params)),
+  setPeers: (params) => node.setPeers(parseNewPeers(params)),
+});
 const reason = await untilStopped(stop);
 logger.info({ event: "node.stopping", reason });
 await node.close().catch(die);

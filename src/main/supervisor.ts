@@ -2,9 +2,10 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
-import type { ClusterState, Layout, ProcessReport } from "../cluster/index.ts";
+import type { ClusterState, Layout, ProcessReport, NodePorts } from "../cluster/index.ts";
 import { readState } from "./data-dir.ts";
 import { ManagedProcess } from "./managed-process.ts";
+import { type NodeFacts, NodeProcesses } from "./node-processes.ts";
 import { isProcessOf } from "./process-identity.ts";
 import { replaceFile } from "./replace-file.ts";
 import { rotateKeys } from "./rotate-keys.ts";
@@ -25,7 +26,10 @@ export interface SupervisorPlan {
   readonly proxy: () => unknown;
   readonly control: () => unknown;
   readonly agent: (instance: string) => unknown;
-  readonly node: (name: string) => unknown;
+  readonly node: (node: NodeFacts) => unknown;
+  /** As control/state.json says now: the control plane changes it. */
+  readonly stateNow: () => ClusterState;
+  readonly nodePorts: NodePorts;
 }
 
 const runtimeSchema = z.object({ pids: z.array(z.number()) });
@@ -33,7 +37,7 @@ const runtimeSchema = z.object({ pids: z.array(z.number()) });
 /** Starts, watches, restarts and stops every process of the cluster. It decides nothing else. */
 export class Supervisor {
   private readonly plan: SupervisorPlan;
-  private readonly nodes = new Map<string, ManagedProcess>();
+  private readonly nodes: NodeProcesses;
   private readonly agents = new Map<string, ManagedProcess>();
   private readonly proxy: ManagedProcess;
   private readonly control: ManagedProcess;
@@ -42,7 +46,12 @@ export class Supervisor {
 
   constructor(plan: SupervisorPlan) {
     this.plan = plan;
-    const make = (name: string, entry: string, config: () => unknown): ManagedProcess =>
+    const make = (
+      name: string,
+      entry: string,
+      config: () => unknown,
+      mayStart?: () => Promise<boolean>,
+    ): ManagedProcess =>
       new ManagedProcess(
         {
           name,
@@ -50,17 +59,20 @@ export class Supervisor {
           config,
           stderrFile: `${plan.layout.logDir}/${name}.stderr`,
           onStarted: () => this.remember(),
+          ...(mayStart ? { mayStart } : {}),
         },
         plan.logger,
       );
     this.control = make("control-plane", "control-plane", plan.control);
     this.proxy = make("proxy", "proxy", plan.proxy);
-    for (const { id } of plan.state.nodes) {
-      this.nodes.set(
-        id,
-        make(id, "storage-node", () => plan.node(id)),
-      );
-    }
+    this.nodes = new NodeProcesses({
+      layout: plan.layout,
+      logger: plan.logger,
+      state: plan.stateNow,
+      config: plan.node,
+      nodePorts: plan.nodePorts,
+      process: (name, { config, mayStart }) => make(name, "storage-node", config, mayStart),
+    });
     for (const { id } of plan.state.instances) {
       this.agents.set(
         id,
@@ -70,7 +82,7 @@ export class Supervisor {
   }
 
   private get all(): ManagedProcess[] {
-    return [...this.nodes.values(), ...this.agents.values(), this.control, this.proxy];
+    return [...this.nodes.all, ...this.agents.values(), this.control, this.proxy];
   }
 
   async start(onDownAsked: (isImmediate: boolean) => void): Promise<void> {
@@ -88,11 +100,13 @@ export class Supervisor {
         keys: () => this.requireKeys().report(),
         rotateKeys: (params) => {
           const { master } = z.object({ master: z.boolean() }).parse(params);
-          return rotateKeys(this.requireKeys(), [...this.nodes.values()], master);
+          return rotateKeys(this.requireKeys(), this.nodes.all, master);
         },
         startNodes: (params) => {
           for (const node of this.namedNodes(params)) node.start();
         },
+        makeNode: (params) => this.nodes.makeNext(z.object({ id: z.string() }).parse(params).id),
+        followState: () => this.nodes.followState(),
       },
     );
     for (const process of this.all) process.start();
@@ -115,7 +129,7 @@ export class Supervisor {
     await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
     await writer?.stop(writerStopMs * scale);
     await Promise.all(
-      [this.control, ...this.nodes.values()].map((one) => one.stop(otherStopMs * scale)),
+      [this.control, ...this.nodes.all].map((one) => one.stop(otherStopMs * scale)),
     );
     await this.server?.close();
     rmSync(this.plan.layout.runtimeFile, { force: true });
@@ -128,6 +142,7 @@ export class Supervisor {
       pid: one.pid ?? null,
       state: one.state,
       restarts: one.restarts,
+      ...this.nodes.diskOf(one.name),
     }));
   }
 
@@ -149,11 +164,11 @@ export class Supervisor {
 
   private namedNodes(params: unknown): ManagedProcess[] {
     const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
-    return ids.map((id) => {
-      const node = this.nodes.get(id);
-      if (node) return node;
+    return ids.flatMap((id) => {
+      const found = this.nodes.find(id);
+      if (found) return found;
       throw new BorealisError(sqlState.invalidParameter, `there is no storage node "${id}"`, {
-        hint: `there are ${[...this.nodes.keys()].join(", ")}`,
+        hint: `there are ${this.nodes.names.join(", ")}`,
       });
     });
   }

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
 import {
+  type ClusterState,
   instancePort,
   type Layout,
   portOffsets,
@@ -116,8 +117,18 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   const links = await openLinkTransport(settings["storage.transport"], layout, state);
   const tls = await tlsFor(options, layout);
   remember(layout, options);
-  const plans = childPlans({ options, layout, settings, state, engine, tls, keys, links });
-  const supervisor = new Supervisor({ layout, state, logger, keys, ...plans });
+  // The control plane changes the file while this process runs.
+  const stateNow = (): ClusterState => readState(layout) ?? state;
+  const plans = childPlans({ options, layout, settings, stateNow, engine, tls, keys, links });
+  const supervisor = new Supervisor({
+    layout,
+    state,
+    stateNow,
+    nodePorts: links.nodePorts,
+    logger,
+    keys,
+    ...plans,
+  });
   const asked = new Promise<boolean>((resolve) => {
     process.once("SIGINT", () => resolve(false));
     process.once("SIGTERM", () => resolve(false));

@@ -5,6 +5,7 @@ import {
   compareConfigurationIds,
   type Configuration,
   type ConfigurationId,
+  isSameSet,
   isSoundSet,
   isWriteQuorum,
   type Member,
@@ -153,13 +154,4 @@ export class Membership {
     const members = new Set(membersOf(this.current).map((member) => member.nodeId));
     for (const node of this.accepted.keys()) if (!members.has(node)) this.accepted.delete(node);
   }
-}
-
-function isSameSet(a: MemberSet, b: MemberSet): boolean {
-  const ids = new Set(a.members.map((member) => member.nodeId));
-  return (
-    a.writeQuorum === b.writeQuorum &&
-    ids.size === b.members.length &&
-    b.members.every((member) => ids.has(member.nodeId))
-  );
 }

@@ -70,6 +70,16 @@ export function isSoundSet(set: MemberSet): boolean {
   );
 }
 
+/** True if the same nodes count by the same thresholds. */
+export function isSameSet(a: MemberSet, b: MemberSet): boolean {
+  const ids = new Set(a.members.map((member) => member.nodeId));
+  return (
+    a.writeQuorum === b.writeQuorum &&
+    ids.size === b.members.length &&
+    b.members.every((member) => ids.has(member.nodeId))
+  );
+}
+
 /** Every member of any set, each once, in the order of the sets. */
 export function membersOf(configuration: Configuration): Member[] {
   const seen = new Map<NodeId, Member>();

@@ -57,6 +57,7 @@ export {
   type ConfigurationId,
   isBlockingSet,
   isReadQuorum,
+  isSameSet,
   isSoundSet,
   isWriteQuorum,
   type Member,

@@ -5,12 +5,14 @@
  */
 export {
   type AppendPath,
+  parseNewPeers,
   parseStorageNodeConfig,
   type Peer,
   type StorageNodeConfig,
   type StorageProcessConfig,
 } from "./node-config.ts";
 export type { StorageNodeDeps } from "./node-deps.ts";
+export { type FolderVerdict, judgeFolder } from "./node-folder-shell.ts";
 export type { StorageNode } from "./node-shell.ts";
 export { runStorageNode } from "./run-shell.ts";
 export { formatStorageNode } from "./state-file-shell.ts";

@@ -49,7 +49,6 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
   const peers = fields["peers"];
   const logFile = fields["logFile"];
   const logLevel = fields["logLevel"];
-  if (!Array.isArray(peers)) throw wrong("peers", "a list");
   const appendPath = fields["appendPath"] ?? "worker";
   if (appendPath !== "worker" && appendPath !== "loop") throw wrong("appendPath", "worker or loop");
   const segmentBytes = countOf(fields, "segmentBytes");
@@ -63,7 +62,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     dir: textOf(fields, "dir"),
     address: parseAddress(textOf(fields, "address")),
     ...parseCredential(fields["credential"]),
-    peers: peers.map(parsePeer),
+    peers: parsePeers(peers),
     appendPath,
     logFile: typeof logFile === "string" ? logFile : undefined,
     ...(segmentBytes === undefined ? {} : { segmentBytes }),
@@ -72,6 +71,17 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     ...(typeof logLevel === "string" ? { logLevel } : {}),
     ...(logMaxBytes === undefined ? {} : { logMaxBytes }),
   };
+}
+
+/** Raises BorealisError 22023. */
+export function parsePeers(raw: unknown): Peer[] {
+  if (!Array.isArray(raw)) throw wrong("peers", "a list");
+  return raw.map(parsePeer);
+}
+
+/** What the supervisor tells a running node: its peers, when they have changed. Raises BorealisError 22023. */
+export function parseNewPeers(message: unknown): Peer[] {
+  return parsePeers(objectOf(message, "a message")["peers"]);
 }
 
 function parsePeer(raw: unknown): Peer {

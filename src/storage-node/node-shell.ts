@@ -11,7 +11,7 @@ import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { listenForLinks } from "./listen-shell.ts";
 import { LogActions } from "./log-actions-shell.ts";
-import type { StorageNodeConfig } from "./node-config.ts";
+import type { Peer, StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
 import { noLink, Peers } from "./peers-shell.ts";
 import { Scrubs } from "./scrubs-shell.ts";
@@ -182,6 +182,11 @@ export class StorageNode {
   /** What a test or a status page may see. */
   get acceptorView(): Acceptor {
     return this.acceptor;
+  }
+
+  /** Members come and go: the others, and where they listen. */
+  setPeers(peers: readonly Peer[]): void {
+    this.peers.setPeers(peers);
   }
 
   /** Stops serving; what was acknowledged is synced already. */

@@ -18,9 +18,18 @@ const answerMs = 1_500;
 export class Peers {
   private readonly links = new Map<NodeId, NodeLink>();
   private readonly options: PeersOptions;
+  private peers: readonly Peer[];
 
   constructor(options: PeersOptions) {
     this.options = options;
+    this.peers = options.peers;
+  }
+
+  /** The other nodes of the volume and their addresses, from now on. */
+  setPeers(peers: readonly Peer[]): void {
+    this.peers = peers;
+    for (const [nodeId, link] of this.links)
+      if (!peers.some((one) => one.nodeId === nodeId)) link.close();
   }
 
   /** Asks a peer for log. What the acceptor is to hear: the answer, or that there was none. */
@@ -47,7 +56,7 @@ export class Peers {
 
   /** The peer's answer; undefined: it cannot be reached, or said nothing in time. */
   async ask(nodeId: NodeId, question: QuorumMessage): Promise<QuorumMessage | undefined> {
-    const peer = this.options.peers.find((one) => one.nodeId === nodeId);
+    const peer = this.peers.find((one) => one.nodeId === nodeId);
     if (!peer) return undefined;
     try {
       const link = this.links.get(nodeId) ?? (await this.open(peer));

@@ -113,9 +113,11 @@ export interface Status {
   readonly storage: {
     id: string;
     az: string;
+    nodeId: string;
     state: string;
     pid: number | null;
     scl: string | null;
+    base: string | null;
     epoch: number | null;
   }[];
 }

@@ -28,7 +28,7 @@ export async function readEveryLog(dataDir: string): Promise<NodeLog[]> {
   return Promise.all(
     nodes.map(async (node) => {
       const link = await NodeLink.open({
-        address: parseAddress(nodeAddress(layout, {}, node.id)),
+        address: parseAddress(nodeAddress(layout, {}, node)),
         nodeId: nodeId(node.nodeId),
         volumeId: volumeId(volume),
         sender: "test",

@@ -1,0 +1,254 @@
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { nodeId, volumeId } from "../base/ids.ts";
+import { parseLsn } from "../base/lsn.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Logger } from "../io/index.ts";
+import {
+  addressBook,
+  type ClusterState,
+  type DiskVerdict,
+  type Layout,
+  leavingName,
+  nodeDir,
+  type NodePorts,
+  type NodeState,
+  type ProcessReport,
+  replacedDir,
+} from "../cluster/index.ts";
+import { formatStorageNode, judgeFolder } from "../storage-node/index.ts";
+import type { ManagedProcess } from "./managed-process.ts";
+
+/** One storage node to run. */
+export interface NodeFacts {
+  /** Of its process: the place's name, or leavingName of it. */
+  readonly name: string;
+  /** Of its place in the group. */
+  readonly id: string;
+  readonly nodeId: string;
+  readonly dir: string;
+  readonly peers: readonly { nodeId: string; name: string; address: string }[];
+}
+
+export interface NodeProcessesOptions {
+  readonly layout: Layout;
+  readonly logger: Logger;
+  /** As control/state.json says now. */
+  readonly state: () => ClusterState;
+  readonly config: (node: NodeFacts) => unknown;
+  readonly nodePorts: NodePorts;
+  readonly process: (
+    name: string,
+    how: { readonly config: () => unknown; readonly mayStart: () => Promise<boolean> },
+  ) => ManagedProcess;
+}
+
+interface RunningNode {
+  readonly facts: NodeFacts;
+  readonly process: ManagedProcess;
+  disk: DiskVerdict | undefined;
+}
+
+const stopMs = 5_000;
+const tellMs = 10_000;
+
+/**
+ * The processes and folders of the storage nodes, as control/state.json says. The node that has a name lives in
+ * `storage/NAME`; while it joins, the member whose place it takes lives in `storage/.replaced/NAME-ID`, and runs there
+ * until it is out: it may be one of the four that hold a commit.
+ */
+export class NodeProcesses {
+  private readonly options: NodeProcessesOptions;
+  private readonly running = new Map<string, RunningNode>();
+  private changing: Promise<unknown> = Promise.resolve();
+
+  constructor(options: NodeProcessesOptions) {
+    this.options = options;
+    for (const facts of this.wanted()) this.add(facts);
+  }
+
+  get all(): ManagedProcess[] {
+    return [...this.running.values()].map(({ process }) => process);
+  }
+
+  /** The processes of the places of these names. Undefined for a name that is none. */
+  find(id: string): ManagedProcess[] | undefined {
+    const found = [...this.running.values()].filter(({ facts }) => facts.id === id);
+    return found.length > 0 ? found.map(({ process }) => process) : undefined;
+  }
+
+  get names(): string[] {
+    return this.options.state().nodes.map((node) => node.id);
+  }
+
+  diskOf(name: string): Pick<ProcessReport, "disk"> {
+    const disk = this.running.get(name)?.disk;
+    return disk === undefined ? {} : { disk };
+  }
+
+  /** Starts who is new, stops and wipes who is out, tells everybody of it. May be repeated. */
+  followState(): Promise<void> {
+    return this.inTurn(async () => {
+      const wanted = this.wanted();
+      for (const [name, { facts }] of this.running) {
+        const same = wanted.find((one) => one.name === name);
+        if (same?.nodeId !== facts.nodeId) await this.remove(name);
+      }
+      for (const facts of wanted) {
+        const known = this.running.get(facts.name);
+        if (known) this.tellPeers(known.process, facts);
+        else this.add(facts).start();
+      }
+      this.wipeReplaced();
+    });
+  }
+
+  /**
+   * Makes the disk of the successor that the state names, in the place of the member's, which is moved aside and runs on
+   * from there. May be repeated as long as the successor has not run.
+   */
+  makeNext(id: string): Promise<void> {
+    return this.inTurn(async () => {
+      const { layout } = this.options;
+      const state = this.options.state();
+      const place = state.nodes.find((one) => one.id === id);
+      if (!place?.next || place.next.isMade) return;
+      for (const name of [id, leavingName(id)]) await this.remove(name);
+      this.moveAside(place);
+      for (const facts of this.wanted()) if (facts.id === id) this.add(facts).start();
+      const draft = `${layout.storageDir}/.next-${id}`;
+      rmSync(draft, { recursive: true, force: true });
+      await formatStorageNode(draft, {
+        volumeId: volumeId(state.volumeId),
+        nodeId: nodeId(place.next.nodeId),
+        base: parseLsn(state.genesisLsn),
+      });
+      renameSync(draft, nodeDir(layout, id));
+    });
+  }
+
+  private inTurn(change: () => Promise<void>): Promise<void> {
+    const next = this.changing.then(change, change);
+    this.changing = next;
+    return next;
+  }
+
+  /** Every node that has a disk to run on, or had one. */
+  private wanted(): NodeFacts[] {
+    const { layout } = this.options;
+    const state = this.options.state();
+    const book = addressBook(state, layout, this.options.nodePorts);
+    const facts = (node: Pick<NodeFacts, "name" | "id" | "nodeId" | "dir">): NodeFacts => {
+      const others = book.filter((peer) => peer.nodeId !== node.nodeId);
+      const peers = others.map(({ nodeId: peer, name, address }) => ({
+        nodeId: peer,
+        name,
+        address,
+      }));
+      return { ...node, peers };
+    };
+    return state.nodes.flatMap((place) => {
+      const { id, nodeId: own, next } = place;
+      const dir = nodeDir(layout, id);
+      if (!next) return [facts({ name: id, id, nodeId: own, dir })];
+      const leaving = { name: leavingName(id), id, nodeId: own, dir: this.memberDir(place) };
+      if (!next.isMade) return [facts(leaving)];
+      return [facts({ name: id, id, nodeId: next.nodeId, dir }), facts(leaving)];
+    });
+  }
+
+  private asideDir({ id, nodeId: own }: NodeState): string {
+    return `${replacedDir(this.options.layout)}/${id}-${own.slice(0, 8)}`;
+  }
+
+  /** Of a member that is being replaced: aside, once it was moved there. */
+  private memberDir(place: NodeState): string {
+    const aside = this.asideDir(place);
+    const isAside = place.next?.isMade === true || existsSync(aside);
+    return isAside ? aside : nodeDir(this.options.layout, place.id);
+  }
+
+  private add(facts: NodeFacts): ManagedProcess {
+    const { config } = this.options;
+    const process = this.options.process(facts.name, {
+      // The peers as they are at each start.
+      config: () => config(this.wanted().find((one) => one.nodeId === facts.nodeId) ?? facts),
+      mayStart: async () => {
+        node.disk = await this.judge(facts);
+        return node.disk === "ok";
+      },
+    });
+    const node: RunningNode = { facts, process, disk: undefined };
+    this.running.set(facts.name, node);
+    return process;
+  }
+
+  private async judge(facts: NodeFacts): Promise<DiskVerdict> {
+    const before = this.running.get(facts.name)?.disk;
+    try {
+      const { volumeId: volume } = this.options.state();
+      const whose = { volumeId: volumeId(volume), nodeId: nodeId(facts.nodeId) };
+      const disk = await judgeFolder(facts.dir, whose);
+      if (disk !== "ok" && disk !== before)
+        this.options.logger.warn({ event: "disk.lost", name: facts.name, dir: facts.dir, disk });
+      return disk;
+    } catch (error) {
+      // Who cannot look has seen no loss: the process tries, and says what is wrong.
+      this.options.logger.warn({ event: "disk.unseen", name: facts.name }, messageOf(error));
+      return "ok";
+    }
+  }
+
+  /** One that does not hear it now is told at its start, or with the next change. */
+  private tellPeers(process: ManagedProcess, { name, peers }: NodeFacts): void {
+    process.ask("setPeers", { peers }, tellMs).catch((error: unknown) => {
+      this.options.logger.debug({ event: "node.notTold", name }, messageOf(error));
+    });
+  }
+
+  private async remove(name: string): Promise<void> {
+    const node = this.running.get(name);
+    this.running.delete(name);
+    await node?.process.stop(stopMs);
+  }
+
+  /** What is in the member's place: the member itself, unless it is aside already; then it is a successor that failed. */
+  private moveAside(place: NodeState): void {
+    const dir = nodeDir(this.options.layout, place.id);
+    const aside = this.asideDir(place);
+    if (existsSync(aside) || !existsSync(dir)) {
+      rmSync(dir, { recursive: true, force: true });
+      rmSync(`${dir}.failed`, { force: true });
+      return;
+    }
+    mkdirSync(replacedDir(this.options.layout), { recursive: true, mode: 0o700 });
+    // At no moment is a failed disk without its marker.
+    const marker = `${dir}.failed`;
+    const isFailed = existsSync(marker);
+    if (isFailed) writeFileSync(`${aside}.failed`, readFileSync(marker), { flush: true });
+    renameSync(dir, aside);
+    if (isFailed) rmSync(marker);
+  }
+
+  /** Whoever is out is forgotten: no change of members needs its disk any more. */
+  private wipeReplaced(): void {
+    const { layout, logger } = this.options;
+    const dir = replacedDir(layout);
+    if (!existsSync(dir)) return;
+    const places = this.options.state().nodes.filter((place) => place.next);
+    const kept = new Set(places.map((place) => this.asideDir(place)));
+    for (const name of readdirSync(dir)) {
+      const path = `${dir}/${name.replace(/\.failed$/, "")}`;
+      if (kept.has(path)) continue;
+      rmSync(`${dir}/${name}`, { recursive: true, force: true });
+      logger.info({ event: "disk.wiped", name });
+    }
+  }
+}
