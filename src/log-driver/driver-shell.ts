@@ -4,8 +4,8 @@ import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
 import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
-import { epochAt, timelineSpans } from "../quorum/index.ts";
 import { ChangeOfMembers } from "./change-shell.ts";
+import { claimedOf, type Decision } from "./claimed.ts";
 import type {
   Claimed,
   DriverSettings,
@@ -20,8 +20,6 @@ import type { SharedProgress } from "./progress.ts";
 import { ReadGate } from "./read-gate-shell.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
 import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
-
-type Decision = Extract<DriverAction, { kind: "decideBranch" }>;
 
 interface Step<T> {
   resolve(value: T): void;
@@ -324,34 +322,18 @@ export class Reign {
 
   private onDecision(decision: Decision): void {
     this.decision = decision;
-    const { epoch, path, b, node, low } = decision;
+    const { epoch, b, node } = decision;
     this.world.logger.info({ event: "epoch.claimed", epoch, start: b, node }, "epoch claimed");
     const { claiming } = this;
     this.claiming = undefined;
-    claiming?.resolve({
-      epoch,
-      start: b,
-      end: this.recoveryEnd ?? b,
-      bestNode: node,
-      history: path,
-      timeline: epochAt(path, b) === epochNone ? undefined : decision.timeline,
-      nextTimeline: decision.nextTimeline,
-      spans: timelineSpans(path),
-      low,
-    });
+    claiming?.resolve(claimedOf(decision, this.recoveryEnd ?? b));
   }
 
   private onOpened(action: Extract<DriverAction, { kind: "opened" }>): void {
     const { epoch, start, history } = action;
     this.opened = { epoch, start, timeline: action.timeline, history };
     this.tail = new LogTail(start, this.settings.ringBytes);
-    const { progress } = this;
-    progress.received = start;
-    progress.vcl = start;
-    progress.vdl = start;
-    progress.epoch = epoch;
-    progress.setFlag("open", true);
-    progress.setFlag("quorum", true);
+    this.progress.open(epoch, start);
     this.world.logger.info({ event: "epoch.opened", epoch, start }, "epoch opened");
     const { opening } = this;
     this.opening = undefined;

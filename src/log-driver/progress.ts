@@ -78,6 +78,16 @@ export class SharedProgress {
   }
 
   /** The driver's thread alone sets flags. */
+  /** An epoch opens: everything up to `start` is durable, and nothing beyond has been received. */
+  open(epoch: Epoch, start: Lsn): void {
+    this.received = start;
+    this.vcl = start;
+    this.vdl = start;
+    this.epoch = epoch;
+    this.setFlag("open", true);
+    this.setFlag("quorum", true);
+  }
+
   setFlag(name: keyof typeof flag, isSet: boolean): void {
     this.flags = isSet ? this.flags | flag[name] : this.flags & ~flag[name];
     Atomics.store(this.words, word.flags, this.flags);
