@@ -323,8 +323,9 @@ export class Acceptor {
       case "heartbeat":
         return this.confirm(received, message);
       case "configChange": {
-        const { id } = this.state.configuration;
-        return core.send(received, { kind: "configAck", epoch: message.epoch, configuration: id });
+        // The one that was asked for: a late one, with an older low-water, must not pass for the newest.
+        const { epoch, configuration } = message;
+        return core.send(received, { kind: "configAck", epoch, configuration: configuration.id });
       }
       case "floor":
         return core.send(received, { ...message, kind: "floorAck" });

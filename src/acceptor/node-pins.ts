@@ -77,7 +77,7 @@ export class NodePins {
     if (this.kept.delete(pinId) || this.work.has(pinId)) this.core.act({ kind: "dropPin", pinId });
     this.asked.delete(pinId);
     this.work.delete(pinId);
-    this.core.send(received, { kind: "pinAck", epoch, pinId });
+    this.core.send(received, { kind: "pinAck", epoch, pinId, isHeld: false });
   }
 
   /** More of the pin's log is linked, or as much as before. */
@@ -174,7 +174,7 @@ export class NodePins {
     this.asked.delete(pinId);
     const { reply, epoch } = asked;
     if (core.rules.mayAcknowledge(core.state, epoch))
-      core.sendTo(reply, { kind: "pinAck", epoch, pinId });
+      core.sendTo(reply, { kind: "pinAck", epoch, pinId, isHeld: true });
   }
 
   private begin(pinId: string, doing: Work["doing"]): void {

@@ -1,4 +1,4 @@
-import { type Epoch, epoch, epochNone, type NodeId } from "../base/ids.ts";
+import { type Epoch, epoch, epochNone, type NodeId, type VolumeId } from "../base/ids.ts";
 import type { Rng } from "../base/rng.ts";
 import {
   type Configuration,
@@ -9,6 +9,7 @@ import {
   type QuorumMessage,
   type Refuse,
   type Rules,
+  type State,
 } from "../quorum/index.ts";
 
 /** A node that has not answered is asked again after this. */
@@ -18,21 +19,26 @@ const leaseAgainMs = 100;
 const backOffFirstMs = 30;
 const backOffMaxMs = 2_000;
 
+interface Claim {
+  readonly kind: "claiming";
+  readonly epoch: Epoch;
+  readonly claimId: string;
+  readonly promises: Map<NodeId, Promised>;
+}
+
 /** Looking first disturbs no live owner, and shows which epoch to claim. */
 type Stage =
   | { readonly kind: "inspecting"; readonly answered: Set<NodeId> }
-  | {
-      readonly kind: "claiming";
-      readonly epoch: Epoch;
-      readonly claimId: string;
-      readonly promises: Map<NodeId, Promised>;
-    }
+  | Claim
   | { readonly kind: "backingOff"; readonly untilMs: number };
 
 export interface Owned {
   readonly epoch: Epoch;
   readonly claimId: string;
+  /** In a salvage also of nodes that an earlier one sealed: frozen, they promise nothing and change nothing any more. */
   readonly promises: ReadonlyMap<NodeId, Promised>;
+  /** Salvage only: who is sealed already, and in whose favour. */
+  readonly sealed: ReadonlyMap<NodeId, VolumeId>;
 }
 
 /**
@@ -44,6 +50,7 @@ export class Claiming {
   private stage: Stage = { kind: "inspecting", answered: new Set() };
   private highestSeen: Epoch = epochNone;
   private attempts = 0;
+  private readonly sealedStates = new Map<NodeId, State>();
   /** When each node may be asked again. */
   private readonly askAtMs = new Map<NodeId, number>();
   private readonly rng: Rng;
@@ -79,11 +86,24 @@ export class Claiming {
   get owned(): Owned | undefined {
     const { stage } = this;
     if (stage.kind !== "claiming") return undefined;
+    if (this.isSalvage) return this.ownedBySalvage(stage);
     const hasPromised = (node: NodeId): boolean => stage.promises.has(node);
-    const isWon = this.isSalvage
-      ? isReadQuorum(this.known, hasPromised)
-      : this.rules.isOwned(this.known, hasPromised);
-    return isWon ? stage : undefined;
+    return this.rules.isOwned(this.known, hasPromised)
+      ? { ...stage, sealed: new Map() }
+      : undefined;
+  }
+
+  /** A salvage that died between two seals is finished by the next: a sealed node's state is as good as a promise. */
+  private ownedBySalvage({ epoch: owned, claimId, promises }: Claim): Owned | undefined {
+    const all = new Map(promises);
+    const sealed = new Map<NodeId, VolumeId>();
+    for (const [node, state] of this.sealedStates) {
+      if (state.sealed === undefined) continue;
+      sealed.set(node, state.sealed);
+      all.set(node, { ...state, kind: "promise", epoch: owned, claimId, pins: [] });
+    }
+    const isWon = isReadQuorum(this.known, (node) => all.has(node));
+    return isWon ? { epoch: owned, claimId, promises: all, sealed } : undefined;
   }
 
   tick(nowMs: number): void {
@@ -105,6 +125,7 @@ export class Claiming {
       case "state":
         this.noteSeen(message.promised);
         this.adopt(message.configuration);
+        if (message.sealed !== undefined) this.sealedStates.set(node, message);
         if (this.stage.kind !== "inspecting") return;
         this.stage.answered.add(node);
         return this.claimWhenSeen(nowMs);
@@ -178,6 +199,8 @@ export class Claiming {
 
   private onRefuse(node: NodeId, refuse: Refuse, nowMs: number): void {
     this.noteSeen(refuse.promised);
+    if (this.isSalvage && refuse.reason === "sealed" && !this.sealedStates.has(node))
+      this.send(node, { kind: "inspect" });
     const { stage } = this;
     if (stage.kind !== "claiming") return;
     const isOutrun = refuse.reason === "stale" && refuse.promised >= stage.epoch;

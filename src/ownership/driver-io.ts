@@ -105,6 +105,8 @@ export type DriverAction =
       readonly path: History;
       readonly b: Lsn;
       readonly low: Lsn;
+      /** Whom an earlier salvage, which did not come to its end, has sealed nodes for: it has to be this one. */
+      readonly successor: VolumeId | undefined;
     }
   /** A read quorum of every set is sealed: this volume can have an owner nevermore. */
   | {

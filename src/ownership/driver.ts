@@ -265,7 +265,11 @@ export class Driver {
     this.phase = { kind: "deciding", owned, recovery, b };
     const { best: node, path, low, floor } = recovery;
     if (this.options.purpose === "salvage") {
-      this.actions.push({ kind: "decideSalvage", epoch: owned.epoch, node, path, b, low });
+      const successors = [...new Set(owned.sealed.values())];
+      if (successors.length > 1) return this.raiseAlarm("sealed for two successors", recovery, b);
+      const [successor] = successors;
+      const { epoch } = owned;
+      this.actions.push({ kind: "decideSalvage", epoch, node, path, b, low, successor });
       return;
     }
     const timelines = branchTimelines(recovery, b);
@@ -339,6 +343,13 @@ export class Driver {
     if (phase.kind !== "deciding") return;
     const { owned, b, recovery } = phase;
     const { configuration } = this.claiming;
+    for (const before of owned.sealed.values()) {
+      if (before === successor) continue;
+      this.phase = { kind: "fenced" };
+      const reason = `an earlier salvage has sealed it for ${before}`;
+      this.actions.push({ kind: "standDown", fencedBy: epochNone, reason });
+      return;
+    }
     const send = (node: NodeId, message: QuorumMessage): void => {
       this.actions.push({ kind: "send", node, message });
     };

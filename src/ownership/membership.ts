@@ -33,7 +33,8 @@ type Stage =
 
 /** What the end of a change depends on, apart from the configuration. */
 export interface ChangeView {
-  readonly vdl: Lsn;
+  /** Not VDL: a commit whose wait was cancelled is answered by VCL. */
+  readonly vcl: Lsn;
   /** What a write quorum of this one set has acknowledged in this epoch. */
   heldBy(set: MemberSet): Lsn;
   /** Whether a write quorum of this set holds every pin. */
@@ -49,7 +50,7 @@ export type ChangeAnswer = "begun" | "busy" | "unsound" | "same";
  * The membership of an open epoch (section 10): one change at a time, through a configuration in which both sets count.
  *
  *     S ──▶ J = [S, S'] ──▶ S'      counted at once at each arrow; J must be in force, and S' hold everything below
- *                       └─▶ S       VDL and every pin, before it may count alone (M16, M17, M31)
+ *                       └─▶ S       VCL and every pin, before it may count alone (M16, M17, M31)
  */
 export class Membership {
   private readonly rules: Rules;
@@ -98,7 +99,7 @@ export class Membership {
     const sets = this.rules.stepsTo(from, set);
     const known = new Set(from.members.map((member) => member.nodeId));
     const added = set.members.filter((member) => !known.has(member.nodeId));
-    this.joining = new Set(added.map((member) => member.nodeId));
+    this.joining = new Set([...this.joining, ...added.map((member) => member.nodeId)]);
     this.stage =
       sets.length > 1 ? { kind: "joint", from, to: set, target: set } : { kind: "settling" };
     this.count(sets);
@@ -108,6 +109,7 @@ export class Membership {
   /** A node has acknowledged `id`, by an ElectAck or by a ConfigAck. */
   noteAcked(node: NodeId, id: ConfigurationId, by: "elect" | "change"): void {
     if (by === "elect" && this.joining.has(node)) return;
+    if (by === "change") this.joining = new Set([...this.joining].filter((one) => one !== node));
     const before = this.accepted.get(node);
     if (!before || compareConfigurationIds(id, before) > 0) this.accepted.set(node, id);
     if (this.stage.kind === "settling" && this.isInForce) this.stage = { kind: "settled" };
@@ -116,17 +118,18 @@ export class Membership {
   /** Ends a joint configuration if that may be; gives the members that are out then. */
   finish(view: ChangeView): readonly Member[] | undefined {
     const { stage } = this;
-    if (stage.kind !== "joint" || !this.isInForce) return undefined;
+    if (stage.kind !== "joint") return undefined;
     const { target, from, to } = stage;
+    if (!this.isInForce && (target !== from || this.current.id.version === 1)) return undefined;
     // Who relies on a lease is told of no change: the nodes that keep it must not lose their say before it is over.
     if (!view.areLeasesKeptBy(target)) return undefined;
     const arePinsHeld = view.arePinsHeldBy(target);
-    if (!this.rules.mayFinishChange({ held: view.heldBy(target), vdl: view.vdl, arePinsHeld }))
+    if (!this.rules.mayFinishChange({ held: view.heldBy(target), vcl: view.vcl, arePinsHeld }))
       return undefined;
     const stays = new Set(target.members.map((member) => member.nodeId));
     const dropped = [...from.members, ...to.members].filter(({ nodeId }) => !stays.has(nodeId));
     this.stage = { kind: "settling" };
-    this.joining = new Set();
+    this.joining = new Set([...this.joining].filter((one) => stays.has(one)));
     this.count([target]);
     return dropped;
   }

@@ -47,8 +47,10 @@ export class PinBook {
     return true;
   }
 
-  noteAck(node: NodeId, pinId: string): void {
-    this.entries.get(pinId)?.acked.add(node);
+  noteAck(node: NodeId, ack: { readonly pinId: string; readonly isHeld: boolean }): void {
+    const entry = this.entries.get(ack.pinId);
+    // A late answer to a Pin says nothing of the Unpin behind it.
+    if (entry && (entry.wish === "held") === ack.isHeld) entry.acked.add(node);
   }
 
   /** A link that was lost may have lost what was sent on it. */

@@ -356,6 +356,7 @@ export class Reign implements Estate {
     }
     const book = this.books.get(node);
     if (!book || refuse.epoch !== this.epoch) return;
+    if (refuse.reason === "outgrown" || refuse.reason === "notSupported") return;
     if (refuse.reason !== "notAccepted") return book.pause(this.nowMs + pauseMs);
     book.forgetAccepted();
     this.sendElect(book);

@@ -14,7 +14,7 @@ const sealAgainMs = 500;
  * quorum of the old volume can promise anything ever again, whoever returns.
  */
 export class Sealing {
-  private readonly sealed = new Set<NodeId>();
+  private readonly sealed: Set<NodeId>;
   private readonly sendAtMs = new Map<NodeId, number>();
   private readonly configuration: Configuration;
   private readonly owned: Owned;
@@ -29,6 +29,7 @@ export class Sealing {
   }) {
     this.configuration = options.configuration;
     this.owned = options.owned;
+    this.sealed = new Set(options.owned.sealed.keys());
     this.successor = options.successor;
     this.send = options.send;
   }

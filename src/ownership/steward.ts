@@ -22,6 +22,7 @@ export interface Estate {
   readonly epoch: Epoch;
   readonly nowMs: number;
   readonly vdl: Lsn;
+  readonly vcl: Lsn;
   /** Acknowledged in this epoch. */
   sclOf(node: NodeId): Lsn | undefined;
   /** Every lease that was ever told of is kept by a blocking set of this set alone, or over. */
@@ -82,7 +83,7 @@ export class Steward {
       case "floorAck":
         return this.lowWater.noteFloorAck(node, message.lsn);
       case "pinAck":
-        return this.pinBook.noteAck(node, message.pinId);
+        return this.pinBook.noteAck(node, message);
       default:
         return undefined;
     }
@@ -94,11 +95,12 @@ export class Steward {
 
   changeMembers(set: MemberSet): void {
     // A new member below a low-water that is just being made could not be filled any more: first the one, then the other.
+    const { act } = this.estate;
     if (this.lowWater.isBusy && !this.membership.isJoint) {
+      if (this.nextSet) act({ kind: "changeAnswered", answer: "busy" });
       this.nextSet = set;
       return;
     }
-    const { act } = this.estate;
     const before = this.configuration;
     const answer = this.membership.begin(set);
     act({ kind: "changeAnswered", answer });
@@ -142,7 +144,7 @@ export class Steward {
   private finishChange(): void {
     const { membership, estate, pinBook } = this;
     const dropped = membership.finish({
-      vdl: estate.vdl,
+      vcl: estate.vcl,
       heldBy: (set) => vclOf({ ...this.configuration, sets: [set] }, (node) => estate.sclOf(node)),
       arePinsHeldBy: (set) => pinBook.areHeldBy(set),
       areLeasesKeptBy: (set) => estate.areLeasesKeptBy(set),

@@ -318,8 +318,28 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
     },
     decode: (r) => ({ kind: "pin", epoch: readEpoch(r), ...readPin(r) }),
   },
-  unpin: epochAndPinId("unpin", 28),
-  pinAck: epochAndPinId("pinAck", 29),
+  unpin: {
+    type: 28,
+    encode(w, m) {
+      writeCount(w, m.epoch);
+      writeUuid(w, m.pinId);
+    },
+    decode: (r) => ({ kind: "unpin", epoch: readEpoch(r), pinId: readUuid(r) }),
+  },
+  pinAck: {
+    type: 29,
+    encode(w, m) {
+      writeCount(w, m.epoch);
+      writeUuid(w, m.pinId);
+      writeFlag(w, m.isHeld);
+    },
+    decode: (r) => ({
+      kind: "pinAck",
+      epoch: readEpoch(r),
+      pinId: readUuid(r),
+      isHeld: readFlag(r),
+    }),
+  },
   pinPull: {
     type: 30,
     encode(w, m) {
@@ -358,17 +378,6 @@ function epochAndLsn<K extends "floor" | "floorAck" | "advanceLow">(kind: K, typ
       w.u64(m.lsn);
     },
     decode: (r: ByteReader) => ({ kind, epoch: readEpoch(r), lsn: r.lsn() }),
-  };
-}
-
-function epochAndPinId<K extends "unpin" | "pinAck">(kind: K, type: number) {
-  return {
-    type,
-    encode(w: ByteWriter, m: { readonly epoch: Epoch; readonly pinId: string }): void {
-      writeCount(w, m.epoch);
-      writeUuid(w, m.pinId);
-    },
-    decode: (r: ByteReader) => ({ kind, epoch: readEpoch(r), pinId: readUuid(r) }),
   };
 }
 

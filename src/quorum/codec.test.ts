@@ -137,7 +137,7 @@ const samples: { readonly [K in MessageKind]: Extract<QuorumMessage, { kind: K }
   pathChanged: { kind: "pathChanged", history },
   pin: { kind: "pin", epoch: e, pinId: uuid, path: history, from: at, to: at },
   unpin: { kind: "unpin", epoch: e, pinId: uuid },
-  pinAck: { kind: "pinAck", epoch: e, pinId: uuid },
+  pinAck: { kind: "pinAck", epoch: e, pinId: uuid, isHeld: true },
   pinPull: { kind: "pinPull", pinId: uuid, from: at },
   pinData: { kind: "pinData", pinId: uuid, lsn: at, runs },
   seal: { kind: "seal", epoch: e, successor: volume },

@@ -269,6 +269,8 @@ export interface PinAck {
   readonly kind: "pinAck";
   readonly epoch: Epoch;
   readonly pinId: string;
+  /** The answer to a Pin; false: to an Unpin. */
+  readonly isHeld: boolean;
 }
 export interface PinPull {
   readonly kind: "pinPull";

@@ -75,7 +75,7 @@ export interface Rules {
   /** May one set count alone, whose write quorum holds the log to `held`? (M17, M31) */
   mayFinishChange(change: {
     readonly held: Lsn;
-    readonly vdl: Lsn;
+    readonly vcl: Lsn;
     readonly arePinsHeld: boolean;
   }): boolean;
   /** How far the low-water may go, whatever snapshots need. (M24, M25) */
@@ -128,7 +128,7 @@ export const trueRules: Rules = Object.freeze<Rules>({
   vcl: vclOf,
   isGate: isBlockingSet,
   stepsTo: (from, to) => [from, to],
-  mayFinishChange: (change) => change.held >= change.vdl && change.arePinsHeld,
+  mayFinishChange: (change) => change.held >= change.vcl && change.arePinsHeld,
   lowLimit: (log) => lsnMin(log.vdl, log.lowestMember),
   mayAdvanceLow: (progress) => progress.isFloored,
   entryKind: (kind) => kind,
