@@ -1,11 +1,12 @@
 import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { formatLsn, parseLsn } from "../base/lsn.ts";
+import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import {
   type Clock,
   connectRpc,
   type Logger,
+  type RpcClient,
   type RpcServer,
   Scope,
   serveRpc,
@@ -22,6 +23,7 @@ import {
   type TopologyMessage,
 } from "./messages.ts";
 import type { State } from "../quorum/index.ts";
+import { addressBook, shownNode } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
@@ -53,33 +55,41 @@ const snapshotSchema = z.object({ lsn: z.string() });
 export class ControlPlane {
   private readonly deps: ControlDeps;
   private readonly roles: InstanceRoles;
+  private readonly replacements: Replacements;
+  private readonly retention: Retention;
+  private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
-  private readonly scope: Scope;
-  private readonly replacements: Replacements;
-  private readonly retention: Retention;
 
   constructor(deps: ControlDeps) {
     this.deps = deps;
-    const { nodePorts } = deps.config;
-    this.roles = new InstanceRoles({ ...deps, nodePorts, onChange: () => this.publish() });
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
     });
-    const openWriter = () => this.roles.openWriter();
+    this.roles = new InstanceRoles({
+      ...deps,
+      onChange: () => this.publish(),
+      greet: (client) => this.tellNodes(client),
+    });
+    const { roles } = this;
+    const openWriter = (): RpcClient | undefined => roles.openWriter();
     this.replacements = new Replacements({
       ...deps,
-      state: () => this.state,
-      save: (change) => this.roles.change(change),
+      state: () => roles.state,
+      save: (change) => roles.changeState(change),
       openWriter,
-      tellAgents: () => this.roles.tellNodes(),
+      tellAgents: () => {
+        for (const client of roles.clients()) this.tellNodes(client);
+      },
+      durable: () => this.durable(),
       inspect: (node) => this.inspectNode(node),
     });
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
-      readers: () => this.roles.restartLsns(),
+      // Of every instance that reads; one that is away may come back with what it last had.
+      readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
       openWriter,
     });
   }
@@ -112,8 +122,9 @@ export class ControlPlane {
   }
 
   async close(): Promise<void> {
-    await this.scope.close("control plane stops");
+    // The lines to the agents first: a task may wait for an answer.
     await this.roles.close();
+    await this.scope.close("control plane stops");
     await this.server?.close();
   }
 
@@ -206,21 +217,6 @@ export class ControlPlane {
     return views;
   }
 
-  /** The node that has the name now. */
-  private inspectNode({ id, nodeId: member, next }: NodeState): Promise<State | undefined> {
-    const { layout, config, clock } = this.deps;
-    const shown = next?.nodeId ?? member;
-    const address = nodeAddress(layout, config.nodePorts, { id, nodeId: shown });
-    return inspectNode({
-      name: id,
-      address: parseAddress(address),
-      credential: config.credential ?? undefined,
-      volumeId: volumeId(this.state.volumeId),
-      nodeId: nodeId(shown),
-      clock,
-    });
-  }
-
   private scrub(params: unknown): Promise<ScrubResult[]> {
     const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
     const { clock, layout, config } = this.deps;
@@ -232,10 +228,40 @@ export class ControlPlane {
     const nodes = this.state.nodes.filter((node) => ids.includes(node.id));
     return Promise.all(
       nodes.map((node) => {
-        const address = parseAddress(nodeAddress(layout, config.nodePorts, node));
-        return scrubNode({ name: node.id, nodeId: nodeId(node.nodeId), address }, owner, clock);
+        const shown = shownNode(node);
+        const address = parseAddress(nodeAddress(layout, config.nodePorts, shown));
+        return scrubNode({ name: node.id, nodeId: nodeId(shown.nodeId), address }, owner, clock);
       }),
     );
+  }
+
+  /** The node that has the name now. */
+  private inspectNode(node: NodeState): Promise<State | undefined> {
+    const { layout, config, clock } = this.deps;
+    const shown = shownNode(node);
+    return inspectNode({
+      name: node.id,
+      address: parseAddress(nodeAddress(layout, config.nodePorts, shown)),
+      credential: config.credential ?? undefined,
+      volumeId: volumeId(this.state.volumeId),
+      nodeId: nodeId(shown.nodeId),
+      clock,
+    });
+  }
+
+  private durable(): { epoch: number; vdl: Lsn } | undefined {
+    const { vdl, epoch } = this.roles.status(this.state.writer) ?? {};
+    const at = findLsn(vdl ?? "");
+    const isOpen = this.roles.openWriter() !== undefined && at !== undefined;
+    return isOpen && epoch !== undefined ? { epoch, vdl: at } : undefined;
+  }
+
+  private tellNodes(client: RpcClient): void {
+    const { layout, config, logger } = this.deps;
+    const nodes = addressBook(this.state, layout, config.nodePorts);
+    client.call("setNodes", { nodes }).catch((error: unknown) => {
+      logger.debug({ event: "agent.notTold" }, messageOf(error));
+    });
   }
 
   private async processes(): Promise<ReadonlyMap<string, ProcessReport>> {

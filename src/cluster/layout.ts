@@ -69,26 +69,27 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
   };
 }
 
-/** Loopback ports of storage nodes by node id; none for a node on a unix socket. */
-export type NodePorts = Readonly<Record<string, number>>;
+/**
+ * Loopback ports of storage nodes by name; none for nodes on unix sockets. Two for each name: a node and its successor
+ * listen at the same time, each at the same port all its life.
+ */
+export type NodePorts = Readonly<Record<string, readonly [number, number]>>;
 
-/** A node as its place's name and its own id. */
-export interface NamedNode {
+/** One storage node, as far as its address is concerned. */
+export interface NodePlace {
   readonly id: string;
   readonly nodeId: string;
+  /** Which of the name's two ports is its own; 0 unless told. */
+  readonly side?: 0 | 1 | undefined;
 }
 
-/**
- * Where a storage node listens, as base/address.ts writes it. One that has joined since the cluster came up has no port
- * yet, and listens on its socket.
- */
-export function nodeAddress(layout: Layout, ports: NodePorts, node: NamedNode): string {
-  const port = ports[node.nodeId];
+/** Where a storage node listens, as base/address.ts writes it: the same wherever its folder is moved to. */
+export function nodeAddress(layout: Layout, ports: NodePorts, node: NodePlace): string {
+  const port = ports[node.id]?.[node.side ?? 0];
   return port === undefined ? nodeSocket(layout, node) : `tls://127.0.0.1:${port}`;
 }
 
-/** Of a node wherever its folder lies: the same for its whole life, so that nobody has to be told when that is moved. */
-export function nodeSocket(layout: Layout, node: NamedNode): string {
+function nodeSocket(layout: Layout, node: NodePlace): string {
   return `${layout.runtimeDir}/node-${node.id}-${node.nodeId.slice(0, 8)}.sock`;
 }
 

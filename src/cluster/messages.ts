@@ -42,8 +42,11 @@ export const replacementSchema = z.object({
   /** Its successor, once it is chosen. */
   next: z.string().nullable(),
   why: z.string().nullable(),
-  /** `queued`: another one is under way. `waiting`: for a writer that is open. `joining`: until it has caught up. */
-  phase: z.enum(["none", "queued", "waiting", "making", "joining"]),
+  /**
+   * `queued`: another one is under way. `waiting`: for a writer that is open. `joining`: until the
+   * group counts by it. `filling`: until it has caught up.
+   */
+  phase: z.enum(["none", "queued", "waiting", "making", "joining", "filling"]),
 });
 export type ReplacementReport = z.infer<typeof replacementSchema>;
 
@@ -72,7 +75,7 @@ export const controlConfigSchema = z.object({
   port: z.number(),
   httpPort: z.number(),
   /** Where storage nodes listen on TCP; the others are on unix sockets. */
-  nodePorts: z.record(z.string(), z.number()),
+  nodePorts: z.record(z.string(), z.tuple([z.number(), z.number()])),
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
   logLevel: z.string(),
   logMaxBytes: z.number(),

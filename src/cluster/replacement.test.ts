@@ -6,6 +6,7 @@ import {
   asked,
   chosen,
   type DiskVerdict,
+  filled,
   made,
   membersWithNext,
   nextStep,
@@ -59,8 +60,16 @@ describe("the replacement of a storage node", () => {
     const joining = addressBook(state, layout, {}).filter((node) => !node.isMember);
     expect(joining.map((node) => node.nodeId)).toEqual(["n7"]);
     state = replaced(state, "az2-tail", "n7");
+    expect(nextStep(state, seen())).toEqual({ kind: "fill", id: "az2-tail" });
+    state = filled(state, "az2-tail");
     expect(nextStep(state, seen())).toEqual({ kind: "rest" });
-    expect(state.nodes[3]).toEqual({ id: "az2-tail", nodeId: "n7", az: "az2", kind: "tail" });
+    expect(state.nodes[3]).toEqual({
+      id: "az2-tail",
+      nodeId: "n7",
+      az: "az2",
+      kind: "tail",
+      side: 1,
+    });
   });
 
   it("survives being written and read at each step", () => {
@@ -74,6 +83,17 @@ describe("the replacement of a storage node", () => {
     expect(nextStep(state, lost)).toMatchObject({ kind: "choose", id: "az1-tail" });
     state = made(chosen(state, "az1-full", "n7", "x"), "az1-full", "n7");
     expect(nextStep(state, lost)).toEqual({ kind: "change", id: "az1-full" });
+  });
+
+  it("gives up nobody without need while a new member fills itself", () => {
+    const full = made(chosen(aState(), "az1-full", "n7", "x"), "az1-full", "n7");
+    const filling = asked(replaced(full, "az1-full", "n7"), "az2-full", "asked for");
+    expect(nextStep(filling, seen())).toEqual({ kind: "fill", id: "az1-full" });
+    const lost = seen({ "az3-tail": "missing" });
+    expect(nextStep(filling, lost)).toMatchObject({ kind: "choose", id: "az3-tail" });
+    const again = asked(filling, "az1-full", "asked for");
+    expect(nextStep(again, seen())).toMatchObject({ kind: "choose", id: "az1-full" });
+    expect(nextStep(filled(filling, "az1-full"), seen())).toMatchObject({ id: "az2-full" });
   });
 
   it("waits for an open writer before it chooses, and before members change", () => {

@@ -1,4 +1,5 @@
 import { unreachable } from "../base/assert.ts";
+import type { Lsn } from "../base/lsn.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
 import type { Layout } from "./layout.ts";
@@ -6,6 +7,7 @@ import { type ProcessReport, processesSchema, type ReplacementReport } from "./m
 import {
   asked,
   chosen,
+  filled,
   made,
   membersWithNext,
   nextStep,
@@ -28,6 +30,8 @@ export interface ReplacementsOptions {
   readonly openWriter: () => RpcClient | undefined;
   /** Tells every agent the address book. */
   readonly tellAgents: () => void;
+  /** What the open writer has told durable; undefined: there is none. */
+  readonly durable: () => { readonly epoch: number; readonly vdl: Lsn } | undefined;
   /** What a node says of itself; undefined: it does not answer. */
   readonly inspect: (node: NodeState) => Promise<State | undefined>;
 }
@@ -79,8 +83,9 @@ export class Replacements {
         hint: `there are ${nodes.map((one) => one.id).join(", ")}`,
       });
     }
-    const { nodeId, next, replaceWhy } = node;
-    const phase = replaceWhy === undefined ? "none" : this.phaseOf(id);
+    const { nodeId, next, replaceWhy, isFilling } = node;
+    const rest = isFilling ? "filling" : "none";
+    const phase = replaceWhy === undefined ? rest : this.phaseOf(id);
     return { id, nodeId, next: next?.nodeId ?? null, why: replaceWhy ?? null, phase };
   }
 
@@ -155,6 +160,8 @@ export class Replacements {
         return this.make(step.id);
       case "change":
         return this.change(step.id);
+      case "fill":
+        return this.fill(step.id);
       default:
         return unreachable(step);
     }
@@ -193,6 +200,19 @@ export class Replacements {
     this.options.tellAgents();
     await this.askSupervisor("followState", {}, makeTimeoutMs);
     logger.info({ event: "replacement.done", node: id, nodeId });
+    return true;
+  }
+
+  /** Whether it has caught up with what was durable when it was asked. */
+  private async fill(id: string): Promise<boolean> {
+    const { state, inspect, durable, save, logger } = this.options;
+    const node = state().nodes.find((one) => one.id === id);
+    const goal = durable();
+    if (!node || !goal) return false;
+    const seen = await inspect(node);
+    if (!seen || seen.accepted !== goal.epoch || seen.scl < goal.vdl) return false;
+    save((now) => filled(now, id));
+    logger.info({ event: "replacement.filled", node: id, nodeId: node.nodeId, scl: seen.scl });
     return true;
   }
 

@@ -1,5 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { findLsn, type Lsn } from "../base/lsn.ts";
+import { findLsn } from "../base/lsn.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, Scope, sleep } from "../io/index.ts";
 import {
   type BackupSource,
@@ -10,21 +10,21 @@ import {
 } from "../instance/index.ts";
 import { requireTarget } from "./failover.ts";
 import { failOver } from "./failover-shell.ts";
-import { agentSocket, type Layout, type NodePorts, postgresSocketDir } from "./layout.ts";
+import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
 import type { FailoverReport } from "./messages.ts";
-import { addressBook } from "./replacement.ts";
 import type { ClusterState } from "./state.ts";
 
 export interface RolesDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly layout: Layout;
-  readonly nodePorts: NodePorts;
   readonly state: ClusterState;
   readonly masterPassword: () => string;
   readonly saveState: (state: ClusterState) => void;
   /** Something has changed that status or topology may show. */
   readonly onChange: () => void;
+  /** What every agent is told before any order. */
+  readonly greet: (client: RpcClient) => void;
 }
 
 /** How often an agent that does not answer is tried again. */
@@ -64,41 +64,31 @@ export class InstanceRoles {
     return this.current;
   }
 
-  /** The cluster's state from now on, durably. */
-  change(change: (state: ClusterState) => ClusterState): void {
+  status(id: string): InstanceStatus | undefined {
+    return this.agents.get(id)?.status;
+  }
+
+  /** Changes what is not the roles' own; durable when this returns. */
+  changeState(change: (state: ClusterState) => ClusterState): void {
     this.current = change(this.current);
     this.deps.saveState(this.current);
   }
 
-  /** Members change only where an open writer has its quorum. */
+  /** The line to the agent of the writer, if that is open and has its quorum: only there do members change. */
   openWriter(): RpcClient | undefined {
-    const line = this.agents.get(this.current.writer);
-    const { status } = line ?? {};
+    const { status, client } = this.agents.get(this.current.writer) ?? {};
     const isOpen = status?.role === "writer" && status.isAdmitted && status.hasQuorum;
-    return isOpen && !this.isStopping ? line?.client : undefined;
+    return isOpen && !this.isStopping ? client : undefined;
   }
 
-  /** Of every instance that reads; one that is away may come back with what it last had. */
-  restartLsns(): (Lsn | undefined)[] {
-    const readers = this.current.instances.filter(({ id }) => id !== this.current.writer);
-    return readers.map(({ id }) => findLsn(this.status(id)?.restartLsn ?? ""));
+  clients(): RpcClient[] {
+    return [...this.agents.values()].flatMap(({ client }) => (client ? [client] : []));
   }
 
-  /** Every agent hears who may be a member of the volume. */
-  tellNodes(): void {
-    for (const { client } of this.agents.values()) if (client) this.tellNodesTo(client);
-  }
-
-  private tellNodesTo(client: RpcClient): void {
-    const { layout, nodePorts, logger } = this.deps;
-    const nodes = addressBook(this.current, layout, nodePorts);
-    client.call("setNodes", { nodes }).catch((error: unknown) => {
-      logger.debug({ event: "agent.notTold" }, messageOf(error));
-    });
-  }
-
-  status(id: string): InstanceStatus | undefined {
-    return this.agents.get(id)?.status;
+  /** Who is not the writer. */
+  readers(): string[] {
+    const { instances, writer } = this.current;
+    return instances.map(({ id }) => id).filter((id) => id !== writer);
   }
 
   start(): void {
@@ -148,8 +138,8 @@ export class InstanceRoles {
     const line = this.agents.get(id);
     if (!line) return;
     line.client = client;
-    // Before any order: a writer claims at every node that may be a member.
-    this.tellNodesTo(client);
+    // A writer claims at every node that may be a member.
+    this.deps.greet(client);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -288,7 +278,10 @@ export class InstanceRoles {
 
   /** Durable before anybody is ordered anything: whoever resumes knows who is meant. */
   private appoint(writer: string): void {
-    if (this.current.writer !== writer) this.change((state) => ({ ...state, writer }));
+    if (this.current.writer !== writer) {
+      this.current = { ...this.current, writer };
+      this.deps.saveState(this.current);
+    }
     this.deps.onChange();
   }
 
@@ -303,7 +296,8 @@ export class InstanceRoles {
 
   private onRoleTaken(id: string, isWriter: boolean): void {
     if (!isWriter || this.current.isBootstrapped) return;
-    this.change((state) => ({ ...state, isBootstrapped: true }));
+    this.current = { ...this.current, isBootstrapped: true };
+    this.deps.saveState(this.current);
     this.deps.onChange();
     this.deps.logger.info({ event: "volume.bootstrapped", instance: id });
   }

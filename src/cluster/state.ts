@@ -17,6 +17,10 @@ const nodeState = z.strictObject({
   nodeId: z.string(),
   az: z.string(),
   kind: z.enum(["full", "tail"]),
+  /** Which of the name's two ports is the member's; its successor has the other. 0 unless told. */
+  side: z.union([z.literal(0), z.literal(1)]).optional(),
+  /** It has become the member a moment ago; whether it has caught up is not known yet. */
+  isFilling: z.boolean().optional(),
   /** Asked for, or found necessary; kept until it is done. */
   replaceWhy: z.string().optional(),
   /**

@@ -143,7 +143,8 @@ function storageStateOf(
 ): StatusReport["storage"][number]["state"] {
   const { process: report, view, vdl } = seen;
   const hasLostDisk = report?.disk !== undefined && report.disk !== "ok";
-  if (node.next || (hasLostDisk && report.state !== "stopped")) return "rebuilding";
+  if (node.next || node.isFilling || (hasLostDisk && report.state !== "stopped"))
+    return "rebuilding";
   if (report?.state === "stopped") return "stopped";
   if (!view) return "down";
   return vdl !== undefined && vdl - view.scl > catchingUpBytes ? "catching-up" : "up";

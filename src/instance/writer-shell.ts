@@ -98,6 +98,8 @@ export class WriterRole {
     this.standby = inherited.standby ?? new Standby(config, deps, owner);
     this.standby.handTo(owner);
     this.driver = inherited.driver ?? makeDriver(config);
+    // A driver that was made long ago knows the nodes of then.
+    this.noteNodes();
     const { clock } = deps;
     this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
     this.driver.onEvent((event) => this.onDriverEvent(event));

@@ -4,7 +4,6 @@ import {
   type ClusterState,
   instancePort,
   type Layout,
-  nodeAddress,
   portOffsets,
   postgresSocketDir,
 } from "../cluster/index.ts";
@@ -129,7 +128,7 @@ function nodeConfig(
     nodeId: node.nodeId,
     name: node.name,
     dir: node.dir,
-    address: nodeAddress(layout, links.nodePorts, node),
+    address: node.address,
     credential: links.credentialOf("storage-node"),
     segmentBytes: settings["storage.segmentBytes"],
     scrubIntervalMs: settings["storage.scrubHours"] * 3_600_000,

@@ -24,17 +24,22 @@ export async function openLinkTransport(
 ): Promise<LinkTransport> {
   if (kind === "unix") return { nodePorts: {}, credentialOf: () => null };
   const credentials = await openCredentials(layout.linkTlsDir, roles);
-  const nodePorts: Record<string, number> = {};
-  for (const { nodeId } of state.nodes) {
-    nodePorts[nodeId] = await findFreePort(new Set(Object.values(nodePorts)));
+  const nodePorts: Record<string, [number, number]> = {};
+  const taken = new Set<number>();
+  for (const { id } of state.nodes) {
+    const ports: [number, number] = [await findFreePort(taken), await findFreePort(taken)];
+    nodePorts[id] = ports;
   }
   return { nodePorts, credentialOf: (role) => credentials.get(role) ?? null };
 }
 
-async function findFreePort(taken: ReadonlySet<number>): Promise<number> {
+/** Noted in `taken`. */
+async function findFreePort(taken: Set<number>): Promise<number> {
   for (let attempt = 0; attempt < 1_000; attempt++) {
     const port = portMin + realRng.below(portMax - portMin);
-    if (!taken.has(port) && (await isFree(port))) return port;
+    if (taken.has(port) || !(await isFree(port))) continue;
+    taken.add(port);
+    return port;
   }
   throw new BorealisError(sqlState.notInPrerequisiteState, "no free port for a storage node");
 }

@@ -7,6 +7,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { present } from "../base/assert.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { parseLsn } from "../base/lsn.ts";
 import { messageOf } from "../base/errors.ts";
@@ -34,6 +35,7 @@ export interface NodeFacts {
   readonly id: string;
   readonly nodeId: string;
   readonly dir: string;
+  readonly address: string;
   readonly peers: readonly { nodeId: string; name: string; address: string }[];
 }
 
@@ -42,8 +44,8 @@ export interface NodeProcessesOptions {
   readonly logger: Logger;
   /** As control/state.json says now. */
   readonly state: () => ClusterState;
-  readonly config: (node: NodeFacts) => unknown;
   readonly nodePorts: NodePorts;
+  readonly config: (node: NodeFacts) => unknown;
   readonly process: (
     name: string,
     how: { readonly config: () => unknown; readonly mayStart: () => Promise<boolean> },
@@ -142,17 +144,19 @@ export class NodeProcesses {
 
   /** Every node that has a disk to run on, or had one. */
   private wanted(): NodeFacts[] {
-    const { layout } = this.options;
+    const { layout, nodePorts } = this.options;
     const state = this.options.state();
-    const book = addressBook(state, layout, this.options.nodePorts);
-    const facts = (node: Pick<NodeFacts, "name" | "id" | "nodeId" | "dir">): NodeFacts => {
-      const others = book.filter((peer) => peer.nodeId !== node.nodeId);
-      const peers = others.map(({ nodeId: peer, name, address }) => ({
-        nodeId: peer,
-        name,
-        address,
-      }));
-      return { ...node, peers };
+    const book = addressBook(state, layout, nodePorts).map(({ nodeId: own, name, address }) => ({
+      nodeId: own,
+      name,
+      address,
+    }));
+    const facts = (node: Omit<NodeFacts, "address" | "peers">): NodeFacts => {
+      const own = present(
+        book.find((one) => one.nodeId === node.nodeId),
+        "who runs is in the address book",
+      );
+      return { ...node, address: own.address, peers: book.filter((one) => one !== own) };
     };
     return state.nodes.flatMap((place) => {
       const { id, nodeId: own, next } = place;

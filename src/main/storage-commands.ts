@@ -14,7 +14,8 @@ const phases: Readonly<Record<ReplacementReport["phase"], string>> = {
   queued: "queued: another node is being replaced",
   waiting: "waiting for a writer that has its quorum",
   making: "making its successor",
-  joining: "its successor catches up",
+  joining: "its successor joins the group",
+  filling: "its successor catches up",
 };
 
 /**

@@ -59,8 +59,11 @@ export class Membership {
   /** The newest configuration that each node has acknowledged in this epoch. */
   private readonly accepted = new Map<NodeId, ConfigurationId>();
   private readonly tellAtMs = new Map<NodeId, number>();
-  /** New to the group: an ElectAck is not enough, since only a ConfigChange brings one above the low-water. */
-  private joining: ReadonlySet<NodeId> = new Set();
+  /**
+   * New to the group, and no ConfigChange acknowledged yet: an ElectAck is not enough, since only a ConfigChange brings
+   * one above the low-water. The change may long have ended without them.
+   */
+  private readonly joining = new Set<NodeId>();
 
   /** `configuration` is the one that this epoch's Elect carries; it may be one that an earlier driver left joint. */
   constructor(configuration: Configuration, rules: Rules) {
@@ -99,7 +102,7 @@ export class Membership {
     const sets = this.rules.stepsTo(from, set);
     const known = new Set(from.members.map((member) => member.nodeId));
     const added = set.members.filter((member) => !known.has(member.nodeId));
-    this.joining = new Set([...this.joining, ...added.map((member) => member.nodeId)]);
+    for (const { nodeId } of added) this.joining.add(nodeId);
     this.stage =
       sets.length > 1 ? { kind: "joint", from, to: set, target: set } : { kind: "settling" };
     this.count(sets);
@@ -108,8 +111,8 @@ export class Membership {
 
   /** A node has acknowledged `id`, by an ElectAck or by a ConfigAck. */
   noteAcked(node: NodeId, id: ConfigurationId, by: "elect" | "change"): void {
-    if (by === "elect" && this.joining.has(node)) return;
-    if (by === "change") this.joining = new Set([...this.joining].filter((one) => one !== node));
+    if (by === "change") this.joining.delete(node);
+    else if (this.joining.has(node)) return;
     const before = this.accepted.get(node);
     if (!before || compareConfigurationIds(id, before) > 0) this.accepted.set(node, id);
     if (this.stage.kind === "settling" && this.isInForce) this.stage = { kind: "settled" };
@@ -129,7 +132,6 @@ export class Membership {
     const stays = new Set(target.members.map((member) => member.nodeId));
     const dropped = [...from.members, ...to.members].filter(({ nodeId }) => !stays.has(nodeId));
     this.stage = { kind: "settling" };
-    this.joining = new Set([...this.joining].filter((one) => stays.has(one)));
     this.count([target]);
     return dropped;
   }
@@ -156,5 +158,6 @@ export class Membership {
     this.tellAtMs.clear();
     const members = new Set(membersOf(this.current).map((member) => member.nodeId));
     for (const node of this.accepted.keys()) if (!members.has(node)) this.accepted.delete(node);
+    for (const node of this.joining) if (!members.has(node)) this.joining.delete(node);
   }
 }

@@ -212,6 +212,23 @@ describe("the low-water", () => {
     expect(changesOf(driver).at(-1)).toBe("3 123457 settled");
     expect([world.node(7).disk.base, world.node(7).end]).toEqual([1050n, 1100n]);
   });
+
+  it("raises a new member that is first heard of after the change has ended", () => {
+    const { world, driver } = aWorld();
+    driver.write(100);
+    world.settle();
+    driver.step({ kind: "lowWanted", lsn: lsn(1050n) });
+    world.pass(200);
+    driver.step({ kind: "walDropped", heldFrom: lsn(1050n) });
+    world.down(7);
+    driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 5, 7) });
+    world.pass(1_000);
+    expect(changesOf(driver).at(-1)).toBe("3 123457 settled");
+    world.up(7);
+    driver.step({ kind: "nodeConnected", node: id(7) });
+    world.pass(3_000);
+    expect([world.node(7).disk.base, world.node(7).end]).toEqual([1050n, 1100n]);
+  });
 });
 
 describe("salvage", () => {

@@ -25,6 +25,10 @@ export class Peers {
     this.peers = options.peers;
   }
 
+  get ids(): readonly NodeId[] {
+    return this.peers.map((peer) => peer.nodeId);
+  }
+
   /** The other nodes of the volume and their addresses, from now on. */
   setPeers(peers: readonly Peer[]): void {
     this.peers = peers;

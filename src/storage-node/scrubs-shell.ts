@@ -58,9 +58,9 @@ export class Scrubs {
   }
 
   private fresh(): Scrub {
-    const { config } = this.deps;
+    const { config, peers } = this.deps;
     const { volumeId, nodeId } = config;
-    const peerIds = config.peers.map((peer) => peer.nodeId);
+    const peerIds = peers.ids;
     return new Scrub({ ...this.deps, peerIds, owner: { volumeId, nodeId } });
   }
 }
