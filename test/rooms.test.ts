@@ -54,6 +54,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "quorum",
       "acceptor",
       "ownership",
+      "session",
       "log-driver",
       "storage-node",
       "instance",

@@ -134,6 +134,9 @@ export class NodePins {
     const work = this.workOn(pinId);
     const isUnderWay = work.doing !== undefined && core.nowMs - work.sinceMs < answerPatienceMs;
     if (isUnderWay || core.nowMs < work.restsUntilMs) return;
+    // Whoever was asked has said nothing: the next one.
+    if (work.doing === "pulling") work.turn++;
+    work.doing = undefined;
     const logTo = this.inLog(pin, at);
     if (logTo === "soon") return;
     if (logTo > at || work.triedRetiredAt !== at) {

@@ -114,11 +114,10 @@ abstract class LifeGate implements ReadGate {
   /** The agent does not answer. While the topology still names this life it may be back. */
   protected async pause(error: unknown): Promise<void> {
     const { clock, logger, topology } = this.options;
-    const { instanceId, incarnation } = this.target;
+    const { instanceId } = this.target;
     logger.debug({ event: "gate.noAnswer", instance: instanceId }, messageOf(error));
-    await sleep(clock, topology.instance(instanceId) ? retryMs : absentRetryMs);
-    const now = topology.instance(instanceId);
-    if (now && now.incarnation !== incarnation) this.end();
+    await sleep(clock, topology.agentSocketOf(instanceId) ? retryMs : absentRetryMs);
+    if (topology.hasEnded(this.target)) this.end();
   }
 }
 

@@ -44,13 +44,10 @@ export class PushedTopology implements Topology {
     return view && toTarget(view);
   }
 
-  /**
-   * Readers take turns; the writer stands in when there is none. One that has not heard of the newest epoch may lack
-   * what was committed in it, and nobody can say for how long (quorum-protocol.md, 14).
-   */
+  /** Readers take turns; the writer stands in when there is none. */
   reader(): Target | undefined {
     const readers = this.follower.current.instances.filter(
-      (one) => one.role === "reader" && one.isAdmitted && one.epoch >= this.epoch,
+      (one) => one.role === "reader" && one.isAdmitted && !this.isBehind(one),
     );
     if (readers.length === 0) return this.writer();
     this.turn = (this.turn + 1) % readers.length;
@@ -60,7 +57,15 @@ export class PushedTopology implements Topology {
 
   instance(id: InstanceId): Target | undefined {
     const view = this.follower.current.instances.find((one) => one.id === id);
-    return view && toTarget(view);
+    return view && !this.isBehind(view) ? toTarget(view) : undefined;
+  }
+
+  /**
+   * A reader that has not heard of the newest epoch may lack what was committed in it, and nobody can say for how long:
+   * new sessions do not go there (quorum-protocol.md, 14).
+   */
+  private isBehind(view: InstanceView): boolean {
+    return view.role === "reader" && view.epoch < this.epoch;
   }
 
   hasEnded(target: Target): boolean {

@@ -59,11 +59,20 @@ describe("the reader endpoint", () => {
     expect(topology.reader()?.instanceId).toBe("r1");
   });
 
+  it("does not lead to a named reader that has not heard of it either; sessions there go on", () => {
+    const { topology, push } = make();
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3));
+    const target = topology.instance(instanceId("r1"));
+    push("w", viewOf("w", "writer", 4), viewOf("r1", "reader", 3));
+    expect(topology.instance(instanceId("r1"))).toBe(undefined);
+    expect(topology.instance(instanceId("w"))?.role).toBe("writer");
+    expect(target && topology.hasEnded(target)).toBe(false);
+  });
+
   it("remembers the newest epoch when nobody tells of it any more", () => {
     const { topology, push } = make();
     push("w", viewOf("w", "writer", 4), viewOf("r1", "reader", 3));
     push(null, viewOf("r1", "reader", 3));
     expect(topology.reader()).toBe(undefined);
-    expect(topology.instance(instanceId("r1"))?.role).toBe("reader");
   });
 });

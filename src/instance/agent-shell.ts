@@ -158,7 +158,7 @@ export class InstanceAgent {
   private async endFormerLife(): Promise<void> {
     const { config, deps } = this;
     await makePostgres(config, deps.logger, () => undefined).clearOrphans();
-    void releaseOwnedEpoch(config, deps, this.closing.signal);
+    await releaseOwnedEpoch(config, deps, this.closing.signal);
   }
 
   private get life(): string {

@@ -28,7 +28,11 @@ export async function noteOwnedEpoch(config: AgentConfig, owned: Epoch): Promise
   }
 }
 
-/** Only when every process of this instance's PostgreSQL is gone. Takes as long as nodes are away; nobody need wait. */
+/**
+ * Only when every process of this instance's PostgreSQL is gone, and before another may be noted here: the epoch is known
+ * when this resolves, so that it is never the next one that is released. The nodes are told from then on, for as long
+ * as some are away.
+ */
 export async function releaseOwnedEpoch(
   config: AgentConfig,
   deps: AgentDeps,
@@ -39,7 +43,7 @@ export async function releaseOwnedEpoch(
   deps.logger.info({ event: "epoch.released", epoch: owned });
   const owner = linkOwner(config);
   const nodes = volumeNodes(config);
-  await releaseEpoch({ nodes, owner, epoch: owned, clock: deps.clock, patienceMs, signal });
+  void releaseEpoch({ nodes, owner, epoch: owned, clock: deps.clock, patienceMs, signal });
 }
 
 async function findOwnedEpoch(config: AgentConfig): Promise<Epoch | undefined> {

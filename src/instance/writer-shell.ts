@@ -218,10 +218,10 @@ export class WriterRole {
     const stopped = await this.standby.stop(kind);
     this.client?.destroy();
     await scope;
-    await this.driver.release().catch((error: unknown) => {
+    await this.driver.release().catch(async (error: unknown) => {
       this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
       // Its thread is gone, and so is PostgreSQL: the same from outside, while the next start goes on.
-      void releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
+      await releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
     });
     this.driver.stop();
     if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);

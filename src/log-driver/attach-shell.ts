@@ -1,11 +1,11 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Timeline } from "../base/ids.ts";
-import { formatLsn, type Lsn } from "../base/lsn.ts";
+import type { Lsn } from "../base/lsn.ts";
 import type { Clock } from "../io/index.ts";
-import { type History, timelineSpans } from "../quorum/index.ts";
-import { parseHistoryFile } from "../wal/index.ts";
+import type { History } from "../quorum/index.ts";
 import { connectReplication, type ReplicationClient } from "../wire/index.ts";
 import type { PgTarget } from "./driver-messages.ts";
+import { hasBranchPoint, judgeBranch, judgeSystem } from "./writer-identity.ts";
 
 /** That name makes it the synchronous standby (synchronous_standby_names). */
 const applicationName = "borealis_log";
@@ -47,27 +47,13 @@ export function streamFrom(options: AttachOptions) {
 }
 
 async function checkIdentity(client: ReplicationClient, options: AttachOptions): Promise<void> {
-  const system = await client.identifySystem();
-  const { target, timeline, reach } = options;
-  if (system.systemId !== target.systemId) {
-    throw notTheOne(`it is of system ${system.systemId}, the volume of ${target.systemId}`);
-  }
-  if (system.timeline !== timeline) {
-    throw notTheOne(`it writes timeline ${system.timeline}, the epoch timeline ${timeline}`);
-  }
-  if (system.end < reach) {
-    throw notTheOne(`its log ends at ${formatLsn(system.end)}, before ${formatLsn(reach)}`);
-  }
-  const spans = timelineSpans(options.history);
-  const index = spans.findLastIndex((span) => span.timeline === timeline);
-  const span = spans[index];
-  if (!span || index === 0) return;
-  const { text } = await client.timelineHistory(timeline);
-  const last = parseHistoryFile(text).at(-1);
-  if (last?.switchLsn !== span.start || last.parent !== spans[index - 1]?.timeline) {
-    const found = last ? `${formatLsn(last.switchLsn)} of timeline ${last.parent}` : "nothing";
-    throw notTheOne(`it branched from ${found}, the epoch at ${formatLsn(span.start)}`);
-  }
+  const wanted = { ...options, systemId: options.target.systemId };
+  const wrong = judgeSystem(await client.identifySystem(), wanted);
+  if (wrong !== undefined) throw notTheOne(wrong);
+  if (!hasBranchPoint(wanted)) return;
+  const { text } = await client.timelineHistory(options.timeline);
+  const wrongBranch = judgeBranch(text, wanted);
+  if (wrongBranch !== undefined) throw notTheOne(wrongBranch);
 }
 
 function notTheOne(why: string): BorealisError {

@@ -19,6 +19,8 @@ export { FeedView } from "./feed-view.ts";
 export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
 export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
 export { inspectNode } from "./inspect-shell.ts";
+export { LogTail } from "./log-tail.ts";
+export { judgeBranch, judgeSystem, type WantedWriter } from "./writer-identity.ts";
 export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";
 export { findLow, type LowSearch } from "./low-shell.ts";
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";

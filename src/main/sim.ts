@@ -11,6 +11,7 @@ import {
   huntBySearch,
   mutants,
   newTally,
+  playScenarios,
   profileFor,
   profileOf,
   runExhaustive,
@@ -32,6 +33,7 @@ interface SimOptions {
   readonly profile?: string;
   readonly steps: string;
   readonly mutant?: string;
+  readonly scenario?: string;
   readonly trace?: boolean;
   readonly soak?: boolean;
   readonly allowSilence?: boolean;
@@ -51,6 +53,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .option("--profile <name>", "this profile only")
     .option("--steps <n>", "steps of chaos in a run", String(stepsDefault))
     .option("--mutant <id>", "hunt a mutant: M1..M39, its name, `fast` or `all`")
+    .option("--scenario <id>", "play a fixed script: S1..S25, or `all`")
     .option("--trace", "with --seed: print every event")
     .option("--soak", `go on where the last soak ended, and add up in ${soakFile}`)
     .option("--allow-silence", "counters may stay at zero")
@@ -67,6 +70,7 @@ export async function main(args: readonly string[]): Promise<number> {
     console.error(`no profile "${options.profile}"`);
     return 2;
   }
+  if (options.scenario !== undefined) return playScenarios(options.scenario);
   if (options.mutant !== undefined) return hunt(options.mutant);
   if (options.seed !== undefined) return single(options, Number(options.seed));
   return campaign(options);

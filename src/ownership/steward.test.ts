@@ -112,23 +112,6 @@ describe("a change of members", () => {
     expect(answersOf(driver)).toEqual(["unsound", "same", "begun", "busy"]);
   });
 
-  it("a lost zone: six become four, one more is lost, four become six (S11)", () => {
-    const { world, driver } = aWorld();
-    world.down(5, 6);
-    driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4) });
-    world.pass(2_000);
-    world.down(4);
-    driver.write(10);
-    world.pass(2_000);
-    expect(driver.driver.vdl).toBe(1010n);
-    world.up(4);
-    driver.step({ kind: "nodeConnected", node: id(4) });
-    driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 7, 8) });
-    world.pass(4_000);
-    expect(changesOf(driver).at(-1)).toBe("5 123478 settled");
-    expect(world.node(8).log).toBe("1".repeat(10));
-  });
-
   it("left joint by a driver that died is found and finished by the next (S9)", () => {
     const { world, driver } = aWorld();
     driver.write(20);

@@ -1,6 +1,6 @@
 import { trueRules } from "../../quorum/index.ts";
 import { realClock } from "../../io/index.ts";
-import { play, scenarios } from "../scenarios/index.ts";
+import { playScenarios, scenarios } from "../scenarios/index.ts";
 import { exhaust } from "./exhaust.ts";
 import { findJobs, jobs, runJob } from "./jobs.ts";
 import { searchMutants } from "./mutants.ts";
@@ -67,20 +67,6 @@ export function huntBySearch(
   }
   console.log(`${ids.length - alive.length} of ${ids.length} mutants caught by exhaustive search`);
   return alive;
-}
-
-function playScenarios(id: string): number {
-  const chosen = scenarios.filter((scenario) => id === "all" || scenario.id === id);
-  if (chosen.length === 0) return refuse(usage);
-  let failed = 0;
-  for (const scenario of chosen) {
-    const { law, steps } = play(scenario);
-    const outcome =
-      law === undefined ? `${steps} steps, no law broken` : `${law}, at step ${steps}`;
-    console.log(`${scenario.id} ${scenario.what}: ${scenario.expected}\n  ${outcome}`);
-    if (law !== undefined) failed++;
-  }
-  return failed === 0 ? 0 : 1;
 }
 
 function refuse(text: string): number {

@@ -1,20 +1,39 @@
+import { InvariantBroken } from "../../base/assert.ts";
 import type { ExhaustOptions } from "../exhaustive/exhaust.ts";
-import { walk, type WalkResult } from "../exhaustive/walk.ts";
+import { walk } from "../exhaustive/walk.ts";
+import { SimFailure } from "../failure.ts";
 
-/** A fixed script: one way through a small world of shipped state machines, every law checked after every step. */
-export interface Scenario {
+interface Described {
   /** As in simulation-tests.md, section 4. */
   readonly id: string;
   readonly what: string;
   readonly expected: string;
+}
+
+/** A fixed script: one way through a small world of shipped state machines, every law checked after every step. */
+export interface Scenario extends Described {
   readonly world: Omit<ExhaustOptions, "clock">;
   /** Steps as walk() reads them; what the nodes and drivers decide is part of each line. */
   readonly script: readonly string[];
 }
 
-/** Raises InvariantBroken if a step cannot be, or one can that must not; a broken law is in the result. */
-export function play(scenario: Scenario): WalkResult {
-  return walk(scenario.world, scenario.script);
+/** The same as a program: for what needs disks, clocks and members (scene.ts), or is no matter of a world at all. */
+export interface ScenePlay extends Described {
+  /** Raises SimFailure if it comes otherwise, or if a law breaks. */
+  readonly play: () => void;
+}
+
+/** What broke: a law, or the script's own expectation; undefined: nothing. */
+export function play(scenario: Scenario | ScenePlay): string | undefined {
+  try {
+    if ("script" in scenario) return walk(scenario.world, scenario.script).law;
+    scenario.play();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SimFailure) return `${error.law}: ${error.message}`;
+    if (error instanceof InvariantBroken) return error.message;
+    throw error;
+  }
 }
 
 /** The same step at several nodes: `each("n1 n2", "promises epoch 1")`. */
