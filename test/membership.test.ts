@@ -127,7 +127,8 @@ describe("an availability zone and one node more", () => {
     else await cluster.cli("storage", "stop", ...away);
     const session = await cluster.client();
     let isDone = false;
-    const waiting = session.query("INSERT INTO promises VALUES (99, 1)").then(() => {
+    const row = cases.findIndex((one) => one.az === az);
+    const waiting = session.query("INSERT INTO promises VALUES (99, $1)", [row]).then(() => {
       isDone = true;
     });
     for (const endpoint of ["writer", "instance-2"] as const) {
