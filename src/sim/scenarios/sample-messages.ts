@@ -184,7 +184,7 @@ function ofNodes({
     },
     configAck: { kind: "configAck", epoch: e, configuration: configuration.id },
     floorAck: { kind: "floorAck", epoch: e, lsn: at },
-    pinAck: { kind: "pinAck", epoch: e, pinId: uuid },
+    pinAck: { kind: "pinAck", isHeld: true, epoch: e, pinId: uuid },
     sealAck: { kind: "sealAck", epoch: e, successor },
     scrubReport: { kind: "scrubReport", ...counts },
   };
