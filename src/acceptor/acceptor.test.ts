@@ -391,4 +391,19 @@ describe("the append rule", () => {
   it("production runs by the true rules, which nothing can change", () => {
     expect(Object.isFrozen(trueRules)).toBe(true);
   });
+
+  it("a VDL that a lagging node has heard of stays a record end when a newer epoch cuts", () => {
+    const { acceptor, step, receive } = aNode();
+    step({ kind: "started", nowMs: 0 });
+    // The log ends inside a record, below what a write quorum of others has acknowledged.
+    receive({ kind: "heartbeat", epoch: epoch(3), round: 1, vdl: lsn(1600n), leaseMs: 0 });
+    const history = [
+      ...aState().history,
+      { epoch: epoch(4), timeline: timeline(2), start: lsn(1800n), kind: "branch" as const },
+    ];
+    receive(anElect({ epoch: epoch(4), start: lsn(1800n), history }));
+    step({ kind: "grantRevoked", epoch: epoch(3), scl: lsn(1500n), vdl: lsn(0n), nowMs: 1 });
+    // A claimant walks records from it: lowered to 1500, the walk began inside one.
+    expect(acceptor.vdl).toBe(1600n);
+  });
 });

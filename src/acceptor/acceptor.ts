@@ -3,7 +3,7 @@ import type { Epoch } from "../base/ids.ts";
 import { type Lsn, lsnZero } from "../base/lsn.ts";
 import type { AcceptorAction, AcceptorEvent, Received } from "./acceptor-io.ts";
 import { type AcceptorState, assertSoundState } from "./acceptor-state.ts";
-import { planConfigChange, planElect } from "./elect-plan.ts";
+import { planConfigChange, planElect, sharedWith } from "./elect-plan.ts";
 import type { Claim, ConfigChange, Elect, Heartbeat, Release } from "../quorum/index.ts";
 import { NodeCore } from "./node-core.ts";
 import { NodeLease } from "./node-lease.ts";
@@ -259,7 +259,7 @@ export class Acceptor {
     if (!core.fits(next, received)) return;
     this.lease.notePromised(elect.epoch);
     this.log.noteElected(received);
-    core.lowerVdl(next.pendingCut?.to ?? core.end);
+    core.lowerVdl(sharedWith(this.state, elect));
     core.act({ kind: "historyChanged", history: next.history });
     core.persist(next, received, next.pendingCut ? "cut" : "answer");
   }

@@ -54,6 +54,14 @@ function planCut(
   return { to: cut, isRebase: false, keepAside, takeBackTo };
 }
 
+/**
+ * Up to where the new path is the accepted one. The paths part where an epoch starts, so it is a record end: a VDL that
+ * is lowered to it is still one. The end of this node's log, which may lie inside a record, says nothing about a VDL.
+ */
+export function sharedWith(state: AcceptorState, elect: Elect): Lsn {
+  return commonPrefix(state.history, elect.history, { from: state.base, limit: elect.start });
+}
+
 /** A member that re-joins below the low-water has log that nobody can extend any more (section 10, step 3). */
 export function planConfigChange(
   state: AcceptorState,

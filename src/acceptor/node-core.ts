@@ -296,9 +296,9 @@ export class NodeCore {
     this.act({ kind: "vdlAdvanced", vdl, vdlEpoch: epoch });
   }
 
-  /** A cut takes hints beyond it along. */
-  lowerVdl(cut: Lsn): void {
-    this.vdl = lsnMin(this.vdl, cut);
+  /** What was heard of beyond this is about a path that was left. */
+  lowerVdl(shared: Lsn): void {
+    this.vdl = lsnMin(this.vdl, shared);
   }
 
   // Words.
