@@ -49,6 +49,17 @@ const check = spawnSync(process.execPath, [join(root, "scripts", "check.mjs")], 
 });
 totals[check.status === 0 ? "passed" : "failed"] += 1;
 await vitest("unit");
+// Two thousand seeds count as one test, and so do the mutants that are caught fast.
+for (const args of [
+  ["--seeds", "2000"],
+  ["--mutant", "fast"],
+]) {
+  const sim = spawnSync(process.execPath, [join(root, "scripts", "run.mjs"), "sim", ...args], {
+    cwd: root,
+    stdio: "inherit",
+  });
+  totals[sim.status === 0 ? "passed" : "failed"] += 1;
+}
 await vitest("system");
 rmSync(reports, { recursive: true, force: true });
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";

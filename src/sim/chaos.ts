@@ -1,3 +1,4 @@
+import { lsnMin } from "../base/lsn.ts";
 import { type Configuration, membersOf } from "../quorum/index.ts";
 import type { Dice } from "./dice.ts";
 import type { ChaosKind } from "./profiles.ts";
@@ -75,6 +76,8 @@ export class Chaos {
       case "isolateInstance":
         for (const one of world.nodes) if (!dice.oneIn(3)) this.partition(instance, one, dice);
         return undefined;
+      case "split":
+        return this.split(dice);
       case "heal":
         return world.network.heal();
       case "slowDisk":
@@ -121,9 +124,33 @@ export class Chaos {
     if (peer && dice.oneIn(2)) network.partition(node.name, peer.name);
   }
 
+  /** The writer keeps fewer nodes than could keep a rival out; the rivals have all the others, and only those. */
+  private split(dice: Dice): void {
+    const { world } = this;
+    const writer = world.instances.find((one) => one.isOpen);
+    const [set] = writer?.driver?.configuration.sets ?? [];
+    if (!writer || !set) return;
+    const kept = new Set<SimNode>();
+    while (kept.size < set.members.length - set.writeQuorum) {
+      const member = dice.pick(set.members);
+      const node = member && world.nodeOf(member.nodeId);
+      if (node) kept.add(node);
+    }
+    world.counters.note("splits");
+    for (const node of world.nodes) {
+      for (const instance of world.instances) {
+        if (kept.has(node) === (instance === writer)) continue;
+        world.network.partition(instance.name, node.name);
+        world.network.partition(node.name, instance.name);
+      }
+    }
+  }
+
   private rot(node: SimNode, dice: Dice): void {
     if (node.fate === "lost" || !this.world.maySpare(node)) return;
-    const at = node.files.log.rot(dice, node.files.durableEnd);
+    // Rot of the very last batch, before its mark, together with a crash cannot be told from a torn tail (section 15).
+    const { durableEnd, markedEnd } = node.files;
+    const at = node.files.log.rot(dice, lsnMin(durableEnd, markedEnd));
     if (at === undefined) return;
     node.hasRot = true;
     this.world.counters.note("frames rotted");

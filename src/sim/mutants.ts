@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
     profile: "backtrack",
     rules: { mustRebuild: () => false },
   },
-  { id: "M23", name: "staleAckCounted", budget: 40, rules: { mayCount: () => true } },
+  { id: "M23", name: "staleAckCounted", budget: 130, rules: { mayCount: () => true } },
   {
     id: "M24",
     name: "gcPastSlowNode",

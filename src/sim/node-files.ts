@@ -25,6 +25,9 @@ export class NodeFiles {
   rotKnownEnd: Lsn | undefined;
   /** What a loss of power would leave of the log. */
   durableEnd: Lsn;
+  /** A durable sync mark knows of the log up to here: rot below it is never taken for a torn tail. */
+  markedEnd: Lsn;
+  private writtenMark: Lsn;
   /** A sync that began before a cut says nothing about the log after it. */
   cutsMade = 0;
   private readonly slots = [new SimFile(slotFileBytes), new SimFile(slotFileBytes)] as const;
@@ -37,6 +40,8 @@ export class NodeFiles {
     const { volumeId, nodeId, base } = state;
     this.log = new SimLog({ volumeId, nodeId }, base);
     this.durableEnd = base;
+    this.markedEnd = base;
+    this.writtenMark = base;
     this.durableState = { acceptor: state, cut: undefined, rotKnownEnd: undefined };
     this.writeState(state);
     this.finishState();
@@ -66,6 +71,8 @@ export class NodeFiles {
     this.log.finishSync();
     this.durableEnd = this.log.end;
     this.mark.syncNow();
+    this.markedEnd = this.writtenMark;
+    this.writtenMark = this.log.end;
     // Written behind the acknowledgement, synced with the next group.
     const mark = { sequence: this.log.lastSequence, lsn: this.log.end };
     this.mark.write(0, encodeSyncMark(mark));
@@ -80,6 +87,7 @@ export class NodeFiles {
     if (cut.isRebase) {
       log.rebase(cut.to);
       this.durableEnd = log.end;
+      this.forgetMark();
       return 0;
     }
     if (cut.to < log.end) {
@@ -101,7 +109,14 @@ export class NodeFiles {
       log.finishSync();
     }
     this.durableEnd = log.end;
+    this.forgetMark();
     return frames.length;
+  }
+
+  /** The mark speaks of a log that was cut, or may have been lost with the power. */
+  private forgetMark(): void {
+    this.markedEnd = this.log.log.base;
+    this.writtenMark = this.markedEnd;
   }
 
   abandonSync(): void {
@@ -126,6 +141,7 @@ export class NodeFiles {
     this.cutsMade++;
     const found = this.log.recover({ base: acceptor.base, cut, mark }, rules);
     this.durableEnd = this.log.end;
+    this.forgetMark();
     const ends = [rotKnownEnd, found.rotKnownEnd].filter((end) => end !== undefined);
     for (const end of ends)
       if (this.rotKnownEnd === undefined || this.rotKnownEnd < end) this.rotKnownEnd = end;

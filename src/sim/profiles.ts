@@ -25,6 +25,7 @@ export type ChaosKind =
   | "bootAll"
   | "partition"
   | "isolateInstance"
+  | "split"
   | "heal"
   | "slowDisk"
   | "rot"
@@ -123,6 +124,7 @@ export const profiles: readonly Profile[] = [
     chaosMs: [15, 80],
     workMs: [40, 700],
     weights: {
+      split: 4,
       claim: 3,
       read: 12,
       partition: 3,
