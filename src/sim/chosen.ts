@@ -33,9 +33,10 @@ export class Chosen {
 
   /** A backtrack opened. */
   shrink(to: Lsn, by: Epoch): void {
-    if (to >= this.end) return;
     const before = this.log;
+    // Also where nothing was chosen yet: what an older epoch acknowledges late beyond `to` is what was removed.
     this.removed.push({ log: before, by, start: to });
+    if (to >= this.end) return;
     this.log = new ByteLog(origin);
     let at = origin;
     for (const span of before.spans) {

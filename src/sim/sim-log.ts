@@ -11,6 +11,7 @@ import {
   type NodeState,
   parseFrameHeader,
   plainSealer,
+  reachOf,
   scanFrame,
   searchDebris,
   type SyncMark,
@@ -201,7 +202,12 @@ export class SimLog {
       if (!rules.tellsTornFrame() && seen.suspectTail && isLast) this.believeTorn(file, pieces);
       file.file.syncNow();
       found = scanned;
-      if (scanned.rotKnownEnd !== undefined) break;
+      if (scanned.rotKnownEnd !== undefined) {
+        const behind = live.slice(index + 1).map((one) => reachOf(one.file.file.cache, one.limit));
+        const ends = behind.filter((reach) => reach !== undefined);
+        found = { ...found, rotKnownEnd: ends.reduce(lsnMaxOf, scanned.rotKnownEnd) };
+        break;
+      }
       if (isLast && limit === undefined && !scanned.suspectTail) this.current = file;
     }
     this.load(pieces, claims.base);
@@ -263,7 +269,10 @@ export class SimLog {
     return {
       scl: end,
       suspectTail: verdict.kind === "torn",
-      rotKnownEnd: verdict.kind === "rot" ? verdict.knownEnd : undefined,
+      rotKnownEnd:
+        verdict.kind === "rot"
+          ? lsnMaxOf(verdict.knownEnd, reachOf(bytes.subarray(at), limit) ?? end)
+          : undefined,
     };
   }
 

@@ -3,7 +3,7 @@ import { epoch, timeline } from "../base/ids.ts";
 import { lsn, type Lsn } from "../base/lsn.ts";
 import { FrameBatch } from "./frame-batch.ts";
 import { plainSealer } from "./frame-cipher.ts";
-import { judgeTail, searchDebris } from "./frame-scan.ts";
+import { judgeTail, reachOf, searchDebris } from "./frame-scan.ts";
 
 const at = (value: number): Lsn => lsn(BigInt(value));
 
@@ -28,6 +28,18 @@ describe("what lies behind the last good frame", () => {
       framesAt(700, "c"),
     ]);
     expect(searchDebris(debris)).toEqual({ isBlank: false, sclSeen: 700n });
+  });
+});
+
+describe("how far whole frames behind rot reach", () => {
+  const debris = Buffer.concat([Buffer.from("rot"), framesAt(500, "ab"), framesAt(700, "cde")]);
+  it("is the end of the last one: what was synced with it may have been acknowledged", () => {
+    expect(reachOf(debris, undefined)).toBe(703n);
+  });
+  it("is no more than where a cut ends them, nor than what is whole", () => {
+    expect(reachOf(debris, at(600))).toBe(600n);
+    expect(reachOf(debris.subarray(0, debris.length - 1), undefined)).toBe(502n);
+    expect(reachOf(Buffer.from("rot"), undefined)).toBeUndefined();
   });
 });
 

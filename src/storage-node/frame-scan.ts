@@ -1,4 +1,4 @@
-import { type Lsn } from "../base/lsn.ts";
+import { type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import { type Rules, trueRules } from "../quorum/index.ts";
 import {
   frameEnd,
@@ -61,6 +61,17 @@ export function findFrames(bytes: Buffer): FoundFrame[] {
     at = bytes.indexOf(magicText, next);
   }
   return found;
+}
+
+/**
+ * Up to where whole frames in `bytes` reach, at most `limit` (where a cut or a later file ends theirs). Behind rot they may
+ * have been acknowledged, whatever proves that: a frame tells what was synced before it, and nobody what was with it.
+ */
+export function reachOf(bytes: Buffer, limit: Lsn | undefined): Lsn | undefined {
+  const ends = findFrames(bytes).map((frame) => frame.end);
+  if (ends.length === 0) return undefined;
+  const reach = ends.reduce(lsnMaxOf);
+  return limit === undefined ? reach : lsnMin(reach, limit);
 }
 
 /** Every good frame header in `bytes`, whatever became of its payload. */

@@ -2,7 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Lsn, lsnMaxOf, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { Disk } from "../io/index.ts";
 import { type FileHeader, fileHeaderBytes, frameEnd } from "./frame.ts";
-import { judgeTail, scanFrame, searchDebris } from "./frame-scan.ts";
+import { judgeTail, reachOf, scanFrame, searchDebris } from "./frame-scan.ts";
 import type { FoundFile, LogFiles } from "./log-files-shell.ts";
 import { learn, type Segment, SegmentTable } from "./segment-table.ts";
 
@@ -68,7 +68,12 @@ export async function recoverLog(
     await syncWhole(disk, files.pathOf(file.sequence));
     scl = scanned.end;
     ({ writeAt, suspectTail, rotKnownEnd } = scanned);
-    if (rotKnownEnd !== undefined) break;
+    if (rotKnownEnd === undefined) continue;
+    for (const { sequence, limit } of live.slice(index + 1)) {
+      const reach = reachOf(await readWhole(files, sequence), limit);
+      if (reach !== undefined) rotKnownEnd = lsnMaxOf(rotKnownEnd, reach);
+    }
+    break;
   }
   if (scl < claims.base) {
     // Nothing of it reaches the base: the log begins anew there.
@@ -120,10 +125,10 @@ function sortOut(found: readonly FoundFile[], claims: LogClaims) {
 async function proofInHeadless(files: LogFiles, headless: readonly number[]) {
   let proof: Lsn | undefined;
   for (const sequence of headless) {
-    const bytes = Buffer.allocUnsafe(await files.sizeOf(sequence));
-    const size = await files.read(sequence, bytes, 0);
-    const { sclSeen } = searchDebris(bytes.subarray(0, size));
-    if (sclSeen !== undefined && (proof === undefined || sclSeen > proof)) proof = sclSeen;
+    const bytes = await readWhole(files, sequence);
+    const { sclSeen } = searchDebris(bytes);
+    if (sclSeen === undefined) continue;
+    proof = lsnMaxOf(proof ?? sclSeen, lsnMaxOf(sclSeen, reachOf(bytes, undefined) ?? sclSeen));
   }
   return proof;
 }
@@ -152,8 +157,7 @@ interface FileScan {
 
 async function scanFile(files: LogFiles, scan: FileScan): Promise<Scanned> {
   const { file, segment } = scan;
-  const whole = Buffer.allocUnsafe(await files.sizeOf(file.sequence));
-  const bytes = whole.subarray(0, await files.read(file.sequence, whole, 0));
+  const bytes = await readWhole(files, file.sequence);
   let end = file.firstLsn;
   let at = fileHeaderBytes;
   while (file.limit === undefined || end < file.limit) {
@@ -178,8 +182,16 @@ async function scanFile(files: LogFiles, scan: FileScan): Promise<Scanned> {
     end,
     writeAt: verdict.kind === "clean" && scan.isLast ? at : undefined,
     suspectTail: verdict.kind === "torn",
-    rotKnownEnd: verdict.kind === "rot" ? verdict.knownEnd : undefined,
+    rotKnownEnd:
+      verdict.kind === "rot"
+        ? lsnMaxOf(verdict.knownEnd, reachOf(bytes.subarray(at), file.limit) ?? end)
+        : undefined,
   };
+}
+
+async function readWhole(files: LogFiles, sequence: number): Promise<Buffer> {
+  const whole = Buffer.allocUnsafe(await files.sizeOf(sequence));
+  return whole.subarray(0, await files.read(sequence, whole, 0));
 }
 
 async function syncWhole(disk: Disk, path: string): Promise<void> {
