@@ -1,6 +1,6 @@
 import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
-import type { Lsn } from "../base/lsn.ts";
-import type { History } from "../quorum/index.ts";
+import { advance, type Lsn } from "../base/lsn.ts";
+import { commonPrefix, type History } from "../quorum/index.ts";
 import {
   encodeSlot,
   encodeSyncMark,
@@ -32,6 +32,7 @@ export class NodeFiles {
   cutsMade = 0;
   private readonly slots = [new SimFile(slotFileBytes), new SimFile(slotFileBytes)] as const;
   private readonly mark = new SimFile(syncMarkBytes);
+  private ownFrames: KeptTails | undefined;
   private sequence = 0n;
   private durableState: NodeState;
   private written: NodeState | undefined;
@@ -54,11 +55,41 @@ export class NodeFiles {
 
   writeState(acceptor: AcceptorState): void {
     this.sequence++;
+    this.rotKnownEnd = this.rotEndUnder(acceptor);
     const { rotKnownEnd } = this;
     const state: NodeState = { acceptor, cut: this.log.cutClaim, rotKnownEnd };
     this.written = state;
     this.slot(this.sequence).write(0, encodeSlot(this.sequence, state));
   }
+  /** Another path: only what it shares with the old one must come back. */
+  private rotEndUnder(acceptor: AcceptorState): Lsn | undefined {
+    const { rotKnownEnd } = this;
+    const before = (this.written ?? this.durableState).acceptor;
+    if (rotKnownEnd === undefined || acceptor.accepted === before.accepted) return rotKnownEnd;
+    const range = { from: before.base, limit: rotKnownEnd };
+    return commonPrefix(before.history, acceptor.history, range);
+  }
+
+  /** A damaged node takes up its own frames behind the hole as soon as that is filled; gives the end of its log. */
+  regain(history: History): Lsn {
+    const { rotKnownEnd, log } = this;
+    const frames: NewFrame[] = [];
+    let at = log.end;
+    if (rotKnownEnd === undefined) return at;
+    this.ownFrames ??= log.shelf();
+    while (at < rotKnownEnd) {
+      const piece = this.ownFrames.next(at, history, rotKnownEnd);
+      if (!piece) break;
+      frames.push({ ...piece, payload: Buffer.from(piece.bytes) });
+      at = advance(at, piece.bytes.length);
+    }
+    if (frames.length === 0) return at;
+    log.write(frames);
+    log.beginSync();
+    this.finishLogSync();
+    return at;
+  }
+
   finishState(): void {
     this.slot(this.sequence).syncNow();
     if (this.written) this.durableState = this.written;
@@ -137,6 +168,8 @@ export class NodeFiles {
     for (const file of this.slots) file.syncNow();
     const { acceptor, cut, rotKnownEnd } = this.durableState;
     this.rotKnownEnd = rotKnownEnd;
+    this.written = undefined;
+    this.ownFrames = undefined;
     const mark = parseSyncMark(this.mark.cache);
     this.cutsMade++;
     const found = this.log.recover({ base: acceptor.base, cut, mark }, rules);

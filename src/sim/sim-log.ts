@@ -3,6 +3,7 @@ import type { NodeId, VolumeId } from "../base/ids.ts";
 import {
   encodeFileHeader,
   fileHeaderBytes,
+  findFrames,
   FrameBatch,
   frameEnd,
   frameHeaderBytes,
@@ -18,6 +19,7 @@ import {
 } from "../storage-node/index.ts";
 import type { Dice } from "./dice.ts";
 import { SimFile } from "./disk.ts";
+import { KeptTails } from "./kept-tails.ts";
 import type { SimRules } from "./shell-rules.ts";
 import { ByteLog } from "./spans.ts";
 
@@ -223,8 +225,24 @@ export class SimLog {
     return found;
   }
 
+  /** Every whole frame on the disk, for a damaged node: what lies behind a hole is its own still. */
+  shelf(): KeptTails {
+    const shelf = new KeptTails();
+    for (const { file } of this.files) {
+      for (const { header, at } of findFrames(file.cache)) {
+        const from = at + frameHeaderBytes;
+        const { epoch, timeline, lengthBytes } = header;
+        const bytes = header.isZeros
+          ? Buffer.alloc(lengthBytes)
+          : Buffer.from(file.cache.subarray(from, from + lengthBytes));
+        shelf.keep(header.lsn, [{ epoch, timeline, bytes }]);
+      }
+    }
+    return shelf;
+  }
+
   private sortOut(claims: Claims) {
-    const live: { readonly file: LogFile; readonly limit: Lsn | undefined }[] = [];
+    const live: LiveFile[] = [];
     let limit: Lsn | undefined;
     for (const file of this.files.toReversed()) {
       const { cut, base } = claims;
@@ -301,6 +319,11 @@ export class SimLog {
       this.log.append({ ...frame, bytes: frame.payload.subarray(skip) });
     }
   }
+}
+
+interface LiveFile {
+  readonly file: LogFile;
+  readonly limit: Lsn | undefined;
 }
 
 function believedMark(claims: Claims): Lsn {

@@ -107,7 +107,9 @@ export class SimNode {
     if (found.rotKnownEnd !== undefined) counters.note("rot found at start");
     const known = this.files.rotKnownEnd;
     this.health = known === undefined ? "ok" : "damaged";
-    this.acceptor = this.makeAcceptor(this.files.newest().acceptor, found.scl);
+    const { acceptor } = this.files.newest();
+    if (acceptor.pendingCut === undefined) this.files.regain(acceptor.history);
+    this.acceptor = this.makeAcceptor(acceptor, this.log.end);
     this.worker.reset();
     this.feeds.reset();
     this.world.observer.noteBooted(this);
@@ -243,6 +245,7 @@ export class SimNode {
       this.files.finishState();
       this.world.observer.noteDurable(this);
       this.post({ kind: "persisted", nowMs: this.nowMs });
+      this.checkHealed();
     });
   }
 
@@ -256,9 +259,10 @@ export class SimNode {
     this.world.observer.noteWritten(this);
     this.sync(() => {
       this.isWriting = false;
-      const scl = this.files.log.end;
-      this.checkHealed(scl);
+      const { history } = this.acceptor.state;
+      const scl = this.pending.length > 0 ? this.files.log.end : this.files.regain(history);
       this.post({ kind: "synced", scl, nowMs: this.nowMs });
+      this.checkHealed();
       this.writeNext();
     });
   }
@@ -353,7 +357,7 @@ export class SimNode {
 
   private checkHealed(scl: Lsn = this.files.log.end): void {
     const known = this.files.rotKnownEnd;
-    if (known === undefined || scl < known) return;
+    if (known === undefined || scl < known || this.isWriting) return;
     this.files.rotKnownEnd = undefined;
     this.hasRot = false;
     this.health = "ok";

@@ -19,7 +19,7 @@ export { formatStorageNode } from "./state-file-shell.ts";
 // How log and state lie on a disk, for the simulator, which has a disk of its own.
 export { FrameBatch, type NewFrame } from "./frame-batch.ts";
 export { plainSealer } from "./frame-cipher.ts";
-export { judgeTail, reachOf, scanFrame, searchDebris } from "./frame-scan.ts";
+export { findFrames, judgeTail, reachOf, scanFrame, searchDebris } from "./frame-scan.ts";
 export {
   encodeFileHeader,
   fileHeaderBytes,
