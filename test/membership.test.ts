@@ -118,16 +118,29 @@ describe("an availability zone and one node more", () => {
   ] as const;
   it.each(cases)("$az and $more, $how: writes wait, reads go on", async ({ az, more, how }) => {
     const before = await nodeIds();
+    const row = cases.findIndex((one) => one.az === az);
     const away = [`${az}-full`, `${az}-tail`, more];
     const pids = await cluster.pids();
-    const signal = (name: NodeJS.Signals, ids: readonly string[]): void => {
-      for (const id of ids) process.kill(pids.get(id) ?? 0, name);
+    const switchNodes = async (verb: "stop" | "start", ids: readonly string[]): Promise<void> => {
+      if (how === "stopped") return void (await cluster.cli("storage", verb, ...ids));
+      for (const id of ids) {
+        const pid = pids.get(id);
+        if (pid !== undefined) process.kill(pid, verb === "stop" ? "SIGSTOP" : "SIGCONT");
+      }
     };
-    if (how === "frozen") signal("SIGSTOP", away);
-    else await cluster.cli("storage", "stop", ...away);
+    await switchNodes("stop", away);
+    try {
+      await expectWritesToWait(row, () => switchNodes("start", [more]));
+    } finally {
+      await switchNodes("start", away);
+    }
+    await untilRebuilt(before, []);
+  });
+
+  /** A commit waits while readers and the writer are read; `giveBack` lets it finish. */
+  async function expectWritesToWait(row: number, giveBack: () => Promise<void>): Promise<void> {
     const session = await cluster.client();
     let isDone = false;
-    const row = cases.findIndex((one) => one.az === az);
     const waiting = session.query("INSERT INTO promises VALUES (99, $1)", [row]).then(() => {
       isDone = true;
     });
@@ -139,14 +152,10 @@ describe("an availability zone and one node more", () => {
       });
     }
     expect(isDone).toBe(false);
-    if (how === "frozen") signal("SIGCONT", [more]);
-    else await cluster.cli("storage", "start", more);
+    await giveBack();
     await waiting;
     await session.end();
-    if (how === "frozen") signal("SIGCONT", away);
-    else await cluster.cli("storage", "start", ...away);
-    await untilRebuilt(before, []);
-  });
+  }
 });
 
 describe("storage replace", () => {
