@@ -67,6 +67,15 @@ describe("a cluster over mutual TLS", () => {
     expect((await cluster.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
   });
 
+  it("reaches the successors of a replaced node over TLS, too", async () => {
+    for (let round = 0; round < 2; round++) {
+      const { code, stderr } = await cluster.cli("storage", "replace", "az2-full");
+      expect(code, stderr).toBe(0);
+      const pid = (await cluster.pids()).get("az2-full") ?? 0;
+      expect(listeningPorts(pid)).toHaveLength(1);
+    }
+  });
+
   it("resumes, on ports of its own again", async () => {
     await cluster.query("CREATE TABLE kept AS SELECT generate_series(1, 10) AS n");
     await cluster.down();
