@@ -1,25 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { Acceptor, encodeAcceptorState } from "../acceptor/index.ts";
 import { lsn } from "../base/lsn.ts";
-import { type FakeDriver, id, World } from "../../test/helpers/quorum-world.ts";
-
-function aWorld(spares = 2): { world: World; driver: FakeDriver } {
-  const world = new World(6, spares);
-  const driver = world.newDriver().claim();
-  world.pass(200);
-  expect(driver.driver.situation).toBe("open");
-  return { world, driver };
-}
-
-function changesOf(driver: FakeDriver): string[] {
-  return driver.seen.flatMap((one) => {
-    if (one.kind !== "membersChanged") return [];
-    const sets = one.configuration.sets.map((set) =>
-      set.members.map((member) => member.nodeId.slice(-1)).join(""),
-    );
-    return [`${one.configuration.id.version} ${sets.join("/")}${one.isSettled ? " settled" : ""}`];
-  });
-}
+import {
+  anOwnerOfSix,
+  changesOf,
+  type FakeDriver,
+  id,
+  type World,
+} from "../../test/helpers/quorum-world.ts";
 
 /** Node 6 is behind at 1020 and no member; the low-water, and what the driver holds, begin at 1080. */
 function leftBehind(world: World, driver: FakeDriver): void {
@@ -36,7 +24,7 @@ function leftBehind(world: World, driver: FakeDriver): void {
 
 describe("re-joining below the low-water", () => {
   it("a node that was away while its change ended is raised to the low-water when it comes (I9)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(20);
     world.settle().down(6);
     leftBehind(world, driver);
@@ -50,7 +38,7 @@ describe("re-joining below the low-water", () => {
   });
 
   it("... and then no longer holds the low-water back for the rest of the epoch", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(20);
     world.settle().down(6);
     leftBehind(world, driver);
@@ -67,7 +55,7 @@ describe("re-joining below the low-water", () => {
 
 describe("a change that cannot go on", () => {
   it("goes back to where it came from though the new nodes never answered", () => {
-    const { world, driver } = aWorld(3);
+    const { world, driver } = anOwnerOfSix(3);
     world.down(7, 8, 9);
     driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 7, 8, 9) });
     driver.write(10);
@@ -78,7 +66,7 @@ describe("a change that cannot go on", () => {
   });
 
   it("does not stop writes because nodes have no room for its configuration", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     for (const node of world.nodes) {
       node.acceptor = new Acceptor({
         state: node.disk,
@@ -100,7 +88,7 @@ describe("a change that cannot go on", () => {
   });
 
   it("each question is answered, also the first of two that wait for a floor", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(100);
     world.settle();
     world.held = /floorAck/;
@@ -116,7 +104,7 @@ describe("a change that cannot go on", () => {
 
 describe("VCL", () => {
   it("that was reported is held by a write quorum of a set that counts alone", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     world.lost = /(d1>n[1278] append|n\d>n[1278] pullData)$/;
     // The walker is late by one record: VCL is at its end, VDL before it. A cancelled commit waits for VCL.
     driver.step({ kind: "walReceived", end: lsn(1010n), recordEnd: lsn(1000n) });

@@ -1,29 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { epoch } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import { type FakeDriver, id, World } from "../../test/helpers/quorum-world.ts";
+import {
+  anOwnerOfSix,
+  changesOf,
+  type FakeDriver,
+  id,
+  World,
+} from "../../test/helpers/quorum-world.ts";
 
 const successor = "99999999-2222-4333-8444-555555555555";
-
-/** An owner of six quiet nodes; two spares stand by. */
-function aWorld(): { world: World; driver: FakeDriver } {
-  const world = new World(6, 2);
-  const driver = world.newDriver().claim();
-  world.pass(200);
-  expect(driver.driver.situation).toBe("open");
-  return { world, driver };
-}
-
-/** The changes of membership that the driver spoke of: version, members, settled or not. */
-function changesOf(driver: FakeDriver): string[] {
-  return driver.seen.flatMap((one) => {
-    if (one.kind !== "membersChanged") return [];
-    const sets = one.configuration.sets.map((set) =>
-      set.members.map((member) => member.nodeId.slice(-1)).join(""),
-    );
-    return [`${one.configuration.id.version} ${sets.join("/")}${one.isSettled ? " settled" : ""}`];
-  });
-}
 
 function answersOf(driver: FakeDriver): string[] {
   return driver.seen.flatMap((one) => (one.kind === "changeAnswered" ? [one.answer] : []));
@@ -31,7 +17,7 @@ function answersOf(driver: FakeDriver): string[] {
 
 describe("a change of members", () => {
   it("replaces a dead node under load: both sets count, then the new one alone", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(50);
     world.settle().down(6);
     driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 5, 7) });
@@ -48,7 +34,7 @@ describe("a change of members", () => {
   });
 
   it("two at once wait until the new ones hold what is durable (M17)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     world.down(6);
     driver.write(50);
     world.settle();
@@ -61,7 +47,7 @@ describe("a change of members", () => {
   });
 
   it("counts by both sets from the first moment: an old set's quorum alone acknowledges nothing", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     world.down(3, 4, 7, 8);
     driver.step({ kind: "changeMembers", set: world.setOf(3, 4, 5, 6, 7, 8) });
     driver.write(10);
@@ -91,7 +77,7 @@ describe("a change of members", () => {
   });
 
   it("goes back to where it came from when that is asked for", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     world.down(7);
     world.held = /configAck/;
     driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 5, 7) });
@@ -102,7 +88,7 @@ describe("a change of members", () => {
   });
 
   it("refuses a second change, an unsound set, and no change", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     const set = world.setOf(1, 2, 3, 4);
     driver.step({ kind: "changeMembers", set: { ...set, writeQuorum: 2 } });
     driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 5, 6) });
@@ -113,7 +99,7 @@ describe("a change of members", () => {
   });
 
   it("left joint by a driver that died is found and finished by the next (S9)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(20);
     world.settle();
     world.held = /n\d>d1 (configAck|electAck)/;
@@ -129,7 +115,7 @@ describe("a change of members", () => {
   });
 
   it("a claimant with a stale hint finds the members of today (M18)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.step({ kind: "changeMembers", set: world.setOf(1, 2, 3, 4, 7, 8) });
     world.pass(3_000);
     driver.write(10);
@@ -149,7 +135,7 @@ describe("the low-water", () => {
   }
 
   it("moves in two steps: a floor at a write quorum, then the log below it goes (M26)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(100);
     world.settle();
     world.held = /floorAck/;
@@ -163,7 +149,7 @@ describe("the low-water", () => {
   });
 
   it("waits for the slowest member, and never passes VDL (M24, M25)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     world.down(6);
     driver.write(100);
     world.settle();
@@ -180,7 +166,7 @@ describe("the low-water", () => {
   });
 
   it("a change of members waits for a step that is half done, and none begins while both sets count", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(100);
     world.settle();
     world.held = /floorAck|n7>d1/;
@@ -197,7 +183,7 @@ describe("the low-water", () => {
   });
 
   it("raises a new member that is first heard of after the change has ended", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(100);
     world.settle();
     driver.step({ kind: "lowWanted", lsn: lsn(1050n) });
@@ -216,7 +202,7 @@ describe("the low-water", () => {
 
 describe("salvage", () => {
   it("seals what is left after an AZ plus one, and nobody can ever own the volume again (S12)", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(55);
     world.settle();
     world.down(1, 2, 3);
@@ -236,7 +222,7 @@ describe("salvage", () => {
   });
 
   it("an owner that is only slow to be seen is fenced by it", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     const salvage = world.newDriver({ purpose: "salvage" }).claim();
     world.pass(1_000);
     salvage.step({ kind: "salvageDecided", successor });
@@ -249,7 +235,7 @@ describe("salvage", () => {
 
 describe("the undo of a backtrack (S14, decisions.md D28)", () => {
   it("takes the abandoned bytes as its own, and opens only where they end", () => {
-    const { world, driver } = aWorld();
+    const { world, driver } = anOwnerOfSix();
     driver.write(100);
     world.settle();
     driver.isDead = true;

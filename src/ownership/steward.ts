@@ -94,8 +94,8 @@ export class Steward {
   }
 
   changeMembers(set: MemberSet): void {
-    // A new member below a low-water that is just being made could not be filled any more: first the one, then the other.
     const { act } = this.estate;
+    // A new member below a low-water that is just being made could not be filled any more: first the one, then the other.
     if (this.lowWater.isBusy && !this.membership.isJoint) {
       if (this.nextSet) act({ kind: "changeAnswered", answer: "busy" });
       this.nextSet = set;

@@ -365,6 +365,26 @@ export class World {
   }
 }
 
+/** An open driver of six quiet nodes; the spares stand by. */
+export function anOwnerOfSix(spares = 2): { world: World; driver: FakeDriver } {
+  const world = new World(6, spares);
+  const driver = world.newDriver().claim();
+  world.pass(200);
+  if (driver.driver.situation !== "open") throw new Error("six quiet nodes have an owner");
+  return { world, driver };
+}
+
+/** The changes of membership that the driver spoke of: version, members, settled or not. */
+export function changesOf(driver: FakeDriver): string[] {
+  return driver.seen.flatMap((one) => {
+    if (one.kind !== "membersChanged") return [];
+    const sets = one.configuration.sets.map((set) =>
+      set.members.map((member) => member.nodeId.slice(-1)).join(""),
+    );
+    return [`${one.configuration.id.version} ${sets.join("/")}${one.isSettled ? " settled" : ""}`];
+  });
+}
+
 /** What was acknowledged at each LSN, as an observer sees it: I1, with I2's rule for starts. */
 export class Chosen {
   private epochs: number[] = [];
