@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Acceptor, encodeAcceptorState } from "../acceptor/index.ts";
+import { epoch } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
+import { trueRules } from "../quorum/index.ts";
 import {
   anOwnerOfSix,
   changesOf,
@@ -8,6 +10,7 @@ import {
   id,
   type World,
 } from "../../test/helpers/quorum-world.ts";
+import { Membership } from "./membership.ts";
 
 /** Node 6 is behind at 1020 and no member; the low-water, and what the driver holds, begin at 1080. */
 function leftBehind(world: World, driver: FakeDriver): void {
@@ -115,5 +118,37 @@ describe("VCL", () => {
     const holders = [1, 2, 3, 4, 7, 8].filter((n) => world.node(n).synced >= driver.driver.vcl);
     const isAlone = driver.driver.configuration.sets.length === 1;
     expect(isAlone ? holders.length : 4).toBeGreaterThanOrEqual(4);
+  });
+});
+
+describe("a late answer", () => {
+  it("to the change that a node joined by before does not count for the one that it joins by now (I9)", () => {
+    const { world } = anOwnerOfSix();
+    const six = world.setOf(1, 2, 3, 4, 5, 6);
+    const other = world.setOf(1, 2, 3, 4, 5, 7);
+    const e = epoch(1);
+    const membership = new Membership({ id: { epoch: e, version: 1 }, sets: [six] }, trueRules);
+    const acked = (by: "elect" | "change", ...names: number[]): void => {
+      const { id: newest } = membership.configuration;
+      for (const n of names) membership.noteAcked(id(n), newest, by);
+    };
+    const view = {
+      vcl: lsn(1000n),
+      heldBy: () => lsn(1000n),
+      arePinsHeldBy: () => true,
+      areLeasesKeptBy: () => true,
+    };
+    acked("elect", 1, 2, 3, 4, 5, 6);
+    for (const set of [other, six]) {
+      expect(membership.begin(set)).toBe("begun");
+      acked("change", 1, 2, 3, 4, 5);
+      expect(membership.finish(view)).toHaveLength(1);
+      acked("change", 1, 2, 3, 4, 5);
+    }
+    expect(membership.begin(other)).toBe("begun");
+    membership.noteAcked(id(7), { epoch: e, version: 2 }, "change");
+    acked("elect", 7);
+    // Only the ConfigChange brings a node that lay below the low-water above it.
+    expect(membership.mustTell(id(7), 0)).toBe(true);
   });
 });

@@ -111,8 +111,10 @@ export class Membership {
 
   /** A node has acknowledged `id`, by an ElectAck or by a ConfigAck. */
   noteAcked(node: NodeId, id: ConfigurationId, by: "elect" | "change"): void {
-    if (by === "change") this.joining.delete(node);
-    else if (this.joining.has(node)) return;
+    // A late answer to an older change says nothing of the low-water that this one brings.
+    const isNewest = compareConfigurationIds(id, this.current.id) >= 0;
+    if (by === "change" && isNewest) this.joining.delete(node);
+    if (this.joining.has(node)) return;
     const before = this.accepted.get(node);
     if (!before || compareConfigurationIds(id, before) > 0) this.accepted.set(node, id);
     if (this.stage.kind === "settling" && this.isInForce) this.stage = { kind: "settled" };
