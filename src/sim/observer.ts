@@ -4,6 +4,7 @@ import { formatLsn, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import type { Driver, DriverAction } from "../ownership/index.ts";
 import {
   type Configuration,
+  type ConfigurationId,
   effectiveHistory,
   type Elect,
   epochAt,
@@ -53,6 +54,7 @@ export class Observer {
   private readonly world: SimWorld;
   private readonly books = new EpochBooks();
   private readonly words = new Map<string, Word>();
+  private readonly told = new Map<NodeId, ConfigurationId>();
   private readonly said = new Map<Epoch, Map<NodeId, Lsn>>();
   private readonly shown = new Map<SimReader, { version: number; epoch: Epoch; to: Lsn }>();
   private mustCheckQuorums = false;
@@ -96,6 +98,9 @@ export class Observer {
       case "appendAck":
       case "heartbeatAck":
         return this.noteWord(node, message.epoch, message.scl);
+      case "configAck":
+        this.told.set(node.nodeId, message.configuration);
+        return undefined;
       default:
         return undefined;
     }
@@ -157,7 +162,7 @@ export class Observer {
     this.checkWord(node, word);
     if (state.base > word.base) {
       word.base = state.base;
-      checkFillable(this.world, { opened: this.opened, end: this.chosen.end });
+      checkFillable(this.world, { opened: this.opened, end: this.chosen.end }, this.told);
     }
     if (state.base > this.chosen.end && state.base > origin)
       throw new SimFailure(

@@ -157,7 +157,10 @@ export const profiles: readonly Profile[] = [
   {
     ...common,
     name: "low-water",
+    // Who joins above the low-water has to begin there.
+    spares: 1,
     weights: {
+      changeMembers: 2,
       claim: 3,
       lowWater: 5,
       backtrack: 1.5,
@@ -168,8 +171,7 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    // Rebases want members that change beside the low-water; that mixture reports I9 and is not judged yet.
-    sometimes: ["epochs opened", "commits", "low-waters advanced", "readers rebuilt"],
+    sometimes: ["epochs opened", "commits", "low-waters advanced", "rebases", "readers rebuilt"],
   },
   {
     ...common,

@@ -156,7 +156,11 @@ class Run {
     const { driver } = instance;
     if (!driver) return;
     const { vdl } = driver;
-    const holder = nodes.find((node) => node.fate !== "lost" && node.files.durableEnd >= vdl);
+    // One of this epoch: who is no member any more may have a longer log that was abandoned.
+    const holder = nodes.find(({ fate, files }) => {
+      const isIn = files.newest().acceptor.accepted === driver.epoch;
+      return fate !== "lost" && isIn && files.durableEnd >= vdl;
+    });
     if (!holder) throw new SimFailure("history", "no node holds the log to VDL");
     const { base } = holder.log;
     const found = new Set<number>();
