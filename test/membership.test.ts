@@ -3,10 +3,16 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { statusNow } from "./helpers/control.ts";
+import { someOf } from "./helpers/thorough.ts";
 import { Workload } from "./helpers/workload.ts";
 
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
-const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b): [string, string] => [a, b]));
+const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => ({ a, b })));
+/** Whole zones first: they always run. */
+const zonesFirst = pairs.toSorted((x, y) => Number(isZone(y)) - Number(isZone(x)));
+function isZone({ a, b }: { readonly a: string; readonly b: string }): boolean {
+  return a.slice(0, 3) === b.slice(0, 3);
+}
 
 let cluster: TestCluster;
 let workload: Workload;
@@ -94,7 +100,8 @@ describe("two storage nodes, destroyed under load", () => {
   beforeAll(startWork);
   afterAll(expectEveryPromiseKept);
 
-  it.each(pairs)("%s and %s are rebuilt while writes go on", async (...lost) => {
+  someOf(zonesFirst, 6)("$a and $b are rebuilt while writes go on", async ({ a, b }) => {
+    const lost = [a, b];
     const before = await nodeIds();
     await destroyNodes(lost);
     await workload.untilMore(20);
@@ -205,8 +212,8 @@ describe("storage replace", () => {
     { when: "the successor is made", is: (made?: boolean) => made === true },
   ];
   const victims = ["control-plane", "instance-1", "supervisor"];
-  const cases = victims.flatMap((victim) => moments.map((moment) => ({ victim, ...moment })));
-  it.each(cases)("ends by itself though $victim is killed when $when", async ({ victim, is }) => {
+  const cases = moments.flatMap((moment) => victims.map((victim) => ({ victim, ...moment })));
+  someOf(cases, 3)("ends by itself though $victim is killed when $when", async ({ victim, is }) => {
     const id = "az2-full";
     const before = placeOf(id).nodeId;
     const pids = await cluster.pids();
