@@ -94,6 +94,14 @@ export class Chaos {
         return this.changeMembers(dice);
       case "lowWater":
         return this.lowWater(dice);
+      case "clone":
+        for (const one of world.instances) if (one.isOpen) world.clones.create(one, dice);
+        return undefined;
+      case "dropClone": {
+        const open = dice.pick(world.instances.filter((one) => one.isOpen));
+        if (open) world.clones.drop(open, dice);
+        return undefined;
+      }
       default:
         return undefined;
     }

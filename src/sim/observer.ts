@@ -11,6 +11,8 @@ import {
   type History,
   isWriteQuorum,
   lastEpoch,
+  noConfiguration,
+  type Pin,
   type QuorumMessage,
   timelineAt,
 } from "../quorum/index.ts";
@@ -34,6 +36,9 @@ interface Word {
   agrees: Lsn;
   version: number;
   base: Lsn;
+  /** In its durable state, as last seen. */
+  pins: readonly Pin[];
+  configuration: Configuration;
   /** What of its log was compared with what other nodes hold. */
   compared: Lsn;
 }
@@ -73,6 +78,8 @@ export class Observer {
         agrees: origin,
         version: 0,
         base: origin,
+        pins: [],
+        configuration: noConfiguration,
         compared: origin,
       };
       this.words.set(node.name, word);
@@ -169,7 +176,17 @@ export class Observer {
         "I9",
         `${node.name} begins at ${formatLsn(state.base)}, above what is chosen`,
       );
+    this.notePinsAndMembers(node, word);
     this.mustCheckQuorums = true;
+  }
+
+  /** A state that was made from another shares what did not change. */
+  private notePinsAndMembers(node: SimNode, word: Word): void {
+    const { pins, configuration } = node.files.newest().acceptor;
+    if (pins === word.pins && configuration === word.configuration) return;
+    word.pins = pins;
+    word.configuration = configuration;
+    this.world.clones.noteState();
   }
 
   noteLost(node: SimNode): void {
@@ -326,9 +343,6 @@ export class Observer {
   noteUnknown(xid: number): void {
     this.unknown.add(xid);
   }
-  notePinned(_pinId: string): void {
-    this.world.counters.note("pins held");
-  }
 
   // Readers, reads.
 
@@ -359,6 +373,7 @@ export class Observer {
 
   /** After every step. */
   check(): void {
+    this.world.clones.check();
     if (!this.mustCheckQuorums) return;
     this.mustCheckQuorums = false;
     const views: NodeView[] = [];

@@ -33,6 +33,8 @@ export type ChaosKind =
   | "read"
   | "changeMembers"
   | "lowWater"
+  | "clone"
+  | "dropClone"
   | "nothing";
 
 const lossy: NetworkFaults = { drop: 0.03, double: 0.03, corrupt: 0.003, straggle: 0.03 };
@@ -47,6 +49,7 @@ const common = {
   workMs: [5, 60],
 } as const;
 
+const pinned = ["pins complete", "pins released", "clones read"] as const;
 const always = ["epochs opened", "commits", "cuts", "pulls", "torn tails"] as const;
 
 export const profiles: readonly Profile[] = [
@@ -106,6 +109,8 @@ export const profiles: readonly Profile[] = [
     name: "backtrack",
     weights: {
       claim: 3,
+      clone: 2,
+      dropClone: 0.5,
       backtrack: 3,
       killInstance: 1,
       killNode: 1,
@@ -115,7 +120,7 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: [...always, "backtracks opened", "readers rebuilt", "tails taken back"],
+    sometimes: [...always, "backtracks opened", "readers rebuilt", "tails taken back", ...pinned],
   },
   {
     ...common,
@@ -142,6 +147,8 @@ export const profiles: readonly Profile[] = [
     spares: 2,
     weights: {
       claim: 2.5,
+      clone: 3,
+      dropClone: 0.7,
       changeMembers: 4,
       killInstance: 1,
       killNode: 2,
@@ -152,7 +159,14 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: ["epochs opened", "commits", "changes begun", "changes finished"],
+    sometimes: [
+      "epochs opened",
+      "commits",
+      "changes begun",
+      "changes finished",
+      ...pinned,
+      "pins pulled",
+    ],
   },
   {
     ...common,
@@ -161,6 +175,8 @@ export const profiles: readonly Profile[] = [
     spares: 1,
     weights: {
       changeMembers: 2,
+      clone: 2,
+      dropClone: 0.5,
       claim: 3,
       lowWater: 5,
       backtrack: 1.5,
@@ -171,7 +187,15 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: ["epochs opened", "commits", "low-waters advanced", "rebases", "readers rebuilt"],
+    sometimes: [
+      "epochs opened",
+      "commits",
+      "low-waters advanced",
+      "rebases",
+      "readers rebuilt",
+      ...pinned,
+      "pins pulled",
+    ],
   },
   {
     ...common,

@@ -35,7 +35,7 @@ export const s16: ScenePlay = {
     const pin: Pin = { pinId, path, from: origin, to };
     const prefix = Buffer.from(present(parent.wal, "it is open").view(origin, to));
     parent.pin(pin);
-    scene.until("the pin is held", () => scene.counted.get("pins held") > 0);
+    scene.until("the pin is held", () => scene.counted.get("pins complete") > 0);
     parent.forget();
 
     // Each goes back a little, from where the last one went.
