@@ -177,6 +177,27 @@ export const mutants: readonly Mutant[] = [
     rules: { tellsRot: () => false },
   },
   {
+    id: "M29",
+    name: "dropPinsOnBacktrack",
+    budget: 400,
+    profile: "backtrack",
+    rules: { pinsCut: (pins, to) => pins.filter((pin) => pin.to > to) },
+  },
+  {
+    id: "M30",
+    name: "gcIgnoresPins",
+    budget: 80,
+    profile: "low-water",
+    rules: { pinsTrimmed: (pins, base) => pins.filter((pin) => pin.from < base) },
+  },
+  {
+    id: "M31",
+    name: "membershipForgetsPins",
+    budget: 7000,
+    profile: "membership",
+    rules: { mayFinishChange: (change) => change.held >= change.vcl },
+  },
+  {
     id: "M32",
     name: "fsyncRetried",
     budget: 2600,
