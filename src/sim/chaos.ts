@@ -83,6 +83,8 @@ export class Chaos {
       case "slowDisk":
         node.slowness = dice.oneIn(2) ? 1 : 10;
         return undefined;
+      case "fullDisk":
+        return this.fullDisk(dice);
       case "rot":
         return this.rot(node, dice);
       case "loseDisk":
@@ -151,6 +153,19 @@ export class Chaos {
         world.network.partition(instance.name, node.name);
         world.network.partition(node.name, instance.name);
       }
+    }
+  }
+
+  /** One to three nodes have no space for a while. */
+  private fullDisk(dice: Dice): void {
+    const { world } = this;
+    const ms = dice.between(100, 2_500);
+    const count = 1 + dice.below(3);
+    for (let n = 0; n < count; n++) {
+      const node = dice.pick(world.nodes);
+      if (!node?.hasSpace) continue;
+      node.hasSpace = false;
+      world.queue.after(ms, `${node.name} space`, () => node.makeSpace());
     }
   }
 

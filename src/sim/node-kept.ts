@@ -95,7 +95,7 @@ export class NodeKept {
       if (!isWanted) return;
       const kept = this.pins.get(pin.pinId) ?? new KeptTails();
       this.pins.set(pin.pinId, kept);
-      kept.keep(from, runs);
+      if (node.hasSpace) kept.keep(from, runs);
       const to = this.keptTo(pin);
       if (to === pin.to) this.noteWhole(pin, kept);
       node.post({ kind: "pinKept", pinId: pin.pinId, to, nowMs: node.nowMs });

@@ -28,6 +28,7 @@ export type ChaosKind =
   | "split"
   | "heal"
   | "slowDisk"
+  | "fullDisk"
   | "rot"
   | "loseDisk"
   | "read"
@@ -98,11 +99,18 @@ export const profiles: readonly Profile[] = [
       bootNode: 7,
       bootAll: 1,
       slowDisk: 3,
+      fullDisk: 1,
       rot: 2,
       loseDisk: 0.3,
       nothing: 5,
     },
-    sometimes: [...always, "rot found at start", "repaired", "syncs failed"],
+    sometimes: [
+      ...always,
+      "rot found at start",
+      "repaired",
+      "syncs failed",
+      "writes without space",
+    ],
   },
   {
     ...common,
@@ -179,6 +187,7 @@ export const profiles: readonly Profile[] = [
       dropClone: 0.5,
       claim: 3,
       lowWater: 5,
+      fullDisk: 0.7,
       backtrack: 1.5,
       killNode: 2,
       bootNode: 4,
@@ -195,6 +204,7 @@ export const profiles: readonly Profile[] = [
       "readers rebuilt",
       ...pinned,
       "pins pulled",
+      "writes without space",
     ],
   },
   {

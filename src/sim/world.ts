@@ -187,6 +187,7 @@ export class SimWorld {
     for (const instance of this.instances) instance.forget();
     for (const node of this.nodes) {
       node.slowness = 1;
+      if (!node.hasSpace) node.makeSpace();
       if (node.fate === "down") node.boot();
     }
   }
