@@ -44,6 +44,16 @@ export class NodeKept {
     return at;
   }
 
+  /** What the node has of this path: in its log, and from where that goes another way, kept aside. */
+  runsOn(path: History, from: Lsn, to: Lsn): Run[] {
+    const { log } = this.node;
+    const inLog = new KeptTails();
+    inLog.keep(from, log.base <= from ? log.runs(from, log.end) : []);
+    const runs = taken(inLog, path, from, to);
+    const at = runs.reduce((end, { bytes }) => advance(end, bytes.length), from);
+    return [...runs, ...taken(this.tails, path, at, to)];
+  }
+
   perform(action: KeptAction): void {
     switch (action.kind) {
       case "readKept":
