@@ -186,14 +186,14 @@ export const mutants: readonly Mutant[] = [
   {
     id: "M30",
     name: "gcIgnoresPins",
-    budget: 80,
+    budget: 120,
     profile: "low-water",
     rules: { pinsTrimmed: (pins, base) => pins.filter((pin) => pin.from < base) },
   },
   {
     id: "M31",
     name: "membershipForgetsPins",
-    budget: 7000,
+    budget: 400,
     profile: "membership",
     rules: { mayFinishChange: (change) => change.held >= change.vcl },
   },

@@ -167,14 +167,7 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: [
-      "epochs opened",
-      "commits",
-      "changes begun",
-      "changes finished",
-      ...pinned,
-      "pins pulled",
-    ],
+    sometimes: ["epochs opened", "commits", "changes begun", "changes finished", ...pinned],
   },
   {
     ...common,
