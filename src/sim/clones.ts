@@ -44,14 +44,24 @@ export class Clones {
 
   /** A clone at a record end at or below VDL. */
   create(instance: SimInstance, dice: Dice): void {
-    const { driver, wal } = instance;
-    if (!driver || !wal || this.inStage("asked", "live", "released").length >= clonesMax) return;
+    const { driver } = instance;
+    if (!driver || !instance.wal || this.inStage("asked", "live", "released").length >= clonesMax)
+      return;
     const { low: from, vdl, history: path } = driver;
     const ends = this.world.book.endsOn(path, lsn(from + 1n), lsn(vdl + 1n));
     const to = dice.oneIn(3) ? dice.pick(ends) : ends.at(-1);
     if (to === undefined) return;
     const pinId = `99999999-0000-4000-8000-${String(++this.made).padStart(12, "0")}`;
-    instance.pin({ pinId, path, from, to });
+    this.ask(instance, { pinId, path, from, to });
+  }
+
+  ask(instance: SimInstance, pin: Pin): void {
+    const { wal, clock } = instance;
+    if (!wal) return;
+    const bytes = Buffer.from(wal.view(pin.from, pin.to));
+    this.clones.set(pin.pinId, { pin, bytes, holders: new Set(), stage: "asked" });
+    this.world.counters.note("pins asked for");
+    instance.step({ kind: "pin", pin, nowMs: clock.nowMs });
   }
 
   /** Drops a clone, or gives up one that is not created yet, or says again what nobody has confirmed. */
@@ -59,7 +69,7 @@ export class Clones {
     const clone = dice.pick(this.inStage("asked", "live", "released"));
     if (!clone) return;
     clone.stage = "released";
-    instance.unpin(clone.pin.pinId);
+    unpin(instance, clone.pin.pinId);
   }
 
   /** Nobody waits any longer for what was not created until now. */
@@ -70,16 +80,12 @@ export class Clones {
   /** Of the pins that this driver has found, those that no clone needs go. */
   releaseUnknown(instance: SimInstance): void {
     for (const { pinId } of instance.driver?.pins ?? []) {
-      if (this.clones.get(pinId)?.stage !== "live") instance.unpin(pinId);
+      if (this.clones.get(pinId)?.stage !== "live") unpin(instance, pinId);
     }
   }
 
   // What drivers say.
 
-  noteAsked(pin: Pin, bytes: Buffer): void {
-    this.clones.set(pin.pinId, { pin, bytes, holders: new Set(), stage: "asked" });
-    this.world.counters.note("pins asked for");
-  }
   notePinned(pinId: string): void {
     const clone = this.clones.get(pinId);
     // Also by a later driver, which has taken it over; and once more when it is given up already.
@@ -141,6 +147,10 @@ export class Clones {
       throw new SimFailure("I11", `read quorum {${names}} does not hold ${nameOf(clone)}`);
     }
   }
+}
+
+function unpin(instance: SimInstance, pinId: string): void {
+  instance.step({ kind: "unpin", pinId, nowMs: instance.clock.nowMs });
 }
 
 function nameOf({ pin }: Clone): string {

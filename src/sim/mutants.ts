@@ -110,7 +110,7 @@ export const mutants: readonly Mutant[] = [
     name: "finishWithoutCatchUp",
     budget: 1300,
     profile: "membership",
-    rules: { mayFinishChange: () => true },
+    rules: { mayFinishChange: (change) => change.arePinsHeld },
   },
   {
     id: "M18",

@@ -6,7 +6,6 @@ import {
   type Configuration,
   encodeMessage,
   type History,
-  type Pin,
   type QuorumMessage,
   type ReceivedMessage,
 } from "../quorum/index.ts";
@@ -383,15 +382,6 @@ export class SimInstance {
       const commit = this.commits.shift();
       if (commit) world.observer.noteCommitted(commit.xid, commit.end, driver.epoch);
     }
-  }
-
-  pin(pin: Pin): void {
-    const { from, to } = pin;
-    if (this.wal) this.world.clones.noteAsked(pin, Buffer.from(this.wal.view(from, to)));
-    this.step({ kind: "pin", pin, nowMs: this.clock.nowMs });
-  }
-  unpin(pinId: string): void {
-    this.step({ kind: "unpin", pinId, nowMs: this.clock.nowMs });
   }
 }
 

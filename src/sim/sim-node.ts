@@ -331,12 +331,9 @@ export class SimNode {
     const { base } = this.log;
     const isHere = from >= base && end <= this.log.end;
     if (!isHere || !this.files.log.isReadable(from, end)) {
-      const { scl } = this.acceptor;
-      this.send(reply.link, reply.requestId, {
-        kind: "notHere",
-        base: this.acceptor.state.base,
-        scl,
-      });
+      const { scl, state } = this.acceptor;
+      const said: QuorumMessage = { kind: "notHere", base: state.base, scl };
+      this.send(reply.link, reply.requestId, said);
       if (isHere) this.restartDamaged();
       return;
     }
