@@ -105,6 +105,12 @@ export class AppendWorker {
     this.vdl = lsnMaxOf(this.vdl, append.vdl);
     const payload = Buffer.from(append.payload.subarray(skip));
     if (payload.length === 0) return this.acknowledge(link, reply, append.epoch);
+    if (!node.hasSpace) {
+      node.world.counters.note("writes without space");
+      const { promised } = node.acceptor.state;
+      const reason = "full";
+      return node.send(link, reply, { kind: "refuse", epoch: append.epoch, promised, reason });
+    }
     this.isWorking = true;
     const { timeline } = append;
     node.files.log.write([{ epoch: append.epoch, timeline, payload }]);

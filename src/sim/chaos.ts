@@ -83,6 +83,8 @@ export class Chaos {
       case "slowDisk":
         node.slowness = dice.oneIn(2) ? 1 : 10;
         return undefined;
+      case "fullDisk":
+        return this.fullDisk(dice);
       case "rot":
         return this.rot(node, dice);
       case "loseDisk":
@@ -94,6 +96,14 @@ export class Chaos {
         return this.changeMembers(dice);
       case "lowWater":
         return this.lowWater(dice);
+      case "clone":
+        for (const one of world.instances) if (one.isOpen) world.clones.create(one, dice);
+        return undefined;
+      case "dropClone": {
+        const open = dice.pick(world.instances.filter((one) => one.isOpen));
+        if (open) world.clones.drop(open, dice);
+        return undefined;
+      }
       default:
         return undefined;
     }
@@ -143,6 +153,19 @@ export class Chaos {
         world.network.partition(instance.name, node.name);
         world.network.partition(node.name, instance.name);
       }
+    }
+  }
+
+  /** One to three nodes have no space for a while. */
+  private fullDisk(dice: Dice): void {
+    const { world } = this;
+    const ms = dice.between(100, 2_500);
+    const count = 1 + dice.below(3);
+    for (let n = 0; n < count; n++) {
+      const node = dice.pick(world.nodes);
+      if (!node?.hasSpace) continue;
+      node.hasSpace = false;
+      world.queue.after(ms, `${node.name} space`, () => node.makeSpace());
     }
   }
 

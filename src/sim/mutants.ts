@@ -110,7 +110,7 @@ export const mutants: readonly Mutant[] = [
     name: "finishWithoutCatchUp",
     budget: 1300,
     profile: "membership",
-    rules: { mayFinishChange: () => true },
+    rules: { mayFinishChange: (change) => change.arePinsHeld },
   },
   {
     id: "M18",
@@ -175,6 +175,27 @@ export const mutants: readonly Mutant[] = [
     budget: 1500,
     profile: "disk",
     rules: { tellsRot: () => false },
+  },
+  {
+    id: "M29",
+    name: "dropPinsOnBacktrack",
+    budget: 400,
+    profile: "backtrack",
+    rules: { pinsCut: (pins, to) => pins.filter((pin) => pin.to > to) },
+  },
+  {
+    id: "M30",
+    name: "gcIgnoresPins",
+    budget: 120,
+    profile: "low-water",
+    rules: { pinsTrimmed: (pins, base) => pins.filter((pin) => pin.from < base) },
+  },
+  {
+    id: "M31",
+    name: "membershipForgetsPins",
+    budget: 400,
+    profile: "membership",
+    rules: { mayFinishChange: (change) => change.held >= change.vcl },
   },
   {
     id: "M32",

@@ -28,7 +28,7 @@ export class NodeKept {
   /** How far each pin of the state is kept; what is of no pin of the state goes, as at the start of a store. */
   found(pins: readonly Pin[]): Map<string, Lsn> {
     const known = new Set(pins.map((pin) => pin.pinId));
-    for (const pinId of this.pins.keys()) if (!known.has(pinId)) this.pins.delete(pinId);
+    for (const pinId of this.pins.keys()) if (!known.has(pinId)) this.drop(pinId);
     return new Map(pins.map((pin) => [pin.pinId, this.keptTo(pin)]));
   }
 
@@ -44,6 +44,16 @@ export class NodeKept {
     return at;
   }
 
+  /** What the node has of this path: in its log, and from where that goes another way, kept aside. */
+  runsOn(path: History, from: Lsn, to: Lsn): Run[] {
+    const { log } = this.node;
+    const inLog = new KeptTails();
+    inLog.keep(from, log.base <= from ? log.runs(from, log.end) : []);
+    const runs = taken(inLog, path, from, to);
+    const at = runs.reduce((end, { bytes }) => advance(end, bytes.length), from);
+    return [...runs, ...taken(this.tails, path, at, to)];
+  }
+
   perform(action: KeptAction): void {
     switch (action.kind) {
       case "readKept":
@@ -51,12 +61,18 @@ export class NodeKept {
       case "linkPin":
         return this.link(action);
       case "writePin":
+        this.node.world.counters.note("pins pulled");
         return this.keep(action.pin, action.lsn, copies(action.runs));
       case "pullPin":
         return this.pull(action);
       case "dropPin":
-        return void this.pins.delete(action.pinId);
+        return this.drop(action.pinId);
     }
+  }
+
+  private drop(pinId: string): void {
+    this.pins.delete(pinId);
+    this.node.world.clones.noteNotKept(this.node, pinId);
   }
 
   private read(action: KeptAction & { kind: "readKept" }): void {
@@ -89,10 +105,17 @@ export class NodeKept {
       if (!isWanted) return;
       const kept = this.pins.get(pin.pinId) ?? new KeptTails();
       this.pins.set(pin.pinId, kept);
-      kept.keep(from, runs);
+      if (node.hasSpace) kept.keep(from, runs);
       const to = this.keptTo(pin);
+      if (to === pin.to) this.noteWhole(pin, kept);
       node.post({ kind: "pinKept", pinId: pin.pinId, to, nowMs: node.nowMs });
     });
+  }
+
+  private noteWhole(pin: Pin, kept: KeptTails): void {
+    const runs = taken(kept, pin.path, pin.from, pin.to);
+    const bytes = Buffer.concat(runs.map((run) => run.bytes));
+    this.node.world.clones.noteKept(this.node, pin, bytes);
   }
 
   private pull(action: KeptAction & { kind: "pullPin" }): void {

@@ -7,10 +7,11 @@ import {
   type ConfigurationId,
   effectiveHistory,
   type Elect,
-  epochAt,
   type History,
   isWriteQuorum,
   lastEpoch,
+  noConfiguration,
+  type Pin,
   type QuorumMessage,
   timelineAt,
 } from "../quorum/index.ts";
@@ -34,6 +35,9 @@ interface Word {
   agrees: Lsn;
   version: number;
   base: Lsn;
+  /** In its durable state, as last seen. */
+  pins: readonly Pin[];
+  configuration: Configuration;
   /** What of its log was compared with what other nodes hold. */
   compared: Lsn;
 }
@@ -73,6 +77,8 @@ export class Observer {
         agrees: origin,
         version: 0,
         base: origin,
+        pins: [],
+        configuration: noConfiguration,
         compared: origin,
       };
       this.words.set(node.name, word);
@@ -169,7 +175,17 @@ export class Observer {
         "I9",
         `${node.name} begins at ${formatLsn(state.base)}, above what is chosen`,
       );
+    this.notePinsAndMembers(node, word);
     this.mustCheckQuorums = true;
+  }
+
+  /** A state that was made from another shares what did not change. */
+  private notePinsAndMembers(node: SimNode, word: Word): void {
+    const { pins, configuration } = node.files.newest().acceptor;
+    if (pins === word.pins && configuration === word.configuration) return;
+    word.pins = pins;
+    word.configuration = configuration;
+    this.world.clones.noteState();
   }
 
   noteLost(node: SimNode): void {
@@ -266,22 +282,16 @@ export class Observer {
     const from = this.chosen.end;
     if (to <= from) return;
     const said = this.said.get(epoch);
-    const holder = this.world.nodes.find(
-      (node) =>
-        (said?.get(node.nodeId) ?? origin) >= to && node.log.base <= from && node.log.end >= to,
-    );
-    if (!holder)
-      throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
-    let at = from;
-    for (const run of holder.log.runs(from, to)) {
-      if (epochAt(history, at) !== run.epoch)
-        throw new SimFailure(
-          "I7",
-          `${holder.name} opens epoch ${epoch} with bytes of epoch ${run.epoch}`,
-        );
-      this.chosen.extend(run);
-      at = (at + BigInt(run.bytes.length)) as Lsn; // below 2^64: it is log
+    for (const { nodeId, kept } of this.world.nodes) {
+      if ((said?.get(nodeId) ?? origin) < to) continue;
+      // Acknowledgements may be late: an Elect of a newer epoch may have cut the log by now, for a backtrack.
+      const runs = kept.runsOn(history, from, to);
+      const found = runs.reduce((sum, { bytes }) => sum + BigInt(bytes.length), 0n);
+      if (found !== to - from) continue;
+      for (const run of runs) this.chosen.extend(run);
+      return;
     }
+    throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
   }
 
   /** I4: W of every set have said, and so had synced, that much. */
@@ -326,9 +336,6 @@ export class Observer {
   noteUnknown(xid: number): void {
     this.unknown.add(xid);
   }
-  notePinned(_pinId: string): void {
-    this.world.counters.note("pins held");
-  }
 
   // Readers, reads.
 
@@ -359,6 +366,7 @@ export class Observer {
 
   /** After every step. */
   check(): void {
+    this.world.clones.check();
     if (!this.mustCheckQuorums) return;
     this.mustCheckQuorums = false;
     const views: NodeView[] = [];

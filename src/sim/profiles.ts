@@ -28,11 +28,14 @@ export type ChaosKind =
   | "split"
   | "heal"
   | "slowDisk"
+  | "fullDisk"
   | "rot"
   | "loseDisk"
   | "read"
   | "changeMembers"
   | "lowWater"
+  | "clone"
+  | "dropClone"
   | "nothing";
 
 const lossy: NetworkFaults = { drop: 0.03, double: 0.03, corrupt: 0.003, straggle: 0.03 };
@@ -47,6 +50,7 @@ const common = {
   workMs: [5, 60],
 } as const;
 
+const pinned = ["pins complete", "pins released", "clones read"] as const;
 const always = ["epochs opened", "commits", "cuts", "pulls", "torn tails"] as const;
 
 export const profiles: readonly Profile[] = [
@@ -95,17 +99,26 @@ export const profiles: readonly Profile[] = [
       bootNode: 7,
       bootAll: 1,
       slowDisk: 3,
+      fullDisk: 1,
       rot: 2,
       loseDisk: 0.3,
       nothing: 5,
     },
-    sometimes: [...always, "rot found at start", "repaired", "syncs failed"],
+    sometimes: [
+      ...always,
+      "rot found at start",
+      "repaired",
+      "syncs failed",
+      "writes without space",
+    ],
   },
   {
     ...common,
     name: "backtrack",
     weights: {
       claim: 3,
+      clone: 2,
+      dropClone: 0.5,
       backtrack: 3,
       killInstance: 1,
       killNode: 1,
@@ -115,7 +128,7 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: [...always, "backtracks opened", "readers rebuilt", "tails taken back"],
+    sometimes: [...always, "backtracks opened", "readers rebuilt", "tails taken back", ...pinned],
   },
   {
     ...common,
@@ -142,6 +155,8 @@ export const profiles: readonly Profile[] = [
     spares: 2,
     weights: {
       claim: 2.5,
+      clone: 3,
+      dropClone: 0.7,
       changeMembers: 4,
       killInstance: 1,
       killNode: 2,
@@ -152,7 +167,7 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: ["epochs opened", "commits", "changes begun", "changes finished"],
+    sometimes: ["epochs opened", "commits", "changes begun", "changes finished", ...pinned],
   },
   {
     ...common,
@@ -161,8 +176,11 @@ export const profiles: readonly Profile[] = [
     spares: 1,
     weights: {
       changeMembers: 2,
+      clone: 2,
+      dropClone: 0.5,
       claim: 3,
       lowWater: 5,
+      fullDisk: 0.7,
       backtrack: 1.5,
       killNode: 2,
       bootNode: 4,
@@ -171,7 +189,16 @@ export const profiles: readonly Profile[] = [
       heal: 2,
       nothing: 5,
     },
-    sometimes: ["epochs opened", "commits", "low-waters advanced", "rebases", "readers rebuilt"],
+    sometimes: [
+      "epochs opened",
+      "commits",
+      "low-waters advanced",
+      "rebases",
+      "readers rebuilt",
+      ...pinned,
+      "pins pulled",
+      "writes without space",
+    ],
   },
   {
     ...common,

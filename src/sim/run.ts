@@ -1,8 +1,9 @@
 import { InvariantBroken } from "../base/assert.ts";
 import { WalWalker } from "../wal/index.ts";
 import { segmentBytes } from "../wal/index.ts";
-import { membersOf } from "../quorum/index.ts";
+import { membersOf, noConfiguration } from "../quorum/index.ts";
 import { Chaos } from "./chaos.ts";
+import type { Clone } from "./clones.ts";
 import { nameOf, type SimEvent } from "./event-queue.ts";
 import { SimFailure } from "./failure.ts";
 import { hashOf } from "./dice.ts";
@@ -125,15 +126,18 @@ class Run {
       if (world.queue.nowMs > untilMs || !this.next()) this.failLiveness(instance);
     }
     this.checkHistory(instance);
+    for (const clone of world.clones.live) this.readClone(instance, clone);
   }
 
   private isHealthy(instance: SimInstance): boolean {
     const { driver, wal } = instance;
     if (!driver || !wal || driver.situation !== "open" || driver.vdl <= driver.start) return false;
     if (driver.configuration.sets.length > 1) return false;
+    const { clones } = this.world;
     return membersOf(driver.configuration).every(({ nodeId }) => {
       const node = this.world.nodeOf(nodeId);
       if (!node || node.fate === "lost") return true;
+      if (!clones.live.every((clone) => clones.isHeldBy(node, clone))) return false;
       return node.health === "ok" && node.files.durableEnd >= driver.start;
     });
   }
@@ -148,6 +152,25 @@ class Run {
       `not healthy after ${healingMs} ms without faults: driver ${driver?.situation ?? "gone"}, ` +
         `vdl ${driver?.vdl ?? 0}, wal ${instance.wal?.end ?? 0}, behind: ${behind.join("; ")}`,
     );
+  }
+
+  /** What a clone gets of its prefix from its parent's nodes, whatever became of the parent. */
+  private readClone(instance: SimInstance, { pin, bytes }: Clone): void {
+    const nodes = membersOf(instance.driver?.configuration ?? noConfiguration).map(
+      ({ nodeId }) => nodeId,
+    );
+    let isOver = false;
+    let found: Buffer | undefined;
+    instance.fetchLog({ nodes, ...pin, tries: 60 }, (read) => {
+      isOver = true;
+      found = read;
+    });
+    const untilMs = this.world.queue.nowMs + healingMs;
+    while (!isOver && this.world.queue.nowMs < untilMs) this.next();
+    this.world.counters.note("clones read");
+    if (found?.equals(bytes)) return;
+    const what = found ? "other bytes than it was created with" : "not all of its prefix";
+    throw new SimFailure("I11", `clone ${pin.pinId.slice(-2)} reads ${what}`);
   }
 
   /** Every transaction that was answered committed is in the log that storage gives. */

@@ -6,7 +6,6 @@ import {
   type Configuration,
   encodeMessage,
   type History,
-  type Pin,
   type QuorumMessage,
   type ReceivedMessage,
 } from "../quorum/index.ts";
@@ -14,7 +13,7 @@ import { WalWalker } from "../wal/index.ts";
 import { segmentBytes } from "../wal/index.ts";
 import type { SimClock } from "./clock.ts";
 import type { Dice } from "./dice.ts";
-import { LogFetch } from "./log-fetch.ts";
+import { type FetchRange, LogFetch } from "./log-fetch.ts";
 import { ReadGate } from "./read-gate.ts";
 import type { SimWorld } from "./world.ts";
 import { WalWriter } from "./wal-writer.ts";
@@ -237,8 +236,9 @@ export class SimInstance {
       case "lowAdvanced":
         return world.counters.note("low-waters advanced");
       case "pinned":
-        return world.observer.notePinned(action.pinId);
+        return world.clones.notePinned(action.pinId);
       case "unpinned":
+        return world.clones.noteUnpinned(action.pinId);
       case "membersSeen":
       case "nodeCaughtUp":
       case "decideSalvage":
@@ -268,14 +268,21 @@ export class SimInstance {
     this.appends.set(node, { id, atMs: this.clock.nowMs });
   }
 
+  /** One at a time; what another was reading is given up. */
+  fetchLog(range: FetchRange, done: (bytes: Buffer | undefined) => void): void {
+    this.fetch = new LogFetch(this, range, (bytes) => {
+      this.fetch = undefined;
+      done(bytes);
+    });
+  }
+
   // Recovery.
 
   /** b, from the bytes that the best node holds, by the real walker. */
   private walk(action: ActionOf<"findRecordEnd">): void {
     const { node, path, from, to } = action;
-    this.fetch = new LogFetch(this, { nodes: [node], path, from, to, tries: 6 }, (bytes) => {
+    this.fetchLog({ nodes: [node], path, from, to, tries: 6 }, (bytes) => {
       const { nowMs } = this.clock;
-      this.fetch = undefined;
       if (!bytes) return this.step({ kind: "recordEndNotFound", nowMs });
       const walker = walkerAt(from);
       walker.push(bytes);
@@ -311,14 +318,9 @@ export class SimInstance {
     world.observer.noteOpened(driver, action);
     const nodes = world.nodes.map((node) => node.nodeId);
     this.open = { start, history, low };
-    this.fetch = new LogFetch(
-      this,
-      { nodes, path: history, from: low, to: start, tries: 400 },
-      (bytes) => {
-        this.fetch = undefined;
-        if (bytes) this.promote(driver, bytes);
-      },
-    );
+    this.fetchLog({ nodes, path: history, from: low, to: start, tries: 400 }, (bytes) => {
+      if (bytes) this.promote(driver, bytes);
+    });
   }
 
   /** Fed to exactly b, promoted: PostgreSQL goes on with its last complete record. */
@@ -334,6 +336,7 @@ export class SimInstance {
     this.streamed = start;
     this.heldFrom = start;
     world.counters.note("promotions");
+    if (world.isQuiet) world.clones.releaseUnknown(this);
     this.work();
   }
 
@@ -379,10 +382,6 @@ export class SimInstance {
       const commit = this.commits.shift();
       if (commit) world.observer.noteCommitted(commit.xid, commit.end, driver.epoch);
     }
-  }
-
-  pin(pin: Pin): void {
-    this.step({ kind: "pin", pin, nowMs: this.clock.nowMs });
   }
 }
 

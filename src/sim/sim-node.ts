@@ -49,6 +49,8 @@ export class SimNode {
   hasRot = false;
   /** Its disk takes this much longer. */
   slowness = 1;
+  /** False: what is appended finds no space. */
+  hasSpace = true;
   /** A process that died hears nothing of what it had begun. */
   life = 0;
   private pending: NewFrame[] = [];
@@ -252,6 +254,7 @@ export class SimNode {
   /** What waits goes into one write; the next begins when it is synced. */
   private writeNext(): void {
     if (this.isWriting || this.pending.length === 0) return;
+    if (!this.hasSpace) return this.dropPending();
     const frames = this.pending;
     this.pending = [];
     this.isWriting = true;
@@ -265,6 +268,17 @@ export class SimNode {
       this.checkHealed();
       this.writeNext();
     });
+  }
+
+  /** No space: nothing of it was said to anybody. */
+  private dropPending(): void {
+    this.pending = [];
+    this.world.counters.note("writes without space");
+    this.post({ kind: "logFull", scl: this.log.end, nowMs: this.nowMs });
+  }
+  makeSpace(): void {
+    this.hasSpace = true;
+    if (this.isUp) this.post({ kind: "healthChanged", health: this.health, suspectTail: false });
   }
 
   /** Syncs the log written so far; a failure ends the node. */
@@ -317,12 +331,9 @@ export class SimNode {
     const { base } = this.log;
     const isHere = from >= base && end <= this.log.end;
     if (!isHere || !this.files.log.isReadable(from, end)) {
-      const { scl } = this.acceptor;
-      this.send(reply.link, reply.requestId, {
-        kind: "notHere",
-        base: this.acceptor.state.base,
-        scl,
-      });
+      const { scl, state } = this.acceptor;
+      const said: QuorumMessage = { kind: "notHere", base: state.base, scl };
+      this.send(reply.link, reply.requestId, said);
       if (isHere) this.restartDamaged();
       return;
     }

@@ -32,9 +32,7 @@ describe("mutants", () => {
   const explained: Readonly<Record<string, string>> = {
     keepsAside: "M39 is too rare at random: the exhaustive search has it",
     mayDropRetired: "the simulator's nodes keep their tails",
-    baseAfter: "pins are not in the workload yet",
-    pinsCut: "pins are not in the workload yet",
-    pinsTrimmed: "pins are not in the workload yet",
+    baseAfter: "a node's own guard behind mayAdvanceLow, which M26 breaks",
     isRot: "tests of the storage node break it",
   };
 

@@ -8,6 +8,7 @@ import {
   membersOf,
 } from "../quorum/index.ts";
 import { SimClock } from "./clock.ts";
+import { Clones } from "./clones.ts";
 import { Counters } from "./counters.ts";
 import { Dice } from "./dice.ts";
 import { EventQueue } from "./event-queue.ts";
@@ -38,6 +39,7 @@ export class SimWorld {
   readonly network: Network;
   readonly observer: Observer;
   readonly book = new RecordBook();
+  readonly clones: Clones;
   readonly volumeId: VolumeId = volumeId("11111111-2222-4333-8444-555555555555");
   readonly nodes: SimNode[] = [];
   readonly instances: SimInstance[] = [];
@@ -69,6 +71,7 @@ export class SimWorld {
     this.network.faults = profile.network;
     this.faults = { syncFails: profile.syncFails };
     this.observer = new Observer(this);
+    this.clones = new Clones(this);
     const dice = new Dice(seed, "world");
     this.gateMode = dice.oneIn(2) ? "lease" : "round";
     this.leaseMs = this.gateMode === "lease" ? 400 : 0;
@@ -180,9 +183,11 @@ export class SimWorld {
     this.network.faults = noNetworkFaults;
     this.network.heal();
     this.faults.syncFails = 0;
+    this.clones.giveUpAsked();
     for (const instance of this.instances) instance.forget();
     for (const node of this.nodes) {
       node.slowness = 1;
+      if (!node.hasSpace) node.makeSpace();
       if (node.fate === "down") node.boot();
     }
   }

@@ -34,8 +34,8 @@ export const s16: ScenePlay = {
     const path = present(parent.driver, "it is open").history;
     const pin: Pin = { pinId, path, from: origin, to };
     const prefix = Buffer.from(present(parent.wal, "it is open").view(origin, to));
-    parent.pin(pin);
-    scene.until("the pin is held", () => scene.counted.get("pins held") > 0);
+    scene.world.clones.ask(parent, pin);
+    scene.until("the pin is held", () => scene.counted.get("pins complete") > 0);
     parent.forget();
 
     // Each goes back a little, from where the last one went.
