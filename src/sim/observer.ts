@@ -1,6 +1,6 @@
 import type { PendingCut } from "../acceptor/index.ts";
 import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
-import { formatLsn, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
+import { advance, formatLsn, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
 import type { Driver, DriverAction } from "../ownership/index.ts";
 import {
   type Configuration,
@@ -14,6 +14,7 @@ import {
   noConfiguration,
   type Pin,
   type QuorumMessage,
+  type Run,
   timelineAt,
 } from "../quorum/index.ts";
 import { Chosen } from "./chosen.ts";
@@ -200,7 +201,9 @@ export class Observer {
     const agrees = this.agreement(node, word);
     const isAsked = history.some((entry) => entry.kind === "backtrack" && entry.start <= cut.to);
     const lost = lsnMin(agrees, this.chosen.end);
-    if (epoch >= this.opened && cut.to < lost && !isAsked)
+    // One that is empty above a low-water may begin at a lower one, if that is the claimant's: it holds nothing to lose.
+    const hasLog = node.log.end > node.log.base;
+    if (epoch >= this.opened && hasLog && cut.to < lost && !isAsked)
       throw new SimFailure(
         "I8",
         `epoch ${epoch} makes ${node.name} cut to ${formatLsn(cut.to)}, acknowledged ${formatLsn(lost)}`,
@@ -283,22 +286,40 @@ export class Observer {
     const from = this.chosen.end;
     if (to <= from) return;
     const said = this.said.get(epoch);
-    const holder = this.world.nodes.find(
-      (node) =>
-        (said?.get(node.nodeId) ?? origin) >= to && node.log.base <= from && node.log.end >= to,
-    );
-    if (!holder)
-      throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
-    let at = from;
-    for (const run of holder.log.runs(from, to)) {
-      if (epochAt(history, at) !== run.epoch)
-        throw new SimFailure(
-          "I7",
-          `${holder.name} opens epoch ${epoch} with bytes of epoch ${run.epoch}`,
-        );
-      this.chosen.extend(run);
-      at = (at + BigInt(run.bytes.length)) as Lsn; // below 2^64: it is log
+    for (const node of this.world.nodes) {
+      if ((said?.get(node.nodeId) ?? origin) < to) continue;
+      const runs = this.runsOf(node, { history, from, to });
+      if (!runs) continue;
+      for (const run of runs) this.chosen.extend(run);
+      return;
     }
+    throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
+  }
+
+  /**
+   * The node's bytes of that path. An answer may be late: what it was given for may lie aside by now, cut off by a
+   * backtrack that has not opened. Undefined: it has them no more.
+   */
+  private runsOf(
+    node: SimNode,
+    { history, from, to }: { readonly history: History; readonly from: Lsn; readonly to: Lsn },
+  ): Run[] | undefined {
+    const { base, end } = node.log;
+    if (base > from) return undefined;
+    const runs: Run[] = [];
+    let at = from;
+    for (const run of end > from ? node.log.runs(from, lsnMin(end, to)) : []) {
+      if (epochAt(history, at) !== run.epoch) break;
+      runs.push(run);
+      at = advance(at, run.bytes.length);
+    }
+    while (at < to) {
+      const piece = node.kept.tails.next(at, history, to);
+      if (!piece) return undefined;
+      runs.push(piece);
+      at = advance(at, piece.bytes.length);
+    }
+    return runs;
   }
 
   /** I4: W of every set have said, and so had synced, that much. */
