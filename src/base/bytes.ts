@@ -1,13 +1,20 @@
 import { ProtocolViolation } from "./errors.ts";
 import { lsn, type Lsn } from "./lsn.ts";
 
+function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length);
+}
+
 /** Reads a view front to back; big-endian unless the name says so. Raises ProtocolViolation past its end. */
 export class ByteReader {
   private readonly bytes: Buffer;
+  /** Of the same bytes: Node's own u64 methods are several times slower than a DataView's. */
+  private readonly words: DataView;
   private at = 0;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
+    this.words = viewOf(bytes);
   }
 
   get remainingBytes(): number {
@@ -27,7 +34,7 @@ export class ByteReader {
     return this.bytes.readInt32BE(this.take(4));
   }
   u64(): bigint {
-    return this.bytes.readBigUInt64BE(this.take(8));
+    return this.words.getBigUint64(this.take(8));
   }
   lsn(): Lsn {
     return lsn(this.u64());
@@ -77,10 +84,12 @@ export class ByteReader {
 /** Grows as it is written; big-endian. */
 export class ByteWriter {
   private bytes: Buffer;
+  private words: DataView;
   private at = 0;
 
   constructor(sizeBytes = 256) {
     this.bytes = Buffer.allocUnsafe(sizeBytes);
+    this.words = viewOf(this.bytes);
   }
 
   get lengthBytes(): number {
@@ -109,7 +118,7 @@ export class ByteWriter {
   }
   u64(value: bigint): this {
     const at = this.room(8);
-    this.bytes.writeBigUInt64BE(value, at);
+    this.words.setBigUint64(at, value);
     return this;
   }
   raw(value: Uint8Array): this {
@@ -151,6 +160,7 @@ export class ByteWriter {
       const grown = Buffer.allocUnsafe(Math.max(this.bytes.length * 2, start + length));
       this.bytes.copy(grown, 0, 0, start);
       this.bytes = grown;
+      this.words = viewOf(grown);
     }
     this.at = start + length;
     return start;

@@ -38,14 +38,30 @@ const entriesMax = 0xffff;
 /** A run is at least a byte, so a message cannot hold more; also what one answer reasonably needs. */
 const runsMax = 65_536;
 
+/** Few ids are in use, and each is in every message; whoever sends others has shown the cluster's credential. */
+const knownIdsMax = 4096;
+const bytesOf = new Map<string, Buffer>();
+const textOf = new Map<string, string>();
+
+/** The bytes are shared: to be read, not to be written into. */
 export function uuidToBytes(text: string): Buffer {
-  return Buffer.from(text.replaceAll("-", ""), "hex");
+  const known = bytesOf.get(text);
+  if (known) return known;
+  const bytes = Buffer.from(text.replaceAll("-", ""), "hex");
+  if (bytesOf.size < knownIdsMax) bytesOf.set(text, bytes);
+  return bytes;
 }
 
 export function uuidFromBytes(bytes: Uint8Array): string {
-  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, uuidBytesLength).toString("hex");
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, uuidBytesLength);
+  const key = buffer.toString("latin1");
+  const known = textOf.get(key);
+  if (known !== undefined) return known;
+  const hex = buffer.toString("hex");
   const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)];
-  return `${parts.join("-")}-${hex.slice(20)}`;
+  const text = `${parts.join("-")}-${hex.slice(20)}`;
+  if (textOf.size < knownIdsMax) textOf.set(key, text);
+  return text;
 }
 
 export function writeUuid(writer: ByteWriter, text: string): void {

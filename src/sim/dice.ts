@@ -7,8 +7,10 @@ import type { Rng } from "../base/rng.ts";
 export class Dice implements Rng {
   private state: number;
 
-  constructor(seed: number, name: string, count = 0) {
-    this.state = mix(mix(seed >>> 0, hashOf(name)), count);
+  /** `name`: of what is decided, or its hash. */
+  constructor(seed: number, name: string | number, count = 0) {
+    const hash = typeof name === "number" ? name : hashOf(name);
+    this.state = mix(mix(seed >>> 0, hash), count);
   }
 
   next(): number {

@@ -1,10 +1,12 @@
-import { Dice } from "./dice.ts";
+import { Dice, hashOf } from "./dice.ts";
 
 /** Something that will happen. Its name is stable: channel and number in that channel, not a place in a list. */
 export interface SimEvent {
   readonly dueMs: number;
   readonly order: number;
   readonly channel: string;
+  /** Of the channel's name. */
+  readonly hash: number;
   readonly count: number;
   readonly run: (dice: Dice) => void;
   /** Instead of `run` while a failure is shrunk: a timer starts again, a message is lost. */
@@ -15,12 +17,18 @@ export function nameOf(event: SimEvent): string {
   return `${event.channel}#${event.count}`;
 }
 
+interface Channel {
+  readonly hash: number;
+  /** How many events it has had. */
+  count: number;
+}
+
 /** What will happen, by virtual time; nothing here ever sleeps. */
 export class EventQueue {
   nowMs = 0;
   private readonly seed: number;
   private readonly heap: SimEvent[] = [];
-  private readonly counts = new Map<string, number>();
+  private readonly channels = new Map<string, Channel>();
   private order = 0;
 
   constructor(seed: number) {
@@ -32,14 +40,25 @@ export class EventQueue {
   }
 
   /** Dice of the next event of this channel: what its sender decides about it. */
-  diceFor(channel: string): Dice {
-    return new Dice(this.seed, channel, (this.counts.get(channel) ?? 0) + 1);
+  diceFor(name: string): Dice {
+    const { hash, count } = this.channelOf(name);
+    return new Dice(this.seed, hash, count + 1);
   }
 
-  after(ms: number, channel: string, run: (dice: Dice) => void, drop?: () => void): void {
-    const count = (this.counts.get(channel) ?? 0) + 1;
-    this.counts.set(channel, count);
-    this.push({ dueMs: this.nowMs + ms, order: this.order++, channel, count, run, drop });
+  after(ms: number, name: string, run: (dice: Dice) => void, drop?: () => void): void {
+    const channel = this.channelOf(name);
+    const count = ++channel.count;
+    const { hash } = channel;
+    const dueMs = this.nowMs + ms;
+    this.push({ dueMs, order: this.order++, channel: name, hash, count, run, drop });
+  }
+
+  private channelOf(name: string): Channel {
+    const known = this.channels.get(name);
+    if (known) return known;
+    const channel = { hash: hashOf(name), count: 0 };
+    this.channels.set(name, channel);
+    return channel;
   }
 
   /** The next event; time goes on to it. */
@@ -57,7 +76,7 @@ export class EventQueue {
   }
 
   diceAt(event: SimEvent): Dice {
-    return new Dice(this.seed ^ 0x5bd1e995, event.channel, event.count);
+    return new Dice(this.seed ^ 0x5bd1e995, event.hash, event.count);
   }
 
   private push(event: SimEvent): void {

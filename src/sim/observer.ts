@@ -199,7 +199,9 @@ export class Observer {
     const agrees = this.agreement(node, word);
     const isAsked = history.some((entry) => entry.kind === "backtrack" && entry.start <= cut.to);
     const lost = lsnMin(agrees, this.chosen.end);
-    if (epoch >= this.opened && cut.to < lost && !isAsked)
+    // One that is empty above a low-water may begin at a lower one, if that is the claimant's: it holds nothing to lose.
+    const hasLog = node.log.end > node.log.base;
+    if (epoch >= this.opened && hasLog && cut.to < lost && !isAsked)
       throw new SimFailure(
         "I8",
         `epoch ${epoch} makes ${node.name} cut to ${formatLsn(cut.to)}, acknowledged ${formatLsn(lost)}`,

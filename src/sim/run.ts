@@ -6,7 +6,6 @@ import { Chaos } from "./chaos.ts";
 import type { Clone } from "./clones.ts";
 import { nameOf, type SimEvent } from "./event-queue.ts";
 import { SimFailure } from "./failure.ts";
-import { hashOf } from "./dice.ts";
 import { profileOf, type Profile } from "./profiles.ts";
 import { present } from "../base/assert.ts";
 import type { SimRules } from "./shell-rules.ts";
@@ -104,7 +103,7 @@ class Run {
     const { keep, onEvent } = this.options;
     const { queue } = this.world;
     this.traceHash =
-      Math.imul(this.traceHash ^ hashOf(event.channel), 0x01000193) +
+      Math.imul(this.traceHash ^ event.hash, 0x01000193) +
       event.count +
       Math.round(event.dueMs * 1000);
     if (keep || onEvent) {
