@@ -142,7 +142,13 @@ export type AcceptorAction =
   /** Nothing keeps this pin's log any more; what is log besides stays log. */
   | { readonly kind: "dropPin"; readonly pinId: string }
   /** Send FeedData on this link from `from` on, as far as `feedLimit` allows, whenever it grows. */
-  | { readonly kind: "startFeed"; readonly reply: Reply; readonly from: Lsn }
+  /** On this path: by the time it is done the state may have another, which `historyChanged` then brings. */
+  | {
+      readonly kind: "startFeed";
+      readonly reply: Reply;
+      readonly from: Lsn;
+      readonly history: History;
+    }
   /** The accepted history changed: every feed whose reader is not on it ends with PathChanged. */
   | { readonly kind: "historyChanged"; readonly history: History }
   | { readonly kind: "vdlAdvanced"; readonly vdl: Lsn; readonly vdlEpoch: Epoch }

@@ -356,6 +356,30 @@ describe("retention and readers", () => {
     );
   });
 
+  it("a feed that begins beside a backtrack's Elect is of the path that its reader was found on", () => {
+    const { acceptor, step, receive } = aNode();
+    step({ kind: "started", nowMs: 0 });
+    receive({ kind: "heartbeat", epoch: epoch(3), round: 1, vdl: lsn(1300n), leaseMs: 2000 });
+    // Both wait for the write of the lease, and are answered in one step.
+    const { history } = aState();
+    receive({ kind: "subscribe", path: history, from: lsn(1100n) } as QuorumMessage);
+    receive(aBacktrack());
+    const actions = acceptor.step({ kind: "persisted", nowMs: 1 });
+    const feed = actions.find((action) => action.kind === "startFeed");
+    expect(feed).toMatchObject({ from: lsn(1100n), history });
+  });
+
+  it("answers no answer: a peer's refusal of what was relayed to it stays the last word", () => {
+    const { step, receive } = aNode();
+    step({ kind: "started", nowMs: 0 });
+    const refusal = { kind: "refuse", reason: "stale", promised: epoch(5) } as QuorumMessage;
+    expect(receive(refusal, other)).toEqual([]);
+    expect(receive(refusal)).toEqual([]);
+    expect(
+      receive({ kind: "relayElect", electRecord: anElect({ epoch: epoch(2) }) }, other),
+    ).toEqual(["send refuse stale 3"]);
+  });
+
   it("Release of an older round leaves the lease of a newer one", () => {
     const { step, receive } = aNode();
     step({ kind: "started", nowMs: 0 });

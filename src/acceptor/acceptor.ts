@@ -152,7 +152,9 @@ export class Acceptor {
     const { nodeId, volumeId } = this.state;
     const isFromPeer = wordsOfPeers.has(message.kind);
     const isMine = envelope.volumeId === volumeId && (isFromPeer || envelope.target === nodeId);
-    if (!isMine) return this.core.refuse(received, "wrongTarget");
+    // An answer is never answered: two nodes would go on refusing each other's refusals for ever.
+    if (!isMine)
+      return questions.has(message.kind) ? this.core.refuse(received, "wrongTarget") : undefined;
     if (message.kind === "inspect") return this.onInspect(received);
     this.core.receive(received);
   }
@@ -377,4 +379,25 @@ export class Acceptor {
 }
 
 /** A peer that answers, or relays, speaks in its own name: the target is not this node. */
+/** What wants an answer, so that who asks the wrong node is told. */
+const questions: ReadonlySet<string> = new Set([
+  "inspect",
+  "claim",
+  "elect",
+  "append",
+  "heartbeat",
+  "configChange",
+  "floor",
+  "advanceLow",
+  "pull",
+  "getLog",
+  "subscribe",
+  "pin",
+  "unpin",
+  "pinPull",
+  "seal",
+  "release",
+  "digest",
+]);
+
 const wordsOfPeers: ReadonlySet<string> = new Set(["pullData", "pinData", "notHere", "relayElect"]);

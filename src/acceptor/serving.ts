@@ -124,7 +124,7 @@ export function onSubscribe(core: NodeCore, received: Received, request: Subscri
   const reply = { link: received.link, requestId: received.envelope.requestId };
   switch (answer.kind) {
     case "feed":
-      return core.act({ kind: "startFeed", reply, from: answer.from });
+      return core.act({ kind: "startFeed", reply, from: answer.from, history: core.state.history });
     case "pathChanged":
       return core.send(received, { kind: "pathChanged", history: core.state.history });
     case "tooOld":

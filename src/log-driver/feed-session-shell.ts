@@ -229,8 +229,11 @@ export class FeedSession {
   }
 
   private onData(streaming: Streaming, data: FeedData): void {
-    if (this.phase !== streaming || !this.context.view.learn(data)) return;
-    if (!this.context.view.has(streaming.timeline)) return this.loseTimeline(data.history);
+    const { view } = this.context;
+    if (this.phase !== streaming) return;
+    if (view.hasLeft(data, streaming.at)) return this.losePath(data.history);
+    if (!view.learn(data)) return;
+    if (!view.has(streaming.timeline)) return this.losePath(data.history);
     let at = data.lsn;
     for (const run of data.runs) {
       this.sendRun(streaming, run, at);
@@ -242,7 +245,7 @@ export class FeedSession {
   }
 
   /** The volume has left the branch that this standby follows: nothing of the path in its place may be sent as it. */
-  private loseTimeline(history: History): void {
+  private losePath(history: History): void {
     this.close();
     this.context.onPathChanged(history);
   }

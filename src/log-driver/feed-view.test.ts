@@ -53,6 +53,17 @@ describe("what a reader may know of the volume", () => {
     expect(view.limit).toBe(at(400));
   });
 
+  it("is told by a node on a path that leaves the known one below where the reader is", () => {
+    const view = viewOf(twoPath, 600, 2);
+    const history = path([1, 1, 100], [2, 2, 500], [3, 3, 550]);
+    expect(view.hasLeft({ history }, at(600))).toBe(true);
+    expect(view.hasLeft({ history }, at(550))).toBe(false);
+    expect(view.hasLeft({ history: twoPath }, at(600))).toBe(false);
+    // A node that slept says nothing of where the path goes now; nor does any node while none is known.
+    expect(view.hasLeft({ history: onePath }, at(600))).toBe(false);
+    expect(new FeedView().hasLeft({ history }, at(600))).toBe(false);
+  });
+
   it("learns nothing from a node that is older than what it knows", () => {
     const view = viewOf(twoPath, 600, 2);
     const learnt = view.learn({ history: onePath, vdl: at(900), vdlEpoch: epoch(1) });

@@ -3,6 +3,7 @@ import { type Epoch, epochNone, type Timeline } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnMaxOf, lsnMin, lsnZero } from "../base/lsn.ts";
 import {
   type History,
+  isOnPath,
   lastEpoch,
   type TimelineSpan,
   timelineAt,
@@ -75,6 +76,16 @@ export class FeedView {
     const entry = said.history.find(({ epoch }) => epoch === said.vdlEpoch);
     if (entry && said.vdl >= entry.start) this.openEpoch = said.vdlEpoch;
     return true;
+  }
+
+  /**
+   * Whether the node is on another path than the known one below `at`, where the reader's log ends: a backtrack has
+   * removed some of it. A node that is older than what is known says nothing of it.
+   */
+  hasLeft({ history }: { readonly history: History }, at: Lsn): boolean {
+    const from = this.path[0]?.start;
+    if (from === undefined || at <= from || lastEpoch(history) < this.openEpoch) return false;
+    return !isOnPath(this.path, history, { from, at });
   }
 
   /** The path as far as it may be shown. */

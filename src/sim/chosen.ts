@@ -1,5 +1,6 @@
 import type { Epoch, Timeline } from "../base/ids.ts";
 import { type Lsn, lsnMin } from "../base/lsn.ts";
+import type { Run } from "../quorum/index.ts";
 import { ByteLog, origin } from "./spans.ts";
 
 interface Removed {
@@ -34,18 +35,22 @@ export class Chosen {
   /** A backtrack opened. */
   shrink(to: Lsn, by: Epoch): void {
     const before = this.log;
+    const isKept = to >= this.end;
     // Also where nothing was chosen yet: what an older epoch acknowledges late beyond `to` is what was removed.
     this.removed.push({ log: before, by, start: to });
-    if (to >= this.end) return;
-    this.log = new ByteLog(origin);
-    let at = origin;
-    for (const span of before.spans) {
-      const end = lsnMin(span.to, to);
-      if (end <= at) break;
-      this.log.append({ ...span, bytes: before.view(at, end) });
-      at = end;
+    this.log = copyOf(before, to);
+    if (!isKept) this.version++;
+  }
+
+  /**
+   * An older epoch's last acknowledgements may arrive when a backtrack has opened below them: what they are of has been
+   * removed before anybody knew of it, and its readers may still be told.
+   */
+  noteLate(epoch: Epoch, to: Lsn, runsOf: (from: Lsn) => readonly Run[]): void {
+    for (const { log, by, start } of this.removed) {
+      if (by <= epoch || start >= to || log.end >= to) continue;
+      for (const run of runsOf(log.end)) log.append(run);
     }
-    this.version++;
   }
 
   /** True if a backtrack that `epoch` has not met has removed something below `to`. */
@@ -85,4 +90,16 @@ export class Chosen {
     }
     return limit;
   }
+}
+
+function copyOf(log: ByteLog, to: Lsn): ByteLog {
+  const copy = new ByteLog(origin);
+  let at = origin;
+  for (const span of log.spans) {
+    const end = lsnMin(span.to, to);
+    if (end <= at) break;
+    copy.append({ ...span, bytes: log.view(at, end) });
+    at = end;
+  }
+  return copy;
 }

@@ -28,9 +28,9 @@ export class Feeds {
     this.feeds = [];
   }
 
-  start(reply: Reply, from: Lsn): void {
+  /** `history`: on which the reader was found to be, maybe not the one in force any more. */
+  start(reply: Reply, from: Lsn, history: History): void {
     this.feeds = this.feeds.filter((feed) => feed.reply.link !== reply.link);
-    const { history } = this.node.acceptor.state;
     this.feeds.push({ reply, at: from, history, toldVdl: undefined });
     this.told();
     this.pump();

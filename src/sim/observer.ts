@@ -13,6 +13,7 @@ import {
   noConfiguration,
   type Pin,
   type QuorumMessage,
+  type Run,
   timelineAt,
 } from "../quorum/index.ts";
 import { Chosen } from "./chosen.ts";
@@ -251,7 +252,9 @@ export class Observer {
     this.checkHeld(driver.configuration, epoch, vdl);
     if (epoch < this.opened) {
       this.checkLate(epoch, vdl);
-      return;
+      const runsOf = (from: Lsn): readonly Run[] =>
+        this.runsOfAnybody(epoch, { history, from, to: vdl }) ?? [];
+      return this.chosen.noteLate(epoch, vdl, runsOf);
     }
     for (const entry of history) {
       if (entry.kind !== "backtrack" || entry.epoch <= this.opened) continue;
@@ -283,17 +286,26 @@ export class Observer {
   private chooseFromNodes(epoch: Epoch, history: History, to: Lsn): void {
     const from = this.chosen.end;
     if (to <= from) return;
+    const runs = this.runsOfAnybody(epoch, { history, from, to });
+    if (!runs)
+      throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
+    for (const run of runs) this.chosen.extend(run);
+  }
+
+  /** From a node that has said so in that epoch. */
+  private runsOfAnybody(
+    epoch: Epoch,
+    { history, from, to }: { readonly history: History; readonly from: Lsn; readonly to: Lsn },
+  ): readonly Run[] | undefined {
     const said = this.said.get(epoch);
     for (const { nodeId, kept } of this.world.nodes) {
       if ((said?.get(nodeId) ?? origin) < to) continue;
       // Acknowledgements may be late: an Elect of a newer epoch may have cut the log by now, for a backtrack.
       const runs = kept.runsOn(history, from, to);
       const found = runs.reduce((sum, { bytes }) => sum + BigInt(bytes.length), 0n);
-      if (found !== to - from) continue;
-      for (const run of runs) this.chosen.extend(run);
-      return;
+      if (found === to - from) return runs;
     }
-    throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
+    return undefined;
   }
 
   /** I4: W of every set have said, and so had synced, that much. */
@@ -315,15 +327,24 @@ export class Observer {
     const { wal } = instance;
     if (vdl <= start || !wal) return;
     const { end } = this.chosen;
+    // Of its own epoch, and below its start, what it went on from.
+    const lateRuns = (from: Lsn): readonly Run[] => [
+      ...(from < start ? (this.runsOfAnybody(epoch, { history, from, to: start }) ?? []) : []),
+      { epoch, timeline: timelineAt(history, start), bytes: wal.view(lsnMaxOf(from, start), vdl) },
+    ];
     if (vdl > end) {
-      if (epoch < this.opened) return this.checkLate(epoch, vdl);
       const timeline = timelineAt(history, start);
+      if (epoch < this.opened) {
+        this.checkLate(epoch, vdl);
+        return this.chosen.noteLate(epoch, vdl, lateRuns);
+      }
       this.chosen.extend({ epoch, timeline, bytes: wal.view(end, vdl) });
       this.mustCheckQuorums = true;
       return;
     }
     if (epoch < this.opened) this.world.counters.note("late acknowledgements");
-    if (epoch < this.opened && this.chosen.isRemoved(vdl, epoch)) return;
+    if (epoch < this.opened && this.chosen.isRemoved(vdl, epoch))
+      return this.chosen.noteLate(epoch, vdl, lateRuns);
     if (!this.chosen.holds(start, wal.view(start, vdl), epoch))
       throw new SimFailure(
         "I1",

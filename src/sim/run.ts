@@ -120,8 +120,11 @@ class Run {
     world.calm();
     const instance = present(world.instances[0], "there is an instance");
     const untilMs = world.queue.nowMs + healingMs;
-    instance.claim(world.configuration, { isBacktrack: false });
+    const claim = (): void => instance.claim(world.configuration, { isBacktrack: false });
+    claim();
     while (!this.isHealthy(instance)) {
+      // A claim of before that comes late fences this one too, and the control plane orders another.
+      if (!instance.driver) claim();
       if (world.queue.nowMs > untilMs || !this.next()) this.failLiveness(instance);
     }
     this.checkHistory(instance);
@@ -178,9 +181,10 @@ class Run {
     const { driver } = instance;
     if (!driver) return;
     const { vdl } = driver;
-    // One of this epoch: who is no member any more may have a longer log that was abandoned.
+    // One of this epoch, who has cut its log for it: others may have a longer one that was abandoned.
     const holder = nodes.find(({ fate, files }) => {
-      const isIn = files.newest().acceptor.accepted === driver.epoch;
+      const { accepted, pendingCut } = files.newest().acceptor;
+      const isIn = accepted === driver.epoch && pendingCut === undefined;
       return fate !== "lost" && isIn && files.durableEnd >= vdl;
     });
     if (!holder) throw new SimFailure("history", "no node holds the log to VDL");

@@ -223,7 +223,7 @@ export class SimNode {
       case "readLog":
         return this.read(action);
       case "startFeed":
-        return this.feeds.start(action.reply, action.from);
+        return this.feeds.start(action.reply, action.from, action.history);
       case "historyChanged":
         return this.feeds.changeHistory(action.history);
       case "vdlAdvanced":

@@ -85,11 +85,15 @@ export class SimReader {
     this.log = new ByteLog(base);
     this.view = new FeedView();
     this.heardAtMs = Number.NEGATIVE_INFINITY;
+    // Its link is closed: what is still under way on it is heard no more.
+    this.requestId++;
     this.world.observer.noteReaderRebuilt(this);
   }
 
   private onData(data: FeedData): void {
     this.heardAtMs = this.world.queue.nowMs;
+    if (this.view.hasLeft(data, this.log.end) && this.world.rules.mustRebuild())
+      return this.rebuild();
     if (!this.view.learn(data)) {
       this.heardAtMs = Number.NEGATIVE_INFINITY;
       return;

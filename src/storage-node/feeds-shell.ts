@@ -69,13 +69,21 @@ export class Feeds {
     return this.feeds.size;
   }
 
-  start(link: FeedLink, reply: Reply, from: Lsn): void {
+  /** `history`: on which the reader was found to be, maybe not the one in force any more. */
+  start(
+    link: FeedLink,
+    {
+      reply,
+      from,
+      history,
+    }: { readonly reply: Reply; readonly from: Lsn; readonly history: History },
+  ): void {
     this.end(reply.link);
     const feed: Feed = {
       link,
       reply,
       at: from,
-      history: this.view().history,
+      history,
       toldVdl: undefined,
       spokeAtMs: this.nowMs(),
       state: "waiting",

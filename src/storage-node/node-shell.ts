@@ -283,7 +283,7 @@ export class StorageNode {
       case "dropLogBelow":
         return storage.trim(action.lsn);
       case "startFeed":
-        this.feeds.start(this.links.feedLink(action.reply.link), action.reply, action.from);
+        this.feeds.start(this.links.feedLink(action.reply.link), action);
         return this.noteSubscribers();
       case "historyChanged":
         return this.feeds.changeHistory(action.history, this.acceptor.state.base);
