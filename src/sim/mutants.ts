@@ -187,7 +187,7 @@ export const mutants: readonly Mutant[] = [
     id: "M30",
     name: "gcIgnoresPins",
     budget: 120,
-    profile: "low-water",
+    profile: "membership",
     rules: { pinsTrimmed: (pins, base) => pins.filter((pin) => pin.from < base) },
   },
   {
