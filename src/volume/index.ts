@@ -1,0 +1,20 @@
+/**
+ * The volume beside its log: snapshots as manifests of extents, and the stores that keep them. Start with
+ * object-store-shell.ts (what a store promises) and object-names.ts (what lies in one).
+ */
+export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
+export {
+  extentObject,
+  extentPrefix,
+  findExtentId,
+  findSnapshotId,
+  isObjectName,
+  isSnapshotId,
+  logObject,
+  logPrefix,
+  objectNameBytesMax,
+  snapshotObject,
+  snapshotPrefix,
+  volumeObject,
+} from "./object-names.ts";
+export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
