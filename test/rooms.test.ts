@@ -26,7 +26,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["ownership", ["core", "base", "quorum"]],
   ["route", ["core+shell", "base", "wire"]],
   ["session", ["core+shell", "base", "io", "wire", "route"]],
-  ["engine", ["core+world", "base", "io", "wire", "volume"]],
+  ["engine", ["core+world", "base", "io", "wire", "wal", "volume"]],
   ["log-driver", ["core+shell", "base", "io", "wire", "wal", "volume", "quorum", "ownership"]],
   ["storage-node", ["core+shell", "base", "io", "wal", "keys", "volume", "quorum", "acceptor"]],
   [
@@ -73,6 +73,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
 
 const packagesInCore = new Set([
   "base/crc32.ts node:zlib",
+  "volume/compression-shell.ts node:zlib",
   "route/parser.ts libpg-query",
   "route/cache.ts lru-cache",
   "cluster/messages.ts zod",

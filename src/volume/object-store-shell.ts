@@ -31,5 +31,8 @@ export interface ObjectStore {
   /** What is not there is gone already. */
   delete(names: readonly string[]): Promise<void>;
 
+  /** Takes away what puts left behind that began before then and never ended, where a store has such a thing. */
+  tidy?(beforeMs: number): Promise<void>;
+
   close(): Promise<void>;
 }
