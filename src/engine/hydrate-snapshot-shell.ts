@@ -83,7 +83,8 @@ export async function unpackSnapshot(
     await unpacking.layOut();
     await unpacking.fill();
   } catch (cause) {
-    throw systemCodeOf(cause) === undefined ? cause : diskFailed(options.dir, cause);
+    const isOurs = cause instanceof BorealisError || systemCodeOf(cause) === undefined;
+    throw isOurs ? cause : diskFailed(options.dir, cause);
   }
   unpacking.check();
   await unpacking.giveAway();

@@ -2,6 +2,7 @@
  * A snapshot taken from a running PostgreSQL: its base backup, cut into extents while it comes. Nothing is shared with other
  * work, so that it may run in a thread of its own, and should: hashing and sealing are most of it.
  */
+import { crc32c } from "../base/crc32c.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
 import { realClock } from "../io/index.ts";
@@ -20,7 +21,8 @@ import {
   type SnapshotManifest,
 } from "../volume/index.ts";
 import { type BaseBackup, type PgAddress, takeBaseBackup } from "../wire/index.ts";
-import { requireSameFiles } from "./backup-manifest.ts";
+import { backupLabelName, wholeLabel } from "./backup-label.ts";
+import { type ManifestFile, requireSameFiles } from "./backup-manifest.ts";
 import { type ControlFile, parseControlFile } from "./control-file.ts";
 import { bootstrapUser } from "./settings.ts";
 import { type TarPart, TarReader } from "./tar.ts";
@@ -73,6 +75,7 @@ export interface SnapshotFigures {
 }
 
 const manifestBytesMax = 256 * 1024 * 1024;
+const controlName = "global/pg_control";
 const postgresSaysNo = sqlState.notInPrerequisiteState;
 
 /**
@@ -131,10 +134,12 @@ class SnapshotTaking {
   private readonly cutter: SnapshotCutter;
   private readonly upload: ExtentUpload;
   private readonly backupManifest: Buffer[] = [];
-  private readonly control: Buffer[] = [];
+  /** A small file that is looked into: pg_control, the label. */
+  private held: { readonly name: string; readonly pieces: Buffer[] } | undefined;
+  private control: Buffer | undefined;
+  private label: ManifestFile | undefined;
   private manifestBytes = 0;
   private readBytes = 0;
-  private isControl = false;
 
   constructor(
     options: TakeSnapshotOptions,
@@ -213,14 +218,35 @@ class SnapshotTaking {
       case "directory":
         return this.cutter.directory(part.name);
       case "file":
-        this.isControl = part.name === "global/pg_control";
-        return this.cutter.beginFile(part.name, part.sizeBytes);
+        this.held = isLookedInto(part.name) ? { name: part.name, pieces: [] } : undefined;
+        if (!this.held) this.cutter.beginFile(part.name, part.sizeBytes);
+        return;
       case "bytes":
-        if (this.isControl) this.control.push(Buffer.from(part.bytes));
-        return this.cutter.bytes(part.bytes);
+        if (this.held) this.held.pieces.push(Buffer.from(part.bytes));
+        else this.cutter.bytes(part.bytes);
+        return;
       case "fileEnd":
-        return this.cutter.endFile();
+        return this.endFile();
     }
+  }
+
+  private endFile(): void {
+    const { held } = this;
+    this.held = undefined;
+    if (!held) return this.cutter.endFile();
+    const sent = Buffer.concat(held.pieces);
+    if (held.name !== backupLabelName) {
+      this.control = sent;
+      return this.cutFile(held.name, sent);
+    }
+    this.label = { sizeBytes: sent.length, crc: crc32c(sent) };
+    this.cutFile(held.name, wholeLabel(sent));
+  }
+
+  private cutFile(name: string, bytes: Buffer): void {
+    this.cutter.beginFile(name, bytes.length);
+    if (bytes.length > 0) this.cutter.bytes(bytes);
+    this.cutter.endFile();
   }
 
   private takeManifest(bytes: Buffer): Promise<void> {
@@ -233,10 +259,9 @@ class SnapshotTaking {
   /** Kept as a file among the others: the next incremental backup starts from it. */
   private async keepBackupManifest(): Promise<void> {
     const bytes = Buffer.concat(this.backupManifest);
-    requireSameFiles(bytes, this.cutter.received);
-    this.cutter.beginFile(backupManifestName, bytes.length);
-    this.cutter.bytes(bytes);
-    this.cutter.endFile();
+    if (!this.label) throw damaged(`it has no ${backupLabelName}`);
+    requireSameFiles(bytes, new Map([...this.cutter.received, [backupLabelName, this.label]]));
+    this.cutFile(backupManifestName, bytes);
     await this.upload.add(this.cutter.takeReady());
   }
 
@@ -262,9 +287,13 @@ class SnapshotTaking {
   }
 
   private controlFile(): ControlFile {
-    if (this.control.length === 0) throw damaged("it has no global/pg_control");
-    return parseControlFile(Buffer.concat(this.control));
+    if (!this.control) throw damaged(`it has no ${controlName}`);
+    return parseControlFile(this.control);
   }
+}
+
+function isLookedInto(name: string): boolean {
+  return name === controlName || name === backupLabelName;
 }
 
 function damaged(why: string): BorealisError {

@@ -57,8 +57,15 @@ export class FolderStore implements ObjectStore {
 
   delete(names: readonly string[]): Promise<void> {
     return this.tell("delete from", async () => {
-      for (const name of names) await this.disk.remove(this.pathOf(name));
-      // A crash may bring them back, which is as if they had not been deleted yet: nothing is synced.
+      const folders = new Set<string>();
+      for (const name of names) {
+        await this.disk.remove(this.pathOf(name));
+        folders.add(folderIn(name));
+      }
+      // A manifest that came back with the power would name extents that have been collected since.
+      for (const folder of folders)
+        if (this.settled.has(folder) || (await this.disk.factsOf(this.pathOf(folder))))
+          await this.disk.syncFolder(this.pathOf(folder));
     });
   }
 
@@ -79,7 +86,7 @@ export class FolderStore implements ObjectStore {
 
   private async write(name: string, bytes: Uint8Array): Promise<void> {
     const { disk } = this;
-    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+    const folder = folderIn(name);
     await this.settle(draftFolder);
     await this.settle(folder);
     const draft = `${this.pathOf(draftFolder)}/${this.entropy.uuid()}`;
@@ -104,9 +111,9 @@ export class FolderStore implements ObjectStore {
   private async settle(folder: string): Promise<void> {
     if (this.settled.has(folder)) return;
     await this.disk.createFolder(this.pathOf(folder));
-    const above = folder === "" ? undefined : folder.slice(0, Math.max(0, folder.lastIndexOf("/")));
-    if (above === undefined) await this.disk.syncFolder(parentOf(this.root));
+    if (folder === "") await this.disk.syncFolder(parentOf(this.root));
     else {
+      const above = folderIn(folder);
       await this.settle(above);
       await this.disk.syncFolder(this.pathOf(above));
     }
@@ -150,6 +157,10 @@ export class FolderStore implements ObjectStore {
       );
     }
   }
+}
+
+function folderIn(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf("/")));
 }
 
 function parentOf(path: string): string {

@@ -28,7 +28,7 @@ export interface ObjectStore {
   /** All whose names begin so, in the order of their names; objects that come or go meanwhile may be in it or not. */
   list(prefix: string): AsyncIterable<ObjectFacts>;
 
-  /** What is not there is gone already. */
+  /** Durable when it resolves: nothing comes back with the power. What is not there is gone already. */
   delete(names: readonly string[]): Promise<void>;
 
   /** Takes away what puts left behind that began before then and never ended, where a store has such a thing. */
