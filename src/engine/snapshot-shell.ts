@@ -34,11 +34,12 @@ export interface TakeSnapshotOptions {
   /** Where extents go, and the previous snapshot's backup manifest comes from. */
   readonly replicas: Replicas;
   readonly sealer: ExtentSealer;
-  /** The newest snapshot that exists, of the same path; undefined: there is none. */
+  /** The newest snapshot that exists; undefined: there is none. */
   readonly previous: SnapshotManifest | undefined;
   /** The id of one that a user asked for; undefined: it is an automatic one. */
   readonly id: string | undefined;
   readonly volumeId: VolumeId;
+  /** The path that the source follows. */
   readonly history: LogPath;
   /** Never an incremental one. */
   readonly mustBeFull?: boolean;
@@ -87,9 +88,13 @@ export async function takeSnapshot(
   options: TakeSnapshotOptions,
   onProgress: (progress: SnapshotProgress) => void = () => {},
 ): Promise<TakenSnapshot> {
-  const { sealer, postgresMajor, mustBeFull } = options;
+  const { sealer, postgresMajor, mustBeFull, history } = options;
   const { previous } = sharable(options);
-  const mode = planMode(previous, { postgresMajor, addressing: sealer.addressing });
+  const mode = planMode(previous, {
+    postgresMajor,
+    addressing: sealer.addressing,
+    path: history,
+  });
   let reason = mustBeFull ? "it was asked for" : mode.kind === "full" ? mode.reason : undefined;
   if (reason === undefined && previous) {
     try {

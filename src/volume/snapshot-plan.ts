@@ -77,7 +77,7 @@ export type SnapshotMode =
 /** Whether the next snapshot may be an incremental one over `previous` (PostgreSQL decides in the end). */
 export function planMode(
   previous: SnapshotManifest | undefined,
-  source: { readonly postgresMajor: number; readonly addressing: string },
+  source: { readonly postgresMajor: number; readonly addressing: string; readonly path: LogPath },
 ): SnapshotMode {
   if (!previous) return { kind: "full", reason: "there is no snapshot before it" };
   if (previous.addressing !== source.addressing)
@@ -89,6 +89,9 @@ export function planMode(
     };
   if (previous.kind === "genesis")
     return { kind: "full", reason: "the snapshot before it is the genesis image" };
+  const { startLsn, endLsn, history } = previous;
+  if (sharedUpTo(history, source.path, { from: startLsn, limit: endLsn }) !== endLsn)
+    return { kind: "full", reason: `${previous.id} is of a history that was left` };
   const reason = reasonForFull(previous);
   return reason === undefined ? { kind: "incremental" } : { kind: "full", reason };
 }
