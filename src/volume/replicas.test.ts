@@ -45,7 +45,7 @@ class MemoryStore implements ObjectStore {
     return new Set(names.filter((name) => this.kept.has(name)));
   }
   async *list(prefix: string): AsyncIterable<ObjectFacts> {
-    for (const [name, { length }] of [...this.kept].toSorted())
+    for (const [name, { length }] of [...this.kept].toSorted(([a], [b]) => (a < b ? -1 : 1)))
       if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
   }
   async delete(names: readonly string[]): Promise<void> {
