@@ -270,7 +270,7 @@ for (const engine of engines) {
       const log = logOf(source, manifest);
       const whole = await keepLog({ manifest, sealer, store: all.replicas, log });
       expect(await contentsAfter(engine, whole, all)).toEqual(before);
-    });
+    }, 300_000);
 
     it("are full where PostgreSQL cannot tell what changed, and share what is the same", async () => {
       const all = twoStores();

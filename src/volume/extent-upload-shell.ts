@@ -7,9 +7,15 @@ import type { ObjectStore } from "./object-store-shell.ts";
 export interface UploadOptions {
   readonly sealer: ExtentSealer;
   readonly store: Pick<ObjectStore, "put">;
-  /** Extents on their way at a time; 4 unless told. */
+  /** Extents on their way at a time; 64 unless told. */
   readonly parallel?: number;
 }
+
+/**
+ * Bytes on their way at a time: plain ones until they are sealed, then what is left of them. Many small puts at once share
+ * the commits of a file system's journal, which is what a put waits for.
+ */
+const underWayBytesMax = 16 * 1024 * 1024;
 
 /** Seals and puts extents, some at a time. The first failure is final: it is raised by every call after it. */
 export class ExtentUpload {
@@ -20,10 +26,11 @@ export class ExtentUpload {
   private readonly underWay = new Set<Promise<void>>();
   private failure: { readonly error: unknown } | undefined;
   private bytes = 0;
+  private underWayBytes = 0;
 
   constructor(options: UploadOptions) {
     this.options = options;
-    this.parallel = options.parallel ?? 4;
+    this.parallel = options.parallel ?? 64;
   }
 
   get storedBytes(): number {
@@ -33,7 +40,7 @@ export class ExtentUpload {
   /** Resolves when there is room for more. */
   async add(extents: readonly CutExtent[]): Promise<void> {
     for (const extent of extents) {
-      while (this.underWay.size >= this.parallel) await Promise.race(this.underWay);
+      while (this.isBusy) await Promise.race(this.underWay);
       this.requireGood();
       const put = this.put(extent).finally(() => this.underWay.delete(put));
       this.underWay.add(put);
@@ -47,15 +54,27 @@ export class ExtentUpload {
     this.requireGood();
   }
 
-  private async put({ id, plain }: CutExtent): Promise<void> {
-    const { sealer, store } = this.options;
+  private get isBusy(): boolean {
+    const { underWay, underWayBytes, parallel } = this;
+    return underWay.size >= parallel || (underWay.size > 0 && underWayBytes > underWayBytesMax);
+  }
+
+  private async put(extent: CutExtent): Promise<void> {
+    const { id } = extent;
+    const plainBytes = extent.plain.length;
+    let ownBytes = plainBytes;
+    this.underWayBytes += ownBytes;
     try {
-      const sealed = await sealer.sealExtent(id, plain);
-      await store.put(extentObject(id), sealed);
-      this.sizes.set(id, { plainBytes: plain.length, storedBytes: sealed.length });
-      this.bytes += sealed.length;
+      const sealed = await this.options.sealer.sealExtent(id, extent.plain);
+      this.underWayBytes += sealed.length - ownBytes;
+      ownBytes = sealed.length;
+      await this.options.store.put(extentObject(id), sealed);
+      this.sizes.set(id, { plainBytes, storedBytes: ownBytes });
+      this.bytes += ownBytes;
     } catch (error) {
       this.failure ??= { error };
+    } finally {
+      this.underWayBytes -= ownBytes;
     }
   }
 
