@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys quorum acceptor ownership route session engine log-driver storage-node instance cluster sim".split(
+  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance cluster sim".split(
     " ",
   );
 
@@ -20,15 +20,19 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["wire", ["core+shell", "base", "io"]],
   ["wal", ["core", "base"]],
   ["keys", ["core+shell", "base", "io"]],
+  ["volume", ["core+shell", "base", "io", "wal", "keys"]],
   ["quorum", ["core+shell", "base", "io"]],
   ["acceptor", ["core", "base", "quorum"]],
   ["ownership", ["core", "base", "quorum"]],
   ["route", ["core+shell", "base", "wire"]],
   ["session", ["core+shell", "base", "io", "wire", "route"]],
-  ["engine", ["core+world", "base", "io", "wire"]],
-  ["log-driver", ["core+shell", "base", "io", "wire", "wal", "quorum", "ownership"]],
-  ["storage-node", ["core+shell", "base", "io", "wal", "keys", "quorum", "acceptor"]],
-  ["instance", ["core+shell", "base", "io", "wire", "wal", "quorum", "engine", "log-driver"]],
+  ["engine", ["core+world", "base", "io", "wire", "wal", "volume"]],
+  ["log-driver", ["core+shell", "base", "io", "wire", "wal", "volume", "quorum", "ownership"]],
+  ["storage-node", ["core+shell", "base", "io", "wal", "keys", "volume", "quorum", "acceptor"]],
+  [
+    "instance",
+    ["core+shell", "base", "io", "wire", "wal", "keys", "volume", "quorum", "engine", "log-driver"],
+  ],
   [
     "cluster",
     [
@@ -36,6 +40,9 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "base",
       "io",
       "wire",
+      "wal",
+      "keys",
+      "volume",
       "quorum",
       "session",
       "engine",
@@ -66,6 +73,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
 
 const packagesInCore = new Set([
   "base/crc32.ts node:zlib",
+  "volume/compression-shell.ts node:zlib",
   "route/parser.ts libpg-query",
   "route/cache.ts lru-cache",
   "cluster/messages.ts zod",

@@ -28,6 +28,22 @@ export function parseManifest(bytes: Buffer): Map<string, ManifestFile> {
   return found;
 }
 
+/** Raises XX001 unless what was received are exactly the files that the manifest lists. */
+export function requireSameFiles(
+  manifest: Buffer,
+  received: ReadonlyMap<string, ManifestFile>,
+): void {
+  const wanted = parseManifest(manifest);
+  for (const [name, { sizeBytes, crc }] of wanted) {
+    const found = received.get(name);
+    if (found?.sizeBytes !== sizeBytes || found.crc !== crc) {
+      throw unusable(`${name} is ${found ? "not what was sent" : "missing"}`);
+    }
+  }
+  for (const name of received.keys())
+    if (!wanted.has(name)) throw unusable(`${name} is not in its manifest`);
+}
+
 function parseFile(file: unknown): [string, ManifestFile] {
   const {
     Path: name,
@@ -55,4 +71,8 @@ function damaged(why: string): BorealisError {
     sqlState.dataCorrupted,
     `a base backup's manifest cannot be used: ${why}`,
   );
+}
+
+function unusable(why: string): BorealisError {
+  return new BorealisError(sqlState.dataCorrupted, `a base backup cannot be used: ${why}`);
 }

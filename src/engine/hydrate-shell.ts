@@ -2,16 +2,17 @@
  * A cache built from a live instance: its base backup, unpacked and checked file by file against the manifest. Log is
  * not in it: it comes from the volume, from the start of the segment that holds the backup's redo LSN on.
  */
-import { type FileHandle, lchown, mkdir, open } from "node:fs/promises";
+import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32c } from "../base/crc32c.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
 import { realClock } from "../io/index.ts";
 import { type BaseBackup, type PgAddress, takeBaseBackup } from "../wire/index.ts";
-import { parseManifest } from "./backup-manifest.ts";
+import { requireSameFiles } from "./backup-manifest.ts";
 import { beginRebuild, finishRebuild } from "./cache-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
+import { giveTree } from "./owned-files-shell.ts";
 import { bootstrapUser } from "./settings.ts";
 import { type TarPart, TarReader } from "./tar.ts";
 
@@ -99,23 +100,11 @@ class Unpacking {
   /** Raises XX001 unless the files are exactly those of the manifest. */
   check(manifest: Buffer): void {
     if (!this.tar.isComplete) throw damaged("its archive was cut off");
-    const wanted = parseManifest(manifest);
-    for (const [name, { sizeBytes, crc }] of wanted) {
-      const found = this.files.get(name);
-      if (found?.sizeBytes !== sizeBytes || found.crc !== crc) {
-        throw damaged(`${name} is ${found ? "not what was sent" : "missing"}`);
-      }
-    }
-    for (const name of this.files.keys()) {
-      if (!wanted.has(name)) throw damaged(`${name} is not in its manifest`);
-    }
+    requireSameFiles(manifest, this.files);
   }
 
-  /** The root comes last: until then it is ours alone, and no link can have been put in the way. */
-  async giveTo({ uid, gid }: OsUser): Promise<void> {
-    for (const name of this.files.keys()) await lchown(join(this.root, name), uid, gid);
-    for (const name of this.directories) await lchown(join(this.root, name), uid, gid);
-    await lchown(this.root, uid, gid);
+  async giveTo(user: OsUser): Promise<void> {
+    await giveTree(this.root, [...this.files.keys(), ...this.directories], user);
   }
 
   private async take(one: TarPart): Promise<void> {

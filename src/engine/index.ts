@@ -24,6 +24,7 @@ export {
   installHistoryFiles,
   prepareSocketDirs,
 } from "./data-dir-shell.ts";
+export { type DirectorySnapshotOptions, snapshotOfDirectory } from "./directory-snapshot-shell.ts";
 export { type Engine, type EngineWish, findEngine } from "./find-engine-shell.ts";
 export {
   createGenesis,
@@ -33,6 +34,14 @@ export {
   readGenesis,
 } from "./genesis-shell.ts";
 export { hydrateFromBackup, type HydrateOptions } from "./hydrate-shell.ts";
+export {
+  hydrateFromSnapshot,
+  type HydrationFigures,
+  type HydrationProgress,
+  type SnapshotHydration,
+  type SnapshotUnpacking,
+  unpackSnapshot,
+} from "./hydrate-snapshot-shell.ts";
 export {
   canReach,
   chooseOsUser,
@@ -65,3 +74,10 @@ export {
   socketPort,
   userConnectionsMax,
 } from "./settings.ts";
+export {
+  type SnapshotFigures,
+  type SnapshotProgress,
+  takeSnapshot,
+  type TakenSnapshot,
+  type TakeSnapshotOptions,
+} from "./snapshot-shell.ts";

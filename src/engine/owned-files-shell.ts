@@ -121,3 +121,16 @@ export async function syncPath(path: string): Promise<void> {
     await file.close();
   }
 }
+
+/**
+ * Gives a tree that we made, and that only we can enter, to `user`. The root comes last: until then it is ours alone, and no
+ * link can have been put in the way.
+ */
+export async function giveTree(
+  root: string,
+  names: readonly string[],
+  { uid, gid }: OsUser,
+): Promise<void> {
+  for (const name of names) await lchown(join(root, name), uid, gid);
+  await lchown(root, uid, gid);
+}

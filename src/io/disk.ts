@@ -7,6 +7,8 @@ export interface FileFacts {
   readonly sizeBytes: number;
   readonly inode: bigint;
   readonly links: number;
+  /** When it was last written to, in milliseconds of the Unix epoch. */
+  readonly modifiedAtMs: number;
 }
 
 /** One open file. `at` is a byte offset in it; every verb works on all the bytes given or fails. */
@@ -105,7 +107,13 @@ async function orUndefinedIfAbsent<T>(asked: Promise<T>): Promise<T | undefined>
 }
 
 function factsFrom(stats: fs.BigIntStats): FileFacts {
-  return { sizeBytes: Number(stats.size), inode: stats.ino, links: Number(stats.nlink) };
+  const { size, ino, nlink, mtimeMs } = stats;
+  return {
+    sizeBytes: Number(size),
+    inode: ino,
+    links: Number(nlink),
+    modifiedAtMs: Number(mtimeMs),
+  };
 }
 
 class RealFile implements DiskFile {

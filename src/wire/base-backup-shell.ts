@@ -28,19 +28,48 @@ export interface BackupOptions {
   readonly user: string;
   readonly applicationName: string;
   readonly sink: BackupSink;
+  /**
+   * The manifest of an earlier backup of the same system: only what changed since is sent (PostgreSQL 17 and later; raises
+   * PostgreSQL's 55000 when it cannot tell).
+   */
+  readonly changesSince?: Uint8Array;
+  /** Bytes a second that the sender sends at most; unlimited unless told. */
+  readonly rateMax?: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
-/** Longer than a fast checkpoint takes, which comes before the first byte; a frozen PostgreSQL never says more. */
-const silenceMaxMs = 60_000;
+/**
+ * Longer than a fast checkpoint takes, which comes before the first byte, and than the minute after which PostgreSQL gives up
+ * on a summarizer that makes no progress; a frozen PostgreSQL never says more.
+ */
+const silenceMaxMs = 90_000;
 /** One that takes the connection and then says nothing is frozen: the next source is asked. */
 const greetingMaxMs = 3_000;
 
+const kibi = 1024;
+/** What MAX_RATE takes, in KiB a second. */
+const rateLimits = { min: 32, max: 1024 * 1024 } as const;
+/** Manifests are sent in messages of this size. */
+const uploadBytes = 64 * 1024;
+
 /** Without log: it is in the volume. WAIT false: nobody archives. */
-const command =
-  "BASE_BACKUP (LABEL 'borealis', PROGRESS false, CHECKPOINT 'fast', WAIT false, " +
-  "MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')";
+function commandFor({ changesSince, rateMax }: BackupOptions): string {
+  const options = [
+    "LABEL 'borealis'",
+    "PROGRESS false",
+    "CHECKPOINT 'fast'",
+    "WAIT false",
+    "MANIFEST 'yes'",
+    "MANIFEST_CHECKSUMS 'CRC32C'",
+  ];
+  if (changesSince) options.push("INCREMENTAL");
+  if (rateMax !== undefined) {
+    const rate = Math.max(rateLimits.min, Math.min(rateLimits.max, Math.ceil(rateMax / kibi)));
+    options.push(`MAX_RATE ${rate}`);
+  }
+  return `BASE_BACKUP (${options.join(", ")})`;
+}
 
 /** What the letter at the head of a CopyData means here. */
 const part = { archive: 0x6e, manifest: 0x6d, data: 0x64, progress: 0x70 } as const;
@@ -67,20 +96,18 @@ export async function takeBaseBackup(options: BackupOptions): Promise<BaseBackup
 /** One backup: log in, ask, pass on what comes, at the pace of the sink. */
 class BackupConversation {
   private readonly connection: Connection;
-  private readonly sink: BackupSink;
-  private readonly clock: Clock;
+  private readonly options: BackupOptions;
   private silence: Timer | undefined;
   private readonly parser = new Parser();
   private readonly rows: (string | null)[][] = [];
   private target: "none" | "tar" | "manifest" = "none";
   private archives = 0;
-  private isAsked = false;
+  private asked: "nothing" | "upload" | "backup" = "nothing";
   private failure: BorealisError | undefined;
 
-  constructor(connection: Connection, { sink, clock }: Pick<BackupOptions, "sink" | "clock">) {
+  constructor(connection: Connection, options: BackupOptions) {
     this.connection = connection;
-    this.sink = sink;
-    this.clock = clock;
+    this.options = options;
   }
 
   run(startup: Uint8Array): Promise<BaseBackup> {
@@ -113,7 +140,7 @@ class BackupConversation {
   }
 
   private expectMore(withinMs: number): void {
-    this.silence = this.clock.after(withinMs, () => {
+    this.silence = this.options.clock.after(withinMs, () => {
       this.connection.destroy(new Error(`PostgreSQL said nothing for ${withinMs} ms`));
     });
   }
@@ -127,14 +154,32 @@ class BackupConversation {
       if (message instanceof CopyDataMessage) await this.onCopyData(message.chunk);
       else if (message instanceof DataRowMessage) this.rows.push(message.fields);
       else if (message instanceof DatabaseError) this.failure = errorFromServer(message);
+      else if (message.name === "copyInResponse") this.upload();
       else if (message.name === "readyForQuery") {
         if (this.failure) throw this.failure;
-        if (this.isAsked) return this.result();
-        this.isAsked = true;
-        this.connection.write(serialize.query(command));
+        if (this.asked === "backup") return this.result();
+        this.ask();
       }
     }
     return undefined;
+  }
+
+  private ask(): void {
+    const isUpload = this.asked === "nothing" && this.options.changesSince !== undefined;
+    this.asked = isUpload ? "upload" : "backup";
+    const command = isUpload ? "UPLOAD_MANIFEST" : commandFor(this.options);
+    this.connection.write(serialize.query(command));
+  }
+
+  private upload(): void {
+    const manifest = this.options.changesSince ?? new Uint8Array();
+    for (let at = 0; at < manifest.length; at += uploadBytes) {
+      const piece = manifest.subarray(at, at + uploadBytes);
+      this.connection.write(
+        serialize.copyData(Buffer.from(piece.buffer, piece.byteOffset, piece.length)),
+      );
+    }
+    this.connection.write(serialize.copyDone());
   }
 
   private async onCopyData(body: Buffer): Promise<void> {
@@ -149,7 +194,9 @@ class BackupConversation {
         return;
       case part.data:
         if (this.target === "none") throw new ProtocolViolation("backup data without an archive");
-        return this.target === "tar" ? this.sink.onTar(bytes) : this.sink.onManifest(bytes);
+        return this.target === "tar"
+          ? this.options.sink.onTar(bytes)
+          : this.options.sink.onManifest(bytes);
       case part.progress:
         return;
       default:

@@ -21,6 +21,8 @@ export interface StockPostgres {
   /** One statement as rdsadmin. */
   query(sql: string, database?: string): Promise<PgResult>;
   stop(): Promise<void>;
+  /** Stops it cleanly; its directory stays, and is the caller's. */
+  shutDownInPlace(): Promise<void>;
   /** kill -9 of the postmaster; its children notice and end. */
   kill(): Promise<void>;
 }
@@ -87,6 +89,16 @@ export async function startStockPostgres(
       stdio: "ignore",
     },
   );
+  return startPostgresOn(engine, { dir, data, isOwnDir: true }, settings);
+}
+
+/** PostgreSQL on a data directory that is there; its socket lies in `dir`, which goes when it stops if it is its own. */
+export async function startPostgresOn(
+  engine: { version: string; bin: string },
+  { dir, data, isOwnDir }: { dir: string; data: string; isOwnDir: boolean },
+  settings: Readonly<Record<string, string>> = {},
+): Promise<StockPostgres> {
+  const options = { ...unprivileged(), env: { ...process.env, TZ: "UTC", LC_ALL: "C" }, cwd: dir };
   const all: Record<string, string> = {
     fsync: "off",
     max_connections: "300",
@@ -96,7 +108,7 @@ export async function startStockPostgres(
     ...settings,
   };
   const flags = Object.entries(all).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child: ChildProcess = spawn(join(bin, "postgres"), ["-D", data, ...flags], {
+  const child: ChildProcess = spawn(join(engine.bin, "postgres"), ["-D", data, ...flags], {
     ...options,
     stdio: "ignore",
   });
@@ -111,10 +123,10 @@ export async function startStockPostgres(
     }
   };
   await untilReady(query);
-  const end = async (signal: "SIGQUIT" | "SIGKILL"): Promise<void> => {
+  const end = async (signal: "SIGQUIT" | "SIGKILL" | "SIGINT"): Promise<void> => {
     child.kill(signal);
     await exited;
-    if (signal === "SIGQUIT") rmSync(dir, { recursive: true, force: true });
+    if (isOwnDir && signal === "SIGQUIT") rmSync(dir, { recursive: true, force: true });
   };
   return {
     address,
@@ -123,6 +135,7 @@ export async function startStockPostgres(
     version: engine.version,
     query,
     stop: () => end("SIGQUIT"),
+    shutDownInPlace: () => end("SIGINT"),
     kill: () => end("SIGKILL"),
   };
 }

@@ -1,0 +1,123 @@
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { volumeId } from "../base/ids.ts";
+import { type Disk, realDisk } from "../io/index.ts";
+import {
+  extentObject,
+  FolderStore,
+  openObjectStore,
+  snapshotObject,
+  volumeObject,
+} from "./index.ts";
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "borealis-folder-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const volume = volumeId("11111111-2222-3333-4444-555555555555");
+const names = [
+  extentObject("00".repeat(32)),
+  extentObject(`00${"ab".repeat(31)}`),
+  extentObject("7f".repeat(32)),
+  "log/0000000000000001/0000000000000000-0000000000000010",
+  "log/0000000000000012/0000000000000000-0000000000000010",
+  snapshotObject("auto-1"),
+  snapshotObject("genesis"),
+  volumeObject,
+];
+
+async function listed(store: FolderStore, prefix: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of store.list(prefix)) found.push(name);
+  return found;
+}
+
+describe("a folder of objects", () => {
+  it("gives back what was put last, lists in order, and forgets what is deleted", async () => {
+    const store = new FolderStore(`${root}/not/there/yet/`);
+    expect(await listed(store, "")).toEqual([]);
+    expect(await store.get(volumeObject)).toBeUndefined();
+    await store.delete(names);
+    for (const name of names.toReversed()) await store.put(name, Buffer.from(`first ${name}`));
+    for (const name of names) await store.put(name, Buffer.from(name));
+    expect(await listed(store, "")).toEqual(names);
+    for (const prefix of ["extents/", "extents/00/00ab", "log/", "snapshots/auto-", "volume", "x"])
+      expect(await listed(store, prefix)).toEqual(names.filter((n) => n.startsWith(prefix)));
+    for (const name of names) expect((await store.get(name))?.toString()).toBe(name);
+    const half = names.filter((_, i) => i % 2 === 0);
+    await store.delete(half);
+    expect(await store.has(names)).toEqual(new Set(names.filter((_, i) => i % 2 === 1)));
+    const again = await openObjectStore(`file:${root}`, volume);
+    await again.put(volumeObject, Buffer.alloc(0));
+    expect(readdirSync(root).toSorted()).toEqual([volume, "not"]);
+  });
+
+  it("says how big and how old an object is, and makes it young by putting it again", async () => {
+    const store = new FolderStore(root);
+    const [name = ""] = names;
+    await store.put(name, Buffer.alloc(77));
+    utimesSync(join(root, name), 1000, 1000);
+    const facts = async () => {
+      for await (const one of store.list("extents/")) return one;
+      return undefined;
+    };
+    expect(await facts()).toEqual({ name, sizeBytes: 77, putAtMs: 1_000_000 });
+    await store.put(name, Buffer.alloc(77));
+    expect(Math.abs(((await facts())?.putAtMs ?? 0) - Date.now())).toBeLessThan(60_000);
+  });
+
+  it("is made again when somebody removed it under a living store", async () => {
+    const store = new FolderStore(root);
+    await store.put(volumeObject, Buffer.from("a"));
+    await store.put(names[0] ?? "", Buffer.from("a"));
+    rmSync(root, { recursive: true });
+    await store.put(names[0] ?? "", Buffer.from("b"));
+    expect(await listed(store, "")).toEqual([names[0]]);
+  });
+
+  it("takes away what dead puts left, and nothing that is on its way", async () => {
+    const store = new FolderStore(root);
+    await store.put(volumeObject, Buffer.from("a"));
+    for (const name of ["old", "new"]) writeFileSync(join(root, "making", name), "half");
+    utimesSync(join(root, "making/old"), 1000, 1000);
+    await store.tidy(Date.now() - 60_000);
+    expect(readdirSync(join(root, "making"))).toEqual(["new"]);
+    expect(await listed(store, "")).toEqual([volumeObject]);
+  });
+
+  it("says what is wrong with its disk, and what to do", async () => {
+    const failing = (code: string): Disk => ({
+      ...realDisk,
+      open: () => Promise.reject(Object.assign(new Error(`${code}: no`), { code })),
+    });
+    for (const [code, sqlState, hint] of [
+      ["ENOSPC", "53100", /free some space/],
+      ["EDQUOT", "53100", /free some space/],
+      ["EACCES", "58030", /may write to it/],
+    ] as const) {
+      const store = new FolderStore(root, failing(code));
+      await expect(store.put(volumeObject, Buffer.from("a"))).rejects.toMatchObject({
+        code: sqlState,
+        hint: expect.stringMatching(hint),
+      });
+    }
+    writeFileSync(join(root, "file"), "");
+    const store = new FolderStore(join(root, "file"));
+    await expect(store.put(volumeObject, Buffer.from("a"))).rejects.toMatchObject({
+      code: "58030",
+    });
+  });
+});
+
+describe("the URL of an object store", () => {
+  it("names a folder in either form, and only what there is", async () => {
+    for (const url of [`file:${root}`, `file://${root}`, `file://localhost${root}/`])
+      expect((await openObjectStore(url, volume)).label).toBe(`the folder ${root}/${volume}`);
+    for (const url of ["", "objects", "file:objects", "file://host/x", "ftp://x/y", "file:/a%zz"])
+      await expect(openObjectStore(url, volume), url).rejects.toMatchObject({ code: "22023" });
+  });
+});

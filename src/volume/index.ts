@@ -1,0 +1,78 @@
+/**
+ * The volume beside its log: snapshots as manifests of extents, and the stores that keep them. Start with
+ * object-store-shell.ts (what a store promises), object-names.ts (what lies in one) and manifest.ts (what a snapshot is);
+ * then cutter.ts (files become extents), extent-sealer-shell.ts (extents become objects) and snapshots-shell.ts (a snapshot
+ * comes to exist). snapshot-plan.ts says which are kept, collect-shell.ts takes away what none names.
+ */
+export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
+export { type Compression, withDeflate } from "./compression-shell.ts";
+export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
+export { extentBytesMax } from "./extent-format.ts";
+export type { CutExtent } from "./extent-packer.ts";
+export { ExtentSealer, type SealerKeys } from "./extent-sealer-shell.ts";
+export { ExtentUpload, type UploadOptions } from "./extent-upload-shell.ts";
+export { FolderStore } from "./folder-store-shell.ts";
+export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
+export {
+  crcOfPieces,
+  type ExtentWork,
+  type ExtentWrite,
+  filesToHydrate,
+  planHydration,
+  type TargetFile,
+  writtenBytes,
+} from "./hydration-plan.ts";
+export type { LogPath, PathEntry, PathRun } from "./log-path.ts";
+export { encodeManifest, parseManifest } from "./manifest-codec.ts";
+export {
+  backupManifestName,
+  type ExtentSize,
+  reasonForFull,
+  sizeOfSnapshot,
+  type SnapshotFacts,
+  type SnapshotFile,
+  type SnapshotKind,
+  type SnapshotLog,
+  type SnapshotManifest,
+  type SnapshotSize,
+} from "./manifest.ts";
+export {
+  extentObject,
+  extentPrefix,
+  findExtentId,
+  findSnapshotId,
+  isObjectName,
+  isSnapshotId,
+  logObject,
+  logPrefix,
+  objectNameBytesMax,
+  snapshotObject,
+  snapshotPrefix,
+  volumeObject,
+} from "./object-names.ts";
+export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
+export { openObjectStore } from "./open-store-shell.ts";
+export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
+export { readSnapshotFile } from "./read-file-shell.ts";
+export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
+export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
+export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
+export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";
+export {
+  isSnapshotDue,
+  type PlannedSnapshot,
+  planMode,
+  planRetention,
+  type RetentionPlan,
+  type Schedule,
+  snapshotFor,
+  type SnapshotMode,
+} from "./snapshot-plan.ts";
+export {
+  deleteSnapshot,
+  findSnapshot,
+  type Publication,
+  publishSnapshot,
+  readSnapshot,
+  snapshotIds,
+} from "./snapshots-shell.ts";

@@ -1,0 +1,164 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
+import { lsn } from "../base/lsn.ts";
+import {
+  automaticSnapshotId,
+  isSnapshotDue,
+  isSnapshotId,
+  type LogPath,
+  logOfSnapshot,
+  type PlannedSnapshot,
+  planMode,
+  planRetention,
+  snapshotFor,
+  type SnapshotManifest,
+} from "./index.ts";
+
+const hour = 3_600_000;
+const mib16 = 1n << 24n;
+
+function at(hours: number, changes: Partial<PlannedSnapshot> = {}): PlannedSnapshot {
+  const startLsn = lsn(BigInt(hours) * 3n * mib16 + 1000n);
+  return {
+    id: `auto-${hours}`,
+    kind: "automatic",
+    startLsn,
+    endLsn: lsn(startLsn + 500n),
+    takenAtMs: hours * hour,
+    ...changes,
+  };
+}
+
+describe("retention", () => {
+  const window = { nowMs: 40 * hour, windowMs: 24 * hour };
+
+  it("keeps what lies in the window and the newest before it", () => {
+    const genesis = at(0, { id: "genesis", kind: "genesis" });
+    const plan = planRetention([genesis, at(10), at(15), at(20), at(39)], window);
+    expect(plan).toEqual({
+      keep: ["auto-15", "auto-20", "auto-39"],
+      drop: ["genesis", "auto-10"],
+      logFrom: BigInt(15) * 3n * mib16,
+      earliestMs: 15 * hour,
+    });
+  });
+
+  it("keeps the genesis image until another one reaches the window's beginning", () => {
+    const genesis = at(0, { id: "genesis", kind: "genesis" });
+    const plan = planRetention([genesis, at(17), at(30)], window);
+    expect(plan.drop).toEqual([]);
+    expect(plan.logFrom).toBe(0n);
+    expect(planRetention([at(3)], window)).toMatchObject({ keep: ["auto-3"], drop: [] });
+    expect(planRetention([], window)).toMatchObject({ logFrom: undefined, earliestMs: undefined });
+  });
+
+  it("keeps a user's for ever, without any log for it", () => {
+    const mine = at(1, { id: "mine", kind: "manual" });
+    const plan = planRetention([mine, at(15), at(20)], window);
+    expect(plan.keep).toEqual(["mine", "auto-15", "auto-20"]);
+    expect(plan.logFrom).toBe(BigInt(15) * 3n * mib16);
+  });
+
+  it("keeps everything of a clock that jumped back", () => {
+    expect(planRetention([at(10), at(20)], { ...window, nowMs: hour }).drop).toEqual([]);
+  });
+
+  it("always leaves what reaches each moment of the window", () => {
+    const hours = fc.uniqueArray(fc.nat(100), { minLength: 1, maxLength: 20 });
+    const holds = fc.property(hours, fc.integer({ min: 1, max: 50 }), (taken, windowHours) => {
+      const plan = planRetention(
+        taken.map((one) => at(one)),
+        { nowMs: 100 * hour, windowMs: windowHours * hour },
+      );
+      const oldest = Math.min(...taken);
+      for (let moment = 100 - windowHours; moment <= 100; moment++) {
+        if (moment < oldest) continue;
+        const best = Math.max(...taken.filter((one) => one <= moment));
+        expect(plan.keep).toContain(`auto-${best}`);
+      }
+      for (const id of plan.keep)
+        expect(plan.logFrom).toBeLessThanOrEqual(at(Number(id.slice(5))).startLsn);
+      expect(plan.keep.length + plan.drop.length).toBe(taken.length);
+    });
+    fc.assert(holds);
+  });
+});
+
+describe("the next snapshot", () => {
+  const schedule = { everyLogBytes: 1000, everyMs: 500, logBytesMin: 10 };
+  const last = { endLsn: lsn(5000n), takenAtMs: 100 };
+  const due = (vdl: bigint, nowMs: number): boolean =>
+    isSnapshotDue(schedule, { last, vdl: lsn(vdl), nowMs });
+
+  it("is due by the log since the last one, or by its age if there is any log", () => {
+    expect(isSnapshotDue(schedule, { last: undefined, vdl: lsn(0n), nowMs: 0 })).toBe(true);
+    expect(due(5999n, 101)).toBe(false);
+    expect(due(6000n, 101)).toBe(true);
+    expect(due(5010n, 599)).toBe(false);
+    expect(due(5010n, 600)).toBe(true);
+    expect(due(5009n, 10_000)).toBe(false);
+    expect(due(4000n, 101)).toBe(false);
+  });
+
+  const path: LogPath = [
+    { epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" },
+  ];
+  const before: SnapshotManifest = {
+    ...at(1),
+    volumeId: volumeId("11111111-2222-3333-4444-555555555555"),
+    history: path,
+    postgresMajor: 18,
+    catalogVersion: 1,
+    systemIdentifier: 1n,
+    addressing: "a",
+    directories: [],
+    files: [],
+    extents: new Map(),
+    parts: new Map(),
+    log: undefined,
+  };
+
+  it("is incremental over one of the same path and keys, on 17 and later", () => {
+    const source = { postgresMajor: 18, addressing: "a", path };
+    expect(planMode(before, source)).toEqual({ kind: "incremental" });
+    const left: LogPath = [
+      ...path,
+      { epoch: epoch(2), timeline: timeline(2), start: before.startLsn, kind: "backtrack" },
+    ];
+    for (const [previous, changes, reason] of [
+      [undefined, {}, /no snapshot before/],
+      [before, { postgresMajor: 16 }, /16 has no/],
+      [before, { addressing: "b" }, /another key/],
+      [before, { path: left }, /history that was left/],
+      [{ ...before, kind: "genesis" as const }, {}, /genesis/],
+    ] as const)
+      expect(planMode(previous, { ...source, ...changes })).toMatchObject({
+        kind: "full",
+        reason: expect.stringMatching(reason),
+      });
+  });
+
+  it("is named so that names sort by time", () => {
+    const id = automaticSnapshotId(Date.UTC(2026, 10, 28, 20, 15, 30, 999), lsn(0x14a2b78n));
+    expect(id).toBe("auto-20261128t201530z-00000000014a2b78");
+    expect(isSnapshotId(id)).toBe(true);
+  });
+
+  it("needs log from the start of the segment that redo starts in", () => {
+    const needed = { startLsn: lsn(5n * mib16 + 77n), endLsn: lsn(6n * mib16 + 1n) };
+    expect(logOfSnapshot(needed)).toEqual({ from: 5n * mib16, to: needed.endLsn });
+  });
+
+  it("to restore from is the newest that is consistent by then, on the path", () => {
+    const left: LogPath = [
+      ...path,
+      { epoch: epoch(2), timeline: timeline(2), start: lsn(9n * mib16), kind: "backtrack" },
+    ];
+    const all = [at(1), at(2), at(4)].map((one) => ({ ...one, history: path }));
+    expect(snapshotFor(all, { at: lsn(1000n * mib16), path })?.id).toBe("auto-4");
+    expect(snapshotFor(all, { at: lsn(1000n * mib16), path: left })?.id).toBe("auto-2");
+    expect(snapshotFor(all, { at: at(2).startLsn, path })?.id).toBe("auto-1");
+    expect(snapshotFor(all, { at: lsn(1n), path })).toBeUndefined();
+  });
+});
