@@ -18,3 +18,6 @@ export {
   volumeObject,
 } from "./object-names.ts";
 export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
+export type { Env } from "./s3-location.ts";
+export { openS3Store, type S3Limits, type S3OpenOptions } from "./s3-open-shell.ts";
+export type { S3Store } from "./s3-store-shell.ts";
