@@ -74,6 +74,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
 const packagesInCore = new Set([
   "base/crc32.ts node:zlib",
   "volume/compression-shell.ts node:zlib",
+  "volume/s3-xml.ts @rgrove/parse-xml",
   "route/parser.ts libpg-query",
   "route/cache.ts lru-cache",
   "cluster/messages.ts zod",

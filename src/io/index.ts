@@ -24,6 +24,13 @@ export {
   systemCodeOf,
 } from "./disk.ts";
 export { type Entropy, realEntropy, realRng } from "./entropy.ts";
+export {
+  type HttpAnswer,
+  type HttpCall,
+  type HttpClient,
+  type HttpClientOptions,
+  openHttpClient,
+} from "./http-client.ts";
 export { type HttpReply, type HttpRequest, type HttpServer, serveHttp } from "./http-server.ts";
 export { type Logger, type LogOptions, openLogger } from "./logger.ts";
 export { retry, type RetryOptions } from "./retry.ts";
