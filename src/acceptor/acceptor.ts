@@ -5,6 +5,7 @@ import type { AcceptorAction, AcceptorEvent, Received } from "./acceptor-io.ts";
 import { type AcceptorState, assertSoundState } from "./acceptor-state.ts";
 import { planConfigChange, planElect, sharedWith } from "./elect-plan.ts";
 import type { Claim, ConfigChange, Elect, Heartbeat, Release } from "../quorum/index.ts";
+import { questions, wordsOfPeers } from "./message-kinds.ts";
 import { NodeCore } from "./node-core.ts";
 import { NodeLease } from "./node-lease.ts";
 import { NodeLog } from "./node-log.ts";
@@ -377,27 +378,3 @@ export class Acceptor {
     );
   }
 }
-
-/** A peer that answers, or relays, speaks in its own name: the target is not this node. */
-/** What wants an answer, so that who asks the wrong node is told. */
-const questions: ReadonlySet<string> = new Set([
-  "inspect",
-  "claim",
-  "elect",
-  "append",
-  "heartbeat",
-  "configChange",
-  "floor",
-  "advanceLow",
-  "pull",
-  "getLog",
-  "subscribe",
-  "pin",
-  "unpin",
-  "pinPull",
-  "seal",
-  "release",
-  "digest",
-]);
-
-const wordsOfPeers: ReadonlySet<string> = new Set(["pullData", "pinData", "notHere", "relayElect"]);

@@ -13,4 +13,5 @@ export {
   type PendingCut,
 } from "./acceptor-state.ts";
 export { type AppendView, judgeAppend, overlapBytes } from "./append-rule.ts";
+export { questions, wordsOfPeers } from "./message-kinds.ts";
 export { type Piece, piecesOnPath } from "./pieces.ts";

@@ -21,6 +21,7 @@ import { EpochBooks } from "./epoch-books.ts";
 import { SimFailure } from "./failure.ts";
 import { checkFillable } from "./fillable.ts";
 import { checkRecoverable, type NodeView } from "./recoverable.ts";
+import { SaidBook } from "./said-book.ts";
 import type { SimInstance } from "./sim-instance.ts";
 import type { SimNode } from "./sim-node.ts";
 import type { SimReader } from "./sim-reader.ts";
@@ -60,7 +61,7 @@ export class Observer {
   private readonly books = new EpochBooks();
   private readonly words = new Map<string, Word>();
   private readonly told = new Map<NodeId, ConfigurationId>();
-  private readonly said = new Map<Epoch, Map<NodeId, Lsn>>();
+  private readonly said = new SaidBook();
   private readonly shown = new Map<SimReader, { version: number; epoch: Epoch; to: Lsn }>();
   private mustCheckQuorums = false;
 
@@ -120,12 +121,7 @@ export class Observer {
       word.epoch = epoch;
       word.scl = scl;
     } else if (epoch === word.epoch) word.scl = lsnMaxOf(word.scl, scl);
-    let said = this.said.get(epoch);
-    if (!said) {
-      said = new Map();
-      this.said.set(epoch, said);
-    }
-    said.set(node.nodeId, lsnMaxOf(said.get(node.nodeId) ?? origin, scl));
+    this.said.note(epoch, node.nodeId, scl);
     this.checkWord(node, word);
   }
 
@@ -253,7 +249,7 @@ export class Observer {
     if (epoch < this.opened) {
       this.checkLate(epoch, vdl);
       const runsOf = (from: Lsn): readonly Run[] =>
-        this.runsOfAnybody(epoch, { history, from, to: vdl }) ?? [];
+        this.said.runsFrom(this.world.nodes, epoch, { history, from, to: vdl }) ?? [];
       return this.chosen.noteLate(epoch, vdl, runsOf);
     }
     for (const entry of history) {
@@ -286,33 +282,16 @@ export class Observer {
   private chooseFromNodes(epoch: Epoch, history: History, to: Lsn): void {
     const from = this.chosen.end;
     if (to <= from) return;
-    const runs = this.runsOfAnybody(epoch, { history, from, to });
+    const runs = this.said.runsFrom(this.world.nodes, epoch, { history, from, to });
     if (!runs)
       throw new SimFailure("I4", `epoch ${epoch} opens, and nobody holds its log to its start`);
     for (const run of runs) this.chosen.extend(run);
   }
 
-  /** From a node that has said so in that epoch. */
-  private runsOfAnybody(
-    epoch: Epoch,
-    { history, from, to }: { readonly history: History; readonly from: Lsn; readonly to: Lsn },
-  ): readonly Run[] | undefined {
-    const said = this.said.get(epoch);
-    for (const { nodeId, kept } of this.world.nodes) {
-      if ((said?.get(nodeId) ?? origin) < to) continue;
-      // Acknowledgements may be late: an Elect of a newer epoch may have cut the log by now, for a backtrack.
-      const runs = kept.runsOn(history, from, to);
-      const found = runs.reduce((sum, { bytes }) => sum + BigInt(bytes.length), 0n);
-      if (found === to - from) return runs;
-    }
-    return undefined;
-  }
-
   /** I4: W of every set have said, and so had synced, that much. */
   private checkHeld(configuration: Configuration, epoch: Epoch, vdl: Lsn): void {
-    const said = this.said.get(epoch);
     if (vdl <= origin) return;
-    if (!isWriteQuorum(configuration, (node) => (said?.get(node) ?? origin) >= vdl))
+    if (!isWriteQuorum(configuration, (node) => this.said.has(epoch, node, vdl)))
       throw new SimFailure(
         "I4",
         `epoch ${epoch} acknowledges ${formatLsn(vdl)}, which no write quorum has`,
@@ -329,7 +308,9 @@ export class Observer {
     const { end } = this.chosen;
     // Of its own epoch, and below its start, what it went on from.
     const lateRuns = (from: Lsn): readonly Run[] => [
-      ...(from < start ? (this.runsOfAnybody(epoch, { history, from, to: start }) ?? []) : []),
+      ...(from < start
+        ? (this.said.runsFrom(this.world.nodes, epoch, { history, from, to: start }) ?? [])
+        : []),
       { epoch, timeline: timelineAt(history, start), bytes: wal.view(lsnMaxOf(from, start), vdl) },
     ];
     if (vdl > end) {
