@@ -25,6 +25,7 @@ const victims = [
   "instance-2",
   "proxy",
   "control-plane",
+  "keeper",
   "az1-full",
   "az2-tail",
 ];

@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance cluster sim".split(
+  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper cluster sim".split(
     " ",
   );
 
@@ -34,6 +34,22 @@ const rooms = new Map<string, [Kind, ...string[]]>([
     ["core+shell", "base", "io", "wire", "wal", "keys", "volume", "quorum", "engine", "log-driver"],
   ],
   [
+    "keeper",
+    [
+      "core+shell",
+      "base",
+      "io",
+      "wire",
+      "wal",
+      "keys",
+      "volume",
+      "quorum",
+      "engine",
+      "log-driver",
+      "instance",
+    ],
+  ],
+  [
     "cluster",
     [
       "core+shell",
@@ -49,6 +65,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "log-driver",
       "storage-node",
       "instance",
+      "keeper",
     ],
   ],
   [
@@ -80,6 +97,7 @@ const packagesInCore = new Set([
   "cluster/messages.ts zod",
   "cluster/state.ts zod",
   "instance/messages.ts zod",
+  "keeper/messages.ts zod",
 ]);
 const importPath = /(?:\bfrom|^import)\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
 const comment = /\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g;

@@ -12,8 +12,10 @@ import {
   serveRpc,
 } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
+import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { inspectNode } from "./inspect-shell.ts";
+import { KeeperLine } from "./keeper-line-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
   type ControlConfig,
@@ -57,6 +59,7 @@ export class ControlPlane {
   private readonly roles: InstanceRoles;
   private readonly replacements: Replacements;
   private readonly retention: Retention;
+  private readonly keeper: KeeperLine;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
@@ -84,6 +87,12 @@ export class ControlPlane {
       },
       durable: () => this.durable(),
       inspect: (node) => this.inspectNode(node),
+    });
+    this.keeper = new KeeperLine({
+      ...deps,
+      socket: deps.layout.keeperSocket,
+      world: () => this.world(),
+      onReport: () => undefined,
     });
     this.retention = new Retention({
       ...deps,
@@ -119,11 +128,13 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.run(signal));
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
+    this.scope.run((signal) => this.keeper.run(signal));
   }
 
   async close(): Promise<void> {
     // The lines to the agents first: a task may wait for an answer.
     await this.roles.close();
+    this.keeper.close();
     await this.scope.close("control plane stops");
     await this.server?.close();
   }
@@ -247,6 +258,27 @@ export class ControlPlane {
       nodeId: nodeId(shown.nodeId),
       clock,
     });
+  }
+
+  /** What the keeper needs to know of the cluster. */
+  private world(): World {
+    const { layout, config } = this.deps;
+    const durable = this.durable();
+    return {
+      nodes: addressBook(this.state, layout, config.nodePorts),
+      instances: this.state.instances.map(({ id, az }) => {
+        const status = this.roles.status(id);
+        return {
+          id,
+          az,
+          role: status?.role ?? ("none" as const),
+          isAvailable: status?.state === "available",
+          socketDir: postgresSocketDir(layout, id),
+          replayLsn: status?.replayLsn ?? null,
+        };
+      }),
+      durable: durable ? { epoch: durable.epoch, vdl: formatLsn(durable.vdl) } : null,
+    };
   }
 
   private durable(): { epoch: number; vdl: Lsn } | undefined {

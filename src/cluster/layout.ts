@@ -25,7 +25,10 @@ export interface Layout {
   readonly keyFile: string;
   /** The volume's data keys, wrapped; `storage/NODE/keyring.json` are copies. */
   readonly keyRingFile: string;
+  /** The embedded object store: below it a folder a volume, and the genesis image. */
+  readonly objectsDir: string;
   readonly controlSocket: string;
+  readonly keeperSocket: string;
   readonly supervisorSocket: string;
   readonly proxySocket: string;
 }
@@ -63,7 +66,9 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     keysDir: `${dataDir}/keys`,
     keyFile: `${dataDir}/keys/master.json`,
     keyRingFile: `${control}/keyring.json`,
+    objectsDir: `${dataDir}/objects`,
     controlSocket: `${runtimeDir}/control.sock`,
+    keeperSocket: `${runtimeDir}/keeper.sock`,
     supervisorSocket: `${runtimeDir}/supervisor.sock`,
     proxySocket: `${runtimeDir}/proxy.sock`,
   };

@@ -1,6 +1,7 @@
 import { messageOf, BorealisError, sqlState } from "../base/errors.ts";
 import { type Clock, type Logger, type RpcServer, serveRpc, sleep } from "../io/index.ts";
 import type { Rng } from "../base/rng.ts";
+import { type DataKeys, encodeDataKeys } from "../keys/index.ts";
 import {
   type AgentConfig,
   beReaderSchema,
@@ -159,6 +160,11 @@ export class InstanceAgent {
     const { config, deps } = this;
     await makePostgres(config, deps.logger, () => undefined).clearOrphans();
     await releaseOwnedEpoch(config, deps, this.closing.signal);
+  }
+
+  /** A data key was rotated: snapshots from now on are read with the new one too. */
+  takeKeys(keys: DataKeys): void {
+    this.config.dataKeys = encodeDataKeys(keys);
   }
 
   private get life(): string {

@@ -16,6 +16,7 @@ export {
   readRoundSchema,
   type Role,
   type VolumeNodes,
+  volumeNodesSchema,
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";

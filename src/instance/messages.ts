@@ -142,5 +142,9 @@ export const agentConfigSchema = z.object({
   nodes: volumeNodesSchema,
   /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
+  /** Where snapshots lie beside the full nodes. */
+  objectStoreUrl: z.string(),
+  /** As keys/ writes them, to read snapshots with; null: the volume is not encrypted. */
+  dataKeys: z.unknown(),
 });
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

@@ -1,3 +1,4 @@
+import { pathToFileURL } from "node:url";
 import {
   addressBook,
   agentSocket,
@@ -8,6 +9,7 @@ import {
   postgresSocketDir,
 } from "../cluster/index.ts";
 import type { AgentConfig } from "../instance/index.ts";
+import type { KeeperConfig } from "../keeper/index.ts";
 import { present } from "../base/assert.ts";
 import { encodeDataKeys } from "../keys/index.ts";
 import type { Settings } from "./config.ts";
@@ -36,6 +38,7 @@ export interface PlanFacts {
 export function childPlans(facts: PlanFacts): {
   proxy: () => ProxyConfig;
   control: () => unknown;
+  keeper: () => KeeperConfig;
   agent: (instance: string) => AgentConfig;
   node: (node: NodeFacts) => unknown;
 } {
@@ -54,9 +57,42 @@ export function childPlans(facts: PlanFacts): {
       credential: links.credentialOf("control-plane"),
       ...log,
     }),
+    keeper: () => keeperConfig(facts),
     agent: (instance) => agentConfig(facts, instance),
     node: (node) => nodeConfig(facts, node),
   };
+}
+
+function keeperConfig({
+  layout,
+  settings,
+  stateNow,
+  engine,
+  keys,
+  links,
+}: PlanFacts): KeeperConfig {
+  const state = stateNow();
+  const writer = state.instances.find(({ id }) => id === state.writer);
+  return {
+    az: present(writer, "the state names a writer that it has").az,
+    volumeId: state.volumeId,
+    systemIdentifier: state.systemIdentifier,
+    genesisLsn: state.genesisLsn,
+    genesisDir: layout.genesisDir,
+    postgresMajor: engine.engine.major,
+    socket: layout.keeperSocket,
+    objectStoreUrl: objectStoreUrl(layout, settings),
+    dataKeys: keys ? encodeDataKeys(keys.dataKeys) : null,
+    credential: links.credentialOf("control-plane"),
+    logFile: `${layout.logDir}/keeper.log`,
+    logLevel: settings["log.level"],
+    logMaxBytes: settings["log.maxBytes"],
+  };
+}
+
+/** The object store as settings say: the folder of the data directory unless told. */
+function objectStoreUrl(layout: Layout, settings: Settings): string {
+  return settings["objectStore.url"] || pathToFileURL(layout.objectsDir).href;
 }
 
 function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
@@ -86,7 +122,7 @@ function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): P
 }
 
 function agentConfig(
-  { layout, settings, stateNow, engine, links }: PlanFacts,
+  { layout, settings, stateNow, engine, keys, links }: PlanFacts,
   instance: string,
 ): AgentConfig {
   const state = stateNow();
@@ -114,6 +150,8 @@ function agentConfig(
     overrides: {},
     nodes: addressBook(state, layout, links.nodePorts),
     credential: links.credentialOf("instance"),
+    objectStoreUrl: objectStoreUrl(layout, settings),
+    dataKeys: keys ? encodeDataKeys(keys.dataKeys) : null,
   };
 }
 

@@ -39,6 +39,12 @@ const settingsSchema = z.strictObject({
     .max(500)
     .default(168)
     .describe("in how long each storage node reads all that it has through once, to find rot"),
+  "objectStore.url": z
+    .string()
+    .default("")
+    .describe(
+      "where snapshots and the log's archive are kept: file: and a folder; default: objects/ of the data directory",
+    ),
   "session.holdTimeoutMs": z
     .number()
     .int()

@@ -1,8 +1,9 @@
 import { agentConfigSchema, InstanceAgent } from "../instance/index.ts";
 import { openLogger, realClock, realRng } from "../io/index.ts";
+import { parseDataKeys } from "../keys/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 
-const { config: raw, stop } = await startChild(`borealis instance ${process.argv[2] ?? ""}`);
+const { config: raw, stop, serve } = await startChild(`borealis instance ${process.argv[2] ?? ""}`);
 const config = agentConfigSchema.parse(raw);
 const logger = openLogger({
   file: config.logFile,
@@ -17,6 +18,7 @@ const agent = new InstanceAgent(config, {
   logger,
   pid: process.pid,
 });
+serve({ setKeys: (params) => agent.takeKeys(parseDataKeys(params)) });
 await agent.start();
 logger.info({ event: "agent.started" });
 const reason = await untilStopped(stop);

@@ -12,13 +12,20 @@ const switchTimeoutMs = 5_000;
  */
 export async function rotateKeys(
   keys: VolumeKeys,
-  nodes: readonly ManagedProcess[],
-  isMaster: boolean,
+  whom: {
+    readonly nodes: readonly ManagedProcess[];
+    /** Keeper and agents: they have to read what others write with the new key. */
+    readonly readers: readonly ManagedProcess[];
+    readonly isMaster: boolean;
+  },
 ): Promise<Rotation> {
+  const { nodes, readers, isMaster } = whom;
   await (isMaster ? keys.rotateMaster() : keys.rotate());
   const given = encodeDataKeys(keys.dataKeys);
   const switched: string[] = [];
   const waiting: string[] = [];
+  // First, so that none of them meets an object of a key that it has not heard of; one that is away gets it at its start.
+  await Promise.allSettled(readers.map((one) => one.ask("setKeys", given, switchTimeoutMs)));
   await Promise.all(
     nodes.map(async (node) => {
       try {

@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
-import type { ClusterState, Layout, ProcessReport, NodePorts } from "../cluster/index.ts";
+import type { ClusterState, Layout, NodePorts, ProcessReport, Rotation } from "../cluster/index.ts";
 import { readState } from "./data-dir.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { type NodeFacts, NodeProcesses } from "./node-processes.ts";
@@ -25,6 +25,7 @@ export interface SupervisorPlan {
   readonly keys: VolumeKeys | undefined;
   readonly proxy: () => unknown;
   readonly control: () => unknown;
+  readonly keeper: () => unknown;
   readonly agent: (instance: string) => unknown;
   readonly node: (node: NodeFacts) => unknown;
   /** As control/state.json says now: the control plane changes it. */
@@ -41,6 +42,7 @@ export class Supervisor {
   private readonly agents = new Map<string, ManagedProcess>();
   private readonly proxy: ManagedProcess;
   private readonly control: ManagedProcess;
+  private readonly keeper: ManagedProcess;
   private server: RpcServer | undefined;
   private onDownAsked: (isImmediate: boolean) => void = () => undefined;
 
@@ -64,6 +66,7 @@ export class Supervisor {
         plan.logger,
       );
     this.control = make("control-plane", "control-plane", plan.control);
+    this.keeper = make("keeper", "keeper", plan.keeper);
     this.proxy = make("proxy", "proxy", plan.proxy);
     this.nodes = new NodeProcesses({
       layout: plan.layout,
@@ -82,7 +85,7 @@ export class Supervisor {
   }
 
   private get all(): ManagedProcess[] {
-    return [...this.nodes.all, ...this.agents.values(), this.control, this.proxy];
+    return [...this.nodes.all, ...this.agents.values(), this.control, this.keeper, this.proxy];
   }
 
   async start(onDownAsked: (isImmediate: boolean) => void): Promise<void> {
@@ -100,7 +103,7 @@ export class Supervisor {
         keys: () => this.requireKeys().report(),
         rotateKeys: (params) => {
           const { master } = z.object({ master: z.boolean() }).parse(params);
-          return rotateKeys(this.requireKeys(), this.nodes.all, master);
+          return this.rotateKeys(master);
         },
         startNodes: (params) => {
           for (const node of this.namedNodes(params)) node.start();
@@ -110,6 +113,12 @@ export class Supervisor {
       },
     );
     for (const process of this.all) process.start();
+  }
+
+  /** Who writes with them is told, and who reads what they wrote. */
+  private rotateKeys(isMaster: boolean): Promise<Rotation> {
+    const readers = [this.keeper, ...this.agents.values()];
+    return rotateKeys(this.requireKeys(), { nodes: this.nodes.all, readers, isMaster });
   }
 
   private requireKeys(): VolumeKeys {
@@ -129,7 +138,7 @@ export class Supervisor {
     await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
     await writer?.stop(writerStopMs * scale);
     await Promise.all(
-      [this.control, ...this.nodes.all].map((one) => one.stop(otherStopMs * scale)),
+      [this.control, this.keeper, ...this.nodes.all].map((one) => one.stop(otherStopMs * scale)),
     );
     await this.server?.close();
     rmSync(this.plan.layout.runtimeFile, { force: true });

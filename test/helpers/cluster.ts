@@ -257,7 +257,7 @@ export class TestCluster {
       ]),
     ];
     const found = new Map(rows.filter((row): row is [string, number] => row[1] !== null));
-    for (const name of ["proxy", "control-plane"]) {
+    for (const name of ["proxy", "control-plane", "keeper"]) {
       const pid = childrenOf(this.supervisorPid).find((child) => commandLine(child).includes(name));
       if (pid !== undefined) found.set(name, pid);
     }

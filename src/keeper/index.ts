@@ -1,0 +1,13 @@
+/**
+ * The keeper: one process a cluster that does what the volume needs done beside the data path, at its own pace. Start with
+ * messages.ts (what it is told and tells), then keeper-shell.ts.
+ */
+export { Keeper, type KeeperContext, type KeeperDeps } from "./keeper-shell.ts";
+export {
+  type KeeperConfig,
+  keeperConfigSchema,
+  type KeeperReport,
+  keeperReportSchema,
+  type World,
+  worldSchema,
+} from "./messages.ts";

@@ -1,0 +1,117 @@
+import { messageOf } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
+import { type DataKeys, parseDataKeys } from "../keys/index.ts";
+import { ExtentSealer, type ObjectStore, openObjectStore } from "../volume/index.ts";
+import { type KeeperConfig, type KeeperReport, type World, worldSchema } from "./messages.ts";
+
+export interface KeeperDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What every job of the keeper works with; asked anew each time, since all of it changes. */
+export interface KeeperContext extends KeeperDeps {
+  readonly config: KeeperConfig;
+  world(): World;
+  /** Names and seals with the newest data key. */
+  sealer(): ExtentSealer;
+  /** Undefined: it could not be opened yet. */
+  objects(): ObjectStore | undefined;
+}
+
+const openAgainMs = 2_000;
+
+/**
+ * Does what the volume needs done beside the data path: it is told by the control plane how the cluster is, and tells how
+ * it is itself. What it has done lies in the stores; so it may be killed at any moment, and that costs time only.
+ */
+export class Keeper {
+  private readonly config: KeeperConfig;
+  private readonly deps: KeeperDeps;
+  private readonly scope: Scope;
+  private server: RpcServer | undefined;
+  private world: World = { nodes: [], instances: [], durable: null };
+  private objects: ObjectStore | undefined;
+  private problem: string | undefined;
+  private lastReport = "";
+  private sealer: ExtentSealer;
+  readonly context: KeeperContext;
+
+  constructor(config: KeeperConfig, deps: KeeperDeps) {
+    this.config = config;
+    this.deps = deps;
+    this.sealer = this.sealerWith(
+      config.dataKeys === null ? undefined : parseDataKeys(config.dataKeys),
+    );
+    this.context = {
+      ...deps,
+      config,
+      world: () => this.world,
+      sealer: () => this.sealer,
+      objects: () => this.objects,
+    };
+    this.scope = new Scope((error) => {
+      deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));
+    });
+  }
+
+  async start(): Promise<void> {
+    this.server = await serveRpc(
+      { kind: "unix", path: this.config.socket },
+      {
+        report: () => this.report(),
+        setWorld: (params) => {
+          this.world = worldSchema.parse(params);
+        },
+      },
+    );
+    this.scope.run((signal) => this.openStore(signal));
+  }
+
+  /** A data key was rotated: what is written from now on is encrypted with the new one. */
+  takeKeys(keys: DataKeys): void {
+    this.sealer = this.sealerWith(keys);
+  }
+
+  async close(): Promise<void> {
+    await this.scope.close("the keeper stops");
+    await this.objects?.close();
+    await this.server?.close();
+  }
+
+  private sealerWith(keys: DataKeys | undefined): ExtentSealer {
+    return new ExtentSealer({ volumeId: volumeId(this.config.volumeId), keys });
+  }
+
+  private report(): KeeperReport {
+    const { objects, problem, config } = this;
+    return { objectStore: objects?.label ?? config.objectStoreUrl, problem: problem ?? null };
+  }
+
+  private tell(): void {
+    const report = this.report();
+    const text = JSON.stringify(report);
+    if (text === this.lastReport) return;
+    this.lastReport = text;
+    this.server?.broadcast("report", report);
+  }
+
+  /** A store that cannot be reached now may be there in a moment: the cluster does not wait for it. */
+  private async openStore(signal: AbortSignal): Promise<void> {
+    const { config, deps } = this;
+    while (!signal.aborted && !this.objects) {
+      try {
+        this.objects = await openObjectStore(config.objectStoreUrl, volumeId(config.volumeId));
+        this.problem = undefined;
+        deps.logger.info({ event: "objects.opened", store: this.objects.label });
+      } catch (error) {
+        if (this.problem !== messageOf(error))
+          deps.logger.warn({ event: "objects.notOpened" }, messageOf(error));
+        this.problem = messageOf(error);
+        await sleep(deps.clock, openAgainMs, signal);
+      }
+      this.tell();
+    }
+  }
+}
