@@ -26,5 +26,6 @@ export { findLow, type LowSearch } from "./low-shell.ts";
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";
+export { volumeLog } from "./volume-log-shell.ts";
 export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
 export { scrubNode, type ScrubResult } from "./scrub-shell.ts";

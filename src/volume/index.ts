@@ -11,6 +11,12 @@ export { extentBytesMax } from "./extent-format.ts";
 export type { CutExtent } from "./extent-packer.ts";
 export { ExtentSealer, type SealerKeys } from "./extent-sealer-shell.ts";
 export { ExtentUpload, type UploadOptions } from "./extent-upload-shell.ts";
+export {
+  findFirstCommit,
+  findMoment,
+  type LogSource,
+  type MomentSearch,
+} from "./find-moment-shell.ts";
 export { FolderStore } from "./folder-store-shell.ts";
 export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
 export {

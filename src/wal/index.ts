@@ -6,6 +6,7 @@
  */
 export { findFirstBoundary } from "./first-record.ts";
 export { formatHistoryFile, type HistoryLine, parseHistoryFile } from "./history-file.ts";
+export { type CommitSpan, type Moment, MomentFinder, type MomentTarget } from "./moment.ts";
 export { pageBytes, segmentBytes } from "./page.ts";
 export { parseSegmentName, segmentName } from "./segment-name.ts";
 export {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { crc32c } from "../base/crc32c.ts";
+import { LogBuilder } from "../../test/helpers/log-builder.ts";
 import { lsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { findFirstBoundary, pageBytes, segmentBytes, type WalCommit, WalWalker } from "./index.ts";
 
@@ -28,70 +28,6 @@ function endsOf(walker: WalWalker, bytes: Buffer, stepBytes = 8): Lsn[] {
     if (walker.recordEnd !== before) ends.push(walker.recordEnd);
   }
   return ends;
-}
-
-/** Writes pages and records as PostgreSQL does, to build what real logs hold too rarely. */
-class LogBuilder {
-  readonly bytes: Buffer;
-  readonly start: bigint;
-  at: number;
-  previous = 0n;
-
-  constructor(start: bigint, pages: number, inPage = 0) {
-    this.start = start;
-    this.bytes = Buffer.alloc(pages * pageBytes);
-    for (let p = 0; p < pages; p++) this.page(p, 0);
-    this.at = inPage;
-  }
-
-  page(number: number, flags: number, remaining = 0): void {
-    const at = number * pageBytes;
-    const isLong = (this.start + BigInt(at)) % BigInt(segmentBytes) === 0n;
-    this.bytes.writeUInt16LE(0xd118, at);
-    this.bytes.writeUInt16LE(flags | (isLong ? 2 : 0), at + 2);
-    this.bytes.writeUInt32LE(1, at + 4);
-    this.bytes.writeBigUInt64LE(this.start + BigInt(at), at + 8);
-    this.bytes.writeUInt32LE(remaining, at + 16);
-    if (isLong) {
-      this.bytes.writeUInt32LE(segmentBytes, at + 32);
-      this.bytes.writeUInt32LE(pageBytes, at + 36);
-    }
-  }
-
-  private skipHeader(): void {
-    if (this.at % pageBytes !== 0) return;
-    this.at += (this.start + BigInt(this.at)) % BigInt(segmentBytes) === 0n ? 40 : 24;
-  }
-
-  /** Appends a record of `length` bytes; returns its end. */
-  record(length: number, info = 0, manager = 9): Lsn {
-    this.skipHeader();
-    const record = Buffer.alloc(length, 0x5a);
-    record.writeUInt32LE(length, 0);
-    record.writeUInt32LE(7, 4);
-    record.writeBigUInt64LE(this.previous, 8);
-    record.writeUInt8(info, 16);
-    record.writeUInt8(manager, 17);
-    record.writeUInt16LE(0, 18);
-    record.writeUInt32LE(crc32c(record, crc32c(record, 0, 24), 0, 20), 20);
-    this.previous = this.start + BigInt(this.at);
-    for (let done = 0; done < length;) {
-      if (this.at % pageBytes === 0) {
-        this.page(this.at / pageBytes, 1, length - done);
-        this.skipHeader();
-      }
-      const room = pageBytes - (this.at % pageBytes);
-      const taken = record.copy(this.bytes, this.at, done, done + Math.min(room, length - done));
-      this.at += taken;
-      done += taken;
-    }
-    this.at = (this.at + 7) & ~7;
-    return this.end;
-  }
-
-  get end(): Lsn {
-    return lsn(this.start + BigInt(this.at));
-  }
 }
 
 const at = (value: bigint): Lsn => lsn(value);
