@@ -50,6 +50,7 @@ export {
   placeInstances,
   relocationRoot,
 } from "./os-user-shell.ts";
+export { type LaidLog, layLog, type LogToLay, type TimelineStart } from "./lay-log-shell.ts";
 export { copyTree, makeOwnedDir, type TreeCopy, writeOwned } from "./owned-files-shell.ts";
 export {
   Postgres,
@@ -59,6 +60,7 @@ export {
   type StopResult,
 } from "./postgres-shell.ts";
 export { findProcesses, killProcesses } from "./processes-shell.ts";
+export { recoverImage, type Recovery } from "./recover-shell.ts";
 export {
   bootstrapUser,
   commandLineSettings,

@@ -38,6 +38,11 @@ export interface PostgresOptions {
   readonly osUser: OsUser | undefined;
   /** Settings that the user chose; those that must hold are left out. */
   readonly overrides?: ReadonlyMap<string, string>;
+  /**
+   * It recovers from the log in its pg_wal to the end of that, alone, and is then no part of any cluster: these settings
+   * outrank those that must hold.
+   */
+  readonly recovery?: ReadonlyMap<string, string>;
   readonly logger: Logger;
 }
 
@@ -102,6 +107,7 @@ export class Postgres {
     await this.clearOrphans();
     await prepareSocketDirs(this.context, osUser);
     await prepareDataDir(this.dataDirOptions(role));
+    if (this.options.recovery) await writeOwned(join(dataDir, "recovery.signal"), "", osUser);
     await mkdir(dirname(logFile), { recursive: true, mode: 0o700 });
     await rotateLog(logFile);
     const startBytes = await stat(logFile).then(
@@ -243,8 +249,10 @@ export class Postgres {
   }
 
   private spawnPostmaster(home: string): ChildProcess {
-    const { engine, logFile, osUser } = this.options;
+    const { engine, logFile, osUser, recovery } = this.options;
     const args = ["-D", home, ...commandLineSettings(engine.major, this.context)];
+    // Of two on the command line the later one counts.
+    for (const [name, value] of recovery ?? []) args.push("-c", `${name}=${value}`);
     const [program = "", ...rest] = [...engine.launcher, join(engine.binDir, "postgres"), ...args];
     // A file, not a pipe: a pipe would fill, and would keep us waiting for the last backend that holds it.
     const log = openSync(
@@ -305,7 +313,9 @@ export class Postgres {
       () => "",
     );
     const lines = text.split("\n");
-    return lines[0] === String(pid) && ["ready", "standby"].includes(lines[7]?.trim() ?? "");
+    // One that recovers alone is a "standby" as soon as it begins: it is ready when that is over.
+    const wanted = this.options.recovery ? ["ready"] : ["ready", "standby"];
+    return lines[0] === String(pid) && wanted.includes(lines[7]?.trim() ?? "");
   }
 
   private startFailure(what: string, logLines: readonly string[]): BorealisError {

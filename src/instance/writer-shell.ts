@@ -1,7 +1,14 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero, parseLsn, segmentStart } from "../base/lsn.ts";
-import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
+import {
+  bootstrapUser,
+  dataDirOf,
+  type Postgres,
+  readControlFile,
+  sealCache,
+  stampCache,
+} from "../engine/index.ts";
 import { Scope, sleep } from "../io/index.ts";
 import {
   type Claimed,
@@ -229,13 +236,13 @@ export class WriterRole {
 
   /**
    * Whether this instance may go on where it was (D2): its WAL is the volume's up to the recovery LSN and reaches it. A
-   * volume that was never written takes its log from the genesis image, wherever that is copied to.
+   * volume that was never written takes its log from the genesis image, wherever that is copied to, and its timeline: one
+   * that is promoted there would leave the image's timeline without a byte in the volume, and no reader could follow it.
    */
   private async mayKeepTimeline(claimed: Claimed): Promise<boolean> {
     const { config, deps } = this;
     const verdict = await judge(config);
-    const isVirgin = claimed.history.length === 0;
-    if (isVirgin) {
+    if (this.isUnwritten(claimed)) {
       // Nothing was ever acknowledged: what a start that failed left in the cache is worth nothing.
       await seedFromGenesis(config, deps.logger, "the volume is new");
       return true;
@@ -269,6 +276,10 @@ export class WriterRole {
     }
   }
 
+  private isUnwritten({ history, start }: Claimed): boolean {
+    return history.length === 0 || start === parseLsn(this.config.genesisLsn);
+  }
+
   /**
    * The same timeline goes on: PostgreSQL recovers by itself. It runs before the epoch is opened, so that one that
    * cannot start costs no epoch; nobody is let in and nothing is acknowledged before the driver is attached.
@@ -277,9 +288,10 @@ export class WriterRole {
     const { config, postgres } = this;
     await installPathHistory(config, historyBelow(claimed));
     await stampCache(config.instanceDir, volumeId(config.volumeId));
+    const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    this.opened = await this.open(claimed, "keep");
+    this.opened = await this.open(claimed, this.isUnwritten(claimed) ? { born } : "keep");
   }
 
   private async open({ epoch }: Claimed, timeline: TimelineChoice): Promise<Opened> {

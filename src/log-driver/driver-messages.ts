@@ -96,7 +96,11 @@ export type DriverEvent =
   /** The thread is gone: nothing is acknowledged any more. */
   | { readonly kind: "failed"; readonly reason: string };
 
-export type TimelineChoice = "keep" | "new";
+/**
+ * Keep the timeline of the log below the start, or take the next number; a volume that was never written has the one that
+ * its genesis image was made on: 1, or a later one where the image is of a restore.
+ */
+export type TimelineChoice = "keep" | "new" | { readonly born: Timeline };
 
 export type DriverRequest =
   | { readonly kind: "claim" }

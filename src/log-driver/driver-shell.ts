@@ -5,7 +5,7 @@ import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
 import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
 import { ChangeOfMembers } from "./change-shell.ts";
-import { claimedOf, type Decision } from "./claimed.ts";
+import { claimedOf, timelineOf, type Decision } from "./claimed.ts";
 import type {
   Claimed,
   DriverSettings,
@@ -137,9 +137,7 @@ export class Reign {
     if (!decision || this.isOver || this.opening) {
       throw new BorealisError(sqlState.notInPrerequisiteState, "there is no claim to open");
     }
-    // A volume that was never written has no timeline to keep: PostgreSQL's first is 1, and so is the next.
-    const isFirst = decision.timeline === 0;
-    const taken = choice === "keep" && !isFirst ? decision.timeline : decision.nextTimeline;
+    const taken = timelineOf(decision, choice);
     const opened = new Promise<Opened>((resolve, reject) => {
       this.opening = { resolve, reject };
     });

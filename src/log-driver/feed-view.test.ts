@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn, type Lsn } from "../base/lsn.ts";
 import type { History } from "../quorum/index.ts";
+import { parseHistoryFile } from "../wal/index.ts";
 import { findHistoryFile } from "./feed-history.ts";
 import { FeedView } from "./feed-view.ts";
 
@@ -112,6 +113,14 @@ describe("what a reader may know of the volume", () => {
     ]);
     expect(findHistoryFile(view.spans(), timeline(2))).toBe("1\t0/1F4\tborealis epoch\n");
     expect(findHistoryFile(view.spans(), timeline(1))).toBeUndefined();
+  });
+
+  it("has a history without lines for the timeline that a restored volume was born on", () => {
+    const view = viewOf(path([1, 5, 100], [2, 6, 300]), 800, 2);
+    const born = findHistoryFile(view.spans(), timeline(5)) ?? "none";
+    expect(parseHistoryFile(born)).toEqual([]);
+    expect(findHistoryFile(view.spans(), timeline(6))).toBe("5\t0/12C\tborealis epoch\n");
+    expect(findHistoryFile(view.spans(), timeline(4))).toBeUndefined();
   });
 });
 

@@ -59,7 +59,7 @@ export {
 export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
 export { openObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
-export { readSnapshotFile } from "./read-file-shell.ts";
+export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
 export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
