@@ -4,6 +4,7 @@
  * then cutter.ts (files become extents), extent-sealer-shell.ts (extents become objects) and snapshots-shell.ts (a snapshot
  * comes to exist). snapshot-plan.ts says which are kept, collect-shell.ts takes away what none names.
  */
+export { archivedLogBytesMax, type ArchivedRange, ArchiveIndex } from "./archive-index.ts";
 export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
 export { type Compression, withDeflate } from "./compression-shell.ts";
 export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
@@ -28,6 +29,14 @@ export {
   type TargetFile,
   writtenBytes,
 } from "./hydration-plan.ts";
+export {
+  archivedUpTo,
+  ArchivedLog,
+  listArchivedLog,
+  openArchivedLog,
+  putArchivedLog,
+  readArchivedLog,
+} from "./log-archive-shell.ts";
 export type { LogPath, PathEntry, PathRun } from "./log-path.ts";
 export { encodeManifest, parseManifest } from "./manifest-codec.ts";
 export {
@@ -46,11 +55,13 @@ export {
   extentObject,
   extentPrefix,
   findExtentId,
+  findLogRange,
   findSnapshotId,
   isObjectName,
   isSnapshotId,
   logObject,
   logPrefix,
+  type LogRange,
   objectNameBytesMax,
   snapshotObject,
   snapshotPrefix,
@@ -85,3 +96,12 @@ export {
 export type { Env } from "./s3-location.ts";
 export { openS3Store, type S3Limits, type S3OpenOptions } from "./s3-open-shell.ts";
 export type { S3Store } from "./s3-store-shell.ts";
+export {
+  encodeVolumeRecord,
+  type LeftPath,
+  parseVolumeRecord,
+  type RecordedMember,
+  type VolumeRecord,
+  volumeRecordFormat,
+} from "./volume-record.ts";
+export { readVolumeRecord, writeVolumeRecord } from "./volume-record-shell.ts";

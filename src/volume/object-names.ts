@@ -1,5 +1,5 @@
-import { formatHexLsn } from "./hex-lsn.ts";
-import type { Epoch } from "../base/ids.ts";
+import { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
+import { type Epoch, epoch } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 
 /**
@@ -48,6 +48,22 @@ export function isSnapshotId(id: string): boolean {
 
 export function logObject(epoch: Epoch, from: Lsn, to: Lsn): string {
   return `${logPrefix}${String(epoch).padStart(16, "0")}/${formatHexLsn(from)}-${formatHexLsn(to)}`;
+}
+
+export interface LogRange {
+  readonly epoch: Epoch;
+  readonly from: Lsn;
+  readonly to: Lsn;
+}
+
+/** Undefined: not the name of archived log. */
+export function findLogRange(name: string): LogRange | undefined {
+  const [, number, first, end] = logForm.exec(name) ?? [];
+  const from = findHexLsn(first ?? "");
+  const to = findHexLsn(end ?? "");
+  if (from === undefined || to === undefined || from >= to) return undefined;
+  const value = Number(number);
+  return Number.isSafeInteger(value) ? { epoch: epoch(value), from, to } : undefined;
 }
 
 /** Whether a store has to take a name that somebody sent. */
