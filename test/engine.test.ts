@@ -38,6 +38,7 @@ import {
   sealCache,
   seedInstance,
   stampCache,
+  syncTree,
   unstampCache,
 } from "../src/engine/index.ts";
 import { openLogger } from "../src/io/index.ts";
@@ -585,6 +586,12 @@ describe("a cache's stamp", () => {
     await stampCache(dir, volume);
     await onAnotherBoot();
     expect(await judgeCache(dir, volume, osUser)).toMatchObject({ kind: "unusable" });
+    // A machine that does not tell its boot.
+    await writeFile(stamp, (await readFile(stamp, "utf8")).replace('"another"', "null"));
+    expect(await judgeCache(dir, volume, osUser)).toMatchObject({
+      kind: "unusable",
+      reason: expect.stringMatching(/nobody can tell/),
+    });
     const somebody = { name: "somebody", uid: 4_000_000, gid: 4_000_000 };
     expect(await judgeCache(dir, volume, somebody)).toMatchObject({ kind: "unusable" });
     await unstampCache(dir);
@@ -596,6 +603,15 @@ describe("a cache's stamp", () => {
 });
 
 describe("files of a data directory", () => {
+  it("are synced as a tree, until it takes too long, or one of them cannot be", async () => {
+    const { genesisDir } = await aFixture();
+    await syncTree(genesisDir, AbortSignal.timeout(60_000));
+    const late = AbortSignal.abort(new Error("too late"));
+    await expect(syncTree(genesisDir, late)).rejects.toThrow("too late");
+    const dir = join(folder(), "none");
+    await expect(syncTree(dir, AbortSignal.timeout(60_000))).rejects.toThrow("ENOENT");
+  });
+
   it("timeline histories are exactly those of the path", async () => {
     const dataDir = folder();
     mkdirSync(join(dataDir, "pg_wal"));

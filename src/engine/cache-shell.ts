@@ -1,16 +1,17 @@
 /**
  * An instance's cache: `instances/instance-K/data`, and beside it a stamp that says whose it is and whether it can be
- * believed. PostgreSQL runs with fsync off, so after a crash of the operating system the files are of unknown age and
- * may look healthy: a cache counts only under the boot in which it was last used, or after a clean and synced stop.
+ * believed. PostgreSQL runs with fsync off, so after a loss of power or a crash of the operating system the files are
+ * of unknown age and may look healthy: a cache counts only under the boot in which it was last used, or after a stop
+ * that was clean and synced.
  * The stamp lies beside the data, not in it, so that no base backup carries it along.
  */
 import { chmod, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BorealisError, sqlState } from "../base/errors.ts";
 import { isUuid, volumeId, type VolumeId } from "../base/ids.ts";
+import { findBootId } from "../io/index.ts";
 import { isSuccess, runCommand } from "./command-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
-import { copyTree, syncPath } from "./owned-files-shell.ts";
+import { copyTree, syncPath, syncTree } from "./owned-files-shell.ts";
 
 /** PostgreSQL's data directory in an instance's directory. */
 export function dataDirOf(instanceDir: string): string {
@@ -24,7 +25,8 @@ export type CacheVerdict =
 
 interface CacheStamp {
   readonly volumeId: VolumeId;
-  readonly bootId: string;
+  /** The boot in which it was last started; null: not known then. */
+  readonly bootId: string | null;
   /** Stopped cleanly and synced, and not started since. */
   readonly isClean: boolean;
 }
@@ -46,15 +48,20 @@ export async function judgeCache(
   if (!stamp) return { kind: "unusable", reason: "it was not built to its end" };
   if (stamp.volumeId !== volume)
     return { kind: "unusable", reason: `it belongs to volume ${stamp.volumeId}` };
-  if (stamp.bootId !== (await bootId()) && !stamp.isClean) {
-    return { kind: "unusable", reason: "the operating system has restarted since it was used" };
-  }
-  return { kind: "usable" };
+  if (stamp.isClean) return { kind: "usable" };
+  const boot = findBootId();
+  if (boot !== undefined && stamp.bootId === boot) return { kind: "usable" };
+  const reason =
+    boot === undefined || stamp.bootId === null
+      ? "nobody can tell whether the operating system has restarted since it was used"
+      : "the operating system has restarted since it was used";
+  return { kind: "unusable", reason };
 }
 
-/** Declares the cache in use: before each start, and at the end of each rebuild. Durable when it returns. */
+/** Declares the cache in use: before each change of it, and at the end of each rebuild. Durable when it returns. */
 export async function stampCache(instanceDir: string, volume: VolumeId): Promise<void> {
-  await writeStamp(instanceDir, { volumeId: volume, bootId: await bootId(), isClean: false });
+  const bootId = findBootId() ?? null;
+  await writeStamp(instanceDir, { volumeId: volume, bootId, isClean: false });
 }
 
 /** Takes the stamp away: from here until stampCache the cache is worth nothing. Durable when it returns. */
@@ -71,10 +78,20 @@ export async function unstampCache(instanceDir: string): Promise<void> {
 export async function sealCache(instanceDir: string, timeoutMs = 10_000): Promise<boolean> {
   const stamp = await findStamp(instanceDir);
   if (!stamp) return false;
-  const args = process.platform === "linux" ? ["-f", instanceDir] : [];
-  if (!isSuccess(await runCommand("sync", args, { timeoutMs }))) return false;
+  if (!(await syncCache(instanceDir, timeoutMs))) return false;
   await writeStamp(instanceDir, { ...stamp, isClean: true });
   return true;
+}
+
+/** Whether all of it is on the disk now. */
+async function syncCache(instanceDir: string, timeoutMs: number): Promise<boolean> {
+  if (process.platform === "linux")
+    return isSuccess(await runCommand("sync", ["-f", instanceDir], { timeoutMs }));
+  // Elsewhere sync(2) may return before anything is written. Node's own sync asks the drive too (F_FULLFSYNC).
+  return syncTree(dataDirOf(instanceDir), AbortSignal.timeout(timeoutMs)).then(
+    () => true,
+    () => false,
+  );
 }
 
 export interface SeedOptions {
@@ -112,18 +129,6 @@ export async function finishRebuild(instanceDir: string, volume: VolumeId): Prom
   await stampCache(instanceDir, volume);
 }
 
-/** Identifies this boot of the operating system. */
-export async function bootId(): Promise<string> {
-  if (process.platform === "linux")
-    return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const result = await runCommand("sysctl", ["-n", "kern.boottime"]);
-  if (result.kind === "ended" && result.code === 0) return result.stdout.trim();
-  throw new BorealisError(
-    sqlState.ioError,
-    "cannot tell when this machine was started: sysctl kern.boottime failed",
-  );
-}
-
 async function findStamp(instanceDir: string): Promise<CacheStamp | undefined> {
   const text = await readFile(join(instanceDir, stampName), "utf8").catch(() => "");
   try {
@@ -133,7 +138,7 @@ async function findStamp(instanceDir: string): Promise<CacheStamp | undefined> {
     if (
       typeof id !== "string" ||
       !isUuid(id) ||
-      typeof boot !== "string" ||
+      (typeof boot !== "string" && boot !== null) ||
       typeof isClean !== "boolean"
     )
       return undefined;

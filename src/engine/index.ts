@@ -6,7 +6,6 @@
  */
 export {
   beginRebuild,
-  bootId,
   type CacheVerdict,
   dataDirOf,
   finishRebuild,
@@ -51,7 +50,13 @@ export {
   relocationRoot,
 } from "./os-user-shell.ts";
 export { type LaidLog, layLog, type LogToLay, type TimelineStart } from "./lay-log-shell.ts";
-export { copyTree, makeOwnedDir, type TreeCopy, writeOwned } from "./owned-files-shell.ts";
+export {
+  copyTree,
+  makeOwnedDir,
+  syncTree,
+  type TreeCopy,
+  writeOwned,
+} from "./owned-files-shell.ts";
 export {
   Postgres,
   type PostgresExit,

@@ -3,7 +3,7 @@
  * that they could have put in the way: new files are made exclusively and then renamed into place.
  */
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, type Dirent } from "node:fs";
 import {
   chmod,
   copyFile,
@@ -119,6 +119,26 @@ export async function syncPath(path: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** Syncs a tree, file by file, then its directories. Raises the first failure, or that `signal` has aborted. */
+export async function syncTree(root: string, signal: AbortSignal): Promise<void> {
+  const entries = await readdir(root, { withFileTypes: true, recursive: true });
+  const ofKind = (is: (entry: Dirent) => boolean): string[] =>
+    entries.filter(is).map((entry) => join(entry.parentPath, entry.name));
+  const files = ofKind((entry) => entry.isFile());
+  await Promise.all(
+    Array.from({ length: parallel }, async () => {
+      for (let path = files.pop(); path; path = files.pop()) {
+        signal.throwIfAborted();
+        await syncPath(path);
+      }
+    }),
+  );
+  for (const dir of [...ofKind((entry) => entry.isDirectory()), root]) {
+    signal.throwIfAborted();
+    await syncPath(dir);
   }
 }
 

@@ -286,8 +286,8 @@ export class WriterRole {
    */
   private async startInPlace(claimed: Claimed, signal: AbortSignal): Promise<void> {
     const { config, postgres } = this;
-    await installPathHistory(config, historyBelow(claimed));
     await stampCache(config.instanceDir, volumeId(config.volumeId));
+    await installPathHistory(config, historyBelow(claimed));
     const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });

@@ -11,8 +11,7 @@ import {
   stoppedReport,
 } from "../cluster/index.ts";
 import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
-import { diskError, readState, resolveLayout } from "./data-dir.ts";
-import { isProcessOf } from "./process-identity.ts";
+import { diskError, findLockHolder, readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
 import { print, printStatus, printTable, storageState } from "./print.ts";
@@ -50,8 +49,7 @@ export function notRunning(layout: Layout): BorealisError {
 
 /** True while a supervisor holds the data directory. */
 export function isRunning(layout: Layout): boolean {
-  if (!existsSync(layout.lockFile)) return false;
-  return isProcessOf(Number.parseInt(readFileSync(layout.lockFile, "utf8"), 10), "borealis");
+  return findLockHolder(layout) !== undefined;
 }
 
 export async function supervisorOf(layout: Layout): Promise<RpcClient> {
@@ -220,7 +218,7 @@ function changeSetting(layout: Layout, key: string, text: string, options: Optio
   const changed = { ...fileSettings(layout.configFile), [name]: value };
   try {
     const text = `${JSON.stringify(changed, null, 2)}\n`;
-    replaceFile(layout.configFile, text, { isDurable: false });
+    replaceFile(layout.configFile, text, { isDurable: true });
   } catch (error) {
     throw diskError(`cannot write ${layout.configFile}`, error);
   }

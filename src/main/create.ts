@@ -22,7 +22,7 @@ import { formatStorageNode } from "../storage-node/index.ts";
 import type { Settings } from "./config.ts";
 import { diskError, isErrno } from "./data-dir.ts";
 import type { UpOptions } from "./options.ts";
-import { replaceFile } from "./replace-file.ts";
+import { replaceFile, syncFolder } from "./replace-file.ts";
 import { createVolumeKeys } from "./volume-keys.ts";
 
 export interface OpenedEngine {
@@ -149,6 +149,9 @@ async function build({
     nodes,
   };
   if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");
+  // Once the state is there nothing is made again: every name must be as durable as it.
+  for (const folder of [layout.dataDir, layout.storageDir, layout.keysDir])
+    if (existsSync(folder)) syncFolder(folder);
   replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return state;
 }

@@ -22,6 +22,7 @@ import {
   runtimeDirOf,
   socketPathMaxBytes,
 } from "../cluster/index.ts";
+import { findBootId } from "../io/index.ts";
 import { isProcessOf } from "./process-identity.ts";
 
 /** Layout of a data directory as this user sees it. Raises BorealisError 22023 when socket paths would be too long. */
@@ -135,6 +136,24 @@ export function diskError(what: string, cause: unknown): BorealisError {
 }
 
 /**
+ * The pid of the process that has the data directory, if it lives. A lock of another start of the machine says nothing:
+ * its pid is anybody's by now, another cluster's too; and one with our own pid was left in a container of before.
+ */
+export function findLockHolder(layout: Layout): number | undefined {
+  let text: string;
+  try {
+    text = readFileSync(layout.lockFile, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+  const [first = "", bootId = ""] = text.split("\n");
+  if (bootId !== "" && bootId !== findBootId()) return undefined;
+  const pid = Number.parseInt(first, 10);
+  return pid !== process.pid && isProcessOf(pid, "borealis") ? pid : undefined;
+}
+
+/**
  * Takes the data directory for this process. Raises 55000 when another supervisor has it. A lock whose process is
  * gone (or whose pid now belongs to something else) is taken over.
  */
@@ -143,14 +162,14 @@ export function lockDataDir(layout: Layout): () => void {
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
       const fd = openSync(layout.lockFile, "wx", 0o600);
-      writeSync(fd, `${process.pid}\n`);
+      writeSync(fd, `${process.pid}\n${findBootId() ?? ""}\n`);
       closeSync(fd);
       return () => rmSync(layout.lockFile, { force: true });
     } catch (error) {
       if (!isErrno(error, "EEXIST")) throw diskError(`cannot write to ${layout.controlDir}`, error);
     }
-    const pid = Number.parseInt(readFileSync(layout.lockFile, "utf8"), 10);
-    if (isProcessOf(pid, "borealis")) {
+    const pid = findLockHolder(layout);
+    if (pid !== undefined) {
       throw new BorealisError(
         sqlState.notInPrerequisiteState,
         `a cluster is already running on ${layout.dataDir} (supervisor pid ${pid})`,

@@ -26,6 +26,7 @@ import {
 } from "../cluster/index.ts";
 import { formatStorageNode, judgeFolder } from "../storage-node/index.ts";
 import type { ManagedProcess } from "./managed-process.ts";
+import { syncFolder } from "./replace-file.ts";
 
 /** One storage node to run. */
 export interface NodeFacts {
@@ -133,6 +134,8 @@ export class NodeProcesses {
         base: parseLsn(state.genesisLsn),
       });
       renameSync(draft, nodeDir(layout, id));
+      // Before the state says that it is made.
+      syncFolder(layout.storageDir);
     });
   }
 
@@ -238,6 +241,7 @@ export class NodeProcesses {
     const isFailed = existsSync(marker);
     if (isFailed) writeFileSync(`${aside}.failed`, readFileSync(marker), { flush: true });
     renameSync(dir, aside);
+    syncFolder(replacedDir(this.options.layout));
     if (isFailed) rmSync(marker);
   }
 

@@ -1,15 +1,27 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 
 /**
- * Puts `text` in the file's place as a whole: readers see the old content or the new one, never half. Durable: synced
- * before it takes the place. For its owner's eyes only (0600). Raises the system's error.
+ * Puts `text` in the file's place as a whole: readers see the old content or the new one, never half. Durable: whatever
+ * happens to the machine after this has returned, it is the new one. Mode 0600 unless told. Raises the system's error.
  */
 export function replaceFile(
   file: string,
   text: string,
-  options: { readonly isDurable: boolean },
+  options: { readonly isDurable: boolean; readonly mode?: number },
 ): void {
   const draft = `${file}.new`;
-  writeFileSync(draft, text, { mode: 0o600, flush: options.isDurable });
+  writeFileSync(draft, text, { mode: options.mode ?? 0o600, flush: options.isDurable });
   renameSync(draft, file);
+  if (options.isDurable) syncFolder(dirname(file));
+}
+
+/** Makes the names in a folder durable: of files that were made, renamed or removed there. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -22,14 +22,18 @@ function fileOf(layout: Layout): string {
 /** Undefined before the first start, and for a file that cannot be used: defaults then. */
 export function findRemembered(layout: Layout): Remembered | undefined {
   if (!existsSync(fileOf(layout))) return undefined;
-  const parsed = rememberedSchema.safeParse(JSON.parse(readFileSync(fileOf(layout), "utf8")));
-  return parsed.success ? parsed.data : undefined;
+  try {
+    return rememberedSchema.parse(JSON.parse(readFileSync(fileOf(layout), "utf8")));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
 }
 
 export function remember(layout: Layout, options: UpOptions): void {
   const { host, port, httpPort, tls, postgresBin } = options;
   const text = JSON.stringify({ host, port, httpPort, tls, postgresBin });
-  replaceFile(fileOf(layout), text, { isDurable: false });
+  replaceFile(fileOf(layout), text, { isDurable: true });
 }
 
 /** What was given now counts; what was not is as it was last time. */

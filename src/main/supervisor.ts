@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
+import { connectRpc, findBootId, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
 import type { ClusterState, Layout, NodePorts, ProcessReport, Rotation } from "../cluster/index.ts";
 import { readState } from "./data-dir.ts";
 import { ManagedProcess } from "./managed-process.ts";
@@ -33,7 +33,8 @@ export interface SupervisorPlan {
   readonly nodePorts: NodePorts;
 }
 
-const runtimeSchema = z.object({ pids: z.array(z.number()) });
+/** `bootId`: pids of another start of the machine are other processes'. */
+const runtimeSchema = z.object({ pids: z.array(z.number()), bootId: z.string().optional() });
 
 /** Starts, watches, restarts and stops every process of the cluster. It decides nothing else. */
 export class Supervisor {
@@ -43,6 +44,7 @@ export class Supervisor {
   private readonly proxy: ManagedProcess;
   private readonly control: ManagedProcess;
   private readonly keeper: ManagedProcess;
+  private readonly bootId = findBootId();
   private server: RpcServer | undefined;
   private onDownAsked: (isImmediate: boolean) => void = () => undefined;
 
@@ -185,7 +187,8 @@ export class Supervisor {
   /** Pids on disk, so that the next supervisor can make sure that none of these still runs. */
   private remember(): void {
     const pids = this.all.flatMap((one) => (one.pid === undefined ? [] : [one.pid]));
-    replaceFile(this.plan.layout.runtimeFile, JSON.stringify({ pids }), { isDurable: false });
+    const text = JSON.stringify({ pids, bootId: this.bootId });
+    replaceFile(this.plan.layout.runtimeFile, text, { isDurable: false });
   }
 }
 
@@ -194,13 +197,16 @@ export class Supervisor {
  * (frozen processes too) is ended before anything is started. Pids are checked against what they are now.
  */
 async function endLeftovers(layout: Layout, logger: Logger): Promise<void> {
-  let pids: number[];
+  let left: z.infer<typeof runtimeSchema>;
   try {
-    pids = runtimeSchema.parse(JSON.parse(readFileSync(layout.runtimeFile, "utf8"))).pids;
+    left = runtimeSchema.parse(JSON.parse(readFileSync(layout.runtimeFile, "utf8")));
   } catch {
     return; // no file, or half a file: the supervisor before this one ended in order, or never got so far
   }
-  const alive = pids.filter((pid) => isProcessOf(pid, "borealis"));
+  if (left.bootId !== undefined && left.bootId !== findBootId()) return;
+  // In a container that was started again our own pid may be among them.
+  const others = left.pids.filter((pid) => pid !== process.pid);
+  const alive = others.filter((pid) => isProcessOf(pid, "borealis"));
   for (const pid of alive) {
     logger.warn({ event: "leftover.killed", pid });
     process.kill(pid, "SIGKILL");

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { X509Certificate } from "node:crypto";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { replaceFile } from "./replace-file.ts";
 
 export interface TlsFiles {
   readonly key: string;
@@ -29,8 +30,8 @@ export async function makeCertificate(
       { name: "subjectAltName", altNames },
     ],
   });
-  writeFileSync(files.key, made.private, { mode: 0o600 });
-  writeFileSync(files.cert, made.cert, { mode: 0o644 });
+  replaceFile(files.key, made.private, { isDurable: true });
+  replaceFile(files.cert, made.cert, { isDurable: true, mode: 0o644 });
 }
 
 /** Reads a certificate and its key. Raises BorealisError 22023 naming the file that does not fit. */
