@@ -14,10 +14,13 @@ import {
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
+import { endpointPlaces } from "./endpoints.ts";
 import { inspectNode } from "./inspect-shell.ts";
+import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
+  addInstanceSchema,
   type ControlConfig,
   failoverRequestSchema,
   processesSchema,
@@ -29,7 +32,7 @@ import { addressBook, shownNode } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
-import type { ClusterState, NodeState } from "./state.ts";
+import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
 
@@ -45,9 +48,12 @@ export interface ControlDeps {
   readonly saveState: (state: ClusterState) => void;
   /** An identity for a new storage node. */
   readonly newNodeId: () => string;
+  /** Raises if a new instance could not run on this host. */
+  readonly requirePlace: (instance: InstanceState) => Promise<void>;
 }
 
 const namedSchema = z.object({ id: z.string() });
+const modifySchema = z.object({ id: z.string(), tier: z.number() });
 const snapshotSchema = z.object({ lsn: z.string() });
 
 /**
@@ -58,6 +64,7 @@ export class ControlPlane {
   private readonly deps: ControlDeps;
   private readonly roles: InstanceRoles;
   private readonly replacements: Replacements;
+  private readonly instances: InstanceChanges;
   private readonly retention: Retention;
   private readonly keeper: KeeperLine;
   private readonly scope: Scope;
@@ -94,6 +101,16 @@ export class ControlPlane {
       world: () => this.world(),
       onReport: () => undefined,
     });
+    this.instances = new InstanceChanges({
+      ...deps,
+      state: () => roles.state,
+      save: (change) => roles.changeState(change),
+      followInstances: () => roles.followInstances(),
+      requireReady: () => roles.requireSettled(),
+      requireRemovable: () => {
+        if (roles.isFailingOver) throw failingOver();
+      },
+    });
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
@@ -116,6 +133,13 @@ export class ControlPlane {
           this.isStopping = true;
           this.roles.stopOrdering();
         },
+        addInstance: (params) => this.instances.add(addInstanceSchema.parse(params)),
+        removeInstance: (params) => this.instances.remove(namedSchema.parse(params).id),
+        modifyInstance: (params) => {
+          const { id, tier } = modifySchema.parse(params);
+          return this.instances.modify(id, tier);
+        },
+        leavingInstances: () => ({ leaving: this.instances.leaving }),
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
         // Until snapshots exist, for tests: nothing is dropped otherwise.
@@ -125,6 +149,7 @@ export class ControlPlane {
       },
     );
     this.roles.start();
+    this.scope.run((signal) => this.instances.run(signal));
     this.scope.run((signal) => this.replacements.run(signal));
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
@@ -173,6 +198,7 @@ export class ControlPlane {
     const isOpen = writer?.role === "writer" && writer.isAdmitted;
     return {
       writer: isOpen ? writer.id : null,
+      endpoints: endpointPlaces(this.state, this.deps.config.port),
       instances: this.state.instances.flatMap(({ id }) => {
         const status = this.roles.status(id);
         if (!status) return [];

@@ -14,7 +14,7 @@ export class TopologyFollower {
   private readonly logger: Logger;
   private readonly closing = new AbortController();
   private readonly listeners: (() => void)[] = [];
-  private latest: TopologyMessage = { writer: null, instances: [] };
+  private latest: TopologyMessage = { writer: null, endpoints: [], instances: [] };
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;
@@ -23,6 +23,7 @@ export class TopologyFollower {
     void this.follow();
   }
 
+  /** Without endpoints until the control plane has been heard. */
   get current(): TopologyMessage {
     return this.latest;
   }

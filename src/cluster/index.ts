@@ -5,6 +5,7 @@
  */
 export { AgentLines } from "./agent-lines-shell.ts";
 export { ControlPlane, type ControlDeps } from "./control-shell.ts";
+export { type EndpointPlace, endpointPlaces } from "./endpoints.ts";
 export { TopologyFollower } from "./follow-shell.ts";
 export { AgentGates, type GatesOptions } from "./gate-shell.ts";
 export { AgentDurability, PushedTopology } from "./routing-shell.ts";
@@ -25,10 +26,12 @@ export {
 export {
   type ControlConfig,
   controlConfigSchema,
+  endpointPlaceSchema,
   type KeyReport,
   keyReportSchema,
   type FailoverReport,
   failoverSchema,
+  leavingSchema,
   type ProcessReport,
   type ReplacementReport,
   replacementSchema,
@@ -40,7 +43,7 @@ export {
   topologySchema,
 } from "./messages.ts";
 export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";
-export { instancePort, portOffsets } from "./ports.ts";
+export { instancePort, instancesMax, portOffsets } from "./ports.ts";
 export {
   type ClusterState,
   clusterStateFormat,

@@ -117,7 +117,10 @@ export function postgresSocketDir(layout: Layout, instance: string): string {
   return `${layout.runtimeDir}/pg-${instance}`;
 }
 
-/** The longest socket path that this layout will need, to be checked before anything is made. */
-export function longestSocketPath(layout: Layout): string {
-  return `${postgresSocketDir(layout, "i".repeat(16))}/feed/.s.PGSQL.5432.lock`;
+/**
+ * The longest socket path that an instance of that name will need, to be checked before anything is made; without a name
+ * as long as those of `instance-K` with some room.
+ */
+export function longestSocketPath(layout: Layout, instance = "i".repeat(16)): string {
+  return `${postgresSocketDir(layout, instance)}/feed/.s.PGSQL.5432.lock`;
 }

@@ -4,9 +4,18 @@ import { diskVerdicts } from "./replacement.ts";
 
 /** What the control plane says to proxies and the command line, and what it is told. LSNs travel as text. */
 
+/** A port that proxies listen on. */
+export const endpointPlaceSchema = z.object({
+  id: z.string(),
+  type: z.enum(["writer", "reader", "instance"]),
+  port: z.number(),
+});
+
 /** Where sessions may go now. Pushed to every proxy at each change. */
 export const topologySchema = z.object({
   writer: z.string().nullable(),
+  /** Every endpoint that the cluster has, whether anybody is there or not. */
+  endpoints: z.array(endpointPlaceSchema),
   instances: z.array(
     z.object({
       id: z.string(),
@@ -81,6 +90,16 @@ export const controlConfigSchema = z.object({
   logMaxBytes: z.number(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
+
+/** `instance add`; null: chosen. */
+export const addInstanceSchema = z.object({
+  id: z.string().nullable(),
+  az: z.string().nullable(),
+  tier: z.number().nullable(),
+});
+
+/** Instances that are on their way out, as control plane and supervisor tell. */
+export const leavingSchema = z.object({ leaving: z.array(z.string()) });
 
 export const failoverRequestSchema = z.object({ target: z.string().nullable() });
 

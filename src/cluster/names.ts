@@ -18,3 +18,6 @@ export function protectionGroupNames(): NodeName[] {
 export function zoneOf(ordinal: number): string {
   return zones[(ordinal - 1) % zones.length] ?? zones[0];
 }
+
+/** Processes that are neither of a storage node nor of an instance. */
+export const processNames = ["supervisor", "control-plane", "proxy", "keeper"] as const;

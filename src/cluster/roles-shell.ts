@@ -38,6 +38,8 @@ interface AgentLine {
   orderedFor: string | undefined;
   /** A reader: the writer that its feedback goes to. */
   toldWriter: string | undefined;
+  /** Ends when the instance is removed. */
+  readonly leaving: AbortController;
 }
 
 /**
@@ -91,16 +93,46 @@ export class InstanceRoles {
     return instances.map(({ id }) => id).filter((id) => id !== writer);
   }
 
+  /** Raises 55000 while the cluster is being created, or goes down. */
+  requireSettled(): void {
+    if (!this.isStopping && this.current.isBootstrapped) return;
+    const why = this.isStopping ? "the cluster is stopping" : "the cluster is being created";
+    throw new BorealisError(sqlState.notInPrerequisiteState, why);
+  }
+
+  /** Somebody is being promoted: who is the writer may change at any moment. */
+  get isFailingOver(): boolean {
+    return this.failover !== undefined;
+  }
+
   start(): void {
-    for (const { id } of this.current.instances) {
-      this.agents.set(id, {
-        client: undefined,
-        status: undefined,
-        orderedFor: undefined,
-        toldWriter: undefined,
-      });
-      this.scope.run((signal) => this.followAgent(id, signal));
+    this.followInstances();
+  }
+
+  /** The state's instances have changed: those that are new are given roles, those that are gone are left alone. */
+  followInstances(): void {
+    const wanted = new Set(this.current.instances.map((one) => one.id));
+    for (const [id, line] of this.agents) {
+      if (wanted.has(id)) continue;
+      this.agents.delete(id);
+      line.leaving.abort(new Error(`${id} is removed`));
     }
+    for (const id of wanted) if (!this.agents.has(id)) this.follow(id);
+    this.deps.onChange();
+  }
+
+  private follow(id: string): void {
+    const line: AgentLine = {
+      client: undefined,
+      status: undefined,
+      orderedFor: undefined,
+      toldWriter: undefined,
+      leaving: new AbortController(),
+    };
+    this.agents.set(id, line);
+    this.scope.run((signal) =>
+      this.followAgent(id, line, AbortSignal.any([signal, line.leaving.signal])),
+    );
   }
 
   /** The cluster goes down: no more orders. */
@@ -112,37 +144,37 @@ export class InstanceRoles {
     return this.scope.close("control plane stops");
   }
 
-  private async followAgent(id: string, signal: AbortSignal): Promise<void> {
+  private async followAgent(id: string, line: AgentLine, signal: AbortSignal): Promise<void> {
     const { clock, layout, logger } = this.deps;
     while (!signal.aborted) {
       try {
         const path = agentSocket(layout, id);
         const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
-        await this.talkTo(id, client, signal);
+        await this.talkTo(id, line, { client, signal });
       } catch (error) {
         logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
       }
-      const line = this.agents.get(id);
-      if (line) {
-        line.client = undefined;
-        line.status = undefined;
-        line.orderedFor = undefined;
-        line.toldWriter = undefined;
-      }
+      line.client = undefined;
+      line.status = undefined;
+      line.orderedFor = undefined;
+      line.toldWriter = undefined;
       this.deps.onChange();
       await sleep(clock, reconnectMs, signal);
     }
   }
 
-  private async talkTo(id: string, client: RpcClient, signal: AbortSignal): Promise<void> {
-    const line = this.agents.get(id);
-    if (!line) return;
+  private async talkTo(
+    id: string,
+    line: AgentLine,
+    { client, signal }: { readonly client: RpcClient; readonly signal: AbortSignal },
+  ): Promise<void> {
     line.client = client;
     // A writer claims at every node that may be a member.
     this.deps.greet(client);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });
+      if (signal.aborted) resolve();
     });
     const take = (data: unknown): void => {
       line.status = instanceStatusSchema.parse(data);
@@ -157,7 +189,7 @@ export class InstanceRoles {
   /** Sees to it that an agent is what the cluster's state says; it never takes a role by itself. */
   private order(id: string, line: AgentLine, client: RpcClient): void {
     const { status } = line;
-    if (!status || this.isStopping) return;
+    if (!status || this.isStopping || line.leaving.signal.aborted) return;
     const isWriter = id === this.current.writer;
     if (status.role === "none") return this.orderRole(id, line, client);
     line.orderedFor = undefined;
@@ -233,10 +265,7 @@ export class InstanceRoles {
    * is joined, but gives way to another name: whoever was to write before may be in trouble.
    */
   failOver(wanted: string | null): Promise<FailoverReport> {
-    if (this.isStopping || !this.current.isBootstrapped) {
-      const why = this.isStopping ? "the cluster is stopping" : "the cluster is being created";
-      throw new BorealisError(sqlState.notInPrerequisiteState, why);
-    }
+    this.requireSettled();
     const { failover } = this;
     if (failover && (wanted === null || wanted === failover.target)) return failover.done;
     const { writer } = this.current;

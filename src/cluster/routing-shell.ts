@@ -69,8 +69,11 @@ export class PushedTopology implements Topology {
   }
 
   hasEnded(target: Target): boolean {
-    const view = this.follower.current.instances.find((one) => one.id === target.instanceId);
-    if (!view) return false;
+    const { instances, endpoints } = this.follower.current;
+    const view = instances.find((one) => one.id === target.instanceId);
+    // Not heard of yet by a control plane that has just begun; or the cluster has it no more.
+    if (!view)
+      return endpoints.length > 0 && !endpoints.some((one) => one.id === target.instanceId);
     return incarnationOf(view) !== target.incarnation || view.role !== target.role;
   }
 

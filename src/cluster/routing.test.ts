@@ -26,13 +26,18 @@ function make(): {
 } {
   const listeners: (() => void)[] = [];
   const follower = {
-    current: { writer: null, instances: [] } as TopologyMessage,
+    current: { writer: null, endpoints: [], instances: [] } as TopologyMessage,
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
   const topology = new PushedTopology(follower as unknown as TopologyFollower);
   const push = (writer: string | null, ...instances: View[]): void => {
-    follower.current = { writer, instances };
+    const endpoints = instances.map(({ id }, k) => ({
+      id,
+      type: "instance" as const,
+      port: k + 1,
+    }));
+    follower.current = { writer, endpoints, instances };
     for (const listener of listeners) listener();
   };
   return { topology, push };

@@ -47,6 +47,10 @@ const clusterStateSchema = z.strictObject({
   isBootstrapped: z.boolean(),
   writer: z.string(),
   instances: z.array(instanceState),
+  /** Removed ones, until nothing of them runs or lies on the disk: their names and ports are not free yet. */
+  leaving: z.array(instanceState).optional(),
+  /** How many readers it was created with, once instances have been added or removed. */
+  readersAtBirth: z.number().int().optional(),
   nodes: z.array(nodeState),
 });
 

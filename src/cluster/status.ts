@@ -105,7 +105,7 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       role: instance.id === facts.state.writer ? "writer" : "reader",
       az: instance.az,
       tier: instance.tier,
-      state: status?.state ?? "stopped",
+      state: instanceStateOf(facts, instance.id),
       agentPid: status?.agentPid ?? null,
       postgresPid: status?.postgresPid ?? null,
       replayLsn: status?.replayLsn ?? null,
@@ -114,6 +114,18 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       problem: status?.problem ?? null,
     };
   });
+}
+
+/** An agent that is not heard, or has no role yet, is on its way as long as the supervisor means it to run. */
+function instanceStateOf(
+  facts: StatusFacts,
+  id: string,
+): StatusReport["instances"][number]["state"] {
+  const status = facts.instances.get(id);
+  if (status && (status.role !== "none" || status.state !== "stopped")) return status.state;
+  const isMeantToRun = status !== undefined || facts.processes.size > 0;
+  const isStopped = facts.processes.get(id)?.state === "stopped";
+  return isMeantToRun && !isStopped && !facts.isStopping ? "starting" : "stopped";
 }
 
 function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["storage"] {

@@ -3,7 +3,8 @@ import {
   addressBook,
   agentSocket,
   type ClusterState,
-  instancePort,
+  endpointPlaces,
+  type InstanceState,
   type Layout,
   portOffsets,
   postgresSocketDir,
@@ -39,7 +40,7 @@ export function childPlans(facts: PlanFacts): {
   proxy: () => ProxyConfig;
   control: () => unknown;
   keeper: () => KeeperConfig;
-  agent: (instance: string) => AgentConfig;
+  agent: (instance: InstanceState) => AgentConfig;
   node: (node: NodeFacts) => unknown;
 } {
   const { options, layout, settings, links } = facts;
@@ -96,7 +97,6 @@ function objectStoreUrl(layout: Layout, settings: Settings): string {
 }
 
 function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
-  const state = stateNow();
   const { host, port } = options;
   return {
     host,
@@ -109,27 +109,15 @@ function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): P
     holdTimeoutMs: settings["session.holdTimeoutMs"],
     unauthenticatedMax: settings["session.unauthenticatedMax"],
     authenticationTimeoutMs: settings["session.authenticationTimeoutMs"],
-    endpoints: [
-      { id: "writer", type: "writer", port: port + portOffsets.writer },
-      { id: "reader", type: "reader", port: port + portOffsets.reader },
-      ...state.instances.map((one) => ({
-        id: one.id,
-        type: "instance" as const,
-        port: instancePort(port, one.ordinal),
-      })),
-    ],
+    endpoints: endpointPlaces(stateNow(), port),
   };
 }
 
 function agentConfig(
   { layout, settings, stateNow, engine, keys, links }: PlanFacts,
-  instance: string,
+  { id: instance, az }: InstanceState,
 ): AgentConfig {
   const state = stateNow();
-  const { az } = present(
-    state.instances.find((one) => one.id === instance),
-    "an agent is of an instance",
-  );
   return {
     instance,
     az,

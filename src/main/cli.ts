@@ -165,6 +165,36 @@ withCommon(program.command("config"), "borealis config log.level debug")
     ),
   );
 
+const instance = program.command("instance").description("the writer and its readers");
+withCommon(instance.command("add"), "borealis instance add --az az2 --tier 0")
+  .description("add a reader; returns when it takes sessions (at most 16 instances)")
+  .option("--tier <n>", "place in the order of failover, 0 to 15, the lowest first (default: 1)")
+  .option("--az <zone>", "az1, az2 or az3 (default: where the fewest instances are)")
+  .option("--id <name>", "its name (default: instance-K, the first that is free)")
+  .action(
+    running(
+      async (options: CommonOptions & { tier?: string; az?: string; id?: string }): Promise<void> =>
+        (await import("./instance-commands.ts")).instanceAdd(options),
+    ),
+  );
+withCommon(instance.command("remove"), "borealis instance remove instance-3")
+  .description("remove a reader and its cache; returns when nothing of it is left")
+  .argument("<id>")
+  .action(
+    running(async (id: string, options: CommonOptions) =>
+      (await import("./instance-commands.ts")).instanceRemove(id, options),
+    ),
+  );
+withCommon(instance.command("modify"), "borealis instance modify instance-2 --tier 0")
+  .description("change an instance's place in the order of failover")
+  .argument("<id>")
+  .requiredOption("--tier <n>", "0 to 15, the lowest first")
+  .action(
+    running(async (id: string, options: CommonOptions & { tier: string }) =>
+      (await import("./instance-commands.ts")).instanceModify(id, options),
+    ),
+  );
+
 const storage = program.command("storage").description("the six storage nodes");
 withCommon(storage.command("list"), "borealis storage list")
   .description("show the storage nodes")

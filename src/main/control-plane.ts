@@ -18,6 +18,7 @@ import {
   serveHttp,
 } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
+import { requireInstancePlace } from "./instance-place.ts";
 import { replaceFile } from "./replace-file.ts";
 
 const { config: raw, stop } = await startChild("borealis control-plane");
@@ -42,6 +43,7 @@ const control = new ControlPlane({
   ),
   masterPassword: () => readFileSync(layout.passwordFile, "utf8").trim(),
   newNodeId: realEntropy.uuid,
+  requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),
   saveState(state) {
     replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   },

@@ -5,6 +5,7 @@ import { formatLsn } from "../base/lsn.ts";
 import {
   type ClusterState,
   clusterStateFormat,
+  type InstanceState,
   type Layout,
   protectionGroupNames,
   zoneOf,
@@ -140,12 +141,7 @@ async function build({
     encryption,
     isBootstrapped: false,
     writer: "instance-1",
-    instances: Array.from({ length: options.readers + 1 }, (_, k) => ({
-      id: `instance-${k + 1}`,
-      ordinal: k + 1,
-      az: zoneOf(k + 1),
-      tier: 1,
-    })),
+    instances: newInstances(options.readers),
     nodes,
   };
   if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");
@@ -154,6 +150,16 @@ async function build({
     if (existsSync(folder)) syncFolder(folder);
   replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return state;
+}
+
+/** The writer and its readers, as a cluster is born with them. */
+export function newInstances(readers: number): InstanceState[] {
+  return Array.from({ length: readers + 1 }, (_, k) => ({
+    id: `instance-${k + 1}`,
+    ordinal: k + 1,
+    az: zoneOf(k + 1),
+    tier: 1,
+  }));
 }
 
 function writeSecret(file: string, text: string): void {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { endpointPlaceSchema } from "../cluster/index.ts";
 
 /** What the supervisor hands to the proxy process. */
 export const proxyConfigSchema = z.object({
@@ -12,8 +13,7 @@ export const proxyConfigSchema = z.object({
   holdTimeoutMs: z.number(),
   unauthenticatedMax: z.number(),
   authenticationTimeoutMs: z.number(),
-  endpoints: z.array(
-    z.object({ id: z.string(), type: z.enum(["writer", "reader", "instance"]), port: z.number() }),
-  ),
+  /** As the cluster was when the proxy started; the control plane tells of others. */
+  endpoints: z.array(endpointPlaceSchema),
 });
 export type ProxyConfig = z.infer<typeof proxyConfigSchema>;

@@ -3,11 +3,12 @@ import {
   AgentDurability,
   AgentGates,
   AgentLines,
+  type EndpointPlace,
   PushedTopology,
   TopologyFollower,
 } from "../cluster/index.ts";
 import { openLogger, realClock, realEntropy } from "../io/index.ts";
-import { startEndpoints } from "../session/index.ts";
+import { type Endpoint, EndpointSet, startEndpoints } from "../session/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
 
@@ -29,13 +30,15 @@ const follower = new TopologyFollower({
 const topology = new PushedTopology(follower);
 const lines = new AgentLines(topology);
 const { mode, leaseMs } = config.gate;
+const endpointAt = ({ id, type, port }: EndpointPlace): Endpoint => ({
+  id,
+  type,
+  address: { kind: "tcp", host, port },
+  ...(type === "instance" ? { instanceId: instanceId(id) } : {}),
+});
+const opened = config.endpoints.map(endpointAt);
 const server = await startEndpoints({
-  endpoints: config.endpoints.map(({ id, type, port }) => ({
-    id,
-    type,
-    address: { kind: "tcp" as const, host, port },
-    ...(type === "instance" ? { instanceId: instanceId(id) } : {}),
-  })),
+  endpoints: opened,
   tls:
     tls === null
       ? undefined
@@ -55,11 +58,19 @@ const server = await startEndpoints({
     unauthenticatedMax: config.unauthenticatedMax,
   },
 });
+const endpoints = new EndpointSet({ server, opened, clock: realClock, logger });
+const follow = (): void => {
+  const { endpoints: places } = follower.current;
+  if (places.length > 0) endpoints.follow(places.map(endpointAt));
+};
+follower.onChange(follow);
+follow();
 logger.info({ event: "proxy.started", endpoints: config.endpoints.length, gate: mode });
 if (mode === "off")
   logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");
 const reason = await untilStopped(stop);
 logger.info({ event: "proxy.stopping", reason, sessions: server.sessionCount });
 follower.close();
+await endpoints.close();
 await server.close();
 process.exit(0);

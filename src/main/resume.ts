@@ -50,6 +50,8 @@ export function requireSameBirth(
   password: string | undefined,
 ): void {
   const readers = cluster.instances.length - 1;
+  // A script that starts it each time says what it was created with.
+  const isSameCount = [readers, cluster.readersAtBirth].includes(options.readers);
   const asked: [string, string, boolean, string][] = [
     [
       "user",
@@ -57,7 +59,12 @@ export function requireSameBirth(
       options.user === cluster.masterUser,
       `its master user is ${cluster.masterUser}`,
     ],
-    ["readers", "--readers", options.readers === readers, `it has ${readers}`],
+    [
+      "readers",
+      "--readers",
+      isSameCount,
+      `it has ${readers}; borealis instance add and remove change that`,
+    ],
     [
       "superuser",
       "--no-superuser",

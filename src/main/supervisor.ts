@@ -2,8 +2,17 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, findBootId, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
-import type { ClusterState, Layout, NodePorts, ProcessReport, Rotation } from "../cluster/index.ts";
+import type {
+  ClusterState,
+  InstanceState,
+  Layout,
+  NodePorts,
+  ProcessReport,
+  Rotation,
+} from "../cluster/index.ts";
+import type { OsUser } from "../engine/index.ts";
 import { readState } from "./data-dir.ts";
+import { InstanceProcesses } from "./instance-processes.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { type NodeFacts, NodeProcesses } from "./node-processes.ts";
 import { isProcessOf } from "./process-identity.ts";
@@ -26,7 +35,9 @@ export interface SupervisorPlan {
   readonly proxy: () => unknown;
   readonly control: () => unknown;
   readonly keeper: () => unknown;
-  readonly agent: (instance: string) => unknown;
+  readonly agent: (instance: InstanceState) => unknown;
+  readonly instanceDir: (id: string) => string;
+  readonly osUser: OsUser | undefined;
   readonly node: (node: NodeFacts) => unknown;
   /** As control/state.json says now: the control plane changes it. */
   readonly stateNow: () => ClusterState;
@@ -40,7 +51,7 @@ const runtimeSchema = z.object({ pids: z.array(z.number()), bootId: z.string().o
 export class Supervisor {
   private readonly plan: SupervisorPlan;
   private readonly nodes: NodeProcesses;
-  private readonly agents = new Map<string, ManagedProcess>();
+  private readonly agents: InstanceProcesses;
   private readonly proxy: ManagedProcess;
   private readonly control: ManagedProcess;
   private readonly keeper: ManagedProcess;
@@ -78,16 +89,15 @@ export class Supervisor {
       nodePorts: plan.nodePorts,
       process: (name, { config, mayStart }) => make(name, "storage-node", config, mayStart),
     });
-    for (const { id } of plan.state.instances) {
-      this.agents.set(
-        id,
-        make(id, "instance-agent", () => plan.agent(id)),
-      );
-    }
+    this.agents = new InstanceProcesses({
+      ...plan,
+      state: plan.stateNow,
+      process: (instance) => make(instance.id, "instance-agent", () => plan.agent(instance)),
+    });
   }
 
   private get all(): ManagedProcess[] {
-    return [...this.nodes.all, ...this.agents.values(), this.control, this.keeper, this.proxy];
+    return [...this.nodes.all, ...this.agents.all, this.control, this.keeper, this.proxy];
   }
 
   async start(onDownAsked: (isImmediate: boolean) => void): Promise<void> {
@@ -112,6 +122,7 @@ export class Supervisor {
         },
         makeNode: (params) => this.nodes.makeNext(z.object({ id: z.string() }).parse(params).id),
         followState: () => this.nodes.followState(),
+        followInstances: () => ({ leaving: this.agents.followState() }),
       },
     );
     for (const process of this.all) process.start();
@@ -119,7 +130,7 @@ export class Supervisor {
 
   /** Who writes with them is told, and who reads what they wrote. */
   private rotateKeys(isMaster: boolean): Promise<Rotation> {
-    const readers = [this.keeper, ...this.agents.values()];
+    const readers = [this.keeper, ...this.agents.all];
     return rotateKeys(this.requireKeys(), { nodes: this.nodes.all, readers, isMaster });
   }
 
@@ -135,8 +146,8 @@ export class Supervisor {
     const scale = isImmediate ? 0.2 : 1;
     await this.tellControlPlane();
     await this.proxy.stop(proxyStopMs * scale);
-    const writer = this.agents.get((readState(this.plan.layout) ?? this.plan.state).writer);
-    const readers = [...this.agents.values()].filter((agent) => agent !== writer);
+    const writer = this.agents.find((readState(this.plan.layout) ?? this.plan.state).writer);
+    const readers = this.agents.all.filter((agent) => agent !== writer);
     await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
     await writer?.stop(writerStopMs * scale);
     await Promise.all(

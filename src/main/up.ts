@@ -15,7 +15,7 @@ import { printBanner } from "./banner.ts";
 import { childPlans } from "./child-plans.ts";
 import { isRunning, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
-import { createCluster, openEngine } from "./create.ts";
+import { createCluster, newInstances, openEngine } from "./create.ts";
 import {
   lockDataDir,
   makeDataDir,
@@ -53,8 +53,7 @@ export async function up(given: unknown): Promise<void> {
   });
   const known = readState(layout);
   if (known) requireSameBirth(options, known, readPassword(layout));
-  const count = known?.instances.length ?? options.readers + 1;
-  await requireFreePorts(options.host, wantedPorts(options, count));
+  await requireFreePorts(options.host, wantedPorts(options, known));
   if (options.detach) return detach(options, layout, settings);
   makeDataDir(layout);
   const unlock = lockDataDir(layout);
@@ -72,18 +71,16 @@ function withEnvironment(given: unknown): unknown {
   return { ...given, password };
 }
 
-function wantedPorts(options: UpOptions, instances: number): WantedPort[] {
+function wantedPorts(options: UpOptions, known: ClusterState | undefined): WantedPort[] {
   const { port } = options;
+  const instances = known?.instances ?? newInstances(options.readers);
   const rows: WantedPort[] = [
     { port: port + portOffsets.writer, what: "the writer endpoint", option: "--port" },
     { port: port + portOffsets.reader, what: "the reader endpoint", option: "--port" },
   ];
-  for (let k = 1; k <= instances; k++) {
-    rows.push({
-      port: instancePort(port, k),
-      what: `the endpoint of instance-${k}`,
-      option: "--port",
-    });
+  for (const { id, ordinal } of instances) {
+    const what = `the endpoint of ${id}`;
+    rows.push({ port: instancePort(port, ordinal), what, option: "--port" });
   }
   const http = options.httpPort ?? port + portOffsets.http;
   rows.push({ port: http, what: "the status page", option: "--http-port" });
@@ -127,6 +124,8 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
     nodePorts: links.nodePorts,
     logger,
     keys,
+    instanceDir: (id) => `${engine.instancesDir}/${id}`,
+    osUser: engine.osUser,
     ...plans,
   });
   const asked = new Promise<boolean>((resolve) => {

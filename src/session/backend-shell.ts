@@ -21,6 +21,8 @@ export interface BackendOptions {
   /** The client's own connection: a client that leaves ends the attempt. */
   readonly client: Connection;
   readonly holdTimeoutMs: number;
+  /** False: nobody is to be waited for any more. */
+  readonly isWanted: () => boolean;
   /** Where to go, asked again at each attempt; undefined while there is nobody. */
   readonly findTarget: () => Target | undefined;
   /** The cancel key that the client gets instead of the backend's. */
@@ -51,7 +53,8 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
     const target = options.findTarget();
     const start = target ? await attempt(target, options) : undefined;
     if (start) return start;
-    if (client.closed || clock.nowMs() - startMs > holdTimeoutMs) return { kind: "nobody" };
+    const isLate = clock.nowMs() - startMs > holdTimeoutMs;
+    if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
     await sleep(clock, 50);
   }
 }

@@ -88,9 +88,10 @@ export class EndpointServer {
   private readonly admin: AdminSessions;
   private readonly traits: TraitsBook;
   private readonly mockSecret: Buffer;
-  private readonly listeners = new Map<string, Listener>();
+  private readonly listeners = new Map<string, { endpoint: Endpoint; listener: Listener }>();
   private readonly sessions = new Map<number, Set<Session>>();
-  private readonly unauthenticated = new Set<Connection>();
+  private readonly endpointOf = new WeakMap<Session, Endpoint>();
+  private readonly unauthenticated = new Map<Connection, Endpoint>();
   private readonly stopWatching: () => void;
   private count = 0;
   private isClosing = false;
@@ -115,22 +116,41 @@ export class EndpointServer {
 
   /** Where an endpoint listens, with the port that the system chose for port 0. */
   addressOf(id: string): Address | undefined {
-    return this.listeners.get(id)?.address;
+    return this.listeners.get(id)?.listener.address;
   }
 
   async open(endpoint: Endpoint): Promise<void> {
     const listener = await listen(endpoint.address, (connection) =>
       this.onConnection(endpoint, connection),
     );
-    this.listeners.set(endpoint.id, listener);
+    this.listeners.set(endpoint.id, { endpoint, listener });
+  }
+
+  /** Stops listening at one endpoint, and ends the sessions that came in there: 57P01, or 08007 where a commit is under way. */
+  async shut(id: string): Promise<void> {
+    const { endpoint, listener } = this.listeners.get(id) ?? {};
+    if (!endpoint || !listener) return;
+    this.listeners.delete(id);
+    for (const [connection, at] of this.unauthenticated) if (at === endpoint) connection.destroy();
+    for (const sessions of this.sessions.values()) {
+      for (const session of sessions) {
+        if (this.endpointOf.get(session) === endpoint) session.terminate(endpointGone(endpoint));
+      }
+    }
+    await listener.close();
+  }
+
+  /** Whether it is listened at still, and has not been opened anew since. */
+  private isOpen(endpoint: Endpoint): boolean {
+    return !this.isClosing && this.listeners.get(endpoint.id)?.endpoint === endpoint;
   }
 
   /** Stops listening, and ends every session: 57P01, or 08007 where a commit is under way. */
   async close(): Promise<void> {
     this.isClosing = true;
     this.stopWatching();
-    await Promise.all([...this.listeners.values()].map((listener) => listener.close()));
-    for (const connection of this.unauthenticated) connection.destroy();
+    await Promise.all([...this.listeners.values()].map(({ listener }) => listener.close()));
+    for (const connection of this.unauthenticated.keys()) connection.destroy();
     for (const sessions of this.sessions.values()) {
       for (const session of sessions) session.terminate(shutdown);
     }
@@ -148,7 +168,7 @@ export class EndpointServer {
       this.options.clock.after(1_000, () => connection.destroy());
       return;
     }
-    this.unauthenticated.add(connection);
+    this.unauthenticated.set(connection, endpoint);
     this.serve(endpoint, connection)
       .catch((error: unknown) => {
         this.options.logger.error({ event: "session.broken", endpoint: endpoint.id, err: error });
@@ -209,16 +229,18 @@ export class EndpointServer {
       clientKey,
       parameters: parametersForBackend(login.request),
       holdTimeoutMs: this.limits.holdTimeoutMs,
+      isWanted: () => this.isOpen(endpoint),
       findTarget: () => this.findTarget(endpoint),
     });
     if (start.kind !== "ready") {
-      client.end(start.kind === "refused" ? start.bytes : encodeError(noInstance(), "FATAL"));
+      const why = this.isOpen(endpoint) ? noInstance() : endpointGone(endpoint);
+      client.end(start.kind === "refused" ? start.bytes : encodeError(why, "FATAL"));
       this.linger(client);
       return;
     }
     const { target, connection } = start;
     const planner = await this.traits.enter(target, database);
-    if (client.closed || connection.closed || this.isClosing) {
+    if (client.closed || connection.closed || !this.isOpen(endpoint)) {
       connection.destroy();
       client.destroy();
       this.traits.leave(database, connection);
@@ -243,13 +265,13 @@ export class EndpointServer {
         this.traits.leave(database, session);
       },
     });
-    this.remember(session);
+    this.remember(session, endpoint);
     session.start(login.rest);
   }
 
   private findTarget(endpoint: Endpoint): Target | undefined {
     const { topology } = this.options;
-    if (this.isClosing) return undefined;
+    if (!this.isOpen(endpoint)) return undefined;
     switch (endpoint.type) {
       case "writer":
         return topology.writer();
@@ -262,7 +284,8 @@ export class EndpointServer {
     }
   }
 
-  private remember(session: Session): void {
+  private remember(session: Session, endpoint: Endpoint): void {
+    this.endpointOf.set(session, endpoint);
     const same = this.sessions.get(session.pid) ?? new Set();
     this.sessions.set(session.pid, same.add(session));
     this.count++;
@@ -329,7 +352,14 @@ const shutdown = new BorealisError(
   { hint: "The endpoint is shutting down." },
 );
 
+function endpointGone({ id }: Endpoint): BorealisError {
+  const message = `terminating connection because the endpoint ${id} is no more`;
+  return new BorealisError(sqlState.adminShutdown, message, {
+    hint: "Connect to another endpoint.",
+  });
+}
+
 function changed({ instanceId }: Target): BorealisError {
-  const message = `terminating connection because ${instanceId} was restarted or has another role`;
+  const message = `terminating connection because ${instanceId} was restarted or removed, or has another role`;
   return new BorealisError(sqlState.adminShutdown, message, { hint: "Connect again." });
 }

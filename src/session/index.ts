@@ -15,6 +15,7 @@ export {
   type EndpointsOptions,
   startEndpoints,
 } from "./endpoint-shell.ts";
+export { EndpointSet, type EndpointSetOptions } from "./endpoint-set-shell.ts";
 export type { ExchangeOptions } from "./exchange.ts";
 export { LeaseGate, RoundGate } from "./gate.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";

@@ -1,0 +1,143 @@
+import { setTimeout } from "node:timers/promises";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
+import { type Layout, leavingSchema, type StatusReport } from "../cluster/index.ts";
+import {
+  isRunning,
+  notRunning,
+  type Options,
+  printJson,
+  readReport,
+  requireCluster,
+} from "./commands.ts";
+import { print } from "./print.ts";
+import { reachableHost } from "./urls.ts";
+
+const pollMs = 200;
+const answerMs = 10_000;
+/** The control plane may just be restarting. */
+const answerDeadlineMs = 20_000;
+
+type InstanceRow = StatusReport["instances"][number];
+
+/** Adds a reader; returns when it takes sessions. Ctrl-C ends the waiting, not the building. */
+export async function instanceAdd(
+  options: Options & { readonly id?: string; readonly az?: string; readonly tier?: string },
+): Promise<void> {
+  const { layout } = requireCluster(options);
+  const startedMs = performance.now();
+  const { id = null, az = null, tier } = options;
+  const wish = { id, az, tier: tier === undefined ? null : parseTier(tier) };
+  const added = await tell(layout, "addInstance", wish);
+  const name = nameOf(added);
+  const row = await untilAvailable(name, options);
+  if (options.json) return printJson(row);
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  print(`${name} takes sessions at ${await addressOf(name, options)} (${seconds} s)`);
+}
+
+/** Removes a reader; returns when nothing of it is left. Ctrl-C ends the waiting, not the removal. */
+export async function instanceRemove(id: string, options: Options): Promise<void> {
+  const { layout } = requireCluster(options);
+  await tell(layout, "removeInstance", { id });
+  for (;;) {
+    const { leaving } = leavingSchema.parse(await ask(layout, "leavingInstances"));
+    if (!leaving.includes(id)) break;
+    await setTimeout(pollMs);
+  }
+  if (options.json) printJson({ removed: id });
+  else print(`${id} is removed`);
+}
+
+/** Changes an instance's tier, its place in the order of failover. */
+export async function instanceModify(
+  id: string,
+  options: Options & { readonly tier: string },
+): Promise<void> {
+  const { layout } = requireCluster(options);
+  const tier = parseTier(options.tier);
+  await tell(layout, "modifyInstance", { id, tier });
+  if (options.json) printJson({ id, tier });
+  else print(`${id} has tier ${tier}`);
+}
+
+function parseTier(text: string): number {
+  if (/^\d{1,2}$/.test(text) && Number(text) <= 15) return Number(text);
+  throw new BorealisError(sqlState.invalidParameter, `--tier takes a number from 0 to 15`, {
+    hint: "the reader of the lowest tier is promoted first",
+  });
+}
+
+async function untilAvailable(id: string, options: Options): Promise<InstanceRow> {
+  let told = "";
+  for (;;) {
+    const report = await readReport(options);
+    const row = report.instances.find((one) => one.id === id);
+    if (!row) {
+      throw new BorealisError(sqlState.notInPrerequisiteState, `${id} was removed meanwhile`, {
+        hint: "borealis status shows the instances",
+      });
+    }
+    if (row.state === "available") return row;
+    if (report.cluster.state === "stopped") throw notRunning(requireCluster(options).layout);
+    const text = `${id} in ${row.az}: ${row.state}${row.problem ? `: ${row.problem}` : ""}`;
+    if (text !== told && options.json !== true) print(text);
+    told = text;
+    await setTimeout(pollMs);
+  }
+}
+
+async function addressOf(id: string, options: Options): Promise<string> {
+  const { endpoints } = await readReport(options);
+  const { host, port } = endpoints.find((one) => one.id === id) ?? { host: "", port: 0 };
+  return `${reachableHost(host)}:${port}`;
+}
+
+function nameOf(added: unknown): string {
+  const hasId = typeof added === "object" && added !== null && "id" in added;
+  if (hasId && typeof added.id === "string") return added.id;
+  throw new BorealisError(sqlState.internal, "the control plane did not say what it added");
+}
+
+/** Asked once: a change that was made twice would be another one. */
+async function tell(layout: Layout, method: string, params: unknown): Promise<unknown> {
+  const client = await retry(patience(isConnectionFailure), async () => {
+    if (!isRunning(layout)) throw notRunning(layout);
+    return connectRpc({ kind: "unix", path: layout.controlSocket }, { timeoutMs: 1_000 });
+  });
+  try {
+    return await client.call(method, params, { timeoutMs: answerMs });
+  } catch (error) {
+    if (!isConnectionFailure(error)) throw error;
+    throw new BorealisError(
+      sqlState.connectionFailure,
+      "the control plane went away before it answered",
+      { hint: "borealis status shows whether it was done; if not, ask again", cause: error },
+    );
+  } finally {
+    client.close();
+  }
+}
+
+/** A question, which may be asked again. */
+function ask(layout: Layout, method: string): Promise<unknown> {
+  return retry(patience(isConnectionFailure), async () => {
+    if (!isRunning(layout)) throw notRunning(layout);
+    const address = { kind: "unix", path: layout.controlSocket } as const;
+    const client = await connectRpc(address, { timeoutMs: 1_000 });
+    try {
+      return await client.call(method, {}, { timeoutMs: answerMs });
+    } finally {
+      client.close();
+    }
+  });
+}
+
+function patience(mayRetry: (error: unknown) => boolean) {
+  const delays = { firstDelayMs: 50, maxDelayMs: 500, deadlineMs: answerDeadlineMs };
+  return { clock: realClock, rng: realRng, ...delays, mayRetry };
+}
+
+function isConnectionFailure(error: unknown): boolean {
+  return error instanceof BorealisError && error.code === sqlState.connectionFailure;
+}
