@@ -233,8 +233,8 @@ export class EndpointServer {
       findTarget: () => this.findTarget(endpoint),
     });
     if (start.kind !== "ready") {
-      const why = this.isOpen(endpoint) ? noInstance() : endpointGone(endpoint);
-      client.end(start.kind === "refused" ? start.bytes : encodeError(why, "FATAL"));
+      const bytes = start.kind === "refused" ? start.bytes : this.whyNobody(endpoint);
+      client.end(bytes);
       this.linger(client);
       return;
     }
@@ -267,6 +267,11 @@ export class EndpointServer {
     });
     this.remember(session, endpoint);
     session.start(login.rest);
+  }
+
+  private whyNobody(endpoint: Endpoint): Buffer {
+    const why = this.isOpen(endpoint) ? noInstance() : endpointGone(endpoint);
+    return encodeError(this.isClosing ? shutdown : why, "FATAL");
   }
 
   private findTarget(endpoint: Endpoint): Target | undefined {
