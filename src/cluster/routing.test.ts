@@ -81,3 +81,16 @@ describe("the reader endpoint", () => {
     expect(topology.reader()).toBe(undefined);
   });
 });
+
+describe("a session", () => {
+  it("has ended when the cluster has its instance no more, not while nobody has heard of it", () => {
+    const { topology, push } = make();
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3));
+    const target = topology.instance(instanceId("r1"));
+    // A control plane that has just begun.
+    push(null);
+    expect(target && topology.hasEnded(target)).toBe(false);
+    push("w", viewOf("w", "writer", 3));
+    expect(target && topology.hasEnded(target)).toBe(true);
+  });
+});
