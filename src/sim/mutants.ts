@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
   {
     id: "M26",
     name: "gcWithoutFloor",
-    budget: 1100,
+    budget: 5000,
     profile: "low-water",
     rules: { mayAdvanceLow: () => true },
   },
