@@ -11,7 +11,7 @@ beforeAll(async () => {
   // Small files, so that whole ones go soon.
   cluster = await TestCluster.create({
     readers: 1,
-    args: ["--set", "storage.segmentBytes=2097152"],
+    args: ["--set", "storage.segmentBytes=2097152", "--set", "retention.days=0"],
   });
   await cluster.query("CREATE TABLE kept (n int)");
 });
@@ -35,10 +35,9 @@ async function untilReaderHasAll(): Promise<void> {
   });
 }
 
-/** As the volume will, once it has snapshots: all that is written so far is in one. */
-async function saySnapshotCoversAll(): Promise<void> {
-  const { vdl } = (await statusNow(cluster)).cluster;
-  await askControl(cluster, "setSnapshotLsn", { lsn: vdl });
+/** All that is written so far is in a snapshot, and none from before is kept. */
+async function takeSnapshot(): Promise<void> {
+  await askControl(cluster, "snapshotCreate", { id: null, kind: "automatic" }, 60_000);
 }
 
 async function bases(): Promise<bigint[]> {
@@ -64,7 +63,7 @@ describe("log before the low-water", () => {
       ["az1-full", "az2-tail", "az3-full"].map((name) => [name, logFiles(name)[0] ?? ""]),
     );
     await writeSegments(3);
-    await saySnapshotCoversAll();
+    await takeSnapshot();
     await until("every node's log begins later", async () => {
       const now = await bases();
       return now.every((base, i) => base >= (before[i] ?? 0n) + 2n * (16n << 20n));
@@ -91,7 +90,7 @@ describe("log before the low-water", () => {
     await cluster.cli("storage", "stop", "az3-tail");
     const [before = 0n] = await bases();
     await writeSegments(2);
-    await saySnapshotCoversAll();
+    await takeSnapshot();
     // Whatever is decided meanwhile is decided without it.
     for (let i = 0; i < 30; i++) expect((await bases())[0]).toBe(before);
     await cluster.cli("storage", "start", "az3-tail");

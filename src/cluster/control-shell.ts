@@ -32,6 +32,7 @@ import { addressBook, shownNode } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
+import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
@@ -54,7 +55,6 @@ export interface ControlDeps {
 
 const namedSchema = z.object({ id: z.string() });
 const modifySchema = z.object({ id: z.string(), tier: z.number() });
-const snapshotSchema = z.object({ lsn: z.string() });
 
 /**
  * Membership, health and endpoints of one cluster. It asks agents to take roles and tells proxies where sessions may
@@ -67,6 +67,7 @@ export class ControlPlane {
   private readonly instances: InstanceChanges;
   private readonly retention: Retention;
   private readonly keeper: KeeperLine;
+  private readonly snapshots: SnapshotDesk;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
@@ -99,7 +100,7 @@ export class ControlPlane {
       ...deps,
       socket: deps.layout.keeperSocket,
       world: () => this.world(),
-      onReport: () => undefined,
+      onReport: () => this.snapshots.takeReport(this.keeper.report),
     });
     this.instances = new InstanceChanges({
       ...deps,
@@ -118,6 +119,7 @@ export class ControlPlane {
       readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
       openWriter,
     });
+    this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
   }
 
   async start(): Promise<void> {
@@ -142,10 +144,7 @@ export class ControlPlane {
         leavingInstances: () => ({ leaving: this.instances.leaving }),
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
-        // Until snapshots exist, for tests: nothing is dropped otherwise.
-        setSnapshotLsn: (params) => {
-          this.retention.setSnapshotLsn(parseLsn(snapshotSchema.parse(params).lsn));
-        },
+        ...this.snapshots.handlers,
       },
     );
     this.roles.start();
@@ -190,7 +189,8 @@ export class ControlPlane {
       if (status) instances.set(id, status);
     }
     const { state, isStopping } = this;
-    return { ...this.deps.config, state, isStopping, instances, nodes, processes };
+    const snapshots = this.snapshots.count;
+    return { ...this.deps.config, state, isStopping, instances, nodes, processes, snapshots };
   }
 
   private topology(): TopologyMessage {

@@ -25,6 +25,8 @@ export interface StatusFacts {
   readonly instances: ReadonlyMap<string, InstanceStatus>;
   readonly nodes: ReadonlyMap<string, NodeView>;
   readonly processes: ReadonlyMap<string, ProcessReport>;
+  /** How many there are; 0: none, or nobody has said yet. */
+  readonly snapshots: number;
 }
 
 /** A node this far behind VDL is shown as catching up: more than one append in flight explains. */
@@ -53,7 +55,7 @@ export function statusReport(facts: StatusFacts): StatusReport {
     volume: {
       bytes: Math.max(0, ...[...facts.nodes.values()].map((node) => node.logBytes)),
       logStart: logStarts[0] ?? null,
-      snapshots: 0,
+      snapshots: facts.snapshots,
       earliestRestorableTime: null,
       latestRestorableTime: null,
     },
@@ -175,6 +177,7 @@ export function stoppedReport(
     instances: new Map(),
     nodes: new Map(),
     processes: new Map(),
+    snapshots: 0,
   });
   return {
     ...report,

@@ -4,7 +4,7 @@
  */
 import { crc32c } from "../base/crc32c.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import type { VolumeId } from "../base/ids.ts";
+import type { Timeline, VolumeId } from "../base/ids.ts";
 import { realClock } from "../io/index.ts";
 import {
   automaticSnapshotId,
@@ -57,8 +57,9 @@ export interface SnapshotProgress {
 }
 
 export interface TakenSnapshot {
-  /** To be published once the volume has log up to its endLsn. */
+  /** To be published once the volume has log up to its endLsn, on this timeline. */
   readonly manifest: SnapshotManifest;
+  readonly endTimeline: Timeline;
   readonly figures: SnapshotFigures;
 }
 
@@ -135,6 +136,7 @@ class SnapshotTaking {
   private readonly previous: SnapshotManifest | undefined;
   private readonly changesSince: Buffer | undefined;
   private readonly onProgress: (progress: SnapshotProgress) => void;
+  private readonly expectedBytes: number | undefined;
   private readonly tar = new TarReader();
   private readonly cutter: SnapshotCutter;
   private readonly upload: ExtentUpload;
@@ -158,6 +160,8 @@ class SnapshotTaking {
     this.changesSince = changesSince;
     this.onProgress = onProgress;
     const isIncremental = changesSince !== undefined;
+    const before = isIncremental ? undefined : previous;
+    this.expectedBytes = before?.files.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.cutter = new SnapshotCutter({ address: sealer.idOf, previous, isIncremental });
     this.upload = new ExtentUpload({ sealer, store: replicas });
   }
@@ -203,18 +207,15 @@ class SnapshotTaking {
       sharedBytes: cut.sharedBytes,
       tookMs: realClock.nowMs() - startMs,
     };
-    return { manifest, figures };
+    return { manifest, endTimeline: backup.endTimeline, figures };
   }
 
   private async takeTar(bytes: Buffer): Promise<void> {
     this.readBytes += bytes.length;
     for (const part of this.tar.push(bytes)) this.takePart(part);
     const ready = this.cutter.takeReady();
-    if (ready.length === 0) return;
-    await this.upload.add(ready);
-    const { readBytes, upload, changesSince, previous } = this;
-    const before = changesSince ? undefined : previous;
-    const expectedBytes = before?.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    if (ready.length > 0) await this.upload.add(ready);
+    const { readBytes, upload, expectedBytes } = this;
     this.onProgress({ readBytes, expectedBytes, storedBytes: upload.storedBytes });
   }
 

@@ -20,3 +20,4 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export { nodesNearestFirst } from "./nodes.ts";

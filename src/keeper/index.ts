@@ -1,6 +1,7 @@
 /**
  * The keeper: one process a cluster that does what the volume needs done beside the data path, at its own pace. Start with
- * messages.ts (what it is told and tells), then keeper-shell.ts.
+ * messages.ts (what it is told and tells), then keeper-shell.ts;
+ * snapshots are snapshot-jobs-shell.ts.
  */
 export { Keeper, type KeeperContext, type KeeperDeps } from "./keeper-shell.ts";
 export {
@@ -8,6 +9,12 @@ export {
   keeperConfigSchema,
   type KeeperReport,
   keeperReportSchema,
+  type SnapshotJob,
+  snapshotJobSchema,
+  type SnapshotRow,
+  snapshotRowSchema,
+  snapshotRowsSchema,
   type World,
   worldSchema,
 } from "./messages.ts";
+export { rowOf } from "./snapshot-shelf-shell.ts";

@@ -3,7 +3,15 @@ import { volumeId } from "../base/ids.ts";
 import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import { ExtentSealer, type ObjectStore, openObjectStore } from "../volume/index.ts";
-import { type KeeperConfig, type KeeperReport, type World, worldSchema } from "./messages.ts";
+import {
+  type KeeperConfig,
+  type KeeperReport,
+  snapshotCreateSchema,
+  snapshotDeleteSchema,
+  type World,
+  worldSchema,
+} from "./messages.ts";
+import { SnapshotJobs } from "./snapshot-jobs-shell.ts";
 
 export interface KeeperDeps {
   readonly clock: Clock;
@@ -36,6 +44,7 @@ export class Keeper {
   private problem: string | undefined;
   private lastReport = "";
   private sealer: ExtentSealer;
+  private readonly snapshots: SnapshotJobs;
   readonly context: KeeperContext;
 
   constructor(config: KeeperConfig, deps: KeeperDeps) {
@@ -51,6 +60,7 @@ export class Keeper {
       sealer: () => this.sealer,
       objects: () => this.objects,
     };
+    this.snapshots = new SnapshotJobs(this.context, () => this.tell());
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));
     });
@@ -64,9 +74,19 @@ export class Keeper {
         setWorld: (params) => {
           this.world = worldSchema.parse(params);
         },
+        snapshotList: () => this.snapshots.list(),
+        snapshotCreate: (params) => {
+          const { id, kind } = snapshotCreateSchema.parse(params);
+          const { snapshots } = this;
+          return kind === "manual"
+            ? snapshots.create(id ?? undefined)
+            : snapshots.createAutomatic();
+        },
+        snapshotDelete: (params) => this.snapshots.delete(snapshotDeleteSchema.parse(params).id),
       },
     );
     this.scope.run((signal) => this.openStore(signal));
+    this.scope.run((signal) => this.snapshots.run(signal));
   }
 
   /** A data key was rotated: what is written from now on is encrypted with the new one. */
@@ -85,8 +105,12 @@ export class Keeper {
   }
 
   private report(): KeeperReport {
-    const { objects, problem, config } = this;
-    return { objectStore: objects?.label ?? config.objectStoreUrl, problem: problem ?? null };
+    const { objects, problem, config, snapshots } = this;
+    return {
+      ...snapshots.report(),
+      objectStore: objects?.label ?? config.objectStoreUrl,
+      problem: problem ?? snapshots.trouble ?? null,
+    };
   }
 
   private tell(): void {

@@ -23,8 +23,53 @@ export const worldSchema = z.object({
 });
 export type World = z.infer<typeof worldSchema>;
 
+/** A snapshot, as lists show it. */
+export const snapshotRowSchema = z.object({
+  id: z.string(),
+  kind: z.enum(["genesis", "automatic", "manual"]),
+  startLsn: z.string(),
+  endLsn: z.string(),
+  takenAt: z.string(),
+  /** All files' bytes. */
+  dataBytes: z.number(),
+  /** Bytes of its extents as they are stored; snapshots share them. */
+  storedBytes: z.number(),
+});
+export type SnapshotRow = z.infer<typeof snapshotRowSchema>;
+export const snapshotRowsSchema = z.array(snapshotRowSchema);
+
+/** `id` null: one of the keeper's choice. `automatic` is for tests: it comes by itself. */
+export const snapshotCreateSchema = z.object({
+  id: z.string().nullable(),
+  kind: z.enum(["manual", "automatic"]).default("manual"),
+});
+export const snapshotDeleteSchema = z.object({ id: z.string() });
+
+/** What the keeper does now for snapshots. `id`: of which one; null: of none, or of one that has no name yet. */
+export const snapshotJobSchema = z.object({
+  what: z.enum(["taking", "deleting", "collecting"]),
+  id: z.string().nullable(),
+  doneBytes: z.number(),
+  /** Null: nobody knows. */
+  totalBytes: z.number().nullable(),
+});
+export type SnapshotJob = z.infer<typeof snapshotJobSchema>;
+
+/** What the keeper's report says of snapshots. There may be thousands: the list is asked for. */
+export const snapshotReportSchema = z.object({
+  snapshots: z.number().int(),
+  /** Snapshots need log from here on, the start of a WAL segment; null: not known, so all that is there. */
+  logFrom: z.string().nullable(),
+  /** The earliest moment that a snapshot and the log behind it lead to; null: not known. */
+  earliestTime: z.string().nullable(),
+  /** What is being done now; null: nothing. */
+  job: snapshotJobSchema.nullable(),
+});
+export type SnapshotReport = z.infer<typeof snapshotReportSchema>;
+
 /** How the keeper is; told when it changes. */
 export const keeperReportSchema = z.object({
+  ...snapshotReportSchema.shape,
   /** For people: `the folder …`, `s3://…`. */
   objectStore: z.string(),
   /** Why something of it does not go on now; null: all is well. */
@@ -41,6 +86,15 @@ export const keeperConfigSchema = z.object({
   postgresMajor: z.number().int(),
   socket: z.string(),
   objectStoreUrl: z.string(),
+  snapshots: z.object({
+    /** An automatic one when there is so much log since the last. */
+    logBytes: z.number(),
+    /** Or when it is so old. */
+    maxAgeMs: z.number(),
+    /** Bytes a second that the source sends at most; 0: no bound. */
+    rateMaxBytes: z.number(),
+    retentionMs: z.number(),
+  }),
   /** As keys/ writes them; null: the volume is not encrypted. */
   dataKeys: z.unknown(),
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),

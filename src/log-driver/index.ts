@@ -19,6 +19,7 @@ export { FeedView } from "./feed-view.ts";
 export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
 export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
 export { inspectNode } from "./inspect-shell.ts";
+export { inspectVolume, type VolumeSight } from "./inspect-volume-shell.ts";
 export { LogTail } from "./log-tail.ts";
 export { judgeBranch, judgeSystem, type WantedWriter } from "./writer-identity.ts";
 export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";

@@ -83,6 +83,12 @@ function keeperConfig({
     postgresMajor: engine.engine.major,
     socket: layout.keeperSocket,
     objectStoreUrl: objectStoreUrl(layout, settings),
+    snapshots: {
+      logBytes: settings["snapshot.logBytes"],
+      maxAgeMs: settings["snapshot.maxAgeMinutes"] * 60_000,
+      rateMaxBytes: settings["snapshot.rateMaxBytes"],
+      retentionMs: settings["retention.days"] * 86_400_000,
+    },
     dataKeys: keys ? encodeDataKeys(keys.dataKeys) : null,
     credential: links.credentialOf("control-plane"),
     logFile: `${layout.logDir}/keeper.log`,
@@ -92,7 +98,7 @@ function keeperConfig({
 }
 
 /** The object store as settings say: the folder of the data directory unless told. */
-function objectStoreUrl(layout: Layout, settings: Settings): string {
+export function objectStoreUrl(layout: Layout, settings: Settings): string {
   return settings["objectStore.url"] || pathToFileURL(layout.objectsDir).href;
 }
 

@@ -45,6 +45,38 @@ const settingsSchema = z.strictObject({
     .describe(
       "where snapshots and the log's archive are kept: file: and a folder; default: objects/ of the data directory",
     ),
+  "snapshot.logBytes": z
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .default(1024 * 1024 * 1024)
+    .describe(
+      "a snapshot is taken when there is so much log since the last one: an instance that is built again replays about as much",
+    ),
+  "snapshot.maxAgeMinutes": z
+    .number()
+    .int()
+    .min(1)
+    .max(10_080)
+    .default(60)
+    .describe("or when the last one is so old, and 16 MiB of log have come since"),
+  "snapshot.rateMaxBytes": z
+    .number()
+    .int()
+    .min(0)
+    .default(64 * 1024 * 1024)
+    .describe(
+      "bytes a second that a snapshot reads from its instance at most, so that the workload loses little; 0: no bound",
+    ),
+  "retention.days": z
+    .number()
+    .int()
+    .min(0)
+    .max(35)
+    .default(1)
+    .describe(
+      "how far back automatic snapshots and log are kept; 0: only the newest snapshot and the log behind it",
+    ),
   "session.holdTimeoutMs": z
     .number()
     .int()

@@ -110,7 +110,7 @@ export function printStatus(report: StatusReport): void {
   print();
   const { volume } = report;
   printTable(
-    ["VOLUME", "LOG FROM", "LOG"],
-    [["log", orDash(volume.logStart), mebibytes(volume.bytes)]],
+    ["VOLUME", "LOG FROM", "LOG", "SNAPSHOTS"],
+    [["log", orDash(volume.logStart), mebibytes(volume.bytes), String(volume.snapshots)]],
   );
 }

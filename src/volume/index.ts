@@ -76,6 +76,7 @@ export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
 export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
 export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";
 export {
+  isOnPath,
   isSnapshotDue,
   type PlannedSnapshot,
   planMode,

@@ -89,11 +89,18 @@ export function planMode(
     };
   if (previous.kind === "genesis")
     return { kind: "full", reason: "the snapshot before it is the genesis image" };
-  const { startLsn, endLsn, history } = previous;
-  if (sharedUpTo(history, source.path, { from: startLsn, limit: endLsn }) !== endLsn)
+  if (!isOnPath(previous, source.path))
     return { kind: "full", reason: `${previous.id} is of a history that was left` };
   const reason = reasonForFull(previous);
   return reason === undefined ? { kind: "incremental" } : { kind: "full", reason };
+}
+
+/** Whether the log that made the snapshot's bytes is the path's. */
+export function isOnPath(
+  { startLsn, endLsn, history }: Pick<SnapshotFacts, "startLsn" | "endLsn" | "history">,
+  path: LogPath,
+): boolean {
+  return sharedUpTo(history, path, { from: startLsn, limit: endLsn }) === endLsn;
 }
 
 /** The newest snapshot from which `at` can be reached on `path`; undefined: there is none. */
@@ -101,10 +108,7 @@ export function snapshotFor<Snapshot extends PlannedSnapshot & Pick<SnapshotFact
   snapshots: readonly Snapshot[],
   { at, path }: { readonly at: Lsn; readonly path: LogPath },
 ): Snapshot | undefined {
-  const usable = snapshots.filter(({ startLsn, endLsn, history }) => {
-    const range = { from: startLsn, limit: endLsn };
-    return endLsn <= at && sharedUpTo(history, path, range) === endLsn;
-  });
+  const usable = snapshots.filter((one) => one.endLsn <= at && isOnPath(one, path));
   return usable.toSorted((a, b) => compareLsn(a.endLsn, b.endLsn)).at(-1);
 }
 

@@ -120,6 +120,7 @@ export interface Status {
     base: string | null;
     epoch: number | null;
   }[];
+  readonly volume: { snapshots: number };
 }
 
 export class TestCluster {

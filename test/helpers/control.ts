@@ -8,13 +8,14 @@ export async function askControl(
   cluster: TestCluster,
   method: string,
   params: unknown = {},
+  timeoutMs = 5_000,
 ): Promise<unknown> {
   const uid = process.getuid?.() ?? 0;
   const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
   const address = { kind: "unix", path: layout.controlSocket } as const;
   const client = await connectRpc(address, { timeoutMs: 1_000 });
   try {
-    return await client.call(method, params, { timeoutMs: 5_000 });
+    return await client.call(method, params, { timeoutMs });
   } finally {
     client.close();
   }

@@ -1,0 +1,60 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { parseLsn } from "../base/lsn.ts";
+import { type Clock, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
+import type { KeeperReport } from "../keeper/index.ts";
+import type { KeeperLine } from "./keeper-line-shell.ts";
+import type { Retention } from "./retention-shell.ts";
+
+const listAnswerMs = 60_000;
+const progressEveryMs = 250;
+
+/** What the command line asks of snapshots, passed on to the keeper; and what the keeper's report means to the others. */
+export class SnapshotDesk {
+  private readonly clock: Clock;
+  private readonly keeper: KeeperLine;
+  private readonly retention: Retention;
+  /** As it was told last: a keeper that is being started again has not lost any. */
+  count = 0;
+
+  constructor(clock: Clock, keeper: KeeperLine, retention: Retention) {
+    this.clock = clock;
+    this.keeper = keeper;
+    this.retention = retention;
+  }
+
+  /** While nothing is told, log is kept from where it was kept before. */
+  takeReport(report: KeeperReport | undefined): void {
+    if (!report) return;
+    this.count = report.snapshots;
+    if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
+  }
+
+  readonly handlers: Readonly<Record<string, RpcHandler>> = {
+    snapshotList: () => this.ask("snapshotList", {}, listAnswerMs),
+    snapshotCreate: (params, peer) => this.withProgress(this.ask("snapshotCreate", params), peer),
+    snapshotDelete: (params, peer) => this.withProgress(this.ask("snapshotDelete", params), peer),
+  };
+
+  private async ask(method: string, params: unknown, timeoutMs?: number): Promise<unknown> {
+    const { client } = this.keeper;
+    if (client) return client.call(method, params, timeoutMs === undefined ? {} : { timeoutMs });
+    throw new BorealisError(sqlState.cannotConnectNow, "the keeper does not run", {
+      hint: "it is started again by itself: try again; borealis logs keeper says why it ended",
+    });
+  }
+
+  /** Tells the peer meanwhile what the keeper does; it may have other jobs before this one. */
+  private async withProgress(answer: Promise<unknown>, peer: RpcPeer): Promise<unknown> {
+    let isOver = false;
+    const over = answer.finally(() => {
+      isOver = true;
+    });
+    over.catch(() => undefined);
+    while (!isOver && !peer.signal.aborted) {
+      const job = this.keeper.report?.job;
+      if (job) peer.tell("progress", job);
+      await Promise.race([over.catch(() => undefined), sleep(this.clock, progressEveryMs)]);
+    }
+    return over;
+  }
+}

@@ -1,0 +1,296 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import { sleep } from "../io/index.ts";
+import {
+  collectExtents,
+  deleteSnapshot,
+  isOnPath,
+  isSnapshotDue,
+  type LogPath,
+  type SnapshotManifest,
+} from "../volume/index.ts";
+import type { KeeperContext } from "./keeper-shell.ts";
+import { Lane } from "./lane-shell.ts";
+import type { SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
+import { requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
+import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
+import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
+import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
+import { replicasOf, storesOf } from "./stores-shell.ts";
+import { seeVolume } from "./volume-sight-shell.ts";
+
+const tickMs = 1_000;
+/** How often the stores are looked at, and what is old enough goes. */
+const planEveryMs = 60_000;
+const collectEveryMs = 3_600_000;
+/** After automatic deletions, of which there may be one a minute; reading all manifests is not for nothing. */
+const collectSoonMs = 600_000;
+/** What an unknown, half dead keeper may be about to name. */
+const graceMs = 3_600_000;
+const againMs = { first: 5_000, most: 60_000 } as const;
+/** Less log than this is not worth a snapshot, however old the last one is. */
+const logBytesMin = 16 * 1024 * 1024;
+const tellEveryMs = 250;
+/** A line between processes has room for 4 MiB. */
+const listedMax = 10_000;
+
+/** Takes, keeps, deletes and collects the volume's snapshots: one job after the other, and asks nobody. */
+export class SnapshotJobs {
+  private readonly context: KeeperContext;
+  private readonly onChange: () => void;
+  private readonly lane = new Lane();
+  private readonly shelf = new SnapshotShelf();
+  private job: SnapshotJob | null = null;
+  private problem: string | undefined;
+  private logFrom: Lsn | undefined;
+  private earliestMs: number | undefined;
+  /** The volume's path as it was seen in this epoch of the writer. */
+  private seen: { readonly epoch: number; readonly path: LogPath } | undefined;
+  private plannedMs: number | undefined;
+  private collectAtMs: number;
+  private pauseMs = 0;
+  private notBeforeMs = 0;
+  private toldMs = 0;
+  private signal: AbortSignal = new AbortController().signal;
+
+  constructor(context: KeeperContext, onChange: () => void) {
+    this.context = context;
+    this.onChange = onChange;
+    this.collectAtMs = context.clock.nowMs() + collectEveryMs;
+  }
+
+  report(): SnapshotReport {
+    const { job, logFrom, earliestMs, shelf } = this;
+    return {
+      snapshots: shelf.count,
+      logFrom: logFrom === undefined ? null : formatLsn(logFrom),
+      earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
+      job,
+    };
+  }
+
+  /** Why something does not go on; undefined: all is well. */
+  get trouble(): string | undefined {
+    return this.problem ?? this.shelf.problem;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.signal = signal;
+    const { clock } = this.context;
+    while (!signal.aborted) {
+      // While the store is not open, whoever opens it says why.
+      if (this.context.objects() && clock.nowMs() >= this.notBeforeMs) await this.try();
+      this.onChange();
+      await sleep(clock, tickMs, signal);
+    }
+  }
+
+  private async try(): Promise<void> {
+    const { clock, logger } = this.context;
+    try {
+      await this.tick();
+      this.pauseMs = 0;
+      this.problem = undefined;
+    } catch (error) {
+      if (this.signal.aborted) return;
+      if (this.problem !== messageOf(error))
+        logger.warn({ event: "snapshots.notDone" }, messageOf(error));
+      this.problem = messageOf(error);
+      this.pauseMs = Math.min(againMs.most, this.pauseMs * 2 || againMs.first);
+      this.notBeforeMs = clock.nowMs() + this.pauseMs;
+    }
+  }
+
+  /** The snapshots that can be read, oldest first, as the stores have them now; the newest if there are very many. */
+  async list(): Promise<SnapshotRow[]> {
+    if (this.lane.length === 0) await this.lane.run(() => this.look());
+    return this.shelf.rows.slice(-listedMax);
+  }
+
+  /**
+   * Takes one that stays until it is deleted, with its own log. Raises 22023 for an id that cannot be, or is taken, and what
+   * takeVolumeSnapshot raises.
+   */
+  async create(id: string | undefined): Promise<SnapshotRow> {
+    const wanted = id ?? userSnapshotId(this.context.clock.wallMs());
+    requireFreeId(wanted, this.shelf);
+    return this.lane.run(async () => {
+      await this.look();
+      requireFreeId(wanted, this.shelf);
+      return rowOf(await this.take(wanted));
+    });
+  }
+
+  /** Takes an automatic one now, due or not. */
+  createAutomatic(): Promise<SnapshotRow> {
+    return this.lane.run(async () => {
+      const manifest = await this.take(undefined);
+      await this.keepPlan();
+      return rowOf(manifest);
+    });
+  }
+
+  /** Gone when it resolves; its extents go with the next collection, which is soon. Raises 22023 if there is none. */
+  delete(id: string): Promise<void> {
+    return this.lane.run(async () => {
+      await this.look();
+      if (!this.shelf.has(id)) throw unknownSnapshot(id);
+      this.requireNotNeeded(id);
+      await this.drop([id]);
+      this.collectAtMs = 0;
+      this.plannedMs = undefined;
+    });
+  }
+
+  private async tick(): Promise<void> {
+    const { clock } = this.context;
+    const nowMs = clock.nowMs();
+    if (this.plannedMs === undefined || nowMs - this.plannedMs >= planEveryMs) {
+      await this.lane.run(() => this.keepPlan());
+      this.plannedMs = nowMs;
+    }
+    if (await this.isDue()) {
+      await this.lane.run(async () => {
+        // Somebody else's may have been taken while this one waited.
+        if (!(await this.isDue())) return;
+        await this.take(undefined);
+        await this.keepPlan();
+      });
+    }
+    if (nowMs >= this.collectAtMs) {
+      await this.lane.run(() => this.collect());
+      this.collectAtMs = nowMs + collectEveryMs;
+    }
+  }
+
+  private async isDue(): Promise<boolean> {
+    const { config, world, clock } = this.context;
+    const { durable } = world();
+    const vdl = findLsn(durable?.vdl ?? "");
+    const path = await this.pathNow();
+    if (!path || vdl === undefined) return false;
+    const own = this.shelf.facts.filter((one) => isOnPath(one, path));
+    const last = own.toSorted((a, b) => (a.endLsn < b.endLsn ? -1 : 1)).at(-1);
+    const { logBytes, maxAgeMs } = config.snapshots;
+    const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin };
+    return isSnapshotDue(schedule, { last, vdl, nowMs: clock.wallMs() });
+  }
+
+  /** Undefined: nobody writes, or nobody says. */
+  private async pathNow(): Promise<LogPath | undefined> {
+    const { durable } = this.context.world();
+    if (!durable) return undefined;
+    if (this.seen?.epoch === durable.epoch) return this.seen.path;
+    const sight = await seeVolume(this.context, this.signal);
+    // Nodes that have not heard of this epoch yet would show the path before it.
+    if (sight?.path.at(-1)?.epoch !== durable.epoch) return undefined;
+    this.seen = { epoch: durable.epoch, path: sight.path };
+    return sight.path;
+  }
+
+  private async look(): Promise<void> {
+    const { context, shelf } = this;
+    const parts = { stores: storesOf(context), replicas: replicasOf(context) };
+    await shelf.look({ ...parts, sealer: context.sealer() });
+    // A volume that is just born; or a store that it has just been given.
+    if (shelf.count === 0) shelf.add(await takeGenesis(context, this.signal));
+  }
+
+  private async take(id: string | undefined): Promise<SnapshotManifest> {
+    const what: SnapshotJob = { what: "taking", id: id ?? null, doneBytes: 0, totalBytes: null };
+    return this.during(what, async () => {
+      const manifest = await takeVolumeSnapshot(this.context, {
+        id,
+        known: this.shelf.facts,
+        onProgress: (doneBytes, totalBytes) => {
+          this.say({ ...what, doneBytes, totalBytes: totalBytes ?? null });
+        },
+        signal: this.signal,
+      });
+      this.shelf.add(manifest);
+      return manifest;
+    });
+  }
+
+  /** Looks at what there is, and lets go what the retention window does not need. */
+  private async keepPlan(): Promise<void> {
+    const { config, clock } = this.context;
+    await this.look();
+    // What cannot be read may be what everything rests on.
+    const path = this.shelf.unreadable.size > 0 ? undefined : await this.pathNow();
+    if (!path) return;
+    const now = { path, nowMs: clock.wallMs(), windowMs: config.snapshots.retentionMs };
+    const plan = planKeeping(this.shelf.facts, now);
+    if (plan.drop.length > 0) {
+      await this.drop(plan.drop);
+      this.collectAtMs = Math.min(this.collectAtMs, clock.nowMs() + collectSoonMs);
+    }
+    // Only now: as long as a snapshot is there, its log is.
+    this.logFrom = plan.logFrom;
+    this.earliestMs = plan.earliestMs;
+  }
+
+  private drop(ids: readonly string[]): Promise<void> {
+    const { context, shelf } = this;
+    const what: SnapshotJob = {
+      what: "deleting",
+      id: ids[0] ?? null,
+      doneBytes: 0,
+      totalBytes: null,
+    };
+    return this.during(what, async () => {
+      for (const id of ids) {
+        await deleteSnapshot(storesOf(context), id);
+        shelf.remove(id);
+        context.logger.info({ event: "snapshot.deleted", snapshot: id });
+      }
+    });
+  }
+
+  private collect(): Promise<void> {
+    const { clock, logger } = this.context;
+    const what: SnapshotJob = { what: "collecting", id: null, doneBytes: 0, totalBytes: null };
+    return this.during(what, async () => {
+      for (const store of storesOf(this.context)) {
+        const collected = await collectExtents(store, {
+          sealer: this.context.sealer(),
+          nowMs: clock.wallMs(),
+          graceMs,
+          signal: this.signal,
+        });
+        logger.info({ event: "extents.collected", store: store.label, ...collected });
+      }
+    });
+  }
+
+  private async during<Result>(job: SnapshotJob, work: () => Promise<Result>): Promise<Result> {
+    this.say(job);
+    try {
+      return await work();
+    } finally {
+      this.say(null);
+    }
+  }
+
+  private say(job: SnapshotJob | null): void {
+    const nowMs = this.context.clock.nowMs();
+    const isSame = this.job !== null && job !== null && this.job.what === job.what;
+    this.job = job;
+    if (isSame && nowMs - this.toldMs < tellEveryMs) return;
+    this.toldMs = nowMs;
+    this.onChange();
+  }
+
+  /** Without any automatic one an instance whose cache is lost could not be built again. */
+  private requireNotNeeded(id: string): void {
+    const others = this.shelf.facts.filter((one) => one.kind !== "manual" && one.id !== id);
+    const mine: KnownSnapshot | undefined = this.shelf.facts.find((one) => one.id === id);
+    if (!mine || mine.kind === "manual") return;
+    if (others.some((one) => one.endLsn >= mine.endLsn)) return;
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `snapshot ${id} is the newest one that instances are built from`,
+      { hint: "it goes by itself when there is a newer one and retention.days have passed" },
+    );
+  }
+}

@@ -1,0 +1,112 @@
+import { BorealisError, messageOf } from "../base/errors.ts";
+import { formatLsn } from "../base/lsn.ts";
+import {
+  type ExtentSealer,
+  type ObjectStore,
+  readSnapshot,
+  type Replicas,
+  sizeOfSnapshot,
+  type SnapshotManifest,
+  snapshotIds,
+} from "../volume/index.ts";
+import type { SnapshotRow } from "./messages.ts";
+import type { KnownSnapshot } from "./snapshot-retention.ts";
+
+interface Shelved {
+  readonly facts: KnownSnapshot;
+  readonly row: SnapshotRow;
+}
+
+export interface ShelfStores {
+  readonly stores: readonly ObjectStore[];
+  readonly replicas: Replicas;
+  readonly sealer: ExtentSealer;
+}
+
+/**
+ * What the keeper knows of the snapshots that exist, without their manifests, which may be large. The stores are the truth:
+ * each `look` takes in what came and went there.
+ */
+export class SnapshotShelf {
+  private readonly known = new Map<string, Shelved>();
+  /** There, and not readable: why. */
+  private readonly unread = new Map<string, BorealisError>();
+
+  get facts(): KnownSnapshot[] {
+    return [...this.known.values()].map(({ facts }) => facts);
+  }
+
+  get count(): number {
+    return this.known.size + this.unread.size;
+  }
+
+  /** Oldest first. */
+  get rows(): SnapshotRow[] {
+    const rows = [...this.known.values()].map(({ row }) => row);
+    return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
+  }
+
+  /** Snapshots that nobody can judge: neither they nor any log may go. */
+  get unreadable(): ReadonlyMap<string, BorealisError> {
+    return this.unread;
+  }
+
+  has(id: string): boolean {
+    return this.known.has(id) || this.unread.has(id);
+  }
+
+  /** Raises what a store raises that cannot be listed; a manifest that cannot be read becomes an unreadable one. */
+  async look({ stores, replicas, sealer }: ShelfStores): Promise<void> {
+    const there = new Set<string>();
+    for (const store of stores) for (const id of await snapshotIds(store)) there.add(id);
+    for (const id of [...this.known.keys(), ...this.unread.keys()])
+      if (!there.has(id)) this.remove(id);
+    for (const id of there) {
+      if (this.known.has(id)) continue;
+      try {
+        this.add(await readSnapshot(replicas, id, sealer));
+      } catch (error) {
+        if (!(error instanceof BorealisError)) throw error;
+        this.unread.set(id, error);
+      }
+    }
+  }
+
+  add(manifest: SnapshotManifest): void {
+    const { id, kind, startLsn, endLsn, takenAtMs, history } = manifest;
+    this.unread.delete(id);
+    const facts = { id, kind, startLsn, endLsn, takenAtMs, history };
+    this.known.set(id, { facts, row: rowOf(manifest) });
+  }
+
+  remove(id: string): void {
+    this.known.delete(id);
+    this.unread.delete(id);
+  }
+
+  /** For people: the first one that cannot be read. Undefined: all can. */
+  get problem(): string | undefined {
+    for (const [id, error] of this.unread)
+      return `snapshot ${id} cannot be read: ${messageOf(error)}`;
+    return undefined;
+  }
+}
+
+/** As `snapshot list` shows it. */
+export function rowOf(manifest: SnapshotManifest): SnapshotRow {
+  const { id, kind, startLsn, endLsn, takenAtMs } = manifest;
+  const { dataBytes, storedBytes } = sizeOfSnapshot(manifest);
+  return {
+    id,
+    kind,
+    startLsn: formatLsn(startLsn),
+    endLsn: formatLsn(endLsn),
+    takenAt: isoOf(takenAtMs),
+    dataBytes,
+    storedBytes,
+  };
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
