@@ -21,7 +21,7 @@ export interface Promotion {
   readonly standby: Standby;
   /** Its start is the recovery LSN b: where the epoch will begin, and the instance is promoted. */
   readonly claimed: Claimed;
-  /** Opens the epoch; asked for only when PostgreSQL runs, so that one that cannot start costs no epoch. */
+  /** Opens the epoch: of a standby that runs when all is ready for it, of one that is down before it is started. */
   readonly open: () => Promise<Opened>;
   readonly signal: AbortSignal;
 }
@@ -30,16 +30,20 @@ export interface Promotion {
  * Feeds a standby to the epoch's start and not a byte more, then promotes it there: PostgreSQL ends at its last
  * complete record, which is where the log driver goes on. The order is D45's: cap the feed, open the epoch, replay to
  * b, take all sessions off, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
+ *
+ * A cache that was just hydrated takes no sessions before it has replayed to its snapshot's end, and nodes that were all
+ * started anew do not tell how far readers may read before an epoch is open: so the epoch comes first where nothing runs.
  */
 export async function promoteAt(promotion: Promotion): Promise<Opened> {
   const { deps, standby, claimed, open, signal } = promotion;
   const { start: at } = claimed;
   await standby.openFeed(at);
   try {
+    const openedFirst = standby.isRunning ? undefined : await open();
     await ensureOnPath(promotion);
     const client = await connectAgent(standby.postgres);
     try {
-      const opened = await open();
+      const opened = openedFirst ?? (await open());
       await freeReplay(client);
       await untilReplayed(client, at, { deps, signal });
       await client.query("SELECT pg_catalog.pg_promote(false)");

@@ -150,7 +150,7 @@ export class ReaderRole {
       sources,
       reason: former.reason,
       patienceMs: hasDiverged ? copyPatienceMs : 0,
-      prefersGenesis: !hasDiverged,
+      wish: undefined,
       untilUsable: (backup) => this.untilUsable(backup, feed, signal),
       signal,
     });

@@ -317,7 +317,7 @@ export class WriterRole {
         reason: "it is not the volume's",
         // Writes wait for this one.
         patienceMs: 0,
-        prefersGenesis: true,
+        wish: { path: claimed.history, at: claimed.start, base: claimed.low },
         untilUsable: (backup) =>
           backup.endLsn <= claimed.start
             ? Promise.resolve()

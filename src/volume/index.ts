@@ -94,6 +94,12 @@ export {
   readSnapshot,
   snapshotIds,
 } from "./snapshots-shell.ts";
+export {
+  findUsableSnapshot,
+  isUsable,
+  type SnapshotSearch,
+  type SnapshotWish,
+} from "./usable-snapshot-shell.ts";
 export type { Env } from "./s3-location.ts";
 export { openS3Store, type S3Limits, type S3OpenOptions } from "./s3-open-shell.ts";
 export type { S3Store } from "./s3-store-shell.ts";

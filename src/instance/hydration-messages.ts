@@ -1,0 +1,43 @@
+import type { Lsn } from "../base/lsn.ts";
+import type { HydrationFigures, HydrationProgress, OsUser } from "../engine/index.ts";
+import type { SnapshotWish } from "../volume/index.ts";
+
+/** What an agent gives to the thread that hydrates, and what that tells. Between threads of one process only. */
+export interface HydrationOrder {
+  readonly objectStoreUrl: string;
+  readonly volumeId: string;
+  /** As keys/ writes them; null: the volume is not encrypted. */
+  readonly dataKeys: unknown;
+  readonly instanceDir: string;
+  readonly osUser: OsUser | undefined;
+  readonly wish: SnapshotWish;
+  /** Where replay will end, as far as is known. */
+  readonly end: Lsn;
+  /** A snapshot with more log to replay is told, and not used. */
+  readonly replayBytesMax: number;
+}
+
+export interface FoundSnapshot {
+  readonly snapshot: string;
+  readonly startLsn: Lsn;
+  readonly endLsn: Lsn;
+  readonly replayBytes: number;
+}
+
+export type FromHydration =
+  | ({ readonly kind: "progress" } & HydrationProgress)
+  | { readonly kind: "skipped"; readonly snapshot: string; readonly reason: string }
+  | {
+      readonly kind: "healed";
+      readonly store: string;
+      readonly name: string;
+      readonly reason: string;
+    }
+  | { readonly kind: "failed"; readonly code: string; readonly message: string }
+  | HydrationResult;
+
+export type HydrationResult =
+  | ({ readonly kind: "done"; readonly figures: HydrationFigures } & FoundSnapshot)
+  /** There is one, with more log behind it than was asked for. */
+  | ({ readonly kind: "far" } & FoundSnapshot)
+  | { readonly kind: "none" };

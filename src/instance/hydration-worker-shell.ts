@@ -1,0 +1,80 @@
+/**
+ * The thread that builds a cache from a snapshot: fetching, decrypting and hashing a gigabyte would keep the agent's loop,
+ * and with it the log feed, waiting.
+ */
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import { bytesBetween, lsnMaxOf } from "../base/lsn.ts";
+import { hydrateFromSnapshot } from "../engine/index.ts";
+import type { ParentThread } from "../io/index.ts";
+import { parseDataKeys } from "../keys/index.ts";
+import {
+  ExtentSealer,
+  findUsableSnapshot,
+  type ObjectStore,
+  openObjectStore,
+  Replicas,
+} from "../volume/index.ts";
+import type { FromHydration, HydrationOrder } from "./hydration-messages.ts";
+
+const progressEveryBytes = 8 * 1024 * 1024;
+
+export function run(parent: ParentThread): void {
+  const post = (message: FromHydration): void => parent.post(message);
+  // Written by hydration-shell.ts, in this process.
+  hydrate(parent.data as HydrationOrder, post).catch((error: unknown) => {
+    const code = error instanceof BorealisError ? error.code : sqlState.internal;
+    post({ kind: "failed", code, message: messageOf(error) });
+  });
+}
+
+async function hydrate(
+  order: HydrationOrder,
+  post: (message: FromHydration) => void,
+): Promise<void> {
+  const { instanceDir, osUser, wish, end, replayBytesMax } = order;
+  const volume = volumeId(order.volumeId);
+  const keys = order.dataKeys === null ? undefined : parseDataKeys(order.dataKeys);
+  const sealer = new ExtentSealer({ volumeId: volume, keys });
+  const stores = await openStores(order);
+  const replicas = new Replicas({
+    stores,
+    isSafe: (those) => those.length > 0,
+    onHealed: (store, name, reason) => post({ kind: "healed", store: store.label, name, reason }),
+  });
+  // Whoever does not want it any more ends the thread.
+  const { signal } = new AbortController();
+  const onSkipped = (id: string, error: BorealisError): void =>
+    post({ kind: "skipped", snapshot: id, reason: error.message });
+  const manifest = await findUsableSnapshot({
+    ...wish,
+    stores,
+    replicas,
+    sealer,
+    onSkipped,
+    signal,
+  });
+  if (!manifest) return post({ kind: "none" });
+  const { id, startLsn, endLsn } = manifest;
+  const replayBytes = bytesBetween(startLsn, lsnMaxOf(end, startLsn));
+  const found = { snapshot: id, startLsn, endLsn, replayBytes };
+  if (replayBytes > replayBytesMax) return post({ kind: "far", ...found });
+  let toldBytes = 0;
+  const figures = await hydrateFromSnapshot(
+    { manifest, replicas, sealer, instanceDir, osUser, volumeId: volume, signal },
+    ({ doneBytes, totalBytes }) => {
+      if (doneBytes - toldBytes < progressEveryBytes) return;
+      toldBytes = doneBytes;
+      post({ kind: "progress", doneBytes, totalBytes });
+    },
+  );
+  post({ kind: "done", ...found, figures });
+}
+
+/** Nearest first. */
+async function openStores({
+  objectStoreUrl,
+  volumeId: volume,
+}: HydrationOrder): Promise<ObjectStore[]> {
+  return [await openObjectStore(objectStoreUrl, volumeId(volume))];
+}

@@ -1,0 +1,67 @@
+import { BorealisError } from "../base/errors.ts";
+import { type Lsn, segmentStart } from "../base/lsn.ts";
+import type { ExtentSealer } from "./extent-sealer-shell.ts";
+import type { LogPath } from "./log-path.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import { findSnapshotId, snapshotPrefix } from "./object-names.ts";
+import type { ObjectStore } from "./object-store-shell.ts";
+import type { Replicas } from "./replicas-shell.ts";
+import { isOnPath } from "./snapshot-plan.ts";
+import { readSnapshot } from "./snapshots-shell.ts";
+
+export interface SnapshotWish {
+  /** The path that will be replayed. */
+  readonly path: LogPath;
+  /** The snapshot may hold nothing beyond; undefined: nothing that exists does. */
+  readonly at: Lsn | undefined;
+  /** The volume has log from here on. */
+  readonly base: Lsn;
+}
+
+export interface SnapshotSearch extends SnapshotWish {
+  readonly stores: readonly ObjectStore[];
+  readonly replicas: Pick<Replicas, "find">;
+  readonly sealer: ExtentSealer;
+  /** One that cannot be read is passed over. */
+  readonly onSkipped?: (id: string, error: BorealisError) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The snapshot from which `at` is reached with least log: manifests are read in the order in which they were put, newest
+ * first, until one will do. Undefined: none will. Raises what a store raises that cannot be listed.
+ */
+export async function findUsableSnapshot(
+  search: SnapshotSearch,
+): Promise<SnapshotManifest | undefined> {
+  const { stores, replicas, sealer, onSkipped, signal } = search;
+  const putAtMs = new Map<string, number>();
+  for (const store of stores) {
+    for await (const object of store.list(snapshotPrefix)) {
+      const id = findSnapshotId(object.name);
+      if (id !== undefined)
+        putAtMs.set(id, Math.max(object.putAtMs, putAtMs.get(id) ?? object.putAtMs));
+    }
+  }
+  const newestFirst = [...putAtMs].toSorted(([, a], [, b]) => b - a);
+  for (const [id] of newestFirst) {
+    if (signal.aborted) throw signal.reason;
+    try {
+      const manifest = await readSnapshot(replicas, id, sealer);
+      if (isUsable(manifest, search)) return manifest;
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      onSkipped?.(id, error);
+    }
+  }
+  return undefined;
+}
+
+/** Whether log that is there leads from the snapshot to the wished place. */
+export function isUsable(
+  snapshot: Pick<SnapshotManifest, "startLsn" | "endLsn" | "history">,
+  { path, at, base }: SnapshotWish,
+): boolean {
+  const isReached = at === undefined || snapshot.endLsn <= at;
+  return isReached && segmentStart(snapshot.startLsn) >= base && isOnPath(snapshot, path);
+}
