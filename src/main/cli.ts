@@ -235,6 +235,31 @@ withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
     ),
   );
 
+const snapshot = program.command("snapshot").description("snapshots of the volume");
+withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade")
+  .description("take a snapshot that stays until it is deleted, whatever becomes of the cluster")
+  .argument("[id]", "lower-case letters, digits, dots and hyphens (default: snapshot-TIME)")
+  .action(
+    running(async (id: string | undefined, options: CommonOptions) =>
+      (await import("./snapshot-commands.ts")).snapshotCreate(id, options),
+    ),
+  );
+withCommon(snapshot.command("list"), "borealis snapshot list")
+  .description("show all snapshots, automatic ones too")
+  .action(
+    running(async (options: CommonOptions) =>
+      (await import("./snapshot-commands.ts")).snapshotList(options),
+    ),
+  );
+withCommon(snapshot.command("delete"), "borealis snapshot delete before-upgrade")
+  .description("delete a snapshot; what no other one holds is given back within two hours")
+  .argument("<id>")
+  .action(
+    running(async (id: string, options: CommonOptions) =>
+      (await import("./snapshot-commands.ts")).snapshotDelete(id, options),
+    ),
+  );
+
 const keys = program.command("keys").description("the volume's encryption keys");
 withCommon(keys.command("list"), "borealis keys list")
   .description("show the data keys, without any secret")

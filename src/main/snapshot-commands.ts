@@ -1,0 +1,143 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import type { ClusterState, Layout } from "../cluster/index.ts";
+import { connectRpc, openLogger, realClock, type RpcClient } from "../io/index.ts";
+import {
+  rowOf,
+  type SnapshotJob,
+  snapshotJobSchema,
+  type SnapshotRow,
+  snapshotRowSchema,
+  snapshotRowsSchema,
+} from "../keeper/index.ts";
+import {
+  ExtentSealer,
+  onlyStore,
+  openObjectStore,
+  readSnapshot,
+  snapshotIds,
+} from "../volume/index.ts";
+import { objectStoreUrl } from "./child-plans.ts";
+import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import { resolveSettings } from "./config.ts";
+import { print, printTable } from "./print.ts";
+import { Progress } from "./progress.ts";
+import { formatBytes } from "./progress-meter.ts";
+import { VolumeKeys } from "./volume-keys.ts";
+
+const answerMs = 120_000;
+
+/**
+ * Takes a snapshot that stays until it is deleted, and returns when it exists. Ctrl-C ends the waiting, not the snapshot.
+ * Raises 22023 for an id that cannot be or is taken, 57P03 when there is no instance to take it from.
+ */
+export async function snapshotCreate(id: string | undefined, options: Options): Promise<void> {
+  const wanted = { id: id ?? null };
+  const startMs = realClock.nowMs();
+  const row = snapshotRowSchema.parse(await askWithProgress("snapshotCreate", wanted, options));
+  if (options.json) return printJson(row);
+  const { dataBytes, storedBytes, endLsn } = row;
+  const sizes = `${formatBytes(dataBytes)} of data in ${formatBytes(storedBytes)}`;
+  const seconds = ((realClock.nowMs() - startMs) / 1000).toFixed(1);
+  print(`snapshot ${row.id} is taken: ${sizes}, up to ${endLsn} (${seconds} s)`);
+}
+
+/** All snapshots, oldest first; those in the object store while the cluster is down. */
+export async function snapshotList(options: Options): Promise<void> {
+  const { layout, state } = requireCluster(options);
+  const rows = isRunning(layout) ? await askForList(layout) : await readList(layout, state);
+  if (options.json) return printJson(rows);
+  printTable(
+    ["SNAPSHOT", "KIND", "TAKEN", "LOG FROM", "UP TO", "DATA", "STORED"],
+    rows.map((one) => [
+      one.id,
+      one.kind,
+      one.takenAt.replace(/\.\d+Z$/, "Z"),
+      one.startLsn,
+      one.endLsn,
+      formatBytes(one.dataBytes),
+      formatBytes(one.storedBytes),
+    ]),
+  );
+  print("  (snapshots share what they store)");
+}
+
+/** Returns when it is gone; what only it held is collected within two hours. Raises 22023 if there is none of that id. */
+export async function snapshotDelete(id: string, options: Options): Promise<void> {
+  await askWithProgress("snapshotDelete", { id }, options);
+  if (options.json) return printJson({ deleted: id });
+  print(`snapshot ${id} is deleted`);
+}
+
+async function connectControl(layout: Layout): Promise<RpcClient> {
+  if (!isRunning(layout)) throw notRunning(layout);
+  return connectRpc({ kind: "unix", path: layout.controlSocket }, { timeoutMs: 5_000 });
+}
+
+async function askForList(layout: Layout): Promise<SnapshotRow[]> {
+  const client = await connectControl(layout);
+  try {
+    return snapshotRowsSchema.parse(await client.call("snapshotList", {}, { timeoutMs: answerMs }));
+  } finally {
+    client.close();
+  }
+}
+
+async function askWithProgress(
+  method: "snapshotCreate" | "snapshotDelete",
+  params: unknown,
+  options: Options,
+): Promise<unknown> {
+  const { layout } = requireCluster(options);
+  const client = await connectControl(layout);
+  const progress = new Progress({ isJson: options.json ?? false });
+  let step = "";
+  client.onEvent((event, data) => {
+    if (event !== "progress") return;
+    const job = snapshotJobSchema.parse(data);
+    const now = stepOf(job);
+    if (now !== step) progress.begin(now, job.totalBytes ?? undefined);
+    step = now;
+    progress.at(job.doneBytes, job.totalBytes ?? undefined);
+  });
+  try {
+    return await client.call(method, params);
+  } catch (error) {
+    throw wentAway(error);
+  } finally {
+    progress.close();
+    client.close();
+  }
+}
+
+function stepOf({ what, id }: SnapshotJob): string {
+  const of = id === null ? "" : ` ${id}`;
+  if (what === "collecting") return "waiting for a collection of extents";
+  return what === "taking" ? `taking snapshot${of}` : `deleting snapshot${of}`;
+}
+
+function wentAway(error: unknown): unknown {
+  if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure) return error;
+  return new BorealisError(error.code, "a process of the cluster went away meanwhile", {
+    hint: "see what came of it with borealis snapshot list, and try again",
+    cause: error,
+  });
+}
+
+/** Of a cluster that is down. */
+async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRow[]> {
+  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const logger = openLogger({ file: undefined, process: "cli" });
+  const keys = await VolumeKeys.open(layout, state, logger);
+  const volume = volumeId(state.volumeId);
+  const sealer = new ExtentSealer({ volumeId: volume, keys: keys?.dataKeys });
+  const store = await openObjectStore(objectStoreUrl(layout, settings), volume);
+  const rows: SnapshotRow[] = [];
+  try {
+    for (const id of await snapshotIds(store))
+      rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
+  } finally {
+    await store.close();
+  }
+  return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
+}
