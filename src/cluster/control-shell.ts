@@ -14,6 +14,7 @@ import {
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
+import { ArchiveWatch } from "./archive-watch.ts";
 import { endpointPlaces } from "./endpoints.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
@@ -68,6 +69,7 @@ export class ControlPlane {
   private readonly retention: Retention;
   private readonly keeper: KeeperLine;
   private readonly snapshots: SnapshotDesk;
+  private readonly archive = new ArchiveWatch();
   private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
@@ -100,7 +102,10 @@ export class ControlPlane {
       ...deps,
       socket: deps.layout.keeperSocket,
       world: () => this.world(),
-      onReport: () => this.snapshots.takeReport(this.keeper.report),
+      onReport: () => {
+        this.snapshots.takeReport(this.keeper.report);
+        this.archive.take(this.keeper.report?.archive);
+      },
     });
     this.instances = new InstanceChanges({
       ...deps,
@@ -117,6 +122,7 @@ export class ControlPlane {
       snapshotLsn: parseLsn(deps.state.genesisLsn),
       // Of every instance that reads; one that is away may come back with what it last had.
       readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
+      archived: () => this.archive.archivedIn(this.durable()?.epoch),
       openWriter,
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
@@ -190,7 +196,18 @@ export class ControlPlane {
     }
     const { state, isStopping } = this;
     const snapshots = this.snapshots.count;
-    return { ...this.deps.config, state, isStopping, instances, nodes, processes, snapshots };
+    const { latestTime, earliestTime } = this.archive;
+    const { report } = this.keeper;
+    return {
+      ...this.deps.config,
+      state,
+      isStopping,
+      instances,
+      nodes,
+      processes,
+      snapshots,
+      archive: { latestTime, earliestTime, report: report?.archive },
+    };
   }
 
   private topology(): TopologyMessage {
@@ -303,15 +320,15 @@ export class ControlPlane {
           replayLsn: status?.replayLsn ?? null,
         };
       }),
-      durable: durable ? { epoch: durable.epoch, vdl: formatLsn(durable.vdl) } : null,
+      durable: durable ? { ...durable, vdl: formatLsn(durable.vdl) } : null,
     };
   }
 
-  private durable(): { epoch: number; vdl: Lsn } | undefined {
-    const { vdl, epoch } = this.roles.status(this.state.writer) ?? {};
+  private durable(): { epoch: number; vdl: Lsn; atMs: number } | undefined {
+    const { vdl, vdlAtMs, epoch } = this.roles.status(this.state.writer) ?? {};
     const at = findLsn(vdl ?? "");
     const isOpen = this.roles.openWriter() !== undefined && at !== undefined;
-    return isOpen && epoch !== undefined ? { epoch, vdl: at } : undefined;
+    return isOpen && epoch !== undefined ? { epoch, vdl: at, atMs: vdlAtMs ?? 0 } : undefined;
   }
 
   private tellNodes(client: RpcClient): void {

@@ -185,6 +185,14 @@ export const statusSchema = z.object({
     snapshots: z.number(),
     earliestRestorableTime: z.string().nullable(),
     latestRestorableTime: z.string().nullable(),
+    /** Of the log in the object store; null: nobody archives, or nobody says. */
+    archive: z
+      .object({
+        archivedLsn: z.string().nullable(),
+        lagBytes: z.number().nullable(),
+        problem: z.string().nullable(),
+      })
+      .nullable(),
   }),
 });
 export type StatusReport = z.infer<typeof statusSchema>;

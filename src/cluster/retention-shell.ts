@@ -9,6 +9,7 @@ export interface RetentionOptions {
   /** Until it is set to another: the genesis image's. */
   readonly snapshotLsn: Lsn;
   readonly readers: () => LogNeeds["readers"];
+  readonly archived: () => LogNeeds["archivedLsn"];
   /** The line to the agent of a writer that is open and has a write quorum. */
   readonly openWriter: () => RpcClient | undefined;
 }
@@ -48,9 +49,14 @@ export class Retention {
   }
 
   private async tellWriter(): Promise<void> {
-    const { openWriter, readers, snapshotLsn: first } = this.options;
+    const { openWriter, readers, archived, snapshotLsn: first } = this.options;
     const { snapshotLsn } = this;
-    const low = lowWanted({ snapshotLsn, backtrackLsn: undefined, readers: readers() });
+    const low = lowWanted({
+      snapshotLsn,
+      archivedLsn: archived(),
+      backtrackLsn: undefined,
+      readers: readers(),
+    });
     if (low === undefined || low <= first) return;
     await openWriter()?.call("needLog", { from: formatLsn(low) }, { timeoutMs: answerMs });
   }

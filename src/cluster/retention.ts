@@ -6,6 +6,8 @@ export interface LogNeeds {
   readonly snapshotLsn: Lsn;
   /** Start of the backtrack window; undefined: there is none. */
   readonly backtrackLsn: Lsn | undefined;
+  /** Nothing beyond is in the archive; "off": nobody archives; undefined: not known, so whatever is there stays. */
+  readonly archivedLsn: Lsn | "off" | undefined;
   /** Where each reader would begin to read if it started anew; undefined: not known, so whatever is there stays. */
   readonly readers: readonly (Lsn | undefined)[];
 }
@@ -16,7 +18,9 @@ export interface LogNeeds {
  * not known now.
  */
 export function lowWanted(needs: LogNeeds): Lsn | undefined {
+  if (needs.archivedLsn === undefined) return undefined;
   let oldest = needs.snapshotLsn;
+  if (needs.archivedLsn !== "off") oldest = lsnMin(oldest, needs.archivedLsn);
   for (const reader of needs.readers) {
     if (reader === undefined) return undefined;
     oldest = lsnMin(oldest, reader);

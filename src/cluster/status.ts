@@ -1,6 +1,7 @@
 import { findLsn, type Lsn } from "../base/lsn.ts";
 import type { NodeHealth } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
+import type { ArchiveReport } from "../keeper/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
 import { instancePort, portOffsets } from "./ports.ts";
 import type { ClusterState, NodeState } from "./state.ts";
@@ -27,6 +28,13 @@ export interface StatusFacts {
   readonly processes: ReadonlyMap<string, ProcessReport>;
   /** How many there are; 0: none, or nobody has said yet. */
   readonly snapshots: number;
+  readonly archive: {
+    /** Undefined: the keeper does not run. */
+    readonly report: ArchiveReport | undefined;
+    /** As in ArchiveWatch. */
+    readonly latestTime: string | null;
+    readonly earliestTime: string | null;
+  };
 }
 
 /** A node this far behind VDL is shown as catching up: more than one append in flight explains. */
@@ -56,10 +64,17 @@ export function statusReport(facts: StatusFacts): StatusReport {
       bytes: Math.max(0, ...[...facts.nodes.values()].map((node) => node.logBytes)),
       logStart: logStarts[0] ?? null,
       snapshots: facts.snapshots,
-      earliestRestorableTime: null,
-      latestRestorableTime: null,
+      earliestRestorableTime: facts.archive.earliestTime,
+      latestRestorableTime: facts.archive.latestTime,
+      archive: archiveRow(facts.archive.report),
     },
   };
+}
+
+function archiveRow(report: ArchiveReport | undefined): StatusReport["volume"]["archive"] {
+  if (!report?.isOn) return null;
+  const { archivedLsn, lagBytes, problem } = report;
+  return { archivedLsn, lagBytes, problem };
 }
 
 function writerOf(facts: StatusFacts): InstanceStatus | undefined {
@@ -178,6 +193,7 @@ export function stoppedReport(
     nodes: new Map(),
     processes: new Map(),
     snapshots: 0,
+    archive: { report: undefined, latestTime: null, earliestTime: null },
   });
   return {
     ...report,

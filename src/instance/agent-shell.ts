@@ -36,6 +36,8 @@ export interface AgentDeps {
   readonly pid: number;
 }
 
+/** A writer at rest says so often that VDL is still where it was. */
+const vdlTimeStepMs = 500;
 const statusEveryMs = 500;
 /** A role that failed reports itself free only after a pause, longer each time: no hot loop of restarts. */
 const firstPauseMs = 50;
@@ -132,7 +134,10 @@ export class InstanceAgent {
   }
 
   status(): InstanceStatus {
+    // Before VDL is read: all that was committed until then lies below.
+    const nowMs = this.deps.clock.wallMs();
     const facts = this.situation.kind === "none" ? noFacts : this.situation.role.facts();
+    const isWriter = this.situation.kind === "writer" && facts.vdl !== undefined;
     return {
       id: this.config.instance,
       role: this.situation.kind,
@@ -144,6 +149,7 @@ export class InstanceAgent {
       epoch: facts.epoch,
       timeline: facts.timeline,
       vdl: facts.vdl ?? null,
+      vdlAtMs: isWriter ? nowMs - (nowMs % vdlTimeStepMs) : null,
       replayLsn: facts.replayLsn ?? null,
       lagMs: facts.lagMs ?? null,
       hasQuorum: facts.hasQuorum,

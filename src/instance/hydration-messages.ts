@@ -5,6 +5,7 @@ import type { SnapshotWish } from "../volume/index.ts";
 /** What an agent gives to the thread that hydrates, and what that tells. Between threads of one process only. */
 export interface HydrationOrder {
   readonly objectStoreUrl: string;
+  readonly objectStoreEnv: Readonly<Record<string, string>>;
   readonly volumeId: string;
   /** As keys/ writes them; null: the volume is not encrypted. */
   readonly dataKeys: unknown;

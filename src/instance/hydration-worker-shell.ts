@@ -74,7 +74,8 @@ async function hydrate(
 /** Nearest first. */
 async function openStores({
   objectStoreUrl,
+  objectStoreEnv,
   volumeId: volume,
 }: HydrationOrder): Promise<ObjectStore[]> {
-  return [await openObjectStore(objectStoreUrl, volumeId(volume))];
+  return [await openObjectStore(objectStoreUrl, volumeId(volume), objectStoreEnv)];
 }

@@ -20,6 +20,8 @@ export const instanceStatusSchema = z.object({
   epoch: z.number().int(),
   timeline: z.number().int(),
   vdl: z.string().nullable(),
+  /** Writer: VDL was that, at least, at this time, in milliseconds since 1970; it is told on when nothing else changes. */
+  vdlAtMs: z.number().nullable(),
   replayLsn: z.string().nullable(),
   lagMs: z.number().nullable(),
   /** Writer: whether a write quorum answers. */
@@ -144,6 +146,8 @@ export const agentConfigSchema = z.object({
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
   /** Where snapshots lie beside the full nodes. */
   objectStoreUrl: z.string(),
+  /** What of the supervisor's environment it is opened with: keys, so never logged. */
+  objectStoreEnv: z.record(z.string(), z.string()),
   /** As keys/ writes them, to read snapshots with; null: the volume is not encrypted. */
   dataKeys: z.unknown(),
 });

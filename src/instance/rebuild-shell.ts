@@ -80,11 +80,12 @@ async function hydrate(
   replayBytesMax: number,
 ): Promise<HydrationResult | undefined> {
   const { clock, logger } = deps;
-  const { instance, objectStoreUrl, dataKeys, instanceDir } = config;
+  const { instance, objectStoreUrl, objectStoreEnv, dataKeys, instanceDir } = config;
   const startMs = clock.nowMs();
   try {
     const osUser = config.osUser ?? undefined;
-    const order = { objectStoreUrl, dataKeys, instanceDir, osUser, volumeId: config.volumeId };
+    const place = { objectStoreUrl, objectStoreEnv, instanceDir, osUser };
+    const order = { ...place, dataKeys, volumeId: config.volumeId };
     const result = await hydrateInThread(
       { ...order, wish, end, replayBytesMax },
       { clock, logger, signal },

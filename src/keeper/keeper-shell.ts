@@ -3,6 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import { ExtentSealer, type ObjectStore, openObjectStore } from "../volume/index.ts";
+import { Archiver } from "./archiver-shell.ts";
 import {
   type KeeperConfig,
   type KeeperReport,
@@ -29,6 +30,8 @@ export interface KeeperContext extends KeeperDeps {
 }
 
 const openAgainMs = 2_000;
+/** Less than the supervisor waits for a process that it stops. */
+const finishMs = 2_000;
 
 /**
  * Does what the volume needs done beside the data path: it is told by the control plane how the cluster is, and tells how
@@ -45,6 +48,7 @@ export class Keeper {
   private lastReport = "";
   private sealer: ExtentSealer;
   private readonly snapshots: SnapshotJobs;
+  private readonly archiver: Archiver;
   readonly context: KeeperContext;
 
   constructor(config: KeeperConfig, deps: KeeperDeps) {
@@ -61,6 +65,11 @@ export class Keeper {
       objects: () => this.objects,
     };
     this.snapshots = new SnapshotJobs(this.context, () => this.tell());
+    this.archiver = new Archiver({
+      context: this.context,
+      snapshots: () => this.snapshots.report(),
+      onChange: () => this.tell(),
+    });
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));
     });
@@ -73,6 +82,7 @@ export class Keeper {
         report: () => this.report(),
         setWorld: (params) => {
           this.world = worldSchema.parse(params);
+          this.archiver.noteWorld();
         },
         snapshotList: () => this.snapshots.list(),
         snapshotCreate: (params) => {
@@ -87,6 +97,7 @@ export class Keeper {
     );
     this.scope.run((signal) => this.openStore(signal));
     this.scope.run((signal) => this.snapshots.run(signal));
+    this.scope.run((signal) => this.archiver.run(signal));
   }
 
   /** A data key was rotated: what is written from now on is encrypted with the new one. */
@@ -96,6 +107,7 @@ export class Keeper {
 
   async close(): Promise<void> {
     await this.scope.close("the keeper stops");
+    await this.archiver.finish(finishMs);
     await this.objects?.close();
     await this.server?.close();
   }
@@ -106,10 +118,12 @@ export class Keeper {
 
   private report(): KeeperReport {
     const { objects, problem, config, snapshots } = this;
+    const archive = this.archiver.report();
     return {
       ...snapshots.report(),
+      archive,
       objectStore: objects?.label ?? config.objectStoreUrl,
-      problem: problem ?? snapshots.trouble ?? null,
+      problem: problem ?? snapshots.trouble ?? archive.problem,
     };
   }
 
@@ -126,7 +140,11 @@ export class Keeper {
     const { config, deps } = this;
     while (!signal.aborted && !this.objects) {
       try {
-        this.objects = await openObjectStore(config.objectStoreUrl, volumeId(config.volumeId));
+        this.objects = await openObjectStore(
+          config.objectStoreUrl,
+          volumeId(config.volumeId),
+          config.objectStoreEnv,
+        );
         this.problem = undefined;
         deps.logger.info({ event: "objects.opened", store: this.objects.label });
       } catch (error) {

@@ -19,7 +19,14 @@ export const worldSchema = z.object({
     }),
   ),
   /** Of the writer that is open; null: nobody writes. VDL is a lower bound: it was that a moment ago. */
-  durable: z.object({ epoch: z.number().int(), vdl: z.string() }).nullable(),
+  durable: z
+    .object({
+      epoch: z.number().int(),
+      vdl: z.string(),
+      /** It was that at this time, in milliseconds since 1970 on the writer's clock. */
+      atMs: z.number(),
+    })
+    .nullable(),
 });
 export type World = z.infer<typeof worldSchema>;
 
@@ -67,9 +74,28 @@ export const snapshotReportSchema = z.object({
 });
 export type SnapshotReport = z.infer<typeof snapshotReportSchema>;
 
+/** What the keeper's report says of the archive. */
+export const archiveReportSchema = z.object({
+  isOn: z.boolean(),
+  /** Newest epoch of the path that is archived; null, as below: not known yet, or there is no archive. */
+  epoch: z.number().int().nullable(),
+  /** All log of that path below is archived, as far as nodes had it. */
+  archivedLsn: z.string().nullable(),
+  /** Log that is durable and not archived yet. */
+  lagBytes: z.number().nullable(),
+  /** Everything committed before is archived; without an archive: is durable on the nodes. */
+  latestTime: z.string().nullable(),
+  /** From here on: where the oldest snapshot is complete, but not before the retention window; null: not known. */
+  earliestTime: z.string().nullable(),
+  /** Why it does not go on; null: all is well. */
+  problem: z.string().nullable(),
+});
+export type ArchiveReport = z.infer<typeof archiveReportSchema>;
+
 /** How the keeper is; told when it changes. */
 export const keeperReportSchema = z.object({
   ...snapshotReportSchema.shape,
+  archive: archiveReportSchema,
   /** For people: `the folder …`, `s3://…`. */
   objectStore: z.string(),
   /** Why something of it does not go on now; null: all is well. */
@@ -95,6 +121,25 @@ export const keeperConfigSchema = z.object({
     rateMaxBytes: z.number(),
     retentionMs: z.number(),
   }),
+  /** What of the supervisor's environment the object store is opened with: keys, so never logged. */
+  objectStoreEnv: z.record(z.string(), z.string()),
+  archive: z.object({
+    isOn: z.boolean(),
+    intervalMs: z.number(),
+    /** Bytes of log a second while it catches up; 0: no bound. */
+    rateMaxBytes: z.number(),
+  }),
+  /** For volume.json. */
+  volume: z.object({
+    clusterId: z.string(),
+    createdAt: z.string(),
+    engineVersion: z.string(),
+    masterUser: z.string(),
+    isSuperuser: z.boolean(),
+    encryption: z.enum(["on", "off"]),
+  }),
+  /** The wrapped data keys; null: the volume is not encrypted. */
+  keyRingFile: z.string().nullable(),
   /** As keys/ writes them; null: the volume is not encrypted. */
   dataKeys: z.unknown(),
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),

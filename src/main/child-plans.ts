@@ -1,4 +1,3 @@
-import { pathToFileURL } from "node:url";
 import {
   addressBook,
   agentSocket,
@@ -17,6 +16,7 @@ import type { Settings } from "./config.ts";
 import type { LinkTransport } from "./link-transport.ts";
 import type { OpenedEngine } from "./create.ts";
 import type { NodeFacts } from "./node-processes.ts";
+import { objectStoreOf } from "./object-store.ts";
 import type { UpOptions } from "./options.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import type { TlsFiles } from "./tls-files.ts";
@@ -82,24 +82,33 @@ function keeperConfig({
     genesisDir: layout.genesisDir,
     postgresMajor: engine.engine.major,
     socket: layout.keeperSocket,
-    objectStoreUrl: objectStoreUrl(layout, settings),
+    ...objectStoreOf(layout, settings),
     snapshots: {
       logBytes: settings["snapshot.logBytes"],
       maxAgeMs: settings["snapshot.maxAgeMinutes"] * 60_000,
       rateMaxBytes: settings["snapshot.rateMaxBytes"],
       retentionMs: settings["retention.days"] * 86_400_000,
     },
+    archive: {
+      isOn: settings["archive.enabled"] === "on",
+      intervalMs: settings["archive.intervalMs"],
+      rateMaxBytes: settings["archive.rateMaxBytes"],
+    },
+    volume: {
+      clusterId: state.clusterId,
+      createdAt: state.createdAt,
+      engineVersion: state.engineVersion,
+      masterUser: state.masterUser,
+      isSuperuser: state.isSuperuser,
+      encryption: state.encryption,
+    },
+    keyRingFile: keys ? layout.keyRingFile : null,
     dataKeys: keys ? encodeDataKeys(keys.dataKeys) : null,
     credential: links.credentialOf("control-plane"),
     logFile: `${layout.logDir}/keeper.log`,
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],
   };
-}
-
-/** The object store as settings say: the folder of the data directory unless told. */
-export function objectStoreUrl(layout: Layout, settings: Settings): string {
-  return settings["objectStore.url"] || pathToFileURL(layout.objectsDir).href;
 }
 
 function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
@@ -144,7 +153,7 @@ function agentConfig(
     overrides: {},
     nodes: addressBook(state, layout, links.nodePorts),
     credential: links.credentialOf("instance"),
-    objectStoreUrl: objectStoreUrl(layout, settings),
+    ...objectStoreOf(layout, settings),
     dataKeys: keys ? encodeDataKeys(keys.dataKeys) : null,
   };
 }

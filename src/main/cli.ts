@@ -87,6 +87,10 @@ withCommon(program.command("up"), "borealis up --port 6000 --readers 1")
     "directory with postgres and initdb of PostgreSQL 15-18 (default: embedded)",
   )
   .option(
+    "--object-store <url>",
+    "where snapshots and the log's archive go: file: or s3: (default: objects/ of the data directory)",
+  )
+  .option(
     "--no-superuser",
     "at creation: the master user is Aurora's rds_superuser, not a superuser",
   )

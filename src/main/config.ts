@@ -43,8 +43,27 @@ const settingsSchema = z.strictObject({
     .string()
     .default("")
     .describe(
-      "where snapshots and the log's archive are kept: file: and a folder; default: objects/ of the data directory",
+      "where snapshots and the log's archive are kept: file: and a folder, or s3://bucket/prefix; default: objects/ of the data directory",
     ),
+  "archive.enabled": z
+    .enum(["on", "off"])
+    .default("on")
+    .describe(
+      "whether the log is copied to the object store, so that the volume can be restored from there alone",
+    ),
+  "archive.intervalMs": z
+    .number()
+    .int()
+    .min(100)
+    .max(60_000)
+    .default(2_000)
+    .describe("how often new log is archived: so much is lost at most when all storage nodes are"),
+  "archive.rateMaxBytes": z
+    .number()
+    .int()
+    .min(0)
+    .default(128 * 1024 * 1024)
+    .describe("bytes of log a second that are archived at most after a break; 0: no bound"),
   "snapshot.logBytes": z
     .number()
     .int()

@@ -11,6 +11,7 @@ export const upOptionsSchema = z.object({
   user: z.string().default("postgres"),
   password: z.string().optional(),
   postgresBin: z.string().optional(),
+  objectStore: z.string().min(1).optional(),
   superuser: z.boolean().default(true),
   tls: z.enum(["off", "prefer", "require"]).default("prefer"),
   tlsCert: z.string().optional(),
@@ -26,6 +27,7 @@ export type UpOptions = z.infer<typeof upOptionsSchema>;
 const flagOf: Readonly<Record<string, string>> = {
   port: "--port",
   httpPort: "--http-port",
+  objectStore: "--object-store",
   readers: "--readers",
   tls: "--tls",
 };

@@ -113,4 +113,15 @@ export function printStatus(report: StatusReport): void {
     ["VOLUME", "LOG FROM", "LOG", "SNAPSHOTS"],
     [["log", orDash(volume.logStart), mebibytes(volume.bytes), String(volume.snapshots)]],
   );
+  printArchive(report);
+}
+
+function printArchive({ volume }: StatusReport): void {
+  const { archive, latestRestorableTime } = volume;
+  if (!archive) return;
+  const facts = [`log archived to ${orDash(archive.archivedLsn)}`];
+  if (archive.lagBytes !== null) facts.push(`${mebibytes(archive.lagBytes)} behind`);
+  if (latestRestorableTime !== null) facts.push(`restorable to ${latestRestorableTime}`);
+  print(`  ${facts.join(", ")}`);
+  if (archive.problem !== null) print(`  archive: ${archive.problem}`);
 }

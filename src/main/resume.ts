@@ -12,6 +12,7 @@ const rememberedSchema = z.object({
   httpPort: z.number().optional(),
   tls: z.enum(["off", "prefer", "require"]).optional(),
   postgresBin: z.string().optional(),
+  objectStore: z.string().optional(),
 });
 export type Remembered = z.infer<typeof rememberedSchema>;
 
@@ -31,8 +32,8 @@ export function findRemembered(layout: Layout): Remembered | undefined {
 }
 
 export function remember(layout: Layout, options: UpOptions): void {
-  const { host, port, httpPort, tls, postgresBin } = options;
-  const text = JSON.stringify({ host, port, httpPort, tls, postgresBin });
+  const { host, port, httpPort, tls, postgresBin, objectStore } = options;
+  const text = JSON.stringify({ host, port, httpPort, tls, postgresBin, objectStore });
   replaceFile(fileOf(layout), text, { isDurable: true });
 }
 

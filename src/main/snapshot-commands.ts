@@ -17,9 +17,8 @@ import {
   readSnapshot,
   snapshotIds,
 } from "../volume/index.ts";
-import { objectStoreUrl } from "./child-plans.ts";
 import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
-import { resolveSettings } from "./config.ts";
+import { resumedObjectStore } from "./object-store.ts";
 import { print, printTable } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
@@ -126,12 +125,12 @@ function wentAway(error: unknown): unknown {
 
 /** Of a cluster that is down. */
 async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRow[]> {
-  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const { objectStoreUrl, objectStoreEnv } = resumedObjectStore(layout);
   const logger = openLogger({ file: undefined, process: "cli" });
   const keys = await VolumeKeys.open(layout, state, logger);
   const volume = volumeId(state.volumeId);
   const sealer = new ExtentSealer({ volumeId: volume, keys: keys?.dataKeys });
-  const store = await openObjectStore(objectStoreUrl(layout, settings), volume);
+  const store = await openObjectStore(objectStoreUrl, volume, objectStoreEnv);
   const rows: SnapshotRow[] = [];
   try {
     for (const id of await snapshotIds(store))

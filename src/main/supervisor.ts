@@ -150,8 +150,10 @@ export class Supervisor {
     const readers = this.agents.all.filter((agent) => agent !== writer);
     await Promise.all(readers.map((agent) => agent.stop(readerStopMs * scale)));
     await writer?.stop(writerStopMs * scale);
+    // While the nodes are there: it archives what the writer wrote last.
+    await this.keeper.stop(otherStopMs * scale);
     await Promise.all(
-      [this.control, this.keeper, ...this.nodes.all].map((one) => one.stop(otherStopMs * scale)),
+      [this.control, ...this.nodes.all].map((one) => one.stop(otherStopMs * scale)),
     );
     await this.server?.close();
     rmSync(this.plan.layout.runtimeFile, { force: true });

@@ -26,6 +26,7 @@ import {
   resumedClusterBytes,
 } from "./data-dir.ts";
 import { openLinkTransport } from "./link-transport.ts";
+import { objectStoreFlags, requireObjectStore } from "./object-store.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
@@ -49,8 +50,9 @@ export async function up(given: unknown): Promise<void> {
   const settings = resolveSettings({
     file: layout.configFile,
     env: process.env,
-    flags: options.set,
+    flags: [...objectStoreFlags(options), ...options.set],
   });
+  await requireObjectStore(layout, settings, options);
   const known = readState(layout);
   if (known) requireSameBirth(options, known, readPassword(layout));
   await requireFreePorts(options.host, wantedPorts(options, known));

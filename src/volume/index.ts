@@ -5,6 +5,13 @@
  * comes to exist). snapshot-plan.ts says which are kept, collect-shell.ts takes away what none names.
  */
 export { archivedLogBytesMax, type ArchivedRange, ArchiveIndex } from "./archive-index.ts";
+export {
+  type ArchiveNeeds,
+  type ArchivePlan,
+  leftBehind,
+  planArchive,
+  planMerge,
+} from "./archive-plan.ts";
 export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
 export { type Compression, withDeflate } from "./compression-shell.ts";
 export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
@@ -37,7 +44,14 @@ export {
   putArchivedLog,
   readArchivedLog,
 } from "./log-archive-shell.ts";
-export type { LogPath, PathEntry, PathRun } from "./log-path.ts";
+export {
+  isSamePath,
+  type LogPath,
+  newestEpoch,
+  type PathEntry,
+  type PathRun,
+  sharedUpTo,
+} from "./log-path.ts";
 export { encodeManifest, parseManifest } from "./manifest-codec.ts";
 export {
   backupManifestName,
@@ -68,7 +82,7 @@ export {
   volumeObject,
 } from "./object-names.ts";
 export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
-export { openObjectStore } from "./open-store-shell.ts";
+export { objectStoreEnv, openObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";

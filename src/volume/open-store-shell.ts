@@ -1,24 +1,48 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
+import { realClock, realDisk, realRng } from "../io/index.ts";
 import { FolderStore } from "./folder-store-shell.ts";
 import type { ObjectStore } from "./object-store-shell.ts";
+import { type Env, s3UrlBelow, storeVariables } from "./s3-location.ts";
+import { openS3Store } from "./s3-open-shell.ts";
 
 /** Opens the store of a volume under the root that a URL names. Raises BorealisError 22023 for a URL that it cannot take. */
-type OpenScheme = (url: string, volume: VolumeId) => Promise<ObjectStore>;
+type OpenScheme = (url: string, volume: VolumeId, env: Env) => Promise<ObjectStore>;
 
 const schemes: ReadonlyMap<string, OpenScheme> = new Map([
   ["file:", (url, volume) => Promise.resolve(new FolderStore(`${folderOf(url)}/${volume}`))],
+  ["s3:", openS3],
 ]);
 
 /**
- * The object store of one volume: `file:` and an absolute path; see `schemes` for the others. Raises BorealisError 22023 for
- * a URL of another form.
+ * The object store of one volume: `file:` and an absolute path, or `s3:` as s3-location.ts reads it, with keys from `env`.
+ * Nothing is asked of it yet. Raises BorealisError 22023 for a URL of another form, and what openS3Store raises.
  */
-export async function openObjectStore(url: string, volume: VolumeId): Promise<ObjectStore> {
+export async function openObjectStore(
+  url: string,
+  volume: VolumeId,
+  env: Env = {},
+): Promise<ObjectStore> {
   const scheme = /^[a-z][a-z0-9+.-]*:/.exec(url)?.[0] ?? "";
   const open = schemes.get(scheme);
   if (!open) throw noStore(url);
-  return open(url, volume);
+  return open(url, volume, env);
+}
+
+/** What of a process's environment opening this store looks at; nothing for a folder. */
+export function objectStoreEnv(url: string, env: Env): Record<string, string> {
+  if (!url.startsWith("s3:")) return {};
+  const found: Record<string, string> = {};
+  for (const name of storeVariables) {
+    const value = env[name];
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
+}
+
+function openS3(url: string, volume: VolumeId, env: Env): Promise<ObjectStore> {
+  const own = s3UrlBelow(url, volume);
+  return openS3Store({ url: own, env, disk: realDisk, clock: realClock, rng: realRng });
 }
 
 function folderOf(url: string): string {
@@ -35,6 +59,6 @@ function noStore(url: string, cause?: unknown): BorealisError {
   return new BorealisError(
     sqlState.invalidParameter,
     `"${url}" is no object store that can be used here`,
-    { hint: `say file:/path/to/a/folder; known are ${[...schemes.keys()].join(" ")}`, cause },
+    { hint: "say file:/path/to/a/folder, or s3://bucket/prefix", cause },
   );
 }

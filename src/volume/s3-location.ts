@@ -15,6 +15,22 @@ export interface S3Location {
 /** The process's environment, or what stands in for it. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
+/** What opening an S3 store takes from it. */
+export const storeVariables = [
+  "AWS_ACCESS_KEY_ID",
+  "AWS_SECRET_ACCESS_KEY",
+  "AWS_SESSION_TOKEN",
+  "AWS_REGION",
+  "AWS_DEFAULT_REGION",
+  "AWS_ENDPOINT_URL",
+  "AWS_ENDPOINT_URL_S3",
+  "AWS_PROFILE",
+  "AWS_CONFIG_FILE",
+  "AWS_SHARED_CREDENTIALS_FILE",
+  "HOME",
+  "USERPROFILE",
+] as const;
+
 /** What a profile in AWS's files adds. */
 export interface S3Defaults {
   readonly region?: string | undefined;
@@ -31,6 +47,13 @@ const prefixForm = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-
 /** The profile that the URL asks for. Raises 22023 for a URL that is none. */
 export function s3ProfileOf(url: string): string | undefined {
   return parse(url).searchParams.get("profile") ?? undefined;
+}
+
+/** The URL of what lies in `folder` of the store that `url` names. Raises 22023 for a URL that is none. */
+export function s3UrlBelow(url: string, folder: string): string {
+  const below = parse(url);
+  below.pathname = `${below.pathname.replace(/\/+$/, "")}/${folder}`;
+  return below.href;
 }
 
 /**

@@ -86,6 +86,8 @@ export function runCli(
 export interface ClusterOptions {
   readonly readers?: number;
   readonly args?: readonly string[];
+  /** At the first start only. */
+  readonly firstArgs?: readonly string[];
   readonly dataDir?: string;
   readonly port?: number;
   readonly env?: Record<string, string>;
@@ -120,7 +122,16 @@ export interface Status {
     base: string | null;
     epoch: number | null;
   }[];
-  readonly volume: { snapshots: number };
+  readonly volume: {
+    snapshots: number;
+    earliestRestorableTime: string | null;
+    latestRestorableTime: string | null;
+    archive: {
+      archivedLsn: string | null;
+      lagBytes: number | null;
+      problem: string | null;
+    } | null;
+  };
 }
 
 export class TestCluster {
@@ -159,6 +170,7 @@ export class TestCluster {
       `--readers=${this.options.readers ?? 2}`,
       `--password=${this.password}`,
       ...(this.options.args ?? []),
+      ...(this.process ? [] : (this.options.firstArgs ?? [])),
     ];
     const child = spawn(process.execPath, args, {
       env: { ...process.env, ...this.options.env },

@@ -1,0 +1,111 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { nodeId, volumeId } from "../base/ids.ts";
+import { parseLsn } from "../base/lsn.ts";
+import { realDisk } from "../io/index.ts";
+import {
+  encodeVolumeRecord,
+  type LeftPath,
+  type LogPath,
+  newestEpoch,
+  type ObjectStore,
+  parseVolumeRecord,
+  readVolumeRecord,
+  type VolumeRecord,
+  volumeObject,
+  writeVolumeRecord,
+} from "../volume/index.ts";
+import type { KeeperContext } from "./keeper-shell.ts";
+
+/** Keeps volume.json true: written anew when something of it changes. */
+export class RecordKeeping {
+  private readonly context: KeeperContext;
+  private written: VolumeRecord | undefined;
+  private isRead = false;
+  left: readonly LeftPath[] = [];
+
+  constructor(context: KeeperContext) {
+    this.context = context;
+  }
+
+  /**
+   * The path that the volume was on: the one that is known, else what the record of a former life says. Raises what the
+   * store raises.
+   */
+  async pathBefore(store: ObjectStore, known: LogPath): Promise<LogPath> {
+    await this.read(store);
+    return known.length > 0 ? known : (this.written?.history ?? []);
+  }
+
+  addLeft(path: LeftPath): void {
+    this.left = [...this.left, path];
+  }
+
+  /** Writes the record unless it says the same already. Raises what the store raises, and 55000 if it is of later times. */
+  async write(store: ObjectStore, path: LogPath): Promise<void> {
+    await this.read(store);
+    const { written, context } = this;
+    const record = await this.recordOf(path);
+    if (written && isSame(written, record)) return;
+    if (written && newestEpoch(written.history) > newestEpoch(path)) {
+      const epochs = `epoch ${newestEpoch(written.history)}, and this cluster ${newestEpoch(path)}`;
+      throw new BorealisError(
+        sqlState.notInPrerequisiteState,
+        `${store.label} is the archive of a later state of this volume: it has met ${epochs}`,
+        {
+          hint: "another copy of the data directory has written to it; give this one a store of its own",
+        },
+      );
+    }
+    await writeVolumeRecord(store, record);
+    this.written = record;
+    context.logger.info({ event: "volumeRecord.written", epoch: newestEpoch(path) });
+  }
+
+  private async read(store: ObjectStore): Promise<void> {
+    if (this.isRead) return;
+    try {
+      this.written = await readVolumeRecord(store);
+      this.left = this.written?.left ?? [];
+    } catch (error) {
+      const isDamaged = error instanceof BorealisError && error.code === sqlState.dataCorrupted;
+      if (!isDamaged) throw error;
+      this.context.logger.warn(
+        { event: "volumeRecord.damaged", object: volumeObject },
+        messageOf(error),
+      );
+    }
+    this.isRead = true;
+  }
+
+  private async recordOf(history: LogPath): Promise<VolumeRecord> {
+    const { config, world, clock } = this.context;
+    const { nodes, instances } = world();
+    const { keyRingFile, volume } = config;
+    // Each time: the master key is rotated without a word to this process.
+    const keyRing = keyRingFile === null ? undefined : await realDisk.readWhole(keyRingFile);
+    return {
+      ...volume,
+      volumeId: volumeId(config.volumeId),
+      postgresMajor: config.postgresMajor,
+      systemIdentifier: config.systemIdentifier,
+      genesisLsn: parseLsn(config.genesisLsn),
+      keyRing: keyRing?.toString("utf8"),
+      members: nodes
+        .filter(({ isMember }) => isMember)
+        .map(({ name, nodeId: id, az, kind }) => ({ name, nodeId: nodeId(id), az, kind })),
+      instances: instances.length,
+      history,
+      left: this.left,
+      writtenAt: new Date(clock.wallMs()).toISOString(),
+    };
+  }
+}
+
+/** But for the time at which they were written. */
+function isSame(a: VolumeRecord, b: VolumeRecord): boolean {
+  // Through the parser, for fields in the same order.
+  const [one, other] = [a, b].map((record) =>
+    encodeVolumeRecord(parseVolumeRecord(encodeVolumeRecord({ ...record, writtenAt: "" }))),
+  );
+  return one !== undefined && other?.equals(one) === true;
+}

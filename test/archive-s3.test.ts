@@ -1,0 +1,103 @@
+/** A cluster whose object store is a bucket. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parseLsn } from "../src/base/lsn.ts";
+import { listArchivedLog } from "../src/volume/index.ts";
+import { digestOfArchive, digestOfVolume, openArchive, untilArchived } from "./helpers/archive.ts";
+import { makeFolder, runCli, TestCluster, until } from "./helpers/cluster.ts";
+import { statusNow } from "./helpers/control.ts";
+import { bucket, rightKeys, S3Service } from "./helpers/s3-service.ts";
+
+let service: S3Service;
+let cluster: TestCluster;
+let url: string;
+beforeAll(async () => {
+  service = await S3Service.start();
+  url = service.urlOf(`${bucket}/clusters`);
+  cluster = await TestCluster.create({
+    readers: 1,
+    // Given once: the second start has to remember it.
+    firstArgs: ["--object-store", url],
+    args: ["--set", "archive.intervalMs=500"],
+    env: rightKeys,
+  });
+});
+afterAll(async () => {
+  await cluster.destroy();
+  await service.stop();
+});
+
+async function expectWhole(): Promise<void> {
+  const to = await untilArchived(cluster);
+  const { log, record, close } = await openArchive(cluster, url, rightKeys);
+  const from = record.genesisLsn;
+  expect(await log.archivedUpTo(from)).toBeGreaterThanOrEqual(to);
+  const wanted = await digestOfVolume(cluster, { path: record.history, from, to });
+  expect(await digestOfArchive(log, from, to)).toBe(wanted);
+  await close();
+}
+
+describe("the archive in a bucket", () => {
+  it("is the volume's log, under the volume's own name", async () => {
+    await cluster.query(
+      "CREATE TABLE told AS SELECT n, md5(n::text) AS what FROM generate_series(1, 100000) n",
+    );
+    await expectWhole();
+    const { store, record, close } = await openArchive(cluster, url, rightKeys);
+    expect(store.label).toContain(`${bucket}/clusters/${record.volumeId}`);
+    await close();
+  });
+
+  it("goes on after a restart that does not name it", async () => {
+    const { archive } = (await statusNow(cluster)).volume;
+    await cluster.down();
+    await cluster.up();
+    await cluster.query("INSERT INTO told SELECT n, 'again' FROM generate_series(1, 1000) n");
+    const to = await untilArchived(cluster);
+    expect(to).toBeGreaterThan(parseLsn(archive?.archivedLsn ?? ""));
+    await expectWhole();
+  });
+
+  it("waits for a service that fails, and goes on by itself", async () => {
+    const { store, close } = await openArchive(cluster, url, rightKeys);
+    service.shim.plan({ kind: "answer", status: 503, code: "SlowDown" }, /./, 1_000_000);
+    await cluster.query("INSERT INTO told SELECT n, 'more' FROM generate_series(1, 50000) n");
+    await until("it lags", async () => {
+      const { archive } = (await statusNow(cluster)).volume;
+      return (archive?.lagBytes ?? 0) > 1_000_000;
+    });
+    service.shim.forget();
+    await expectWhole();
+    expect((await listArchivedLog(store)).epochs.length).toBeGreaterThan(0);
+    await close();
+  });
+
+  it("leaves its keys in no file", () => {
+    for (const folder of ["log", "control"]) {
+      for (const name of readdirSync(join(cluster.dataDir, folder), { recursive: true })) {
+        const path = join(cluster.dataDir, folder, String(name));
+        if (/\.(json|log|stderr)/.test(path))
+          expect(readFileSync(path, "utf8"), path).not.toContain(rightKeys.AWS_SECRET_ACCESS_KEY);
+      }
+    }
+  });
+});
+
+describe("an object store that cannot be used", () => {
+  it("is refused before anything is made", async () => {
+    const dataDir = join(makeFolder(), "data");
+    const up = (objects: string) =>
+      runCli(["up", "--data-dir", dataDir, "--object-store", objects], {
+        AWS_ACCESS_KEY_ID: "",
+        HOME: dataDir,
+      });
+    const unknown = await up("ftp://somewhere/else");
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toMatch(/no object store that can be used here.*file:.*s3:/s);
+    const keyless = await up(`s3://${bucket}/x?endpoint=http://127.0.0.1:1`);
+    expect(keyless.code).toBe(1);
+    expect(keyless.stderr).toMatch(/no keys for s3:/);
+    expect(() => readdirSync(dataDir)).toThrow(/ENOENT/);
+  });
+});

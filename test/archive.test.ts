@@ -1,0 +1,239 @@
+/** The log in the object store: all of it, a moment later, whatever is killed, and whether the store is there or not. */
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { epoch } from "../src/base/ids.ts";
+import { lsn, lsnMaxOf, parseLsn, segmentStart } from "../src/base/lsn.ts";
+import { listArchivedLog } from "../src/volume/index.ts";
+import {
+  digestOfArchive,
+  digestOfVolume,
+  openArchive,
+  untilArchived,
+  volumeOf,
+} from "./helpers/archive.ts";
+import { childrenOf, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { askControl, statusNow } from "./helpers/control.ts";
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  cluster = await TestCluster.create({
+    readers: 1,
+    args: ["--set", "archive.intervalMs=500", "--set", "storage.segmentBytes=2097152"],
+  });
+  await cluster.query("CREATE TABLE told (n bigserial, what text)");
+});
+afterAll(() => cluster.destroy());
+
+/** Some MiB of log. */
+async function write(mebibytes: number): Promise<void> {
+  for (let i = 0; i < mebibytes; i++)
+    await cluster.query(
+      "INSERT INTO told (what) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 32 * 1024) s GROUP BY s % 1024",
+    );
+}
+
+/** Writes until told to stop, over whatever breaks. */
+function writeOn(): { stop(): Promise<void> } {
+  let isOver = false;
+  const writing = (async () => {
+    while (!isOver) {
+      await write(1).catch(() => new Promise((resolve) => setTimeout(resolve, 100)));
+    }
+  })();
+  return {
+    stop: async () => {
+      isOver = true;
+      await writing;
+    },
+  };
+}
+
+/** From the volume's birth to where its log is durable now. */
+async function expectWhole(): Promise<void> {
+  const to = await untilArchived(cluster);
+  const { log, record, close } = await openArchive(cluster);
+  const from = record.genesisLsn;
+  expect(await log.archivedUpTo(from)).toBeGreaterThanOrEqual(to);
+  const wanted = await digestOfVolume(cluster, { path: record.history, from, to });
+  expect(await digestOfArchive(log, from, to)).toBe(wanted);
+  await close();
+}
+
+describe("the log's archive", () => {
+  it("is the volume's log, from its birth on", async () => {
+    await write(20);
+    await expectWhole();
+  });
+
+  it("says who the volume is, with its keys wrapped", async () => {
+    const { record, close } = await openArchive(cluster);
+    const { cluster: facts, storage } = await statusNow(cluster);
+    expect(record.history.at(-1)?.epoch).toBe(facts.epoch);
+    expect(record.members.map(({ name }) => name)).toEqual(storage.map(({ id }) => id));
+    expect(record).toMatchObject({
+      masterUser: "postgres",
+      isSuperuser: true,
+      encryption: "on",
+      instances: 2,
+    });
+    await close();
+  });
+
+  it("is told of keys that were rotated, and read with the new ones", async () => {
+    const rotated = await cluster.cli("keys", "rotate");
+    expect(rotated.code, rotated.stderr).toBe(0);
+    await write(1);
+    await untilArchived(cluster);
+    await until("volume.json has the new ring", async () => {
+      const { record, close } = await openArchive(cluster);
+      await close();
+      return record.keyRing?.includes('"current":2') || record.keyRing?.includes('"current": 2');
+    });
+    await expectWhole();
+  });
+
+  it("is a few seconds old at most, at rest and at work", async () => {
+    for (const isAtWork of [false, true]) {
+      const writing = isAtWork ? writeOn() : undefined;
+      let good = 0;
+      await until(
+        "the archive is young for five seconds",
+        async () => {
+          const { latestRestorableTime } = (await statusNow(cluster)).volume;
+          const ageMs = Date.now() - Date.parse(latestRestorableTime ?? "");
+          expect(ageMs).toBeGreaterThan(-10);
+          good = ageMs < 5_000 ? good + 1 : 0;
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          return good >= 50;
+        },
+        60_000,
+      );
+      await writing?.stop();
+    }
+  });
+
+  it("has everything that was committed at the moment that it names", async () => {
+    const { n } = (await cluster.query("INSERT INTO told (what) VALUES ('x') RETURNING n")).rows[0];
+    const { vdl } = (await statusNow(cluster)).cluster;
+    const committedMs = Date.now();
+    expect(Number(n)).toBeGreaterThan(0);
+    const { archive } = await until("it was archived", async () => {
+      const { volume } = await statusNow(cluster);
+      return Date.parse(volume.latestRestorableTime ?? "") >= committedMs && volume;
+    });
+    expect(parseLsn(archive?.archivedLsn ?? "")).toBeGreaterThanOrEqual(parseLsn(vdl ?? ""));
+  });
+});
+
+describe("the archive has no hole", () => {
+  it("when the keeper is killed again and again", async () => {
+    const writing = writeOn();
+    for (let i = 0; i < 6; i++) {
+      const keeper = await until("there is a keeper", async () =>
+        (await cluster.pids()).get("keeper"),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 300 * i));
+      process.kill(keeper, "SIGKILL");
+      await until("it is dead", () => !isAlive(keeper));
+    }
+    await writing.stop();
+    await expectWhole();
+  });
+
+  it("when the writer is killed, and another one opens a new epoch", async () => {
+    const before = (await statusNow(cluster)).cluster.epoch;
+    const writing = writeOn();
+    const writer = (await statusNow(cluster)).instances.find(({ role }) => role === "writer");
+    const agent = writer?.agentPid ?? 0;
+    const children = childrenOf(agent);
+    process.kill(agent, "SIGKILL");
+    for (const child of children) process.kill(child, "SIGKILL");
+    await until("a new epoch is open", async () => {
+      const { cluster: now } = await statusNow(cluster);
+      return now.epoch > before && now.state === "available";
+    });
+    const failedOver = await cluster.cli("failover");
+    expect(failedOver.code, failedOver.stderr).toBe(0);
+    await write(2);
+    await writing.stop();
+    await expectWhole();
+    const { record, store, close } = await openArchive(cluster);
+    expect(record.history.length).toBeGreaterThan(1);
+    expect((await listArchivedLog(store)).ranges(epoch(before)).length).toBeGreaterThan(0);
+    expect(record.left).toEqual([]);
+    await close();
+  });
+
+  it("when the cluster is stopped in order, to its very end", async () => {
+    await write(3);
+    const { vdl } = (await statusNow(cluster)).cluster;
+    await cluster.down();
+    const { log, record, close } = await openArchive(cluster);
+    // The checkpoint of the shutdown, too.
+    expect(await log.archivedUpTo(record.genesisLsn)).toBeGreaterThan(parseLsn(vdl ?? ""));
+    await close();
+    await cluster.up();
+    await expectWhole();
+  });
+
+  it("when everything is killed at once", async () => {
+    const writing = writeOn();
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const pids = [...(await cluster.pids()).values(), cluster.supervisorPid];
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    await writing.stop();
+    await until("nothing of it runs", () => cluster.processesLeft().length === 0, 10_000);
+    await cluster.up();
+    await write(1);
+    await expectWhole();
+  });
+});
+
+describe("a store that is away", () => {
+  it("keeps log on the nodes, and is caught up with when it is back", async () => {
+    const folder = `${cluster.dataDir}/objects/${volumeOf(cluster)}`;
+    const before = await untilArchived(cluster);
+    // A file where the folder should be: root may write to any folder.
+    renameSync(folder, `${folder}.away`);
+    writeFileSync(folder, "");
+    try {
+      await until("the trouble is told", async () => {
+        await write(4);
+        return (await statusNow(cluster)).volume.archive?.problem?.includes("cannot");
+      });
+      await write(30);
+      await cluster.query("CHECKPOINT");
+      await until("the reader has all", async () => {
+        const { instances, cluster: now } = await statusNow(cluster);
+        const reader = instances.find(({ role }) => role === "reader");
+        return parseLsn(reader?.replayLsn ?? "0/0") >= parseLsn(now.vdl ?? "0/0");
+      });
+      for (const { id } of (await statusNow(cluster)).instances)
+        await cluster.query("CHECKPOINT", id as `instance-${number}`);
+      const { vdl } = (await statusNow(cluster)).cluster;
+      await askControl(cluster, "setSnapshotLsn", { lsn: vdl });
+      // Twice as long as it takes to be told what is needed.
+      await new Promise((resolve) => setTimeout(resolve, 5_000));
+      expect(await lowest()).toBeLessThanOrEqual(segmentStart(before));
+      const status = await cluster.cli("status");
+      expect(status.stdout).toMatch(/archive: cannot/);
+    } finally {
+      rmSync(folder);
+      renameSync(`${folder}.away`, folder);
+    }
+    const to = await untilArchived(cluster);
+    const { log, record, close } = await openArchive(cluster);
+    await until("log that is archived goes from the nodes", async () => (await lowest()) > before);
+    const from = await lowest();
+    const wanted = await digestOfVolume(cluster, { path: record.history, from, to });
+    expect(await digestOfArchive(log, from, to)).toBe(wanted);
+    // What the nodes have dropped is in the archive.
+    expect(await log.archivedUpTo(record.genesisLsn)).toBeGreaterThanOrEqual(to);
+    await close();
+  });
+});
+
+async function lowest() {
+  const { storage } = await statusNow(cluster);
+  return storage.reduce((most, { base }) => lsnMaxOf(most, parseLsn(base ?? "0/0")), lsn(0n));
+}
