@@ -54,6 +54,7 @@ describe.runIf(engine)("a set of endpoints", () => {
   beforeAll(async () => {
     if (!engine) return;
     stock = await startStockPostgres(engine);
+    await stock.query("create role postgres superuser login password 'secret'");
     ends = await openEndpoints(stock, { limits: { holdTimeoutMs: 60_000 } });
     const logger = openLogger({ file: undefined, process: "test" });
     const server = {
