@@ -18,7 +18,7 @@ export {
   type LogSource,
   type MomentSearch,
 } from "./find-moment-shell.ts";
-export { FolderStore } from "./folder-store-shell.ts";
+export { FolderStore, type ObjectDraft, type ObjectFile } from "./folder-store-shell.ts";
 export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
 export {
   crcOfPieces,
