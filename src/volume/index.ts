@@ -72,6 +72,7 @@ export { openObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
+export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
 export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
 export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";
