@@ -50,6 +50,8 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** Makes creations and removals in a folder durable. */
   syncFolder(path: string): Promise<void>;
+  /** Room for this user on the file system that holds the path. */
+  freeBytes(path: string): Promise<number>;
 }
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_DSYNC } = fs.constants;
@@ -94,6 +96,10 @@ export const realDisk: Disk = {
     } finally {
       await closeFile(fd);
     }
+  },
+  async freeBytes(path) {
+    const { bavail, bsize } = await fs.promises.statfs(path);
+    return bavail * bsize;
   },
 };
 

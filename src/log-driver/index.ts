@@ -24,6 +24,7 @@ export { LogTail } from "./log-tail.ts";
 export { judgeBranch, judgeSystem, type WantedWriter } from "./writer-identity.ts";
 export { compareLocalWal, type LocalWal, type LocalWalOptions } from "./local-wal-shell.ts";
 export { findLow, type LowSearch } from "./low-shell.ts";
+export { NodeStore, type NodeStoreLimits, type NodeStoreOptions } from "./node-store-shell.ts";
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";

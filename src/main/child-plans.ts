@@ -168,6 +168,7 @@ function nodeConfig(
     volumeId: stateNow().volumeId,
     nodeId: node.nodeId,
     name: node.name,
+    kind: node.kind,
     dir: node.dir,
     address: node.address,
     credential: links.credentialOf("storage-node"),

@@ -35,6 +35,7 @@ export interface NodeFacts {
   /** Of its place in the group. */
   readonly id: string;
   readonly nodeId: string;
+  readonly kind: NodeState["kind"];
   readonly dir: string;
   readonly address: string;
   readonly peers: readonly { nodeId: string; name: string; address: string }[];
@@ -162,12 +163,12 @@ export class NodeProcesses {
       return { ...node, address: own.address, peers: book.filter((one) => one !== own) };
     };
     return state.nodes.flatMap((place) => {
-      const { id, nodeId: own, next } = place;
+      const { id, nodeId: own, kind, next } = place;
       const dir = nodeDir(layout, id);
-      if (!next) return [facts({ name: id, id, nodeId: own, dir })];
-      const leaving = { name: leavingName(id), id, nodeId: own, dir: this.memberDir(place) };
+      if (!next) return [facts({ name: id, id, nodeId: own, kind, dir })];
+      const leaving = { name: leavingName(id), id, nodeId: own, kind, dir: this.memberDir(place) };
       if (!next.isMade) return [facts(leaving)];
-      return [facts({ name: id, id, nodeId: next.nodeId, dir }), facts(leaving)];
+      return [facts({ name: id, id, nodeId: next.nodeId, kind, dir }), facts(leaving)];
     });
   }
 

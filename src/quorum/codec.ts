@@ -13,7 +13,7 @@ import {
   readAppendHeader,
   writeAppendHeader,
 } from "./append-codec.ts";
-import { bodies, type BodyCodec, type BodyKind } from "./codec-bodies.ts";
+import { bodies, type BodyCodec } from "./codec-bodies.ts";
 import { readNodeId, readVolumeId, uuidFromBytes, uuidToBytes, writeUuid } from "./codec-fields.ts";
 import {
   type Append,
@@ -61,7 +61,8 @@ export function encodeMessage(envelope: Envelope, message: QuorumMessage): Buffe
     case "gap":
       return encodeAppendAnswer(envelope, message);
     default:
-      return encodeBody(envelope, message);
+      // The codec and the message were selected by the same kind, which the checker cannot follow through the table.
+      return bytesOfBody(envelope, bodies[message.kind] as BodyCodec<QuorumMessage>, message);
   }
 }
 
@@ -86,12 +87,8 @@ function encodeAppend(envelope: Envelope, message: Append): Buffer {
   return bytes;
 }
 
-function encodeBody(
-  envelope: Envelope,
-  message: Extract<QuorumMessage, { kind: BodyKind }>,
-): Buffer {
-  // The codec and the message were selected by the same kind, which the checker cannot follow through the table.
-  const codec = bodies[message.kind] as BodyCodec<QuorumMessage>;
+/** The envelope and a body, framed. */
+export function bytesOfBody<M>(envelope: Envelope, codec: BodyCodec<M>, message: M): Buffer {
   const writer = new ByteWriter();
   writer.u32(0).u32(0).u8(codec.type).u8(messageVersion);
   writeUuid(writer, envelope.volumeId);
@@ -109,15 +106,19 @@ function encodeBody(
  * wrong length, CRC, type, version or content.
  */
 export function decodeMessage(bytes: Buffer): ReceivedMessage {
-  if (bytes.length < commonBytes || bytes.readUInt32BE(appendAt.length) !== bytes.length)
-    throw new ProtocolViolation(`message of ${bytes.length} bytes does not match its length`);
+  checkLength(bytes);
   const type = bytes[appendAt.type];
   if (type === appendType) return decodeAppend(bytes);
   if (type === appendAckType) {
     const { requestId, answer } = decodeAppendAck(bytes);
     return { envelope: fixedEnvelope(bytes, requestId), message: answer };
   }
-  return decodeBody(bytes);
+  return openBody(bytes, byType);
+}
+
+function checkLength(bytes: Buffer): void {
+  if (bytes.length < commonBytes || bytes.readUInt32BE(appendAt.length) !== bytes.length)
+    throw new ProtocolViolation(`message of ${bytes.length} bytes does not match its length`);
 }
 
 function fixedEnvelope(bytes: Buffer, requestId: bigint): Envelope {
@@ -142,11 +143,16 @@ function decodeAppend(bytes: Buffer): ReceivedMessage {
   };
 }
 
-function decodeBody(bytes: Buffer): ReceivedMessage {
+/** One whole message whose type is one of these. Raises ProtocolViolation. */
+export function openBody<M>(
+  bytes: Buffer,
+  types: ReadonlyMap<number, BodyCodec<M>>,
+): { readonly envelope: Envelope; readonly message: M } {
+  checkLength(bytes);
   if (crc32c(bytes, 0, appendAt.type) !== bytes.readUInt32BE(appendAt.crc))
     throw new ProtocolViolation("message CRC does not match");
   const reader = new ByteReader(bytes.subarray(appendAt.type));
-  const codec = byType.get(reader.u8());
+  const codec = types.get(reader.u8());
   if (!codec) throw new ProtocolViolation(`message type ${bytes[appendAt.type]} is unknown`);
   const version = reader.u8();
   if (version !== messageVersion) throw new ProtocolViolation(`message version ${version}`);

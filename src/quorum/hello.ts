@@ -10,7 +10,7 @@ import { uuidFromBytes, uuidToBytes } from "./codec-fields.ts";
  *     offset size  hello
  *          0    8  "BOREALIS"
  *          8    2  protocol version
- *         10    1  purpose: 1 control, 2 append
+ *         10    1  purpose: 1 control, 2 append, 3 object
  *         11    1  length of the sender's name, at most 64
  *         12   16  volume id
  *         28   16  node id: the node that the caller believes is here
@@ -30,7 +30,7 @@ export const helloAnswerBytes = 16;
 const magic = Buffer.from("BOREALIS", "latin1");
 const senderBytesMax = 64;
 
-export type LinkPurpose = "control" | "append";
+export type LinkPurpose = "control" | "append" | "object";
 
 export interface Hello {
   readonly version: number;
@@ -42,7 +42,7 @@ export interface Hello {
 
 export type HelloResult = "ok" | "wrongVolume" | "wrongNode" | "wrongVersion";
 const results: readonly HelloResult[] = ["ok", "wrongVolume", "wrongNode", "wrongVersion"];
-const purposes: readonly LinkPurpose[] = ["control", "append"];
+const purposes: readonly LinkPurpose[] = ["control", "append", "object"];
 
 export function encodeHello(hello: Omit<Hello, "version">): Buffer {
   const bytes = Buffer.alloc(helloBytes);

@@ -101,6 +101,12 @@ export {
 } from "./history.ts";
 export * from "./messages.ts";
 export {
+  decodeObjectMessage,
+  encodeObjectMessage,
+  type ReceivedObjectMessage,
+} from "./object-codec.ts";
+export * from "./object-messages.ts";
+export {
   type AcceptedLink,
   acceptLink,
   type LinkOptions,

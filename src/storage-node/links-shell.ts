@@ -3,6 +3,7 @@ import { messageOf, ProtocolViolation } from "../base/errors.ts";
 import type { Clock, Connection, Logger } from "../io/index.ts";
 import { type Reply } from "../acceptor/index.ts";
 import {
+  type AcceptedLink,
   acceptLink,
   type AppendAnswer,
   decodeMessage,
@@ -40,6 +41,7 @@ export class Links {
     const accepted = await acceptLink(connection, { volumeId, nodeId }, { clock });
     if (!accepted) return;
     const { hello, early } = accepted;
+    if (hello.purpose === "object") return this.options.takeObjectLink(accepted);
     this.lastLink++;
     const number = this.lastLink;
     const link: Link = { connection, purpose: hello.purpose, framer: new MessageFramer() };
@@ -125,6 +127,8 @@ export interface LinksOptions {
   readonly logger: Logger;
   /** Gives an append link to a worker; false: serve it here. */
   readonly lend: (link: number, connection: Connection, early: Buffer) => boolean;
+  /** Objects are served by themselves. */
+  readonly takeObjectLink: (accepted: AcceptedLink) => void;
   readonly onMessage: (link: number, received: ReceivedMessage) => void;
   readonly onDrain: (link: number) => void;
   readonly onClosed: (link: number) => void;

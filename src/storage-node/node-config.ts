@@ -2,6 +2,7 @@ import { type Address, parseAddress } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import type { ClusterCredential } from "../io/index.ts";
+import type { Member } from "../quorum/index.ts";
 import { isUuid, nodeId, type NodeId, volumeId, type VolumeId } from "../base/ids.ts";
 
 export interface Peer {
@@ -13,11 +14,16 @@ export interface Peer {
 /** How appends reach the log: in a thread, outside the event loop (needs built code), or in the event loop. */
 export type AppendPath = "worker" | "loop";
 
+/** `full` nodes keep objects beside their log. */
+export type NodeKind = Member["kind"];
+
 export interface StorageNodeConfig {
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
   /** For logs and hellos: `az1-full`. */
   readonly name: string;
+  /** `full` unless told. */
+  readonly kind?: NodeKind;
   readonly dir: string;
   readonly address: Address;
   /** What makes this node one of the cluster; an address of kind tls needs it, its own and its peers'. */
@@ -51,6 +57,8 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
   const logLevel = fields["logLevel"];
   const appendPath = fields["appendPath"] ?? "worker";
   if (appendPath !== "worker" && appendPath !== "loop") throw wrong("appendPath", "worker or loop");
+  const kind = fields["kind"] ?? "full";
+  if (kind !== "full" && kind !== "tail") throw wrong("kind", "full or tail");
   const segmentBytes = countOf(fields, "segmentBytes");
   const scrubIntervalMs = countOf(fields, "scrubIntervalMs");
   const logMaxBytes = countOf(fields, "logMaxBytes");
@@ -59,6 +67,7 @@ export function parseStorageNodeConfig(raw: unknown): StorageProcessConfig {
     volumeId: volumeId(uuidOf(fields, "volumeId")),
     nodeId: nodeId(uuidOf(fields, "nodeId")),
     name: textOf(fields, "name"),
+    kind,
     dir: textOf(fields, "dir"),
     address: parseAddress(textOf(fields, "address")),
     ...parseCredential(fields["credential"]),

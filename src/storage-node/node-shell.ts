@@ -13,6 +13,7 @@ import { listenForLinks } from "./listen-shell.ts";
 import { LogActions } from "./log-actions-shell.ts";
 import type { Peer, StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
+import { ObjectLinks } from "./object-links-shell.ts";
 import { noLink, Peers } from "./peers-shell.ts";
 import { Scrubs } from "./scrubs-shell.ts";
 import { acceptorBytesMax } from "./state-slots.ts";
@@ -33,6 +34,7 @@ export class StorageNode {
   private readonly peers: Peers;
   private readonly logActions: LogActions;
   private readonly scrubs: Scrubs;
+  private readonly objectLinks: ObjectLinks;
   private readonly ended = new AbortController();
   private readonly events: AcceptorEvent[] = [];
   private isStepping = false;
@@ -65,6 +67,8 @@ export class StorageNode {
       pinsKept: storage.pinsKept,
     });
     this.grant = new AppendGrant(storage.log.shared);
+    const onFailed = (error: unknown): void => this.fail(error);
+    this.objectLinks = new ObjectLinks({ ...config, ...deps, segmentBytes, storage, onFailed });
     this.links = this.makeLinks();
     this.appendLinks = this.makeAppendLinks(hasWorkers, segmentBytes);
     this.feeds = this.makeFeeds();
@@ -108,17 +112,13 @@ export class StorageNode {
   }
 
   private makeLinks(): Links {
-    const { volumeId, nodeId, name } = this.config;
-    const { clock, logger } = this.deps;
     return new Links({
-      volumeId,
-      nodeId,
-      name,
-      clock,
-      logger,
+      ...this.config,
+      ...this.deps,
       lend: (link, connection, early) =>
         this.loopEpoch !== this.acceptor.state.accepted &&
         this.appendLinks.lend(link, connection, early),
+      takeObjectLink: (accepted) => this.objectLinks.accept(accepted),
       onMessage: (link, received) => this.receive(link, received),
       onDrain: (link) => this.feeds.pumpLink(link),
       onClosed: (link) => this.onLinkClosed(link),
@@ -126,13 +126,11 @@ export class StorageNode {
   }
 
   private makeAppendLinks(hasWorkers: boolean, segmentBytes: number): AppendLinks {
-    const { volumeId, nodeId } = this.config;
     return new AppendLinks({
+      ...this.config,
       hasWorkers,
       shared: this.storage.log.shared,
       keys: this.storage.log.files.cipher.shared,
-      volumeId,
-      nodeId,
       segmentBytes,
       markFd: this.storage.markFd,
       logger: this.deps.logger,
@@ -170,6 +168,7 @@ export class StorageNode {
     this.post({ kind: "healthChanged", health, suspectTail });
     this.publish();
     this.post({ kind: "started", nowMs });
+    await this.objectLinks.start();
     this.listener = await listenForLinks(config, this.deps.logger, (connection) => {
       this.links.accept(connection).catch((error: unknown) => this.fail(error));
     });
@@ -197,6 +196,7 @@ export class StorageNode {
     await this.listener?.close();
     this.peers.close();
     this.links.closeAll();
+    this.objectLinks.closeAll();
     this.grant.takeBack();
     await this.storage.close();
     this.deps.logger.info({ event: "node.stopped", scl: this.storage.log.scl });
@@ -208,6 +208,7 @@ export class StorageNode {
     this.timer?.cancel();
     this.peers.close();
     this.links.closeAll();
+    this.objectLinks.closeAll();
     await this.listener?.close();
     await this.storage.close().catch(() => undefined);
   }

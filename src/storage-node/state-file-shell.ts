@@ -19,6 +19,7 @@ export const folderOf = {
   log: (dir: string) => `${dir}/log`,
   retired: (dir: string) => `${dir}/retired`,
   pins: (dir: string) => `${dir}/pins`,
+  objects: (dir: string) => `${dir}/objects`,
   failed: (dir: string) => `${dir}.failed`,
 };
 

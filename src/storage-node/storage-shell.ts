@@ -1,7 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { assert } from "../base/assert.ts";
 import { advance, bytesBetween, type Lsn, lsnMaxOf } from "../base/lsn.ts";
-import { type Disk, systemCodeOf } from "../io/index.ts";
+import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
 import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
 import { commonPrefix, type History, lastEpoch } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
@@ -362,7 +362,7 @@ export class NodeStorage {
   async tick(): Promise<void> {
     const watched = [this.stateFile.file, this.mark.file];
     const gone = await findVanished(this.options.disk, watched, () => this.log.openFiles);
-    if (gone) this.fail(new BorealisError(sqlState.ioError, `${gone.path} has vanished`));
+    if (gone) this.fail(vanished(gone));
     if (this.log.shared.spareState === "noSpace" || this.isFull) {
       await this.log.prepareSpare();
       if (this.log.shared.spareState === "ready") this.isFull = false;
@@ -375,6 +375,14 @@ export class NodeStorage {
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Raises BorealisError 58030, and fails, if the node's folder is no longer where it was (decisions.md D9). */
+  async requireFolder(): Promise<void> {
+    const gone = await findVanished(this.options.disk, [this.stateFile.file], () => []);
+    if (!gone) return;
+    this.fail(vanished(gone));
+    throw vanished(gone);
   }
 
   /** Final. If it is the disk that failed, a marker keeps it from ever being served again. */
@@ -399,4 +407,8 @@ export class NodeStorage {
     await this.mark.file.close();
     await this.stateFile.file.close();
   }
+}
+
+function vanished({ path }: DiskFile): BorealisError {
+  return new BorealisError(sqlState.ioError, `${path} has vanished`);
 }

@@ -135,6 +135,9 @@ class MemoryDisk implements Disk {
   link(): Promise<void> {
     throw new Error("not used here");
   }
+  freeBytes(): Promise<number> {
+    throw new Error("not used here");
+  }
 
   private step(): void {
     if (++this.steps >= this.killAt) throw new Killed();

@@ -1,11 +1,36 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { type Disk, type Entropy, realDisk, realEntropy, systemCodeOf } from "../io/index.ts";
+import {
+  type Disk,
+  type DiskFile,
+  type Entropy,
+  realDisk,
+  realEntropy,
+  systemCodeOf,
+} from "../io/index.ts";
 import { isObjectName } from "./object-names.ts";
 import type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
 
 /** Where puts write before they are whole; nothing in it is an object. */
 const draftFolder = "making";
 const folderForm = /^(?:|extents|extents\/[0-9a-f]{2}|snapshots|log|log\/[0-9]{16})$/;
+
+/** An object that comes in pieces: nothing is seen of it before it is kept. One verb at a time; all raise as `put` does. */
+export interface ObjectDraft {
+  /** Behind what was written before. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Whole from now on, under this name; durable when it resolves. */
+  keep(name: string): Promise<void>;
+  /** Forgets it; what cannot be removed now, `tidy` takes away. */
+  drop(): Promise<void>;
+}
+
+/** An object to be read in pieces; it stays what it was though another is put under its name. */
+export interface ObjectFile {
+  readonly sizeBytes: number;
+  /** Fills `into` from `at` on; fewer bytes than asked for only at the end. Raises as `get` does. */
+  read(into: Uint8Array, at: number): Promise<number>;
+  close(): Promise<void>;
+}
 
 /**
  * Objects as files of a folder. A put writes a draft, syncs it, renames it, and syncs the folders: it is seen whole or not
@@ -26,21 +51,60 @@ export class FolderStore implements ObjectStore {
     this.entropy = entropy;
   }
 
-  put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.tell(`put ${name} in`, async () => {
-      try {
-        await this.write(name, bytes);
-      } catch (error) {
-        if (systemCodeOf(error) !== "ENOENT") throw error;
-        // Somebody removed a folder that was there before.
-        this.settled.clear();
-        await this.write(name, bytes);
-      }
-    });
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    const draft = await this.draft();
+    try {
+      await draft.write(bytes);
+      await draft.keep(name);
+    } catch (error) {
+      // The failure that counts is the one above; `tidy` takes away what is left.
+      await draft.drop();
+      throw error;
+    }
   }
 
   get(name: string): Promise<Buffer | undefined> {
     return this.tell(`read ${name} from`, () => this.disk.readWhole(this.pathOf(name)));
+  }
+
+  /** For objects that should not be in memory whole. */
+  async draft(): Promise<ObjectDraft> {
+    const what = "put an object in";
+    const path = `${this.pathOf(draftFolder)}/${this.entropy.uuid()}`;
+    const file = await this.tell(what, () => this.create(path));
+    let writtenBytes = 0;
+    return {
+      write: (bytes) =>
+        this.tell(what, async () => {
+          await file.write(bytes, writtenBytes);
+          writtenBytes += bytes.length;
+        }),
+      keep: (name) =>
+        this.tell(`put ${name} in`, async () => {
+          await file.sync();
+          await file.close();
+          await this.publish(path, name);
+        }),
+      drop: async () => {
+        await file.close().catch(() => undefined);
+        await this.disk.remove(path).catch(() => undefined);
+      },
+    };
+  }
+
+  /** Undefined: there is no such object. */
+  open(name: string): Promise<ObjectFile | undefined> {
+    const what = `read ${name} from`;
+    return this.tell(what, async () => {
+      const file = await this.openIfThere(this.pathOf(name));
+      if (!file) return undefined;
+      const { sizeBytes } = await file.facts();
+      return {
+        sizeBytes,
+        read: (into, at) => this.tell(what, () => file.read(into, at)),
+        close: () => this.tell(what, () => file.close()),
+      };
+    });
   }
 
   has(names: readonly string[]): Promise<ReadonlySet<string>> {
@@ -51,8 +115,9 @@ export class FolderStore implements ObjectStore {
     });
   }
 
-  list(prefix: string): AsyncIterable<ObjectFacts> {
-    return this.listFolder("", prefix);
+  /** As ObjectStore says; only those behind the name `after`, without looking at the others. */
+  list(prefix: string, after = ""): AsyncIterable<ObjectFacts> {
+    return this.listFolder("", prefix, after);
   }
 
   delete(names: readonly string[]): Promise<void> {
@@ -84,27 +149,36 @@ export class FolderStore implements ObjectStore {
     return Promise.resolve();
   }
 
-  private async write(name: string, bytes: Uint8Array): Promise<void> {
-    const { disk } = this;
+  private create(path: string): Promise<DiskFile> {
+    return this.inFolder(draftFolder, () => this.disk.open(path, "create"));
+  }
+
+  private async publish(draft: string, name: string): Promise<void> {
     const folder = folderIn(name);
-    await this.settle(draftFolder);
-    await this.settle(folder);
-    const draft = `${this.pathOf(draftFolder)}/${this.entropy.uuid()}`;
+    await this.inFolder(folder, () => this.disk.rename(draft, this.pathOf(name)));
+    await this.disk.syncFolder(this.pathOf(folder));
+  }
+
+  /** Once more with new folders if somebody has removed those that were there before. */
+  private async inFolder<T>(folder: string, act: () => Promise<T>): Promise<T> {
     try {
-      const file = await disk.open(draft, "create");
-      try {
-        await file.write(bytes, 0);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await disk.rename(draft, this.pathOf(name));
+      await this.settle(folder);
+      return await act();
     } catch (error) {
-      // The failure that counts is the one above; `tidy` takes away what is left.
-      await disk.remove(draft).catch(() => undefined);
+      if (systemCodeOf(error) !== "ENOENT") throw error;
+      this.settled.clear();
+      await this.settle(folder);
+      return await act();
+    }
+  }
+
+  private async openIfThere(path: string): Promise<DiskFile | undefined> {
+    try {
+      return await this.disk.open(path, "read");
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") return undefined;
       throw error;
     }
-    await disk.syncFolder(this.pathOf(folder));
   }
 
   /** Makes a folder and those above it, for good. */
@@ -120,14 +194,19 @@ export class FolderStore implements ObjectStore {
     this.settled.add(folder);
   }
 
-  private async *listFolder(folder: string, prefix: string): AsyncGenerator<ObjectFacts> {
+  private async *listFolder(
+    folder: string,
+    prefix: string,
+    after: string,
+  ): AsyncGenerator<ObjectFacts> {
     const names = await this.tell("list", () => this.disk.list(this.pathOf(folder)));
     for (const entry of names) {
       const name = folder === "" ? entry : `${folder}/${entry}`;
       const inside = `${name}/`;
-      if (folderForm.test(name) && (inside.startsWith(prefix) || prefix.startsWith(inside)))
-        yield* this.listFolder(name, prefix);
-      else if (isObjectName(name) && name.startsWith(prefix)) {
+      if (folderForm.test(name) && (inside.startsWith(prefix) || prefix.startsWith(inside))) {
+        // A folder that lies before `after` and does not hold it has nothing behind it.
+        if (inside > after || after.startsWith(inside)) yield* this.listFolder(name, prefix, after);
+      } else if (name > after && isObjectName(name) && name.startsWith(prefix)) {
         const facts = await this.tell("list", () => this.disk.factsOf(this.pathOf(name)));
         if (facts) yield { name, sizeBytes: facts.sizeBytes, putAtMs: facts.modifiedAtMs };
       }

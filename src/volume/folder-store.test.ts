@@ -89,6 +89,55 @@ describe("a folder of objects", () => {
     expect(await listed(store, "")).toEqual([volumeObject]);
   });
 
+  it("shows nothing of an object that comes in pieces before it is kept", async () => {
+    const store = new FolderStore(root);
+    const [name = ""] = names;
+    await store.put(name, Buffer.from("before"));
+    const read = await store.open(name);
+    const draft = await store.draft();
+    await draft.write(Buffer.from("in "));
+    await draft.write(Buffer.from("two"));
+    expect((await store.get(name))?.toString()).toBe("before");
+    expect(await listed(store, "")).toEqual([name]);
+    await draft.keep(name);
+    expect((await store.get(name))?.toString()).toBe("in two");
+    // Who has begun to read goes on in what it was.
+    const into = Buffer.alloc(20);
+    expect([read?.sizeBytes, await read?.read(into, 2)]).toEqual([6, 4]);
+    expect(into.toString("utf8", 0, 4)).toBe("fore");
+    await read?.close();
+    expect(await store.open(snapshotObject("none"))).toBeUndefined();
+    const dropped = await store.draft();
+    await dropped.write(Buffer.from("half"));
+    await dropped.drop();
+    expect(readdirSync(join(root, "making"))).toEqual([]);
+    expect(await listed(store, "")).toEqual([name]);
+  });
+
+  it("keeps a draft though somebody has removed the folder that it is to go to", async () => {
+    const store = new FolderStore(root);
+    const [name = ""] = names;
+    await store.put(name, Buffer.from("a"));
+    const draft = await store.draft();
+    await draft.write(Buffer.from("b"));
+    rmSync(join(root, "extents"), { recursive: true });
+    await draft.keep(name);
+    expect((await store.get(name))?.toString()).toBe("b");
+  });
+
+  it("lists from any name on", async () => {
+    const store = new FolderStore(root);
+    for (const name of names) await store.put(name, Buffer.from(name));
+    const between = names.flatMap((name) => [name.slice(0, -1), name, `${name}0`]);
+    for (const after of ["", "a", "extents", "extents/", "extents/00/", "log0", "z", ...between])
+      for (const prefix of ["", "extents/", "log/0000000000000012"]) {
+        const found: string[] = [];
+        for await (const one of store.list(prefix, after)) found.push(one.name);
+        const wanted = names.filter((name) => name.startsWith(prefix) && name > after);
+        expect(found, `${prefix} behind ${after}`).toEqual(wanted);
+      }
+  });
+
   it("says what is wrong with its disk, and what to do", async () => {
     const failing = (code: string): Disk => ({
       ...realDisk,

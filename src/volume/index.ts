@@ -25,7 +25,7 @@ export {
   type LogSource,
   type MomentSearch,
 } from "./find-moment-shell.ts";
-export { FolderStore } from "./folder-store-shell.ts";
+export { FolderStore, type ObjectDraft, type ObjectFile } from "./folder-store-shell.ts";
 export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";
 export {
   crcOfPieces,
@@ -86,6 +86,7 @@ export { objectStoreEnv, openObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
+export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
 export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
 export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";

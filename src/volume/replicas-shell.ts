@@ -49,10 +49,14 @@ export class Replicas {
 
   /**
    * What `open` makes of the first copy that it accepts; it refuses one by raising XX001. Copies found missing or damaged on
-   * the way are replaced by the good one. Undefined: every store says that it has none. Raises why there is no good one:
-   * XX001, or what a store raised.
+   * the way are replaced by the good one; `healsMissing` false: only damaged ones. Undefined: every store says that it has
+   * none. Raises why there is no good one: XX001, or what a store raised.
    */
-  async find<T>(name: string, open: (bytes: Buffer) => Promise<T>): Promise<T | undefined> {
+  async find<T>(
+    name: string,
+    open: (bytes: Buffer) => Promise<T>,
+    { healsMissing = true }: { readonly healsMissing?: boolean } = {},
+  ): Promise<T | undefined> {
     const bad = new Map<ObjectStore, BorealisError>();
     let absent = 0;
     for (const store of this.options.stores) {
@@ -64,13 +68,13 @@ export class Replicas {
           return opened;
         }
         absent++;
-        bad.set(store, missing(store.label, name));
+        if (healsMissing) bad.set(store, missing(store.label, name));
       } catch (error) {
         if (!mayLieElsewhere(error)) throw error;
         bad.set(store, error);
       }
     }
-    if (absent === bad.size) return undefined;
+    if (absent === this.options.stores.length) return undefined;
     const reasons = [...bad.values()];
     const outage = reasons.find(({ code }) => code !== sqlState.dataCorrupted);
     throw outage ?? reasons[0] ?? missing("no store", name);

@@ -181,6 +181,22 @@ async function putExtents(store: MemoryStore): Promise<void> {
   }
 }
 
+describe("a snapshot that is read", () => {
+  it("heals a copy that is damaged, and does not appear where it was missing: its extents are not there", async () => {
+    const all = stores();
+    const [first, second, third] = all;
+    await putExtents(third);
+    const sealed = await sealer.sealManifest("auto-1", encodeManifest(aManifest("auto-1")));
+    await third.put(snapshotObject("auto-1"), sealed);
+    await second.put(snapshotObject("auto-1"), randomBytes(300));
+    const replicas = new Replicas({ stores: all, isSafe: q3(all) });
+    expect((await readSnapshot(replicas, "auto-1", sealer)).id).toBe("auto-1");
+    expect(second.kept.get(snapshotObject("auto-1"))).toEqual(sealed);
+    expect(first.kept.size).toBe(0);
+    await expect(readSnapshot(replicas, "auto-2", sealer)).rejects.toMatchObject({ code: "22023" });
+  });
+});
+
 describe("a snapshot that is published", () => {
   it("is in a store only with all of its extents, which are copied where they lack", async () => {
     const all = stores();

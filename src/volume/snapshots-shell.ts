@@ -16,14 +16,17 @@ export async function snapshotIds(store: ObjectStore): Promise<string[]> {
   return ids;
 }
 
-/** Raises BorealisError 22023 if no store has it, XX001 if every copy is damaged; heals copies by the good one. */
+/** Raises BorealisError 22023 if no store has it, XX001 if every copy is damaged; heals damaged copies by the good one. */
 export async function readSnapshot(
   replicas: Pick<Replicas, "find">,
   id: string,
   sealer: ExtentSealer,
 ): Promise<SnapshotManifest> {
-  const found = await replicas.find(snapshotObject(id), async (sealed) =>
-    parseManifest(id, await sealer.openManifest(id, sealed)),
+  const found = await replicas.find(
+    snapshotObject(id),
+    async (sealed) => parseManifest(id, await sealer.openManifest(id, sealed)),
+    // A store that lacks it may lack its extents too: replicateSnapshots brings both.
+    { healsMissing: false },
   );
   if (found) return found;
   throw new BorealisError(sqlState.invalidParameter, `there is no snapshot "${id}"`, {

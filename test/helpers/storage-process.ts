@@ -123,7 +123,7 @@ export class NodeProcess {
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
-  start(options: { appendPath?: AppendPath } = {}): void {
+  start(options: { appendPath?: AppendPath; kind?: "full" | "tail" } = {}): void {
     const peers = this.group.nodes
       .filter((peer) => peer !== this)
       .map(({ nodeId, name, socketPath: address }) => ({ nodeId, name, address }));

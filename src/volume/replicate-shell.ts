@@ -1,0 +1,151 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import type { ExtentSealer } from "./extent-sealer-shell.ts";
+import { parseManifest } from "./manifest-codec.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import { extentObject, snapshotObject } from "./object-names.ts";
+import type { ObjectStore } from "./object-store-shell.ts";
+import { onlyStore } from "./replicas-shell.ts";
+import { snapshotIds } from "./snapshots-shell.ts";
+
+export interface Replication {
+  /** Nearest first: a store is asked before those behind it. */
+  readonly stores: readonly ObjectStore[];
+  /** What is copied is checked with it on the way, so that no damage spreads. */
+  readonly sealer: ExtentSealer;
+  /** Extents on their way at the same time. */
+  readonly parallel: number;
+  readonly signal: AbortSignal;
+  /** A store lacks one, or more: copying begins. */
+  readonly onLacking?: (store: ObjectStore) => void;
+  /** A store has a snapshot that it lacked. */
+  readonly onCopied?: (store: ObjectStore, id: string, copied: CopiedExtents) => void;
+  /** A store does not have all of them now: why. */
+  readonly onLeftOut?: (store: ObjectStore, error: BorealisError) => void;
+}
+
+export interface CopiedExtents {
+  readonly extents: number;
+  readonly bytes: number;
+}
+
+/**
+ * Gives each store the snapshots that it lacks and another has, newest names first: a node that has taken another's place,
+ * or was away when they were taken. The manifest comes last, as ever. Whoever calls this takes, deletes and collects nothing
+ * meanwhile. Resolves with the stores that have all of them; the others are told of, and it may be tried again.
+ */
+export async function replicateSnapshots(replication: Replication): Promise<ObjectStore[]> {
+  const { stores, signal, onLeftOut } = replication;
+  const held = new Map<ObjectStore, ReadonlySet<string>>();
+  for (const store of stores) {
+    try {
+      held.set(store, new Set(await snapshotIds(store)));
+    } catch (error) {
+      if (signal.aborted || !(error instanceof BorealisError)) throw error;
+      onLeftOut?.(store, error);
+    }
+  }
+  const complete: ObjectStore[] = [];
+  for (const store of held.keys()) {
+    const failure = await fillStore(replication, store, held);
+    if (failure) onLeftOut?.(store, failure);
+    else complete.push(store);
+  }
+  return complete;
+}
+
+/** Gives what stood in the way of one snapshot or more; the others are there. */
+async function fillStore(
+  replication: Replication,
+  target: ObjectStore,
+  held: ReadonlyMap<ObjectStore, ReadonlySet<string>>,
+): Promise<BorealisError | undefined> {
+  const all = new Set([...held.values()].flatMap((ids) => [...ids]));
+  let failure: BorealisError | undefined;
+  const missing = [...all].filter((id) => held.get(target)?.has(id) !== true);
+  if (missing.length > 0) replication.onLacking?.(target);
+  for (const id of missing.toSorted().toReversed()) {
+    try {
+      const sources = [...held.keys()].filter((store) => held.get(store)?.has(id) === true);
+      const copied = await copySnapshot(replication, id, { sources, target });
+      replication.onCopied?.(target, id, copied);
+    } catch (error) {
+      if (replication.signal.aborted || !(error instanceof BorealisError)) throw error;
+      failure ??= error;
+    }
+  }
+  return failure;
+}
+
+interface Copying {
+  /** They have the snapshot. */
+  readonly sources: readonly ObjectStore[];
+  readonly target: ObjectStore;
+}
+
+async function copySnapshot(
+  { sealer, parallel, signal }: Replication,
+  id: string,
+  { sources, target }: Copying,
+): Promise<CopiedExtents> {
+  const { sealed, manifest } = await fromFirst(sources, snapshotObject(id), async (bytes) => ({
+    sealed: bytes,
+    manifest: parseManifest(id, await sealer.openManifest(id, bytes)),
+  }));
+  const missing = await missingExtents(target, manifest);
+  const copied = { extents: missing.length, bytes: 0 };
+  const lane = async (): Promise<void> => {
+    for (let extent = missing.pop(); extent !== undefined; extent = missing.pop()) {
+      if (signal.aborted) throw signal.reason;
+      const own = extent;
+      const bytes = await fromFirst(sources, extentObject(own), async (found) => {
+        await sealer.openExtent(own, found);
+        return found;
+      });
+      await target.put(extentObject(own), bytes);
+      copied.bytes += bytes.length;
+    }
+  };
+  await allOrFirst(Array.from({ length: parallel }, lane), () => (missing.length = 0));
+  await target.put(snapshotObject(id), sealed);
+  return copied;
+}
+
+async function missingExtents(target: ObjectStore, manifest: SnapshotManifest): Promise<string[]> {
+  const ids = [...manifest.extents.keys()];
+  const found = await target.has(ids.map(extentObject));
+  return ids.filter((id) => !found.has(extentObject(id)));
+}
+
+/** All of them have ended when it resolves, or raises what the first raised; `stop` tells the others. */
+async function allOrFirst(lanes: readonly Promise<void>[], stop: () => void): Promise<void> {
+  const results = await Promise.allSettled(
+    lanes.map((lane) =>
+      lane.catch((error: unknown) => {
+        stop();
+        throw error;
+      }),
+    ),
+  );
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+/** What `open` makes of the first source's copy that it accepts. Raises what the first raised if none is good. */
+async function fromFirst<T>(
+  sources: readonly ObjectStore[],
+  name: string,
+  open: (bytes: Buffer) => Promise<T>,
+): Promise<T> {
+  let why: BorealisError | undefined;
+  for (const source of sources) {
+    try {
+      return await onlyStore(source).get(name, open);
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      why ??= error;
+    }
+  }
+  if (why) throw why;
+  throw new BorealisError(sqlState.dataCorrupted, `no store has ${name}`, {
+    hint: "take another snapshot, and delete the one that it belongs to",
+  });
+}

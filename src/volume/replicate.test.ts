@@ -1,0 +1,192 @@
+import { randomBytes } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { BorealisError } from "../base/errors.ts";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
+import { lsn } from "../base/lsn.ts";
+import {
+  encodeManifest,
+  extentObject,
+  extentPrefix,
+  ExtentSealer,
+  type ObjectFacts,
+  type ObjectStore,
+  replicateSnapshots,
+  snapshotIds,
+  snapshotObject,
+  type SnapshotManifest,
+} from "./index.ts";
+
+const volume = volumeId("11111111-2222-3333-4444-555555555555");
+const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
+
+class MemoryStore implements ObjectStore {
+  readonly label: string;
+  readonly kept = new Map<string, Buffer>();
+  readonly events: string[] = [];
+  failure: BorealisError | undefined;
+  constructor(label: string) {
+    this.label = label;
+  }
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.failure) throw this.failure;
+    this.events.push(name);
+    this.kept.set(name, Buffer.from(bytes));
+  }
+  async get(name: string): Promise<Buffer | undefined> {
+    if (this.failure) throw this.failure;
+    return this.kept.get(name);
+  }
+  async has(names: readonly string[]): Promise<ReadonlySet<string>> {
+    if (this.failure) throw this.failure;
+    return new Set(names.filter((name) => this.kept.has(name)));
+  }
+  async *list(prefix: string): AsyncIterable<ObjectFacts> {
+    if (this.failure) throw this.failure;
+    for (const [name, { length }] of [...this.kept].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
+  }
+  async delete(names: readonly string[]): Promise<void> {
+    for (const name of names) this.kept.delete(name);
+  }
+  async close(): Promise<void> {}
+}
+
+/** Extents of random bytes, in the store; gives their ids. */
+async function extentsIn(store: ObjectStore, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const bytes = randomBytes(1000);
+    const id = sealer.idOf(bytes);
+    await store.put(extentObject(id), await sealer.sealExtent(id, bytes));
+    ids.push(id);
+  }
+  return ids;
+}
+
+async function snapshotIn(store: ObjectStore, id: string, extents: readonly string[]) {
+  const manifest: SnapshotManifest = {
+    id,
+    kind: "automatic",
+    volumeId: volume,
+    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
+    startLsn: lsn(1n),
+    endLsn: lsn(2n),
+    takenAtMs: 0,
+    postgresMajor: 18,
+    catalogVersion: 1,
+    systemIdentifier: 1n,
+    addressing: sealer.addressing,
+    directories: [],
+    files: extents.map((extent) => ({
+      name: `base/${extent}`,
+      sizeBytes: 1000,
+      crc: undefined,
+      pieces: [{ extent, at: 0, lengthBytes: 1000 }],
+    })),
+    extents: new Map(extents.map((one) => [one, { plainBytes: 1000, storedBytes: 1032 }])),
+    parts: new Map(),
+    log: undefined,
+  };
+  await store.put(snapshotObject(id), await sealer.sealManifest(id, encodeManifest(manifest)));
+}
+
+async function threeStores() {
+  const [a, b, c] = [new MemoryStore("a"), new MemoryStore("b"), new MemoryStore("c")] as const;
+  const shared = await extentsIn(a, 5);
+  const own = await extentsIn(a, 3);
+  await snapshotIn(a, "auto-1", shared);
+  await snapshotIn(a, "auto-2", [...shared, ...own]);
+  for (const [name, bytes] of a.kept) {
+    if (name !== snapshotObject("auto-2")) b.kept.set(name, bytes);
+  }
+  return { a, b, c, shared, own };
+}
+
+function replicate(stores: readonly ObjectStore[], signal = new AbortController().signal) {
+  const copied: string[] = [];
+  const leftOut: string[] = [];
+  const run = replicateSnapshots({
+    stores,
+    sealer,
+    parallel: 3,
+    signal,
+    onCopied: (store, id, { extents }) => copied.push(`${store.label} ${id} ${extents}`),
+    onLeftOut: (store, error) => leftOut.push(`${store.label} ${error.code}`),
+  });
+  return { run, copied, leftOut };
+}
+
+const labels = (stores: readonly ObjectStore[]): string[] => stores.map(({ label }) => label);
+
+describe("snapshots that a store lacks", () => {
+  it("are copied from one that has them: extents once, then the manifest", async () => {
+    const { a, b, c } = await threeStores();
+    const { run, copied, leftOut } = replicate([a, b, c]);
+    expect(labels(await run)).toEqual(["a", "b", "c"]);
+    expect(copied).toEqual(["b auto-2 0", "c auto-2 8", "c auto-1 0"]);
+    expect(leftOut).toEqual([]);
+    for (const store of [b, c]) {
+      expect(await snapshotIds(store)).toEqual(["auto-1", "auto-2"]);
+      expect([...store.kept.keys()].toSorted()).toEqual([...a.kept.keys()].toSorted());
+    }
+    expect(c.events.slice(0, 8).every((name) => name.startsWith(extentPrefix))).toBe(true);
+    expect(c.events.slice(8)).toEqual([snapshotObject("auto-2"), snapshotObject("auto-1")]);
+    const again = replicate([a, b, c]);
+    expect(labels(await again.run)).toEqual(["a", "b", "c"]);
+    expect(again.copied).toEqual([]);
+  });
+
+  it("come from wherever a good copy is; damage does not spread", async () => {
+    const { a, b, c, shared } = await threeStores();
+    const [first = "", second = ""] = shared;
+    a.kept.delete(extentObject(first));
+    a.kept.set(extentObject(second), randomBytes(1000));
+    b.kept.set(snapshotObject("auto-2"), a.kept.get(snapshotObject("auto-2")) ?? Buffer.alloc(0));
+    a.kept.set(snapshotObject("auto-2"), randomBytes(500));
+    const { run } = replicate([a, b, c]);
+    expect(labels(await run)).toContain("c");
+    for (const id of [first, second])
+      expect(c.kept.get(extentObject(id))).toEqual(b.kept.get(extentObject(id)));
+  });
+
+  it("whose extent no store has good are not shown; the others are", async () => {
+    const { a, b, c, own } = await threeStores();
+    a.kept.delete(extentObject(own[0] ?? ""));
+    b.kept.delete(extentObject(own[0] ?? ""));
+    const { run, leftOut } = replicate([a, b, c]);
+    expect(labels(await run)).toEqual(["a"]);
+    expect(leftOut).toEqual(["b XX001", "c XX001"]);
+    expect(await snapshotIds(c)).toEqual(["auto-1"]);
+  });
+
+  it("wait for a store that does not answer, and for room; the others are served", async () => {
+    const { a, b, c } = await threeStores();
+    b.failure = new BorealisError("58030", "b does not answer");
+    const first = replicate([b, a, c]);
+    expect(labels(await first.run)).toEqual(["a", "c"]);
+    expect(first.leftOut).toEqual(["b 58030"]);
+    b.failure = undefined;
+    const put = b.put.bind(b);
+    b.put = (name, bytes) =>
+      name.startsWith(extentPrefix)
+        ? Promise.reject(new BorealisError("53100", "b is full"))
+        : put(name, bytes);
+    for (const name of b.kept.keys()) b.kept.delete(name);
+    const second = replicate([a, b, c]);
+    expect(labels(await second.run)).toEqual(["a", "c"]);
+    expect(second.leftOut).toEqual(["b 53100"]);
+    expect(await snapshotIds(b)).toEqual([]);
+  });
+
+  it("are left when it is told to stop, and no manifest is put", async () => {
+    const { a, c } = await threeStores();
+    const stopping = new AbortController();
+    const put = c.put.bind(c);
+    c.put = (name, bytes) => {
+      stopping.abort(new Error("stopped"));
+      return put(name, bytes);
+    };
+    await expect(replicate([a, c], stopping.signal).run).rejects.toThrow("stopped");
+    expect(await snapshotIds(c)).toEqual([]);
+  });
+});
