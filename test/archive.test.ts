@@ -1,8 +1,12 @@
 /** The log in the object store: all of it, a moment later, whatever is killed, and whether the store is there or not. */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { epoch } from "../src/base/ids.ts";
 import { lsn, lsnMaxOf, parseLsn, segmentStart } from "../src/base/lsn.ts";
+import { layoutOf, runtimeDirOf } from "../src/cluster/index.ts";
+import { connectRpc } from "../src/io/index.ts";
+import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
 import { listArchivedLog } from "../src/volume/index.ts";
 import {
   digestOfArchive,
@@ -18,7 +22,12 @@ let cluster: TestCluster;
 beforeAll(async () => {
   cluster = await TestCluster.create({
     readers: 1,
-    args: ["--set", "archive.intervalMs=500", "--set", "storage.segmentBytes=2097152"],
+    args: [
+      "archive.intervalMs=500",
+      "storage.segmentBytes=2097152",
+      // Nothing but the newest snapshot and the log behind it; until the first one that is the genesis image.
+      "retention.days=0",
+    ].flatMap((setting) => ["--set", setting]),
   });
   await cluster.query("CREATE TABLE told (n bigserial, what text)");
 });
@@ -189,9 +198,9 @@ describe("the archive has no hole", () => {
   });
 });
 
-describe("a store that is away", () => {
-  it("keeps log on the nodes, and is caught up with when it is back", async () => {
-    const folder = `${cluster.dataDir}/objects/${volumeOf(cluster)}`;
+describe("a store that takes no log", () => {
+  it("keeps it on the nodes, and is caught up with when it does again", async () => {
+    const folder = `${cluster.dataDir}/objects/${volumeOf(cluster)}/log`;
     const before = await untilArchived(cluster);
     // A file where the folder should be: root may write to any folder.
     renameSync(folder, `${folder}.away`);
@@ -202,16 +211,16 @@ describe("a store that is away", () => {
         return (await statusNow(cluster)).volume.archive?.problem?.includes("cannot");
       });
       await write(30);
-      await cluster.query("CHECKPOINT");
-      await until("the reader has all", async () => {
-        const { instances, cluster: now } = await statusNow(cluster);
-        const reader = instances.find(({ role }) => role === "reader");
-        return parseLsn(reader?.replayLsn ?? "0/0") >= parseLsn(now.vdl ?? "0/0");
+      await cluster.query("SELECT pg_switch_wal()");
+      // Everything before it would go, but for the archive: retention.days is 0.
+      await takeSnapshot();
+      await until("the reader would begin later, too", async () => {
+        await cluster.query("CHECKPOINT");
+        for (const { id } of (await statusNow(cluster)).instances)
+          await cluster.query("CHECKPOINT", id as `instance-${number}`);
+        const { startLsn } = (await snapshots()).at(-1) ?? {};
+        return segmentStart(parseLsn(startLsn ?? "0/0")) > before;
       });
-      for (const { id } of (await statusNow(cluster)).instances)
-        await cluster.query("CHECKPOINT", id as `instance-${number}`);
-      const { vdl } = (await statusNow(cluster)).cluster;
-      await askControl(cluster, "setSnapshotLsn", { lsn: vdl });
       // Twice as long as it takes to be told what is needed.
       await new Promise((resolve) => setTimeout(resolve, 5_000));
       expect(await lowest()).toBeLessThanOrEqual(segmentStart(before));
@@ -221,17 +230,49 @@ describe("a store that is away", () => {
       rmSync(folder);
       renameSync(`${folder}.away`, folder);
     }
-    const to = await untilArchived(cluster);
-    const { log, record, close } = await openArchive(cluster);
+    await untilArchived(cluster);
     await until("log that is archived goes from the nodes", async () => (await lowest()) > before);
-    const from = await lowest();
-    const wanted = await digestOfVolume(cluster, { path: record.history, from, to });
-    expect(await digestOfArchive(log, from, to)).toBe(wanted);
-    // What the nodes have dropped is in the archive.
-    expect(await log.archivedUpTo(record.genesisLsn)).toBeGreaterThanOrEqual(to);
+  });
+
+  it("has log from the oldest snapshot on, and says so", async () => {
+    const [oldest] = await snapshots();
+    const from = segmentStart(parseLsn(oldest?.startLsn ?? ""));
+    const { store, close } = await openArchive(cluster);
+    await until("older log is gone from the archive", async () => {
+      const index = await listArchivedLog(store);
+      return index.epochs.every((of) => index.ranges(of).every(({ to }) => to > from));
+    });
     await close();
+    const to = await untilArchived(cluster);
+    const { log, record, close: closeAgain } = await openArchive(cluster);
+    expect(await log.archivedUpTo(from)).toBeGreaterThanOrEqual(to);
+    const start = lsnMaxOf(from, await lowest());
+    const wanted = await digestOfVolume(cluster, { path: record.history, from: start, to });
+    expect(await digestOfArchive(log, start, to)).toBe(wanted);
+    await closeAgain();
+    const { earliestRestorableTime, latestRestorableTime } = (await statusNow(cluster)).volume;
+    expect(earliestRestorableTime).toBe(oldest?.takenAt);
+    expect(Date.parse(latestRestorableTime ?? "")).toBeGreaterThan(
+      Date.parse(earliestRestorableTime ?? ""),
+    );
   });
 });
+
+/** An automatic one, due or not. */
+async function takeSnapshot(): Promise<void> {
+  const uid = process.getuid?.() ?? 0;
+  const { controlSocket } = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
+  const client = await connectRpc({ kind: "unix", path: controlSocket }, { timeoutMs: 1_000 });
+  try {
+    await client.call("snapshotCreate", { id: null, kind: "automatic" }, { timeoutMs: 60_000 });
+  } finally {
+    client.close();
+  }
+}
+
+async function snapshots(): Promise<SnapshotRow[]> {
+  return snapshotRowsSchema.parse(await askControl(cluster, "snapshotList"));
+}
 
 async function lowest() {
   const { storage } = await statusNow(cluster);

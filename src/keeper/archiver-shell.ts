@@ -39,6 +39,7 @@ const objectBytes = 4 * 1024 * 1024;
 const atOnce = 4;
 const againMs = { first: 1_000, most: 60_000 } as const;
 const planEveryMs = 60_000;
+const listEveryMs = 3_600_000;
 
 export interface ArchiverOptions {
   readonly context: KeeperContext;
@@ -70,7 +71,9 @@ export class Archiver {
   private archived: Lsn | undefined;
   private vdl: Lsn | undefined;
   private problem: string | undefined;
+  private listedMs: number | undefined;
   private plannedMs: number | undefined;
+  private plannedFrom: Lsn | undefined;
 
   constructor(options: ArchiverOptions) {
     this.options = options;
@@ -157,16 +160,25 @@ export class Archiver {
 
   private async tick(store: ObjectStore, signal: AbortSignal): Promise<void> {
     const { clock } = this.options.context;
-    this.index ??= await listArchivedLog(store);
+    const isOld = this.listedMs !== undefined && clock.nowMs() - this.listedMs > listEveryMs;
+    if (!this.index || isOld) {
+      this.index = await listArchivedLog(store);
+      this.listedMs = clock.nowMs();
+      // Somebody may have deleted what was there: the first hole is looked for anew.
+      this.archived = undefined;
+    }
     const target = await this.look(signal);
     if (!target) return;
     await this.goTo(store, target.path);
     await this.catchUp(store, target, signal);
     await this.mergeSmall(store);
     const nowMs = clock.nowMs();
-    if (this.plannedMs !== undefined && nowMs - this.plannedMs < planEveryMs) return;
+    const logFrom = this.logFrom();
+    const isFresh = this.plannedMs !== undefined && nowMs - this.plannedMs < planEveryMs;
+    if (isFresh && this.plannedFrom === logFrom) return;
     await this.dropOld(store);
     this.plannedMs = nowMs;
+    this.plannedFrom = logFrom;
   }
 
   /** Undefined: nobody knows now. */

@@ -52,7 +52,7 @@ export class RecordKeeping {
         sqlState.notInPrerequisiteState,
         `${store.label} is the archive of a later state of this volume: it has met ${epochs}`,
         {
-          hint: "another copy of the data directory has written to it; give this one a store of its own",
+          hint: "storage nodes that come back may know more; if not, another copy of the data directory has written to it: give this one a store of its own",
         },
       );
     }
