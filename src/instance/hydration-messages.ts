@@ -1,12 +1,15 @@
 import type { Lsn } from "../base/lsn.ts";
 import type { HydrationFigures, HydrationProgress, OsUser } from "../engine/index.ts";
+import type { LinkOwner, NodeEndpoint } from "../log-driver/index.ts";
 import type { SnapshotWish } from "../volume/index.ts";
 
 /** What an agent gives to the thread that hydrates, and what that tells. Between threads of one process only. */
 export interface HydrationOrder {
   readonly objectStoreUrl: string;
   readonly objectStoreEnv: Readonly<Record<string, string>>;
-  readonly volumeId: string;
+  /** Full members, nearest first; they are asked before the object store. */
+  readonly nodes: readonly NodeEndpoint[];
+  readonly owner: LinkOwner;
   /** As keys/ writes them; null: the volume is not encrypted. */
   readonly dataKeys: unknown;
   readonly instanceDir: string;

@@ -3,11 +3,11 @@
  * and with it the log feed, waiting.
  */
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { volumeId } from "../base/ids.ts";
 import { bytesBetween, lsnMaxOf } from "../base/lsn.ts";
 import { hydrateFromSnapshot } from "../engine/index.ts";
-import type { ParentThread } from "../io/index.ts";
+import { type ParentThread, realClock, realRng } from "../io/index.ts";
 import { parseDataKeys } from "../keys/index.ts";
+import { NodeStore } from "../log-driver/index.ts";
 import {
   ExtentSealer,
   findUsableSnapshot,
@@ -17,6 +17,8 @@ import {
 } from "../volume/index.ts";
 import type { FromHydration, HydrationOrder } from "./hydration-messages.ts";
 
+/** A node that is down is passed over soon: others have the same. */
+const nodePatienceMs = 2_000;
 const progressEveryBytes = 8 * 1024 * 1024;
 
 export function run(parent: ParentThread): void {
@@ -33,7 +35,7 @@ async function hydrate(
   post: (message: FromHydration) => void,
 ): Promise<void> {
   const { instanceDir, osUser, wish, end, replayBytesMax } = order;
-  const volume = volumeId(order.volumeId);
+  const volume = order.owner.volumeId;
   const keys = order.dataKeys === null ? undefined : parseDataKeys(order.dataKeys);
   const sealer = new ExtentSealer({ volumeId: volume, keys });
   const stores = await openStores(order);
@@ -71,11 +73,19 @@ async function hydrate(
   post({ kind: "done", ...found, figures });
 }
 
-/** Nearest first. */
+/** Nearest first. Raises what the object store raises that cannot be opened, if there is nothing else. */
 async function openStores({
   objectStoreUrl,
   objectStoreEnv,
-  volumeId: volume,
+  nodes,
+  owner,
 }: HydrationOrder): Promise<ObjectStore[]> {
-  return [await openObjectStore(objectStoreUrl, volumeId(volume), objectStoreEnv)];
+  const world = { owner, clock: realClock, rng: realRng, limits: { patienceMs: nodePatienceMs } };
+  const stores: ObjectStore[] = nodes.map((endpoint) => new NodeStore({ endpoint, ...world }));
+  try {
+    stores.push(await openObjectStore(objectStoreUrl, owner.volumeId, objectStoreEnv));
+  } catch (error) {
+    if (!(error instanceof BorealisError) || stores.length === 0) throw error;
+  }
+  return stores;
 }

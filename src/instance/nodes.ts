@@ -23,6 +23,12 @@ export function nodesNearestFirst(config: Pick<AgentConfig, "az" | "nodes">): No
     }));
 }
 
+/** The members that keep objects, the instance's own zone first. */
+export function fullNodes(config: Pick<AgentConfig, "az" | "nodes">): NodeAddress[] {
+  const nodes = config.nodes.filter((node) => node.kind === "full");
+  return nodesNearestFirst({ ...config, nodes });
+}
+
 export interface VolumeMember extends NodeAddress {
   readonly az: string;
   readonly kind: "full" | "tail";

@@ -11,7 +11,7 @@ import { seedFromGenesis } from "./cache-shell.ts";
 import type { HydrationResult } from "./hydration-messages.ts";
 import { hydrateInThread } from "./hydration-shell.ts";
 import type { AgentConfig, BackupSource } from "./messages.ts";
-import { linkOwner, nodesNearestFirst } from "./nodes.ts";
+import { fullNodes, linkOwner, nodesNearestFirst } from "./nodes.ts";
 
 /**
  * Replaying less than this takes a few seconds (some 200 MB/s were measured), and asks nothing of a live instance, which a
@@ -84,8 +84,8 @@ async function hydrate(
   const startMs = clock.nowMs();
   try {
     const osUser = config.osUser ?? undefined;
-    const place = { objectStoreUrl, objectStoreEnv, instanceDir, osUser };
-    const order = { ...place, dataKeys, volumeId: config.volumeId };
+    const places = { objectStoreUrl, objectStoreEnv, nodes: fullNodes(config) };
+    const order = { ...places, owner: linkOwner(config), dataKeys, instanceDir, osUser };
     const result = await hydrateInThread(
       { ...order, wish, end, replayBytesMax },
       { clock, logger, signal },

@@ -29,20 +29,13 @@ export interface SnapshotSearch extends SnapshotWish {
 
 /**
  * The snapshot from which `at` is reached with least log: manifests are read in the order in which they were put, newest
- * first, until one will do. Undefined: none will. Raises what a store raises that cannot be listed.
+ * first, until one will do. Undefined: none will. Raises what a store raises that cannot be listed, if none can.
  */
 export async function findUsableSnapshot(
   search: SnapshotSearch,
 ): Promise<SnapshotManifest | undefined> {
   const { stores, replicas, sealer, onSkipped, signal } = search;
-  const putAtMs = new Map<string, number>();
-  for (const store of stores) {
-    for await (const object of store.list(snapshotPrefix)) {
-      const id = findSnapshotId(object.name);
-      if (id !== undefined)
-        putAtMs.set(id, Math.max(object.putAtMs, putAtMs.get(id) ?? object.putAtMs));
-    }
-  }
+  const putAtMs = await putTimes(stores);
   const newestFirst = [...putAtMs].toSorted(([, a], [, b]) => b - a);
   for (const [id] of newestFirst) {
     if (signal.aborted) throw signal.reason;
@@ -55,6 +48,27 @@ export async function findUsableSnapshot(
     }
   }
   return undefined;
+}
+
+/** When each snapshot was last put somewhere, by its id. */
+async function putTimes(stores: readonly ObjectStore[]): Promise<ReadonlyMap<string, number>> {
+  const putAtMs = new Map<string, number>();
+  const failures: BorealisError[] = [];
+  for (const store of stores) {
+    try {
+      for await (const object of store.list(snapshotPrefix)) {
+        const id = findSnapshotId(object.name);
+        if (id !== undefined)
+          putAtMs.set(id, Math.max(object.putAtMs, putAtMs.get(id) ?? object.putAtMs));
+      }
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      failures.push(error);
+    }
+  }
+  const [first] = failures;
+  if (first && failures.length === stores.length) throw first;
+  return putAtMs;
 }
 
 /** Whether log that is there leads from the snapshot to the wished place. */
