@@ -97,6 +97,10 @@ export class ControlPlane {
       },
       durable: () => this.durable(),
       inspect: (node) => this.inspectNode(node),
+      isCopying: ({ nodeId: own, kind }) => {
+        const complete = this.keeper.report?.nodesComplete;
+        return kind === "full" && complete !== undefined && !complete.includes(own);
+      },
     });
     this.keeper = new KeeperLine({
       ...deps,

@@ -53,9 +53,9 @@ export const replacementSchema = z.object({
   why: z.string().nullable(),
   /**
    * `queued`: another one is under way. `waiting`: for a writer that is open. `joining`: until the
-   * group counts by it. `filling`: until it has caught up.
+   * group counts by it. `filling`: until it has caught up. `copying`: a full one, until it has all snapshots.
    */
-  phase: z.enum(["none", "queued", "waiting", "making", "joining", "filling"]),
+  phase: z.enum(["none", "queued", "waiting", "making", "joining", "filling", "copying"]),
 });
 export type ReplacementReport = z.infer<typeof replacementSchema>;
 

@@ -32,6 +32,8 @@ export interface ReplacementsOptions {
   readonly tellAgents: () => void;
   /** What the open writer has told durable; undefined: there is none. */
   readonly durable: () => { readonly epoch: number; readonly vdl: Lsn } | undefined;
+  /** Whether the keeper copies snapshots to a full node that lacks some. */
+  readonly isCopying: (node: NodeState) => boolean;
   /** What a node says of itself; undefined: it does not answer. */
   readonly inspect: (node: NodeState) => Promise<State | undefined>;
 }
@@ -84,7 +86,7 @@ export class Replacements {
       });
     }
     const { nodeId, next, replaceWhy, isFilling } = node;
-    const rest = isFilling ? "filling" : "none";
+    const rest = isFilling ? "filling" : this.options.isCopying(node) ? "copying" : "none";
     const phase = replaceWhy === undefined ? rest : this.phaseOf(id);
     return { id, nodeId, next: next?.nodeId ?? null, why: replaceWhy ?? null, phase };
   }

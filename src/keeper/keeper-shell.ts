@@ -12,6 +12,7 @@ import {
   type World,
   worldSchema,
 } from "./messages.ts";
+import { NodeStores } from "./node-stores-shell.ts";
 import { SnapshotJobs } from "./snapshot-jobs-shell.ts";
 
 export interface KeeperDeps {
@@ -27,6 +28,10 @@ export interface KeeperContext extends KeeperDeps {
   sealer(): ExtentSealer;
   /** Undefined: it could not be opened yet. */
   objects(): ObjectStore | undefined;
+  /** Full members, nearest first; the same list as long as they are the same. */
+  nodeStores(): readonly ObjectStore[];
+  /** Whether it may lack a snapshot which another has. */
+  isBehind(store: ObjectStore): boolean;
 }
 
 const openAgainMs = 2_000;
@@ -49,6 +54,7 @@ export class Keeper {
   private sealer: ExtentSealer;
   private readonly snapshots: SnapshotJobs;
   private readonly archiver: Archiver;
+  private readonly nodeStores: NodeStores;
   readonly context: KeeperContext;
 
   constructor(config: KeeperConfig, deps: KeeperDeps) {
@@ -57,12 +63,21 @@ export class Keeper {
     this.sealer = this.sealerWith(
       config.dataKeys === null ? undefined : parseDataKeys(config.dataKeys),
     );
+    const { az, credential } = config;
+    const owner = { volumeId: volumeId(config.volumeId), sender: "keeper" };
+    this.nodeStores = new NodeStores({
+      az,
+      owner: { ...owner, ...(credential ? { credential } : {}) },
+      clock: deps.clock,
+    });
     this.context = {
       ...deps,
       config,
       world: () => this.world,
       sealer: () => this.sealer,
       objects: () => this.objects,
+      nodeStores: () => this.nodeStores.all,
+      isBehind: (store) => this.snapshots.isBehind(store),
     };
     this.snapshots = new SnapshotJobs(this.context, () => this.tell());
     this.archiver = new Archiver({
@@ -83,6 +98,7 @@ export class Keeper {
         setWorld: (params) => {
           this.world = worldSchema.parse(params);
           this.archiver.noteWorld();
+          this.nodeStores.follow(this.world.nodes);
         },
         snapshotList: () => this.snapshots.list(),
         snapshotCreate: (params) => {
@@ -109,6 +125,7 @@ export class Keeper {
     await this.scope.close("the keeper stops");
     await this.archiver.finish(finishMs);
     await this.objects?.close();
+    await this.nodeStores.close();
     await this.server?.close();
   }
 
@@ -117,11 +134,12 @@ export class Keeper {
   }
 
   private report(): KeeperReport {
-    const { objects, problem, config, snapshots } = this;
+    const { objects, problem, config, snapshots, nodeStores } = this;
     const archive = this.archiver.report();
     return {
       ...snapshots.report(),
       archive,
+      nodesComplete: nodeStores.idsOf((store) => !snapshots.isBehind(store)),
       objectStore: objects?.label ?? config.objectStoreUrl,
       problem: problem ?? snapshots.trouble ?? archive.problem,
     };

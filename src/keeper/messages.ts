@@ -54,7 +54,7 @@ export const snapshotDeleteSchema = z.object({ id: z.string() });
 
 /** What the keeper does now for snapshots. `id`: of which one; null: of none, or of one that has no name yet. */
 export const snapshotJobSchema = z.object({
-  what: z.enum(["taking", "deleting", "collecting"]),
+  what: z.enum(["taking", "deleting", "collecting", "copying"]),
   id: z.string().nullable(),
   doneBytes: z.number(),
   /** Null: nobody knows. */
@@ -96,6 +96,8 @@ export type ArchiveReport = z.infer<typeof archiveReportSchema>;
 export const keeperReportSchema = z.object({
   ...snapshotReportSchema.shape,
   archive: archiveReportSchema,
+  /** Ids of the full members that have all snapshots, as far as is known; they are copied to the others. */
+  nodesComplete: z.array(z.string()),
   /** For people: `the folder …`, `s3://…`. */
   objectStore: z.string(),
   /** Why something of it does not go on now; null: all is well. */

@@ -7,6 +7,7 @@ import {
   isOnPath,
   isSnapshotDue,
   type LogPath,
+  type ObjectStore,
   type SnapshotManifest,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
@@ -14,9 +15,10 @@ import { Lane } from "./lane-shell.ts";
 import type { SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
 import { requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
+import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
 import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
-import { replicasOf, storesOf } from "./stores-shell.ts";
+import { inEach, isSafeIn, replicasOf, storesOf } from "./stores-shell.ts";
 import { seeVolume } from "./volume-sight-shell.ts";
 
 const tickMs = 1_000;
@@ -40,6 +42,7 @@ export class SnapshotJobs {
   private readonly onChange: () => void;
   private readonly lane = new Lane();
   private readonly shelf = new SnapshotShelf();
+  private readonly copies: SnapshotCopies;
   private job: SnapshotJob | null = null;
   private problem: string | undefined;
   private logFrom: Lsn | undefined;
@@ -56,6 +59,7 @@ export class SnapshotJobs {
   constructor(context: KeeperContext, onChange: () => void) {
     this.context = context;
     this.onChange = onChange;
+    this.copies = new SnapshotCopies(context);
     this.collectAtMs = context.clock.nowMs() + collectEveryMs;
   }
 
@@ -67,6 +71,10 @@ export class SnapshotJobs {
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
       job,
     };
+  }
+
+  isBehind(store: ObjectStore): boolean {
+    return this.copies.isBehind(store);
   }
 
   /** Why something does not go on; undefined: all is well. */
@@ -136,7 +144,8 @@ export class SnapshotJobs {
       await this.look();
       if (!this.shelf.has(id)) throw unknownSnapshot(id);
       this.requireNotNeeded(id);
-      await this.drop([id]);
+      // Who asks for it is told of a store that has it still: it would be there again.
+      await this.drop([id], { canWait: false });
       this.collectAtMs = 0;
       this.plannedMs = undefined;
     });
@@ -148,7 +157,9 @@ export class SnapshotJobs {
     if (this.plannedMs === undefined || nowMs - this.plannedMs >= planEveryMs) {
       await this.lane.run(() => this.keepPlan());
       this.plannedMs = nowMs;
+      this.copies.lookAgain();
     }
+    if (this.copies.isDue) await this.lane.run(() => this.copy());
     if (await this.isDue()) {
       await this.lane.run(async () => {
         // Somebody else's may have been taken while this one waited.
@@ -161,6 +172,11 @@ export class SnapshotJobs {
       await this.lane.run(() => this.collect());
       this.collectAtMs = nowMs + collectEveryMs;
     }
+  }
+
+  private copy(): Promise<void> {
+    const what: SnapshotJob = { what: "copying", id: null, doneBytes: 0, totalBytes: null };
+    return this.during(what, () => this.copies.goOn(this.signal));
   }
 
   private async isDue(): Promise<boolean> {
@@ -190,8 +206,9 @@ export class SnapshotJobs {
 
   private async look(): Promise<void> {
     const { context, shelf } = this;
-    const parts = { stores: storesOf(context), replicas: replicasOf(context) };
-    await shelf.look({ ...parts, sealer: context.sealer() });
+    const stores = storesOf(context);
+    const parts = { stores, replicas: replicasOf(context, stores) };
+    await shelf.look({ ...parts, sealer: context.sealer(), isSafe: isSafeIn(context) });
     // A volume that is just born; or a store that it has just been given.
     if (shelf.count === 0) shelf.add(await takeGenesis(context, this.signal));
   }
@@ -222,7 +239,8 @@ export class SnapshotJobs {
     const now = { path, nowMs: clock.wallMs(), windowMs: config.snapshots.retentionMs };
     const plan = planKeeping(this.shelf.facts, now);
     if (plan.drop.length > 0) {
-      await this.drop(plan.drop);
+      // A node that is away is told when it is back: it will show them, and they are let go again.
+      await this.drop(plan.drop, { canWait: true });
       this.collectAtMs = Math.min(this.collectAtMs, clock.nowMs() + collectSoonMs);
     }
     // Only now: as long as a snapshot is there, its log is.
@@ -230,7 +248,7 @@ export class SnapshotJobs {
     this.earliestMs = plan.earliestMs;
   }
 
-  private drop(ids: readonly string[]): Promise<void> {
+  private drop(ids: readonly string[], how: { readonly canWait: boolean }): Promise<void> {
     const { context, shelf } = this;
     const what: SnapshotJob = {
       what: "deleting",
@@ -240,7 +258,8 @@ export class SnapshotJobs {
     };
     return this.during(what, async () => {
       for (const id of ids) {
-        await deleteSnapshot(storesOf(context), id);
+        const drop = (store: ObjectStore): Promise<void> => deleteSnapshot([store], id);
+        await inEach(context, drop, { ...how, event: "snapshot.notDeleted" });
         shelf.remove(id);
         context.logger.info({ event: "snapshot.deleted", snapshot: id });
       }
@@ -251,7 +270,9 @@ export class SnapshotJobs {
     const { clock, logger } = this.context;
     const what: SnapshotJob = { what: "collecting", id: null, doneBytes: 0, totalBytes: null };
     return this.during(what, async () => {
-      for (const store of storesOf(this.context)) {
+      const collect = async (store: ObjectStore): Promise<void> => {
+        // What is copied there by and by is named by nothing yet.
+        if (this.isBehind(store)) return;
         const collected = await collectExtents(store, {
           sealer: this.context.sealer(),
           nowMs: clock.wallMs(),
@@ -259,7 +280,8 @@ export class SnapshotJobs {
           signal: this.signal,
         });
         logger.info({ event: "extents.collected", store: store.label, ...collected });
-      }
+      };
+      await inEach(this.context, collect, { event: "extents.notCollected", canWait: true });
     });
   }
 

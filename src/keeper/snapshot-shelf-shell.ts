@@ -21,6 +21,8 @@ export interface ShelfStores {
   readonly stores: readonly ObjectStore[];
   readonly replicas: Replicas;
   readonly sealer: ExtentSealer;
+  /** Whether what is kept is in these: then those that do not answer add nothing that counts. */
+  readonly isSafe: (stores: readonly ObjectStore[]) => boolean;
 }
 
 /**
@@ -55,10 +57,13 @@ export class SnapshotShelf {
     return this.known.has(id) || this.unread.has(id);
   }
 
-  /** Raises what a store raises that cannot be listed; a manifest that cannot be read becomes an unreadable one. */
-  async look({ stores, replicas, sealer }: ShelfStores): Promise<void> {
-    const there = new Set<string>();
-    for (const store of stores) for (const id of await snapshotIds(store)) there.add(id);
+  /**
+   * Raises what stores raise that cannot be listed, if the others are too few; a manifest that cannot be read becomes an
+   * unreadable one.
+   */
+  async look(shelf: ShelfStores): Promise<void> {
+    const { replicas, sealer } = shelf;
+    const there = await idsIn(shelf);
     for (const id of [...this.known.keys(), ...this.unread.keys()])
       if (!there.has(id)) this.remove(id);
     for (const id of there) {
@@ -90,6 +95,23 @@ export class SnapshotShelf {
       return `snapshot ${id} cannot be read: ${messageOf(error)}`;
     return undefined;
   }
+}
+
+async function idsIn({ stores, isSafe }: ShelfStores): Promise<Set<string>> {
+  const there = new Set<string>();
+  const listed: ObjectStore[] = [];
+  let failure: BorealisError | undefined;
+  for (const store of stores) {
+    try {
+      for (const id of await snapshotIds(store)) there.add(id);
+      listed.push(store);
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      failure ??= error;
+    }
+  }
+  if (failure && !isSafe(listed)) throw failure;
+  return there;
 }
 
 /** As `snapshot list` shows it. */

@@ -19,7 +19,7 @@ import type { KeeperContext } from "./keeper-shell.ts";
 import type { KnownSnapshot } from "./snapshot-retention.ts";
 import { findSource } from "./snapshot-source.ts";
 import { beginNearTheEnd } from "./snapshot-start-shell.ts";
-import { isSafeIn, replicasOf } from "./stores-shell.ts";
+import { isSafeIn, replicasOf, takersOf } from "./stores-shell.ts";
 import { readLog, seeVolume } from "./volume-sight-shell.ts";
 
 export interface Taking {
@@ -50,7 +50,7 @@ export async function takeVolumeSnapshot(
   await beginNearTheEnd(context, source, signal);
   const before = await seeVolume(context, signal);
   if (!before) throw nobodyKnows();
-  const replicas = replicasOf(context);
+  const replicas = replicasOf(context, takersOf(context));
   const sealer = context.sealer();
   const previous = await previousOf(taking, { context, replicas, sight: before });
   const taken = await takeSnapshot(
@@ -97,7 +97,7 @@ export async function takeGenesis(
   signal: AbortSignal,
 ): Promise<SnapshotManifest> {
   const { config, logger } = context;
-  const replicas = replicasOf(context);
+  const replicas = replicasOf(context, takersOf(context));
   const manifest = await snapshotOfDirectory({
     dir: config.genesisDir,
     replicas,

@@ -1,4 +1,5 @@
 import { BorealisError, messageOf, ProtocolViolation, sqlState } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
 import type { Rng } from "../base/rng.ts";
 import { type Clock, sleep } from "../io/index.ts";
 import {
@@ -65,6 +66,10 @@ export class NodeStore implements ObjectStore {
     this.options = options;
     this.label = options.endpoint.name;
     this.limits = { ...usualLimits, ...options.limits };
+  }
+
+  get nodeId(): NodeId {
+    return this.options.endpoint.nodeId;
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {

@@ -16,6 +16,7 @@ const phases: Readonly<Record<ReplacementReport["phase"], string>> = {
   making: "making its successor",
   joining: "its successor joins the group",
   filling: "its successor catches up",
+  copying: "its successor counts; snapshots are copied to it in the background",
 };
 
 /**
@@ -28,7 +29,7 @@ export async function storageReplace(id: string, options: Options): Promise<void
   const before = await askControl(layout, "replaceNode", id);
   let now = before;
   let told = "";
-  while (now.phase !== "none") {
+  while (now.phase !== "none" && now.phase !== "copying") {
     const text = phases[now.phase];
     if (text !== told && options.json !== true) print(`${id}: ${text}`);
     told = text;
@@ -39,6 +40,7 @@ export async function storageReplace(id: string, options: Options): Promise<void
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   if (options.json)
     return printJson({ storage: id, replaced: before.nodeId, by: now.nodeId, seconds });
+  if (now.phase === "copying") print(`${id}: ${phases.copying}`);
   print(`${id}: ${before.nodeId} is replaced by ${now.nodeId} (${seconds.toFixed(1)} s)`);
 }
 

@@ -1,0 +1,167 @@
+import { describe, expect, it } from "vitest";
+import { BorealisError } from "../base/errors.ts";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
+import { lsn } from "../base/lsn.ts";
+import { openLogger, realClock } from "../io/index.ts";
+import {
+  encodeManifest,
+  extentObject,
+  ExtentSealer,
+  type ObjectFacts,
+  type ObjectStore,
+  snapshotIds,
+  snapshotObject,
+} from "../volume/index.ts";
+import type { KeeperContext } from "./keeper-shell.ts";
+import { SnapshotCopies } from "./snapshot-copies-shell.ts";
+import { inEach, isSafeIn, takersOf } from "./stores-shell.ts";
+
+const volume = volumeId("11111111-2222-3333-4444-555555555555");
+const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
+
+class MemoryStore implements ObjectStore {
+  readonly label: string;
+  readonly kept = new Map<string, Buffer>();
+  failure: BorealisError | undefined;
+  constructor(label: string) {
+    this.label = label;
+  }
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.failure) throw this.failure;
+    this.kept.set(name, Buffer.from(bytes));
+  }
+  async get(name: string): Promise<Buffer | undefined> {
+    if (this.failure) throw this.failure;
+    return this.kept.get(name);
+  }
+  async has(names: readonly string[]): Promise<ReadonlySet<string>> {
+    if (this.failure) throw this.failure;
+    return new Set(names.filter((name) => this.kept.has(name)));
+  }
+  async *list(prefix: string): AsyncIterable<ObjectFacts> {
+    if (this.failure) throw this.failure;
+    for (const [name, { length }] of this.kept)
+      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
+  }
+  async delete(names: readonly string[]): Promise<void> {
+    if (this.failure) throw this.failure;
+    for (const name of names) this.kept.delete(name);
+  }
+  async close(): Promise<void> {}
+}
+
+async function putSnapshot(store: ObjectStore, id: string): Promise<void> {
+  const bytes = Buffer.alloc(500, id);
+  const extent = sealer.idOf(bytes);
+  await store.put(extentObject(extent), await sealer.sealExtent(extent, bytes));
+  const encoded = encodeManifest({
+    id,
+    kind: "automatic",
+    volumeId: volume,
+    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
+    startLsn: lsn(1n),
+    endLsn: lsn(2n),
+    takenAtMs: 0,
+    postgresMajor: 18,
+    catalogVersion: 1,
+    systemIdentifier: 1n,
+    addressing: sealer.addressing,
+    directories: [],
+    files: [
+      { name: "f", sizeBytes: 500, crc: undefined, pieces: [{ extent, at: 0, lengthBytes: 500 }] },
+    ],
+    extents: new Map([[extent, { plainBytes: 500, storedBytes: 1 }]]),
+    parts: new Map(),
+    log: undefined,
+  });
+  await store.put(snapshotObject(id), await sealer.sealManifest(id, encoded));
+}
+
+/** Two full nodes and an object store that has one snapshot. */
+async function aKeeper() {
+  const [first, second] = [new MemoryStore("az1-full"), new MemoryStore("az2-full")];
+  const objects = new MemoryStore("objects");
+  await putSnapshot(objects, "auto-1");
+  const world = { nodes: [first, second] };
+  const context: Omit<KeeperContext, "config" | "world"> = {
+    clock: realClock,
+    logger: openLogger({ file: undefined, process: "test" }),
+    sealer: () => sealer,
+    objects: () => objects,
+    nodeStores: () => world.nodes,
+    isBehind: (store) => copies.isBehind(store),
+  };
+  const whole = context as KeeperContext;
+  const copies: SnapshotCopies = new SnapshotCopies(whole);
+  const { signal } = new AbortController();
+  return { first, second, objects, world, context: whole, copies, goOn: () => copies.goOn(signal) };
+}
+
+describe("snapshots on full nodes", () => {
+  it("are copied to whoever lacks some, and again when the members are others", async () => {
+    const { first, second, world, context, copies, goOn } = await aKeeper();
+    expect([copies.isDue, copies.isBehind(first)]).toEqual([true, true]);
+    await goOn();
+    for (const store of [first, second]) expect(await snapshotIds(store)).toEqual(["auto-1"]);
+    expect([copies.isDue, copies.isBehind(first)]).toEqual([false, false]);
+    const successor = new MemoryStore("az2-full");
+    world.nodes = [first, successor];
+    expect([copies.isDue, copies.isBehind(successor)]).toEqual([true, true]);
+    expect(takersOf(context).includes(successor)).toBe(false);
+    await goOn();
+    expect(await snapshotIds(successor)).toEqual(["auto-1"]);
+    expect(takersOf(context)).toEqual([first, successor, context.objects()]);
+  });
+
+  it("a node that does not answer is behind until it was looked at again", async () => {
+    const { first, second, objects, copies, goOn } = await aKeeper();
+    await goOn();
+    await putSnapshot(objects, "auto-2");
+    second.failure = new BorealisError("58030", "az2-full does not answer");
+    copies.lookAgain();
+    await goOn();
+    expect([copies.isBehind(first), copies.isBehind(second), copies.isDue]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+    second.failure = undefined;
+    copies.lookAgain();
+    expect(copies.isDue).toBe(true);
+    await goOn();
+    expect(copies.isBehind(second)).toBe(false);
+    expect((await snapshotIds(second)).toSorted()).toEqual(["auto-1", "auto-2"]);
+  });
+
+  it("what is stopped in the middle is due at once", async () => {
+    const { copies } = await aKeeper();
+    const stop = new AbortController();
+    stop.abort(new Error("the keeper stops"));
+    await expect(copies.goOn(stop.signal)).rejects.toThrow("the keeper stops");
+    expect(copies.isDue).toBe(true);
+  });
+
+  it("are safe in the object store, or in all full members", async () => {
+    const { first, second, objects, context } = await aKeeper();
+    const isSafe = isSafeIn(context);
+    expect([isSafe([objects]), isSafe([first, second]), isSafe([first]), isSafe([])]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it("what is done in each store may wait for one that is away, if nothing rests on it", async () => {
+    const { first, second, objects, context } = await aKeeper();
+    second.failure = new BorealisError("58030", "az2-full does not answer");
+    const drop = (store: ObjectStore): Promise<void> => store.delete(["x"]);
+    await inEach(context, drop, { event: "x", canWait: true });
+    await expect(inEach(context, drop, { event: "x", canWait: false })).rejects.toThrow("az2-full");
+    objects.failure = new BorealisError("58030", "objects do not answer");
+    await expect(inEach(context, drop, { event: "x", canWait: true })).rejects.toThrow("answer");
+    second.failure = undefined;
+    await inEach(context, drop, { event: "x", canWait: true });
+    expect(first.kept.size).toBe(0);
+  });
+});
