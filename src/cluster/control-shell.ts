@@ -15,6 +15,7 @@ import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { endpointPlaces } from "./endpoints.ts";
+import { Clones } from "./clones-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
@@ -23,6 +24,7 @@ import {
   addInstanceSchema,
   type ControlConfig,
   failoverRequestSchema,
+  pinCloneSchema,
   processesSchema,
   type ProcessReport,
   type TopologyMessage,
@@ -54,6 +56,7 @@ export interface ControlDeps {
 
 const namedSchema = z.object({ id: z.string() });
 const modifySchema = z.object({ id: z.string(), tier: z.number() });
+const releaseSchema = z.object({ pinId: z.uuid() });
 const snapshotSchema = z.object({ lsn: z.string() });
 
 /**
@@ -67,6 +70,7 @@ export class ControlPlane {
   private readonly instances: InstanceChanges;
   private readonly retention: Retention;
   private readonly keeper: KeeperLine;
+  private readonly clones: Clones;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
@@ -111,6 +115,12 @@ export class ControlPlane {
         if (roles.isFailingOver) throw failingOver();
       },
     });
+    this.clones = new Clones({
+      ...deps,
+      state: () => roles.state,
+      save: (change) => roles.changeState(change),
+      openWriter,
+    });
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
@@ -142,6 +152,9 @@ export class ControlPlane {
         leavingInstances: () => ({ leaving: this.instances.leaving }),
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
+        pinClone: (params) => this.clones.pin(pinCloneSchema.parse(params)),
+        releaseClone: (params) => this.clones.release(releaseSchema.parse(params).pinId),
+        clones: () => this.clones.list(),
         // Until snapshots exist, for tests: nothing is dropped otherwise.
         setSnapshotLsn: (params) => {
           this.retention.setSnapshotLsn(parseLsn(snapshotSchema.parse(params).lsn));
@@ -154,6 +167,7 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
+    this.scope.run((signal) => this.clones.run(signal));
   }
 
   async close(): Promise<void> {

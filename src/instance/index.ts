@@ -11,6 +11,8 @@ export {
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
+  type PinReport,
+  pinReportSchema,
   type ReaderOrder,
   readLeaseSchema,
   readRoundSchema,
@@ -20,3 +22,5 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export { linkOwner, volumeNodes } from "./nodes.ts";
+export { pinForClone } from "./pins-shell.ts";

@@ -109,6 +109,16 @@ export const changeMembersSchema = z.object({
 });
 export type WantedMembers = z.infer<typeof changeMembersSchema>["members"];
 
+/** Log of a clone: up to the last record end at or below `to`; null: up to VDL. */
+export const pinOrderSchema = z.object({ pinId: z.uuid(), to: z.string().nullable() });
+export type PinOrder = z.infer<typeof pinOrderSchema>;
+
+export const unpinSchema = z.object({ pinId: z.uuid() });
+
+/** Log that is kept for a clone: [from, to). */
+export const pinReportSchema = z.object({ pinId: z.string(), from: z.string(), to: z.string() });
+export type PinReport = z.infer<typeof pinReportSchema>;
+
 /** The oldest LSN that anything but a lagging node still needs. */
 export const needLogSchema = z.object({ from: z.string() });
 

@@ -11,6 +11,7 @@ export type {
   NodeStatus,
   Opened,
   PgTarget,
+  PinWish,
   TimelineChoice,
   VolumeNode,
 } from "./driver-messages.ts";

@@ -143,8 +143,14 @@ function agentConfig(
   };
 }
 
-function nodeConfig(
-  { layout, settings, stateNow, keys, links }: PlanFacts,
+export function nodeConfig(
+  {
+    layout,
+    settings,
+    stateNow,
+    keys,
+    links,
+  }: Pick<PlanFacts, "layout" | "settings" | "stateNow" | "keys" | "links">,
   node: NodeFacts,
 ): unknown {
   // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.

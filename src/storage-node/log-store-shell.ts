@@ -3,6 +3,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { advance, bytesBetween, formatLsn, type Lsn, lsn, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { Disk, DiskFile } from "../io/index.ts";
 import type { Run } from "../quorum/index.ts";
+import type { Ancestors } from "./ancestors.ts";
 import { FrameBatch, type NewFrame } from "./frame-batch.ts";
 import type { FrameSealer } from "./frame-cipher.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
@@ -22,6 +23,8 @@ export interface LogStoreOptions {
   readonly mark: LogClaims["mark"];
   readonly segmentBytes: number;
   readonly cipher: CipherOptions;
+  /** A clone's: whose files lie beside the node's own. */
+  readonly ancestors?: Ancestors;
   /** A write, a sync or an allocation failed for good: the node ends (section 15). */
   readonly onFailure: (error: unknown) => void;
 }
@@ -74,7 +77,9 @@ export class LogStore {
     const { disk, folder, state, segmentBytes } = options;
     const { volumeId, nodeId, base } = state.acceptor;
     const cipher = new LogCipher({ volumeId, nodeId }, options.cipher);
-    const files = new LogFiles({ disk, folder, volumeId, nodeId, segmentBytes, cipher });
+    const { ancestors = [] } = options;
+    const owner = { volumeId, nodeId };
+    const files = new LogFiles({ disk, folder, ...owner, segmentBytes, cipher, ancestors });
     const found = await recoverLog(disk, files, { base, cut: state.cut, mark: options.mark });
     const store = new LogStore(options, files, found);
     assert(store.shared.takeForMain(0), "nobody else has the grant at start");

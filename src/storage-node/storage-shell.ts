@@ -13,7 +13,7 @@ import { LogStore } from "./log-store-shell.ts";
 import { OwnLog } from "./own-log-shell.ts";
 import { judgeRead, RottenLog } from "./read-failures.ts";
 import type { Health } from "./shared-log.ts";
-import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
+import { folderOf, MarkFile, readAncestors, StateFile } from "./state-file-shell.ts";
 import { findVanished } from "./vanished-shell.ts";
 
 export interface NodeStorageOptions {
@@ -57,6 +57,7 @@ export class NodeStorage {
     await refuseFailed(disk, dir);
     const stateFile = await StateFile.open(disk, dir);
     const mark = await MarkFile.open(disk, dir);
+    const ancestors = await readAncestors(disk, dir);
     const early: { error?: unknown; storage?: NodeStorage } = {};
     const log = await LogStore.open({
       disk,
@@ -65,6 +66,7 @@ export class NodeStorage {
       mark: mark.found,
       segmentBytes,
       cipher,
+      ancestors,
       onFailure: (error) => {
         if (early.storage) early.storage.fail(error);
         else early.error ??= error;
@@ -79,6 +81,7 @@ export class NodeStorage {
         owner: { volumeId, nodeId },
         segmentBytes,
         cipher: log.files.cipher,
+        ancestors,
         onRot: (part) => early.storage?.ownLog.noteKeptRot(part.to),
       },
       pins,
