@@ -126,8 +126,8 @@ function takeTarget(target: Layout): () => void {
     throw refuse("was being deleted", `finish that first: borealis delete --data-dir ${dataDir}`);
   const isEmpty = !existsSync(dataDir) || readdirSync(dataDir).length === 0;
   // Its lock is all that an attempt may leave that ended before it knew what it was.
-  const isOurs = readOrigin(target) !== undefined || isOnlyLock(dataDir, controlDir);
-  if (!isEmpty && !isOurs) throw refuse("is not empty", "choose another directory with --into");
+  const mayTake = isEmpty || readOrigin(target) !== undefined || isOnlyLock(dataDir, controlDir);
+  if (!mayTake) throw refuse("is not empty", "choose another directory with --into");
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
