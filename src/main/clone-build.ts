@@ -16,7 +16,8 @@ import {
 import { writeSecret } from "./create.ts";
 import { replaceFile } from "./replace-file.ts";
 import { shareFile, type Sharing, shareTree } from "./share-files.ts";
-import { inheritVolumeKeys } from "./volume-keys.ts";
+import { shareObjects } from "./clone-objects.ts";
+import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
 export interface CloneOrder {
   readonly parent: { readonly layout: Layout; readonly state: ClusterState };
@@ -41,16 +42,12 @@ const lookAgainMs = 50;
 
 /** What was left of an attempt goes; the lock and the origin stay. */
 export function clearTarget(target: Layout): void {
-  const { storageDir, objectsDir, keysDir, instancesDir } = dirsOf(target);
+  const { storageDir, objectsDir, keysDir, instancesDir } = target;
   for (const dir of [storageDir, objectsDir, keysDir, instancesDir])
     rmSync(dir, { recursive: true, force: true });
   for (const file of [target.passwordFile, target.credentialsFile, target.configFile])
     rmSync(file, { force: true });
   rmSync(target.keyRingFile, { force: true });
-}
-
-function dirsOf({ storageDir, dataDir, keysDir, instancesDir }: Layout) {
-  return { storageDir, objectsDir: `${dataDir}/objects`, keysDir, instancesDir };
 }
 
 /**
@@ -92,11 +89,26 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
     });
   }
   await shareTree(parent.layout.genesisDir, target.genesisDir, sharing);
+  await shareSnapshots(order, pin);
   await inheritVolumeKeys(parent, { layout: target, volumeId: volumeId(pinId) });
   writeSecrets(parent.layout, target);
   const state = stateOf(order, nodes);
   replaceFile(target.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return { branch: formatLsn(pin.to), wholeNodes, nodes: nodes.length };
+}
+
+/** Snapshots, in the embedded object store and on the full nodes; any other object store is asked by the clone itself. */
+async function shareSnapshots({ parent, target, pinId, sharing }: CloneOrder, pin: Pin) {
+  const { layout, state } = parent;
+  const keys = await openVolumeKeys(layout, state);
+  const how = { parent: state, keys, pin, sharing };
+  await shareObjects(
+    `${layout.objectsDir}/${state.volumeId}`,
+    `${target.objectsDir}/${pinId}`,
+    how,
+  );
+  for (const { id } of state.nodes)
+    await shareObjects(`${nodeDir(layout, id)}/objects`, `${nodeDir(target, id)}/objects`, how);
 }
 
 /** The pin as the parent's nodes have it on their disks, and the highest epoch that any of them has promised. */

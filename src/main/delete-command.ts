@@ -115,12 +115,11 @@ async function releaseOwn(layout: Layout): Promise<Released | undefined> {
 
 /** The control folder goes last: while it is there, everybody knows that this was being deleted. */
 function removeFiles(layout: Layout, keepSnapshots: boolean): void {
-  const { dataDir } = layout;
   if (keepSnapshots) keepKeyRing(layout);
   rmSync(layout.storageDir, { recursive: true, force: true });
   removeInstances(layout);
   if (!keepSnapshots)
-    for (const dir of [`${dataDir}/objects`, layout.keysDir])
+    for (const dir of [layout.objectsDir, layout.keysDir])
       rmSync(dir, { recursive: true, force: true });
   rmSync(layout.logDir, { recursive: true, force: true });
   for (const file of [layout.passwordFile, layout.credentialsFile, layout.configFile])
@@ -179,7 +178,7 @@ function tell(
   const { release, keepSnapshots, clones } = done;
   if (options.json) return printJson({ deleted: dataDir, keptSnapshots: keepSnapshots, clones });
   print(`the cluster in ${dataDir} is deleted`);
-  if (keepSnapshots) print(`kept: ${dataDir}/objects, ${layout.keysDir}`);
+  if (keepSnapshots) print(`kept: ${layout.objectsDir}, ${layout.keysDir}`);
   if (clones > 0) print(`its ${plural(clones, "clone")} go on: they hold what they shared`);
   if (release === "refused")
     print("its parent still keeps log for it: borealis storage unpin there");

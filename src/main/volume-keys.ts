@@ -54,6 +54,15 @@ export async function inheritVolumeKeys(
   realSecretFiles.replace(clone.layout.keyRingFile, encodeKeyRing(inherited));
 }
 
+/** The volume's data keys for a job of the command line. Undefined: it is not encrypted. Raises 55000 as above. */
+export async function openVolumeKeys(
+  layout: Layout,
+  state: ClusterState,
+): Promise<DataKeys | undefined> {
+  const ring = requireRing(layout, state);
+  return ring && openKeyRing(keyFileProvider(layout), ring);
+}
+
 /** Undefined: the volume is not encrypted. Raises 55000 if it is, and no copy is left. */
 function requireRing(layout: Layout, state: ClusterState): KeyRing | undefined {
   const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));

@@ -3,6 +3,7 @@ import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
 import { ancestorOf, type Ancestors } from "./ancestors.ts";
+import { newFileBytes } from "./file-sizes.ts";
 import { findFrames } from "./frame-scan.ts";
 import type { LogCipher } from "./log-cipher.ts";
 import {
@@ -31,6 +32,12 @@ export interface FoundFile {
   readonly header: ParsedHeader<FileHeader>;
 }
 
+/** A file for the log's end to come to. */
+export interface NewFile {
+  readonly file: DiskFile;
+  readonly sizeBytes: number;
+}
+
 /** The node that wrote a file, as its header says. */
 export interface FileOwner {
   readonly volumeId: VolumeId;
@@ -42,7 +49,7 @@ export class LogFiles {
   private readonly disk: Disk;
   readonly folder: string;
   private readonly owner: FileOwner;
-  private readonly ancestors: Ancestors;
+  readonly ancestors: Ancestors;
   /** Of files that were found and are not the node's own. */
   private readonly owners = new Map<number, FileOwner>();
   readonly segmentBytes: number;
@@ -187,19 +194,20 @@ export class LogFiles {
    * Makes the next file: zero-filled, so that writing into it changes neither its size nor its extents, and synced
    * with its name. Undefined: there is no space (or no file handle) for it now; nothing is left behind.
    */
-  async allocate(sequence: number): Promise<DiskFile | undefined> {
+  async allocate(sequence: number): Promise<NewFile | undefined> {
     const path = this.pathOf(sequence);
-    const zeros = Buffer.alloc(Math.min(zeroPieceBytes, this.segmentBytes));
+    const sizeBytes = newFileBytes(sequence, this);
+    const zeros = Buffer.alloc(Math.min(zeroPieceBytes, sizeBytes));
     let file: DiskFile | undefined;
     try {
       await this.disk.remove(path);
       this.owners.delete(sequence);
       file = await this.disk.open(path, "createSynced");
-      for (let at = 0; at < this.segmentBytes; at += zeros.length) {
-        await file.write(zeros.subarray(0, Math.min(zeros.length, this.segmentBytes - at)), at);
+      for (let at = 0; at < sizeBytes; at += zeros.length) {
+        await file.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - at)), at);
       }
       await this.disk.syncFolder(this.folder);
-      return file;
+      return { file, sizeBytes };
     } catch (error) {
       if (!isShortage(error)) throw error;
       await file?.close();

@@ -86,6 +86,7 @@ export class LogStore {
     const last = found.table.last;
     if (last && found.writeAt !== undefined) {
       store.current = await files.openForAppend(last.sequence);
+      store.shared.fileBytes = await files.sizeOf(last.sequence);
       store.shared.place = {
         fd: store.current.fd,
         at: found.writeAt,
@@ -193,7 +194,7 @@ export class LogStore {
     const sizeBytes = frames.reduce((sum, frame) => sum + framedBytes(frame), 0);
     const batch = new FrameBatch(Buffer.allocUnsafe(sizeBytes), shared.scl, this.sealer);
     for (const frame of frames) {
-      const room = this.options.segmentBytes - shared.place.at - batch.sizeBytes;
+      const room = shared.fileBytes - shared.place.at - batch.sizeBytes;
       if (room < framedBytes(frame)) {
         await this.writeBatch(batch);
         if (!(await this.beginFile())) return false;
@@ -271,9 +272,13 @@ export class LogStore {
 
   private async makeSpare(): Promise<void> {
     const sequence = Math.max(this.shared.place.sequence, this.table.last?.sequence ?? 0) + 1;
-    this.spare = await this.files.allocate(sequence);
-    const { spare } = this;
-    this.shared.offerSpare(spare ? { state: "ready", fd: spare.fd } : { state: "noSpace", fd: -1 });
+    const made = await this.files.allocate(sequence);
+    this.spare = made?.file;
+    this.shared.offerSpare(
+      made
+        ? { state: "ready", fd: made.file.fd, sizeBytes: made.sizeBytes }
+        : { state: "noSpace", fd: -1, sizeBytes: 0 },
+    );
   }
 
   /** The log ends at `to` from now on. Durable with the next state that is written; the caller holds the grant. */
@@ -307,7 +312,8 @@ export class LogStore {
   /** The next frame begins a new file: what the last one holds behind its log's end is never written over. */
   private closeFile(sequence: number): void {
     const firstLsn = this.shared.scl;
-    this.shared.place = { fd: -1, at: this.options.segmentBytes, sequence, firstLsn };
+    this.shared.fileBytes = 0;
+    this.shared.place = { fd: -1, at: 0, sequence, firstLsn };
   }
 
   /** Log below `base` may go; whole files do, in the background. */

@@ -44,12 +44,7 @@ export class StorageNode {
   private listener: Listener | undefined;
   private timer: Timer | undefined;
 
-  constructor(
-    config: StorageNodeConfig,
-    deps: StorageNodeDeps,
-    parts: { readonly storage: NodeStorage; readonly segmentBytes: number },
-  ) {
-    const { storage, segmentBytes } = parts;
+  constructor(config: StorageNodeConfig, deps: StorageNodeDeps, storage: NodeStorage) {
     this.config = config;
     this.deps = deps;
     this.storage = storage;
@@ -66,7 +61,7 @@ export class StorageNode {
     });
     this.grant = new AppendGrant(storage.log.shared);
     this.links = this.makeLinks();
-    this.appendLinks = this.makeAppendLinks(hasWorkers, segmentBytes);
+    this.appendLinks = this.makeAppendLinks(hasWorkers);
     this.feeds = this.makeFeeds();
     this.peers = new Peers({
       peers: config.peers,
@@ -125,7 +120,7 @@ export class StorageNode {
     });
   }
 
-  private makeAppendLinks(hasWorkers: boolean, segmentBytes: number): AppendLinks {
+  private makeAppendLinks(hasWorkers: boolean): AppendLinks {
     const { volumeId, nodeId } = this.config;
     return new AppendLinks({
       hasWorkers,
@@ -133,7 +128,6 @@ export class StorageNode {
       keys: this.storage.log.files.cipher.shared,
       volumeId,
       nodeId,
-      segmentBytes,
       markFd: this.storage.markFd,
       logger: this.deps.logger,
       onReport: (report) => this.onWorkerReport(report),
