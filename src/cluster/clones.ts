@@ -38,8 +38,9 @@ export function withClone(
       { hint: "borealis storage list shows them; borealis delete ends one" },
     );
   }
-  const others = (state.clones ?? []).filter((one) => one.pinId !== clone.pinId);
-  return { ...state, clones: [...others, { ...clone, lsn: null }] };
+  const { pinId, dataDir, createdAt } = clone;
+  const others = (state.clones ?? []).filter((one) => one.pinId !== pinId);
+  return { ...state, clones: [...others, { pinId, dataDir, createdAt, lsn: null }] };
 }
 
 export function branched(state: ClusterState, pinId: string, lsn: string): ClusterState {

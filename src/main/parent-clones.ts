@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
+import { assert } from "../base/assert.ts";
 import { connectRpc } from "../io/index.ts";
 import {
   type ClusterState,
   type Layout,
+  parseClusterState,
   type PinnedClone,
   pinnedCloneSchema,
   released,
@@ -81,5 +83,6 @@ export function saveChange(layout: Layout, change: (state: ClusterState) => Clus
   const state = readState(layout);
   if (!state) return;
   const text = `${JSON.stringify(change(state), null, 2)}\n`;
+  assert(parseClusterState(text).kind === "state", "a state that is written can be read");
   replaceFile(layout.stateFile, text, { isDurable: true });
 }
