@@ -29,4 +29,5 @@ export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";
 export { volumeLog } from "./volume-log-shell.ts";
 export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
+export { type Salvageable, type SalvageOptions, sealVolume } from "./salvage-shell.ts";
 export { scrubNode, type ScrubResult } from "./scrub-shell.ts";

@@ -3,7 +3,7 @@ import { present } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
-import { type ClusterState, type Layout, nodeDir, zoneOf } from "../cluster/index.ts";
+import { type ClusterState, type Layout, nodeDir } from "../cluster/index.ts";
 import { realEntropy } from "../io/index.ts";
 import { memberSet, type Pin } from "../quorum/index.ts";
 import {
@@ -13,7 +13,7 @@ import {
   pinnedFiles,
   readNodeState,
 } from "../storage-node/index.ts";
-import { writeSecret } from "./create.ts";
+import { newInstances, writeSecret } from "./create.ts";
 import { replaceFile } from "./replace-file.ts";
 import { shareFile, type Sharing, shareTree } from "./share-files.ts";
 import { shareObjects } from "./clone-objects.ts";
@@ -175,7 +175,7 @@ function stateOf(
   { parent, pinId, instances }: CloneOrder,
   nodes: ClusterState["nodes"],
 ): ClusterState {
-  const { clones: _, ...inherited } = parent.state;
+  const { clones: _, leaving: __, ...inherited } = parent.state;
   return {
     ...inherited,
     clusterId: `borealis-${pinId.slice(0, 8)}`,
@@ -183,16 +183,8 @@ function stateOf(
     ancestorVolumeId: parent.state.ancestorVolumeId ?? parent.state.volumeId,
     createdAt: new Date().toISOString(),
     writer: "instance-1",
-    instances: instancesOf(parent.state, instances),
+    instances: newInstances(instances - 1),
+    readersAtBirth: instances - 1,
     nodes,
   };
-}
-
-function instancesOf({ instances }: ClusterState, count: number): ClusterState["instances"] {
-  return Array.from({ length: count }, (_, k) => {
-    const ordinal = k + 1;
-    const like = instances.find((one) => one.ordinal === ordinal);
-    const { az = zoneOf(ordinal), tier = 1 } = like ?? {};
-    return { id: `instance-${ordinal}`, ordinal, az, tier };
-  });
 }

@@ -13,6 +13,7 @@ import { ancestorOf, type Ancestors, ancestorsOfClone } from "./ancestors.ts";
 import { fileHeaderBytes, parseFileHeader } from "./frame.ts";
 import { parseKeptFolder } from "./kept-folder.ts";
 import type { SourceFile } from "./kept-log-shell.ts";
+import { sortOut } from "./log-recovery-shell.ts";
 import { folderOf, readAncestors, writeNodeFolder } from "./state-file-shell.ts";
 import { newestSlot } from "./state-slots.ts";
 
@@ -81,6 +82,29 @@ export async function pinnedFiles(
   return judgeFiles({ disk, files, from: pin.from, volumeId, nodeId, ancestors });
 }
 
+/**
+ * The log files of a node that does not run, which hold its path up to `to`: whoever asks has heard that from the node. For
+ * a salvage, whose nodes are sealed: nothing of them changes any more.
+ */
+export async function logFilesOf(
+  dir: string,
+  range: { readonly from: Lsn; readonly to: Lsn },
+  disk: Disk = realDisk,
+): Promise<CloneSource> {
+  const bytes = await disk.readWhole(folderOf.state(dir));
+  const state = bytes && newestSlot(bytes)?.newest.state;
+  if (!state) return none("it has no state");
+  const { volumeId, nodeId, base } = state.acceptor;
+  const ancestors = await readAncestors(disk, dir);
+  const found = [];
+  for (const file of await findFiles(disk, folderOf.log(dir)))
+    found.push({ ...file, header: await readHeader(disk, file.path) });
+  const { live } = sortOut(found, { base, cut: state.cut });
+  const holding = new Set(live.filter((one) => one.firstLsn < range.to).map((one) => one.sequence));
+  const files = found.filter(({ sequence }) => holding.has(sequence));
+  return judgeFiles({ disk, files, from: range.from, volumeId, nodeId, ancestors });
+}
+
 function none(why: string): CloneSource {
   return { kind: "none", why };
 }
@@ -106,8 +130,9 @@ async function judgeFiles(given: {
   const { disk, files, from, volumeId, nodeId, ancestors } = given;
   let before: Lsn | undefined;
   for (const { sequence, path } of files) {
-    const header = await readHeader(disk, path);
-    if (!header) return none(`${path} has no readable header`);
+    const parsed = await readHeader(disk, path);
+    if (parsed.kind !== "good") return none(`${path} has no readable header`);
+    const { header } = parsed;
     const owner = ancestorOf(ancestors, sequence) ?? { volumeId, nodeId };
     const isOf = header.volumeId === owner.volumeId && header.nodeId === owner.nodeId;
     if (!isOf || header.sequence !== sequence) return none(`${path} was written by another node`);
@@ -123,8 +148,7 @@ async function readHeader(disk: Disk, path: string) {
   const file = await disk.open(path, "read");
   try {
     const bytes = Buffer.alloc(fileHeaderBytes);
-    const parsed = parseFileHeader(bytes.subarray(0, await file.read(bytes, 0)));
-    return parsed.kind === "good" ? parsed.header : undefined;
+    return parseFileHeader(bytes.subarray(0, await file.read(bytes, 0)));
   } finally {
     await file.close();
   }

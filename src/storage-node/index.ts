@@ -6,6 +6,7 @@
 export {
   type CloneBirth,
   type CloneSource,
+  logFilesOf,
   makeCloneNode,
   pinnedFiles,
   readNodeState,
