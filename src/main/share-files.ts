@@ -49,10 +49,11 @@ export async function shareTree(
   isWanted: (path: string) => boolean = () => true,
 ): Promise<void> {
   const entries = await readdir(from, { withFileTypes: true }).catch((error: unknown) => {
-    if (isErrno(error, "ENOENT")) return [];
+    if (isErrno(error, "ENOENT")) return undefined;
     throw error;
   });
-  if (entries.length === 0) return;
+  if (!entries) return;
+  // Empty folders too: PostgreSQL does not start without those of its image.
   await mkdir(to, { recursive: true, mode: (await stat(from)).mode & 0o777 });
   for (const entry of entries) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
