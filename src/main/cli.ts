@@ -264,6 +264,15 @@ withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
     ),
   );
 
+withCommon(storage.command("salvage"), "borealis storage salvage")
+  .description("the way out when an availability zone and one more node are lost for good")
+  .option("--yes", "do not ask")
+  .action(
+    running(async (options: CommonOptions & { yes?: boolean }) =>
+      (await import("./salvage-command.ts")).storageSalvage(options),
+    ),
+  );
+
 withCommon(storage.command("unpin"), "borealis storage unpin ../copy")
   .description("release the log that is kept for a clone which was removed by hand")
   .argument("<clone>", "its data directory, or the id that borealis storage list shows")

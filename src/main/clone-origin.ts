@@ -4,6 +4,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import { isErrno, readState } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
+import { readSalvage } from "./salvage-file.ts";
 
 /**
  * What a data directory that is a clone, or is only becoming one, knows of its parent: `control/clone.json`. It is written
@@ -74,7 +75,7 @@ export function writeDeletion(layout: Layout, deletion: Deletion): void {
   replaceFile(file, `${JSON.stringify(deletion)}\n`, { isDurable: true });
 }
 
-/** Raises 55000 where a clone was begun and not finished, or a deletion. */
+/** The cluster's state. Raises 55000 where a clone was begun and not finished, or a salvage, or a deletion. */
 export function requireWhole(layout: Layout): ClusterState | undefined {
   const { dataDir } = layout;
   if (readDeletion(layout)) {
@@ -82,6 +83,13 @@ export function requireWhole(layout: Layout): ClusterState | undefined {
       sqlState.notInPrerequisiteState,
       `the cluster in ${dataDir} was being deleted`,
       { hint: `repeat: borealis delete --data-dir ${dataDir}` },
+    );
+  }
+  if (readSalvage(layout)) {
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `a salvage of the cluster in ${dataDir} was begun and is not at its end`,
+      { hint: `repeat: borealis storage salvage --data-dir ${dataDir}` },
     );
   }
   const state = readState(layout);
