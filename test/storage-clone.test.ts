@@ -87,7 +87,10 @@ async function read(storage: NodeStorage, from: Lsn, to: Lsn): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-const path: History = [{ epoch: epoch(1), timeline: timeline(1), start: base, kind: "branch" }];
+const entry = (of: number, start: Lsn): History[number] => {
+  return { epoch: epoch(of), timeline: timeline(1), start, kind: "branch" };
+};
+const path: History = [entry(1, base)];
 
 async function aParent(name: string): Promise<{ storage: NodeStorage; ids: Ids }> {
   const ids = newIds();
@@ -176,7 +179,7 @@ describe("a clone's node", () => {
     const middle = await open("m");
     await write(middle, 3, "middle", 9);
     const whole = await read(middle, base, middle.log.scl);
-    const inherited = [...path, { ...path[0]!, epoch: epoch(3), start: pinned.to }];
+    const inherited = [...path, entry(3, pinned.to)];
     const second = { ...(await pin(middle, middle.log.scl)), path: inherited };
     await cloneOf("c", { from: "m", parentIds: middleIds, pin: second, first: 4 });
     const early = await pin(middle, advance(base, 700_000));
@@ -202,7 +205,7 @@ describe("a clone's node", () => {
     // Both go on as epoch 3; the parent in the shared file.
     await write(parent, 3, "parent", 2);
     let clone = await open("c");
-    const history = [...path, { ...path[0]!, epoch: epoch(3), start: pinned.to }];
+    const history = [...path, entry(3, pinned.to)];
     await clone.persist({
       ...clone.acceptorState,
       promised: epoch(3),
