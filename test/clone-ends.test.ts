@@ -38,6 +38,8 @@ describe("a clone that cannot be", () => {
     await refused(/is no position of the log/, "--into", into, "--to", "yesterday");
     await refused(/lie in each other/, "--into", join(parent.dataDir, "inner"));
     await refused(/holds a cluster already/, "--into", await clone(parent, "taken"));
+    // Those that had begun have left nothing.
+    expect(readdirSync(into)).toEqual([]);
     writeFileSync(join(into, "precious"), "");
     await refused(/is not empty/, "--into", into);
     await runCli(["delete", "--yes", "--data-dir", beside(parent, "taken")]);

@@ -42,8 +42,8 @@ const lookAgainMs = 50;
 
 /** What was left of an attempt goes; the lock and the origin stay. */
 export function clearTarget(target: Layout): void {
-  const { storageDir, objectsDir, keysDir, instancesDir } = target;
-  for (const dir of [storageDir, objectsDir, keysDir, instancesDir])
+  const { storageDir, objectsDir, keysDir, instancesDir, logDir } = target;
+  for (const dir of [storageDir, objectsDir, keysDir, instancesDir, logDir])
     rmSync(dir, { recursive: true, force: true });
   for (const file of [target.passwordFile, target.credentialsFile, target.configFile])
     rmSync(file, { force: true });

@@ -8,6 +8,7 @@ import { realEntropy } from "../io/index.ts";
 import { type BuiltClone, buildClone, clearTarget } from "./clone-build.ts";
 import {
   type CloneOrigin,
+  forgetOrigin,
   readDeletion,
   readOrigin,
   requireWhole,
@@ -19,6 +20,7 @@ import {
   diskError,
   lockDataDir,
   newClusterBytes,
+  removeIfEmpty,
   readState,
   requireSpace,
   resolveLayout,
@@ -60,6 +62,8 @@ export async function clone(options: CloneOptions): Promise<void> {
     built = await make({ layout, state, target, to, instances, copy: options.copy ?? false });
   } finally {
     unlock();
+    // Of an attempt that failed nothing is left but the directory.
+    if (!readOrigin(target)) removeIfEmpty(target.controlDir);
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   tell(options, target, built, seconds);
@@ -202,6 +206,7 @@ async function undo(origin: CloneOrigin, target: Layout): Promise<void> {
   try {
     await releaseAtParent(origin);
     clearTarget(target);
+    forgetOrigin(target);
   } catch (error) {
     process.stderr.write(
       `borealis: the parent still keeps log for ${target.dataDir} (${messageOf(error)}); repeat the command, or borealis storage unpin ${origin.pinId}\n`,

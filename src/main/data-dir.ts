@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   statSync,
@@ -181,4 +182,14 @@ export function lockDataDir(layout: Layout): () => void {
   throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
     hint: "another borealis up is starting on this data directory; try again",
   });
+}
+
+/** What is not empty, or is gone, is left as it is. */
+export function removeIfEmpty(dir: string): void {
+  try {
+    rmdirSync(dir);
+  } catch (error) {
+    const isFine = ["ENOTEMPTY", "ENOENT", "EEXIST"].some((code) => isErrno(error, code));
+    if (!isFine) throw error;
+  }
 }

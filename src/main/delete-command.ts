@@ -5,7 +5,6 @@ import {
   mkdirSync,
   readdirSync,
   realpathSync,
-  rmdirSync,
   rmSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -15,7 +14,7 @@ import { type ClusterState, type Layout, liveClones } from "../cluster/index.ts"
 import { relocationRoot } from "../engine/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
 import { down, isRunning, type Options, printJson } from "./commands.ts";
-import { lockDataDir, readState, resolveLayout } from "./data-dir.ts";
+import { lockDataDir, readState, removeIfEmpty, resolveLayout } from "./data-dir.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { print } from "./print.ts";
 
@@ -155,14 +154,6 @@ function keepKeyRing(layout: Layout): void {
   if (found === undefined) return;
   mkdirSync(keysDir, { recursive: true, mode: 0o700 });
   copyFileSync(found, `${keysDir}/keyring.json`);
-}
-
-function removeIfEmpty(dir: string): void {
-  try {
-    rmdirSync(dir);
-  } catch {
-    // Something of somebody else's is in it, or it is kept, or it is gone.
-  }
 }
 
 function tell(
