@@ -160,6 +160,8 @@ export function findLockHolder(layout: Layout): number | undefined {
  */
 export function lockDataDir(layout: Layout): () => void {
   mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
+  // By this others know that the lock's process lives: the command line of a checkout need not say so.
+  if (!process.title.includes("borealis")) process.title = "borealis";
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
       const fd = openSync(layout.lockFile, "wx", 0o600);
