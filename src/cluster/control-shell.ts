@@ -16,6 +16,7 @@ import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { endpointPlaces } from "./endpoints.ts";
+import { Clones } from "./clones-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
@@ -24,6 +25,7 @@ import {
   addInstanceSchema,
   type ControlConfig,
   failoverRequestSchema,
+  pinCloneSchema,
   processesSchema,
   type ProcessReport,
   type TopologyMessage,
@@ -56,6 +58,7 @@ export interface ControlDeps {
 
 const namedSchema = z.object({ id: z.string() });
 const modifySchema = z.object({ id: z.string(), tier: z.number() });
+const releaseSchema = z.object({ pinId: z.uuid() });
 
 /**
  * Membership, health and endpoints of one cluster. It asks agents to take roles and tells proxies where sessions may
@@ -70,6 +73,7 @@ export class ControlPlane {
   private readonly keeper: KeeperLine;
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
+  private readonly clones: Clones;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
   private isStopping = false;
@@ -121,6 +125,7 @@ export class ControlPlane {
         if (roles.isFailingOver) throw failingOver();
       },
     });
+    this.clones = this.makeClones();
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
@@ -130,6 +135,16 @@ export class ControlPlane {
       openWriter,
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
+  }
+
+  private makeClones(): Clones {
+    const { roles } = this;
+    return new Clones({
+      ...this.deps,
+      state: () => roles.state,
+      save: (change) => roles.changeState(change),
+      openWriter: () => roles.openWriter(),
+    });
   }
 
   async start(): Promise<void> {
@@ -155,6 +170,9 @@ export class ControlPlane {
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
         ...this.snapshots.handlers,
+        pinClone: (params) => this.clones.pin(pinCloneSchema.parse(params)),
+        releaseClone: (params) => this.clones.release(releaseSchema.parse(params).pinId),
+        clones: () => this.clones.list(),
       },
     );
     this.roles.start();
@@ -163,6 +181,7 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
+    this.scope.run((signal) => this.clones.run(signal));
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@
  * storage nodes do, so the control plane may die at any moment.
  */
 export { AgentLines } from "./agent-lines-shell.ts";
+export { branched, clonesMax, liveClones, released, requireClone, withClone } from "./clones.ts";
 export { ControlPlane, type ControlDeps } from "./control-shell.ts";
 export { type EndpointPlace, endpointPlaces } from "./endpoints.ts";
 export { TopologyFollower } from "./follow-shell.ts";
@@ -24,6 +25,8 @@ export {
   socketPathMaxBytes,
 } from "./layout.ts";
 export {
+  type CloneReport,
+  cloneReportSchema,
   type ControlConfig,
   controlConfigSchema,
   endpointPlaceSchema,
@@ -32,6 +35,8 @@ export {
   type FailoverReport,
   failoverSchema,
   leavingSchema,
+  type PinnedClone,
+  pinnedCloneSchema,
   type ProcessReport,
   type ReplacementReport,
   replacementSchema,
@@ -45,6 +50,7 @@ export {
 export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";
 export { instancePort, instancesMax, portOffsets } from "./ports.ts";
 export {
+  type CloneState,
   type ClusterState,
   clusterStateFormat,
   type InstanceState,

@@ -59,6 +59,29 @@ export const replacementSchema = z.object({
 });
 export type ReplacementReport = z.infer<typeof replacementSchema>;
 
+/** Log to be kept for a clone: up to the last record end at or below `to`; null: up to VDL. */
+export const pinCloneSchema = z.object({
+  pinId: z.uuid(),
+  to: z.string().nullable(),
+  dataDir: z.string(),
+  createdAt: z.string(),
+});
+export type PinCloneOrder = z.infer<typeof pinCloneSchema>;
+
+/** A write quorum keeps the log [from, to) for it. */
+export const pinnedCloneSchema = z.object({ pinId: z.string(), from: z.string(), to: z.string() });
+export type PinnedClone = z.infer<typeof pinnedCloneSchema>;
+
+export const cloneReportSchema = z.object({
+  pinId: z.string(),
+  /** Null: nodes keep log for it, and nobody knows who it is. */
+  dataDir: z.string().nullable(),
+  /** Where it branches off; null: it is only being made. */
+  lsn: z.string().nullable(),
+  createdAt: z.string().nullable(),
+});
+export type CloneReport = z.infer<typeof cloneReportSchema>;
+
 /** The volume's data keys, as `keys list` shows them. */
 export const keyReportSchema = z.object({
   /** Where master keys are: the key file's path. */

@@ -30,6 +30,18 @@ const nodeState = z.strictObject({
   next: z.strictObject({ nodeId: z.string(), isMade: z.boolean() }).optional(),
 });
 
+/** A clone of this volume, which keeps its log (quorum-protocol.md 13). */
+const cloneState = z.strictObject({
+  /** Of its pin; also the clone's volume id. */
+  pinId: z.string(),
+  dataDir: z.string(),
+  createdAt: z.string(),
+  /** Where it branches off; null: it is only being made. */
+  lsn: z.string().nullable(),
+  /** It needs nothing any more: should some node still know of its pin, that goes. */
+  isReleased: z.boolean().optional(),
+});
+
 const clusterStateSchema = z.strictObject({
   format: z.number().int(),
   clusterId: z.string(),
@@ -52,11 +64,15 @@ const clusterStateSchema = z.strictObject({
   /** How many readers it was created with, once instances have been added or removed. */
   readersAtBirth: z.number().int().optional(),
   nodes: z.array(nodeState),
+  clones: z.array(cloneState).optional(),
+  /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
+  ancestorVolumeId: z.string().optional(),
 });
 
 export type ClusterState = z.infer<typeof clusterStateSchema>;
 export type InstanceState = z.infer<typeof instanceState>;
 export type NodeState = z.infer<typeof nodeState>;
+export type CloneState = z.infer<typeof cloneState>;
 
 export type ParsedState =
   | { readonly kind: "state"; readonly state: ClusterState }

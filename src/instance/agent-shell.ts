@@ -10,12 +10,14 @@ import {
   feedbackSchema,
   type InstanceStatus,
   needLogSchema,
+  pinOrderSchema,
   type ReaderOrder,
   readGateSchema,
   type ReadLease,
   type ReadRound,
   type Role,
   setNodesSchema,
+  unpinSchema,
   untilDurableSchema,
   type VolumeNodes,
   writerMovedSchema,
@@ -23,6 +25,7 @@ import {
 } from "./messages.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
+import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
@@ -110,6 +113,10 @@ export class InstanceAgent {
         changeMembers: (params) =>
           this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
         needLog: (params) => this.requireWriter().needLog(needLogSchema.parse(params).from),
+        pin: (params) => pinForClone(this.requireWriter().volume, pinOrderSchema.parse(params)),
+        unpin: (params) =>
+          this.requireWriter().volume.driver.unpin(unpinSchema.parse(params).pinId),
+        pins: () => pinsOf(this.requireWriter().volume),
         untilDurable: (params) =>
           this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),

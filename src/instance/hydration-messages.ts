@@ -10,6 +10,8 @@ export interface HydrationOrder {
   /** Full members, nearest first; they are asked before the object store. */
   readonly nodes: readonly NodeEndpoint[];
   readonly owner: LinkOwner;
+  /** Whose extents these are: of a clone, its oldest ancestor. */
+  readonly addressVolumeId: string;
   /** As keys/ writes them; null: the volume is not encrypted. */
   readonly dataKeys: unknown;
   readonly instanceDir: string;

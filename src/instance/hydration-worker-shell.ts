@@ -3,6 +3,7 @@
  * and with it the log feed, waiting.
  */
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
 import { bytesBetween, lsnMaxOf } from "../base/lsn.ts";
 import { hydrateFromSnapshot } from "../engine/index.ts";
 import { type ParentThread, realClock, realRng } from "../io/index.ts";
@@ -35,9 +36,8 @@ async function hydrate(
   post: (message: FromHydration) => void,
 ): Promise<void> {
   const { instanceDir, osUser, wish, end, replayBytesMax } = order;
-  const volume = order.owner.volumeId;
   const keys = order.dataKeys === null ? undefined : parseDataKeys(order.dataKeys);
-  const sealer = new ExtentSealer({ volumeId: volume, keys });
+  const sealer = new ExtentSealer({ volumeId: volumeId(order.addressVolumeId), keys });
   const stores = await openStores(order);
   const replicas = new Replicas({
     stores,
@@ -63,7 +63,7 @@ async function hydrate(
   if (replayBytes > replayBytesMax) return post({ kind: "far", ...found });
   let toldBytes = 0;
   const figures = await hydrateFromSnapshot(
-    { manifest, replicas, sealer, instanceDir, osUser, volumeId: volume, signal },
+    { manifest, replicas, sealer, instanceDir, osUser, volumeId: order.owner.volumeId, signal },
     ({ doneBytes, totalBytes }) => {
       if (doneBytes - toldBytes < progressEveryBytes) return;
       toldBytes = doneBytes;

@@ -11,6 +11,8 @@ export {
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
+  type PinReport,
+  pinReportSchema,
   type ReaderOrder,
   readLeaseSchema,
   readRoundSchema,
@@ -20,4 +22,5 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
-export { nodesNearestFirst } from "./nodes.ts";
+export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
+export { pinForClone } from "./pins-shell.ts";

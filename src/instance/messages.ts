@@ -111,6 +111,16 @@ export const changeMembersSchema = z.object({
 });
 export type WantedMembers = z.infer<typeof changeMembersSchema>["members"];
 
+/** Log of a clone: up to the last record end at or below `to`; null: up to VDL. */
+export const pinOrderSchema = z.object({ pinId: z.uuid(), to: z.string().nullable() });
+export type PinOrder = z.infer<typeof pinOrderSchema>;
+
+export const unpinSchema = z.object({ pinId: z.uuid() });
+
+/** Log that is kept for a clone: [from, to). */
+export const pinReportSchema = z.object({ pinId: z.string(), from: z.string(), to: z.string() });
+export type PinReport = z.infer<typeof pinReportSchema>;
+
 /** The oldest LSN that anything but a lagging node still needs. */
 export const needLogSchema = z.object({ from: z.string() });
 
@@ -144,6 +154,8 @@ export const agentConfigSchema = z.object({
   nodes: volumeNodesSchema,
   /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
+  /** Whose extents snapshots are made of: of a clone, its oldest ancestor. */
+  addressVolumeId: z.string(),
   /** Where snapshots lie beside the full nodes. */
   objectStoreUrl: z.string(),
   /** What of the supervisor's environment it is opened with: keys, so never logged. */

@@ -85,7 +85,9 @@ async function hydrate(
   try {
     const osUser = config.osUser ?? undefined;
     const places = { objectStoreUrl, objectStoreEnv, nodes: fullNodes(config) };
-    const order = { ...places, owner: linkOwner(config), dataKeys, instanceDir, osUser };
+    const { addressVolumeId } = config;
+    const stores = { ...places, owner: linkOwner(config), addressVolumeId };
+    const order = { ...stores, dataKeys, instanceDir, osUser };
     const result = await hydrateInThread(
       { ...order, wish, end, replayBytesMax },
       { clock, logger, signal },

@@ -37,6 +37,7 @@ import type {
 } from "./messages.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
+import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
@@ -198,18 +199,19 @@ export class WriterRole {
    * the slowest of them allows.
    */
   async needLog(from: string): Promise<void> {
-    const { config, deps, driver, opened } = this;
-    if (!opened) throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
+    const { driver, opened, reader } = this.volume;
     const { low } = await driver.status();
-    const reader = {
-      nodes: nodesNearestFirst(config),
-      owner: linkOwner(config),
-      clock: deps.clock,
-      signal: this.scope.signal,
-    };
     const segment = segmentStart(parseLsn(from));
     const found = await findLow(reader, { path: opened.history, low, segment });
     if (found !== undefined) driver.wantLow(found);
+  }
+
+  /** The volume while it is this writer's. Raises 57P03 before it is open. */
+  get volume(): OwnedVolume {
+    const { config, deps, driver, opened, scope } = this;
+    if (!opened) throw new BorealisError(sqlState.cannotConnectNow, "the writer is not open yet");
+    const reader = { nodes: nodesNearestFirst(config), owner: linkOwner(config) };
+    return { driver, opened, reader: { ...reader, clock: deps.clock, signal: scope.signal } };
   }
 
   /** The address book has changed. */

@@ -130,7 +130,7 @@ export class Keeper {
   }
 
   private sealerWith(keys: DataKeys | undefined): ExtentSealer {
-    return new ExtentSealer({ volumeId: volumeId(this.config.volumeId), keys });
+    return new ExtentSealer({ volumeId: volumeId(this.config.addressVolumeId), keys });
   }
 
   private report(): KeeperReport {

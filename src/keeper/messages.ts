@@ -108,6 +108,8 @@ export type KeeperReport = z.infer<typeof keeperReportSchema>;
 export const keeperConfigSchema = z.object({
   az: z.string(),
   volumeId: z.string(),
+  /** Whose extents these are: of a clone, its oldest ancestor. */
+  addressVolumeId: z.string(),
   systemIdentifier: z.string(),
   genesisLsn: z.string(),
   genesisDir: z.string(),

@@ -14,4 +14,10 @@ export {
 export { type KeyFileDeps, KeyFileProvider } from "./key-file-shell.ts";
 export type { KeyContext, KeyProvider, NewDataKey } from "./key-provider-shell.ts";
 export { encodeKeyRing, type KeyRing, newestRing, parseKeyRing, type RingKey } from "./key-ring.ts";
-export { createKeyRing, openKeyRing, rotateDataKey, rotateMasterKey } from "./key-ring-shell.ts";
+export {
+  createKeyRing,
+  inheritKeyRing,
+  openKeyRing,
+  rotateDataKey,
+  rotateMasterKey,
+} from "./key-ring-shell.ts";

@@ -49,8 +49,8 @@ export class KeyFileProvider implements KeyProvider {
     return Promise.resolve(key);
   }
 
-  async rewrap(wrapped: string, context: KeyContext): Promise<string> {
-    return this.wrap(await this.unwrap(wrapped, context), context);
+  async rewrap(wrapped: string, context: KeyContext, next = context): Promise<string> {
+    return this.wrap(await this.unwrap(wrapped, context), next);
   }
 
   rotateMaster(): Promise<void> {

@@ -23,8 +23,8 @@ export interface KeyProvider {
   generate(context: KeyContext): Promise<NewDataKey>;
   /** Raises 55000 for a key that was wrapped by another master key, or for something else. */
   unwrap(wrapped: string, context: KeyContext): Promise<Buffer>;
-  /** The same data key, wrapped by the newest master key. */
-  rewrap(wrapped: string, context: KeyContext): Promise<string>;
+  /** The same data key, wrapped by the newest master key: for the same use, or for another (a clone's). */
+  rewrap(wrapped: string, context: KeyContext, next?: KeyContext): Promise<string>;
   /** Makes a new master key, which wraps from now on; what older ones wrapped still unwraps. */
   rotateMaster(): Promise<void>;
 }

@@ -45,3 +45,18 @@ export async function rotateMasterKey(provider: KeyProvider, ring: KeyRing): Pro
   }
   return withWrapped(ring, wrapped);
 }
+
+/** The ring of a clone: the same data keys, wrapped for the clone's volume. The provider has the parent's master key. */
+export async function inheritKeyRing(
+  provider: KeyProvider,
+  parent: KeyRing,
+  clone: VolumeId,
+): Promise<KeyRing> {
+  const keys = [];
+  for (const key of parent.keys) {
+    const before = { volumeId: parent.volumeId, dataKey: key.id };
+    const wrapped = await provider.rewrap(key.wrapped, before, { ...before, volumeId: clone });
+    keys.push({ ...key, wrapped });
+  }
+  return { ...parent, version: 1, volumeId: clone, keys };
+}

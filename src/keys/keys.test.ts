@@ -7,6 +7,7 @@ import {
   type DataKeys,
   encodeDataKeys,
   encodeKeyRing,
+  inheritKeyRing,
   KeyFileProvider,
   newestRing,
   openKeyRing,
@@ -97,6 +98,17 @@ describe("a key ring", () => {
     if (!key) throw new Error("no key");
     const renumbered = { ...ring, current: 2, keys: [{ ...key, id: 2 }] };
     await expect(openKeyRing(provider, renumbered)).rejects.toThrow(/does not unwrap/);
+  });
+
+  it("opens a clone's volume with the same keys, once it is wrapped for that", async () => {
+    const { provider, ring } = await aRing();
+    const parent = await rotateDataKey(provider, ring, createdAt);
+    const clone = volumeId("22222222-2222-3333-4444-555555555555");
+    const inherited = await inheritKeyRing(provider, parent, clone);
+    expect(newestRing([encodeKeyRing(inherited)], clone)).toEqual(inherited);
+    expect(await openKeyRing(provider, inherited)).toEqual(await openKeyRing(provider, parent));
+    const borrowed = { ...parent, volumeId: clone };
+    await expect(openKeyRing(provider, borrowed)).rejects.toThrow(/does not unwrap/);
   });
 
   it("is taken from its newest whole copy", async () => {

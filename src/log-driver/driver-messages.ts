@@ -1,7 +1,7 @@
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { FanOutMode } from "../ownership/index.ts";
-import type { History, Member, TimelineSpan } from "../quorum/index.ts";
+import type { History, Member, Pin, TimelineSpan } from "../quorum/index.ts";
 import type { PgAddress, StandbyFeedback } from "../wire/index.ts";
 import type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 
@@ -83,6 +83,15 @@ export interface DriverStatus {
   readonly reports: number;
   /** Log below it goes at every node; 0 before an epoch is elected. */
   readonly low: Lsn;
+  /** What is kept for clones; none before an epoch is elected. */
+  readonly pins: readonly Pin[];
+}
+
+/** What a clone needs: log up to `to`, a record end; up to VDL unless told. */
+export interface PinWish {
+  /** UUID */
+  readonly pinId: string;
+  readonly to: Lsn | undefined;
 }
 
 export type DriverEvent =
@@ -109,6 +118,10 @@ export type DriverRequest =
   | { readonly kind: "detach" }
   /** Answered when these are the members, and a write quorum of them knows. */
   | { readonly kind: "changeMembers"; readonly members: readonly Member[] }
+  /** Answered with the Pin when a write quorum keeps it. */
+  | { readonly kind: "pin"; readonly wish: PinWish }
+  /** Answered when a write quorum has let go of it. */
+  | { readonly kind: "unpin"; readonly pinId: string }
   | { readonly kind: "release" }
   | { readonly kind: "resign" }
   /** Begins a heartbeat round; answered when a blocking set has confirmed it, or a later one. */

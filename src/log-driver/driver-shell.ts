@@ -16,6 +16,7 @@ import type {
 } from "./driver-messages.ts";
 import { fanOutFor, firstConfiguration, Fleet } from "./fleet-shell.ts";
 import { LogTail } from "./log-tail.ts";
+import { PinKeeper } from "./pins-shell.ts";
 import type { SharedProgress } from "./progress.ts";
 import { ReadGate } from "./read-gate-shell.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
@@ -44,6 +45,7 @@ export class Reign {
   private readonly core: Driver;
   private readonly fleet: Fleet;
   readonly change: ChangeOfMembers;
+  readonly pins: PinKeeper;
   private claiming: Step<Claimed> | undefined;
   private opening: Step<Opened> | undefined;
   private decision: Decision | undefined;
@@ -89,6 +91,7 @@ export class Reign {
     this.change = new ChangeOfMembers(world.logger, (set) =>
       this.step({ kind: "changeMembers", set, nowMs: this.nowMs() }),
     );
+    this.pins = new PinKeeper(this.core, (event) => this.step({ ...event, nowMs: this.nowMs() }));
     this.fleet = new Fleet(settings.nodes, linkWorld, {
       onConnected: (node) => this.step({ kind: "nodeConnected", node, nowMs: this.nowMs() }),
       onDisconnected: (node) => this.step({ kind: "nodeDisconnected", node, nowMs: this.nowMs() }),
@@ -202,6 +205,7 @@ export class Reign {
     claiming?.reject(error);
     opening?.reject(error);
     this.change.end(error);
+    this.pins.end(error);
     this.world.logger.warn({ event: "driver.stoodDown", fencedBy, reason }, "driver stood down");
     if (!this.isAsked && !claiming && !opening) {
       this.listener.emit({
@@ -220,6 +224,7 @@ export class Reign {
       walBytes: this.tail ? bytesBetween(this.tail.start, this.tail.end) : 0,
       reports: this.reports,
       low: this.core.low,
+      pins: this.core.pins,
     };
   }
 
@@ -275,10 +280,12 @@ export class Reign {
       case "lowAdvanced":
         this.world.logger.info({ event: "low.advanced", low: action.low }, "low-water advanced");
         return undefined;
-      // Links follow the configuration after each step. Nobody asks for the others here yet: no clones.
-      case "membersSeen":
       case "pinned":
+        return this.pins.notePinned(action.pinId);
       case "unpinned":
+        return this.pins.noteUnpinned(action.pinId);
+      // Links follow the configuration after each step.
+      case "membersSeen":
       case "decideSalvage":
       case "salvaged":
         return undefined;

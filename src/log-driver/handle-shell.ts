@@ -1,7 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { startWorker, type WorkerThread } from "../io/index.ts";
-import type { Member } from "../quorum/index.ts";
+import type { Member, Pin } from "../quorum/index.ts";
 import { noFeedback, type StandbyFeedback } from "../wire/index.ts";
 import type {
   Claimed,
@@ -12,6 +12,7 @@ import type {
   FromDriver,
   Opened,
   PgTarget,
+  PinWish,
   TimelineChoice,
   ToDriver,
   VolumeNode,
@@ -140,6 +141,19 @@ export class LogDriverHandle {
    */
   async changeMembers(members: readonly Member[]): Promise<void> {
     await this.ask({ kind: "changeMembers", members });
+  }
+
+  /**
+   * Keeps log for a clone: resolves with the pin when a write quorum has it. May be asked again under the same id. Raises
+   * 22023 where there is no log, 57P03 when no epoch is open or it ends first.
+   */
+  async pin(wish: PinWish): Promise<Pin> {
+    return (await this.ask({ kind: "pin", wish })) as Pin; // the thread's answer to a pin
+  }
+
+  /** The clone needs its log no more: resolves when a write quorum knows. Raises 57P03 as pin does. */
+  async unpin(pinId: string): Promise<void> {
+    await this.ask({ kind: "unpin", pinId });
   }
 
   /** Every node that may be a member, with its address; replaces what was known. */

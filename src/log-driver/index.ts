@@ -11,6 +11,7 @@ export type {
   NodeStatus,
   Opened,
   PgTarget,
+  PinWish,
   TimelineChoice,
   VolumeNode,
 } from "./driver-messages.ts";
@@ -30,4 +31,5 @@ export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";
 export { volumeLog } from "./volume-log-shell.ts";
 export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
+export { type Salvageable, type SalvageOptions, sealVolume } from "./salvage-shell.ts";
 export { scrubNode, type ScrubResult } from "./scrub-shell.ts";

@@ -1,4 +1,4 @@
-import { advance, type Lsn, lsnMaxOf } from "../base/lsn.ts";
+import { advance, type Lsn, lsnMaxOf, segmentStart } from "../base/lsn.ts";
 import type { History } from "../quorum/index.ts";
 import { segmentBytes, WalWalker } from "../wal/index.ts";
 import { VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
@@ -7,7 +7,7 @@ export interface LowSearch {
   readonly path: History | "current";
   /** The low-water that is: a record end, or the start of a segment. */
   readonly low: Lsn;
-  /** Start of the first segment that is needed whole. */
+  /** Start of the first segment that is needed whole; or any LSN that a record end is looked for at or below. */
   readonly segment: Lsn;
 }
 
@@ -23,7 +23,7 @@ export async function findLow(
   const reader = new VolumeReader(options);
   try {
     for (let to = segment; to > low; to = advance(to, -segmentBytes)) {
-      const from = lsnMaxOf(low, advance(to, -segmentBytes));
+      const from = lsnMaxOf(low, segmentStart(advance(to, -1)));
       const isSegmentStart = from % BigInt(segmentBytes) === 0n;
       const kind = isSegmentStart ? "segmentStart" : "recordEnd";
       const walker = new WalWalker({ at: from, kind });

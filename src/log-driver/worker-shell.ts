@@ -26,6 +26,7 @@ const idleStatus: DriverStatus = {
   walBytes: 0,
   reports: 0,
   low: lsnZero,
+  pins: [],
 };
 
 /** The driver's thread (decisions.md D5): one reign after the other, as the agent asks. */
@@ -95,6 +96,10 @@ class DriverThread {
         return this.outlet?.detach();
       case "changeMembers":
         return this.changeMembers(request.members);
+      case "pin":
+        return this.requireOpen("nothing can be pinned").pins.pin(request.wish);
+      case "unpin":
+        return this.requireOpen("its pins stay").pins.unpin(request.pinId);
       case "release":
         return this.reign?.release();
       case "resign":
@@ -120,8 +125,12 @@ class DriverThread {
   }
 
   private changeMembers(members: readonly Member[]): Promise<void> {
-    if (this.reign?.open) return this.reign.change.ask(memberSet(members));
-    throw new BorealisError(sqlState.cannotConnectNow, "no epoch is open: its members stay");
+    return this.requireOpen("its members stay").change.ask(memberSet(members));
+  }
+
+  private requireOpen(otherwise: string): Reign {
+    if (this.reign?.open) return this.reign;
+    throw new BorealisError(sqlState.cannotConnectNow, `no epoch is open: ${otherwise}`);
   }
 
   private requireReign(): Reign {

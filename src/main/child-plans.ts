@@ -77,6 +77,7 @@ function keeperConfig({
   return {
     az: present(writer, "the state names a writer that it has").az,
     volumeId: state.volumeId,
+    addressVolumeId: state.ancestorVolumeId ?? state.volumeId,
     systemIdentifier: state.systemIdentifier,
     genesisLsn: state.genesisLsn,
     genesisDir: layout.genesisDir,
@@ -137,6 +138,7 @@ function agentConfig(
     instance,
     az,
     volumeId: state.volumeId,
+    addressVolumeId: state.ancestorVolumeId ?? state.volumeId,
     systemIdentifier: state.systemIdentifier,
     genesisLsn: state.genesisLsn,
     genesisDir: layout.genesisDir,
@@ -158,8 +160,14 @@ function agentConfig(
   };
 }
 
-function nodeConfig(
-  { layout, settings, stateNow, keys, links }: PlanFacts,
+export function nodeConfig(
+  {
+    layout,
+    settings,
+    stateNow,
+    keys,
+    links,
+  }: Pick<PlanFacts, "layout" | "settings" | "stateNow" | "keys" | "links">,
   node: NodeFacts,
 ): unknown {
   // A node that was replaced, or was away when keys were rotated, has no copy of the newest ring.

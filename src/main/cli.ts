@@ -199,11 +199,40 @@ withCommon(instance.command("modify"), "borealis instance modify instance-2 --ti
     ),
   );
 
+withCommon(program.command("clone"), "borealis clone --into ../copy --port 7000")
+  .description("make a new cluster that shares this one's data and writes only its own changes")
+  .requiredOption(
+    "--into <dir>",
+    "the new cluster's data directory: empty, on the same file system",
+  )
+  .option("--to <lsn>", "branch off at this position of the log (default: now)")
+  .option("--readers <n>", "its readers, 0-15 (default: as many as this cluster has)")
+  .option("--copy", "copy the bytes instead of sharing them: for another file system")
+  .option("--port <n>", "start it there at once; borealis down stops it")
+  .action(
+    running(async (options: import("./clone-command.ts").CloneOptions) =>
+      (await import("./clone-command.ts")).clone(options),
+    ),
+  );
+
+withCommon(program.command("delete"), "borealis delete --data-dir ../copy --yes")
+  .description("end a cluster or clone for good, and release what it shared")
+  .option("--keep-snapshots", "keep objects/ and keys/, from which it can be restored")
+  .option("--force", "stop it first if it runs")
+  .option("--yes", "do not ask")
+  .action(
+    running(async (options: import("./delete-command.ts").DeleteOptions) =>
+      (await import("./delete-command.ts")).deleteCluster(options),
+    ),
+  );
+
 const storage = program.command("storage").description("the six storage nodes");
 withCommon(storage.command("list"), "borealis storage list")
-  .description("show the storage nodes")
+  .description("show the storage nodes, and the clones whose log they keep")
   .action(
-    running(async (options: CommonOptions) => (await import("./commands.ts")).storageList(options)),
+    running(async (options: CommonOptions) =>
+      (await import("./clones-commands.ts")).storageList(options),
+    ),
   );
 for (const verb of ["stop", "start"] as const) {
   withCommon(storage.command(verb), `borealis storage ${verb} az1-full az2-tail`)
@@ -261,6 +290,25 @@ withCommon(snapshot.command("delete"), "borealis snapshot delete before-upgrade"
   .action(
     running(async (id: string, options: CommonOptions) =>
       (await import("./snapshot-commands.ts")).snapshotDelete(id, options),
+    ),
+  );
+
+withCommon(storage.command("salvage"), "borealis storage salvage")
+  .description("the way out when an availability zone and one more node are lost for good")
+  .option("--yes", "do not ask")
+  .action(
+    running(async (options: CommonOptions & { yes?: boolean }) =>
+      (await import("./salvage-command.ts")).storageSalvage(options),
+    ),
+  );
+
+withCommon(storage.command("unpin"), "borealis storage unpin ../copy")
+  .description("release the log that is kept for a clone which was removed by hand")
+  .argument("<clone>", "its data directory, or the id that borealis storage list shows")
+  .option("--force", "also for a clone that is still there")
+  .action(
+    running(async (name: string, options: CommonOptions & { force?: boolean }) =>
+      (await import("./clones-commands.ts")).storageUnpin(name, options),
     ),
   );
 

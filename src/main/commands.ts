@@ -14,7 +14,7 @@ import { fileSettings, parseSetting, resolveSettings, settingRows } from "./conf
 import { diskError, findLockHolder, readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
-import { print, printStatus, printTable, storageState } from "./print.ts";
+import { print, printStatus, printTable } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
 
 export interface Options {
@@ -118,7 +118,9 @@ export function readPassword(layout: Layout): string | undefined {
     : undefined;
 }
 
-export async function down(options: Options & { immediate?: boolean }): Promise<void> {
+export async function down(
+  options: Options & { immediate?: boolean; quiet?: boolean },
+): Promise<void> {
   const { layout } = requireCluster(options);
   const client = await supervisorOf(layout);
   const gone = new Promise<void>((resolve) => client.onClose(resolve));
@@ -131,6 +133,7 @@ export async function down(options: Options & { immediate?: boolean }): Promise<
         ? Promise.reject(new BorealisError(sqlState.ioError, "the supervisor does not end"))
         : Promise.resolve(),
   );
+  if (options.quiet) return;
   if (options.json) printJson({ state: "stopped" });
   else print("stopped");
 }
@@ -224,23 +227,6 @@ function changeSetting(layout: Layout, key: string, text: string, options: Optio
   }
   if (options.json) printJson({ [name]: value });
   else print(`${name} = ${String(value)}${isRunning(layout) ? "  (from the next start on)" : ""}`);
-}
-
-export async function storageList(options: Options): Promise<void> {
-  const report = await readReport(options);
-  if (options.json) return printJson(report.storage);
-  printTable(
-    ["STORAGE", "AZ", "KIND", "STATE", "COMPLETE TO", "EPOCH", "PID"],
-    report.storage.map((one) => [
-      one.id,
-      one.az,
-      one.kind,
-      storageState(one),
-      one.scl ?? "-",
-      String(one.epoch ?? "-"),
-      String(one.pid ?? "-"),
-    ]),
-  );
 }
 
 export async function storageSwitch(

@@ -162,6 +162,7 @@ export function newInstances(readers: number): InstanceState[] {
   }));
 }
 
-function writeSecret(file: string, text: string): void {
+/** For its owner only, durably. */
+export function writeSecret(file: string, text: string): void {
   writeFileSync(file, `${text}\n`, { mode: 0o600, flush: true });
 }

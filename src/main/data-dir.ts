@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   statSync,
@@ -159,6 +160,8 @@ export function findLockHolder(layout: Layout): number | undefined {
  */
 export function lockDataDir(layout: Layout): () => void {
   mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
+  // By this others know that the lock's process lives: the command line of a checkout need not say so.
+  if (!process.title.includes("borealis")) process.title = "borealis";
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
       const fd = openSync(layout.lockFile, "wx", 0o600);
@@ -181,4 +184,14 @@ export function lockDataDir(layout: Layout): () => void {
   throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
     hint: "another borealis up is starting on this data directory; try again",
   });
+}
+
+/** What is not empty, or is gone, is left as it is. */
+export function removeIfEmpty(dir: string): void {
+  try {
+    rmdirSync(dir);
+  } catch (error) {
+    const isFine = ["ENOTEMPTY", "ENOENT", "EEXIST"].some((code) => isErrno(error, code));
+    if (!isFine) throw error;
+  }
 }

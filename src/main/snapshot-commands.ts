@@ -129,7 +129,8 @@ async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRo
   const logger = openLogger({ file: undefined, process: "cli" });
   const keys = await VolumeKeys.open(layout, state, logger);
   const volume = volumeId(state.volumeId);
-  const sealer = new ExtentSealer({ volumeId: volume, keys: keys?.dataKeys });
+  const addressing = volumeId(state.ancestorVolumeId ?? state.volumeId);
+  const sealer = new ExtentSealer({ volumeId: addressing, keys: keys?.dataKeys });
   const store = await openObjectStore(objectStoreUrl, volume, objectStoreEnv);
   const rows: SnapshotRow[] = [];
   try {

@@ -209,7 +209,7 @@ export class Supervisor {
  * Two processes on one node's files would be two nodes under one name: whatever a killed supervisor left behind
  * (frozen processes too) is ended before anything is started. Pids are checked against what they are now.
  */
-async function endLeftovers(layout: Layout, logger: Logger): Promise<void> {
+export async function endLeftovers(layout: Layout, logger: Logger): Promise<void> {
   let left: z.infer<typeof runtimeSchema>;
   try {
     left = runtimeSchema.parse(JSON.parse(readFileSync(layout.runtimeFile, "utf8")));

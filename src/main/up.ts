@@ -13,6 +13,7 @@ import {
 } from "../cluster/index.ts";
 import { printBanner } from "./banner.ts";
 import { childPlans } from "./child-plans.ts";
+import { requireWhole } from "./clone-origin.ts";
 import { isRunning, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { createCluster, newInstances, openEngine } from "./create.ts";
@@ -53,7 +54,7 @@ export async function up(given: unknown): Promise<void> {
     flags: [...objectStoreFlags(options), ...options.set],
   });
   await requireObjectStore(layout, settings, options);
-  const known = readState(layout);
+  const known = requireWhole(layout);
   if (known) requireSameBirth(options, known, readPassword(layout));
   await requireFreePorts(options.host, wantedPorts(options, known));
   if (options.detach) return detach(options, layout, settings);

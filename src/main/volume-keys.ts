@@ -7,6 +7,7 @@ import {
   createKeyRing,
   type DataKeys,
   encodeKeyRing,
+  inheritKeyRing,
   KeyFileProvider,
   type KeyProvider,
   type KeyRing,
@@ -38,6 +39,44 @@ export async function createVolumeKeys(layout: Layout, volume: VolumeId): Promis
 }
 
 /**
+ * The keys of a clone: its parent's data keys, wrapped for its own volume, and the master keys that wrap them. Nothing if the
+ * parent is not encrypted. Raises 55000 when the parent's keys are not here.
+ */
+export async function inheritVolumeKeys(
+  parent: { readonly layout: Layout; readonly state: ClusterState },
+  clone: { readonly layout: Layout; readonly volumeId: VolumeId },
+): Promise<void> {
+  const ring = requireRing(parent.layout, parent.state);
+  if (ring === undefined) return;
+  const masters = realSecretFiles.read(parent.layout.keyFile);
+  if (masters !== undefined) realSecretFiles.replace(clone.layout.keyFile, masters);
+  const inherited = await inheritKeyRing(keyFileProvider(clone.layout), ring, clone.volumeId);
+  realSecretFiles.replace(clone.layout.keyRingFile, encodeKeyRing(inherited));
+}
+
+/** The volume's data keys for a job of the command line. Undefined: it is not encrypted. Raises 55000 as above. */
+export async function openVolumeKeys(
+  layout: Layout,
+  state: ClusterState,
+): Promise<DataKeys | undefined> {
+  const ring = requireRing(layout, state);
+  return ring && openKeyRing(keyFileProvider(layout), ring);
+}
+
+/** Undefined: the volume is not encrypted. Raises 55000 if it is, and no copy is left. */
+function requireRing(layout: Layout, state: ClusterState): KeyRing | undefined {
+  const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
+  if (ring !== undefined || state.encryption === "off") return ring;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
+    {
+      hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies",
+    },
+  );
+}
+
+/**
  * The volume's data keys as this host's supervisor holds them: the ring with its copies on the disk, unwrapped for the
  * storage nodes. They are given to node processes only, through pipes.
  */
@@ -58,17 +97,8 @@ export class VolumeKeys {
     state: ClusterState,
     logger: Logger,
   ): Promise<VolumeKeys | undefined> {
-    const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
-    if (ring === undefined) {
-      if (state.encryption === "off") return undefined;
-      throw new BorealisError(
-        sqlState.notInPrerequisiteState,
-        `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
-        {
-          hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies",
-        },
-      );
-    }
+    const ring = requireRing(layout, state);
+    if (ring === undefined) return undefined;
     const provider = keyFileProvider(layout);
     const opened = await openKeyRing(provider, ring);
     const keys = new VolumeKeys({ layout, logger, provider }, ring, opened);

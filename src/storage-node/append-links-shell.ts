@@ -57,14 +57,13 @@ export class AppendLinks {
   }
 
   private addSeat(): Seat {
-    const { shared, keys, volumeId, nodeId, segmentBytes, markFd } = this.options;
+    const { shared, keys, volumeId, nodeId, markFd } = this.options;
     const setup: AppendWorkerSetup = {
       memory: shared.memory,
       keys: keys.memory,
       holder: this.seats.length + 1,
       volumeId,
       nodeId,
-      segmentBytes,
       markFd,
     };
     const worker = startWorker({ name: "./append-worker-shell", base: import.meta.url }, setup);
@@ -97,7 +96,6 @@ export interface AppendLinksOptions {
   readonly keys: SharedKeys;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
-  readonly segmentBytes: number;
   readonly markFd: number;
   readonly logger: Logger;
   readonly onReport: (report: Exclude<AppendWorkerReport, { kind: "linkEnded" }>) => void;

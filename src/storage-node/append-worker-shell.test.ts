@@ -58,6 +58,7 @@ function serve(options: {
   shared.scl = at(100);
   shared.start = at(100);
   shared.place = { fd: fileFd, at: fileHeaderBytes, sequence: 1, firstLsn: at(100) };
+  shared.fileBytes = segmentBytes;
   options.arrange?.(shared);
   const chunks = [...options.chunks];
   const files = new Map([fileFd, spareFd, markFd].map((fd) => [fd, Buffer.alloc(segmentBytes)]));
@@ -70,7 +71,6 @@ function serve(options: {
     holder: 1,
     volumeId: volume,
     nodeId: node,
-    segmentBytes,
     markFd,
   };
   let deliver = (_message: unknown): void => {};
@@ -220,7 +220,8 @@ describe("an append worker", () => {
         anAppend({ lsn: 100, text }),
         anAppend({ lsn: 3100, text: text.replaceAll("x", "y") }),
       ],
-      arrange: (shared) => shared.offerSpare({ state: "ready", fd: spareFd }),
+      arrange: (shared) =>
+        shared.offerSpare({ state: "ready", fd: spareFd, sizeBytes: segmentBytes }),
     });
     expect(file).toBe(text);
     expect(spare).toBe("y".repeat(3000));
@@ -236,7 +237,7 @@ describe("an append worker", () => {
         anAppend({ lsn: 3100, text: "y".repeat(3000) }),
         anAppend({ lsn: 3100, text: "z" }),
       ],
-      arrange: (shared) => shared.offerSpare({ state: "noSpace", fd: -1 }),
+      arrange: (shared) => shared.offerSpare({ state: "noSpace", fd: -1, sizeBytes: 0 }),
     });
     expect(answers).toEqual([
       ack(3100),
@@ -293,7 +294,7 @@ describe("an append worker", () => {
       chunks: [anAppend({ lsn: 100, text: "abc" })],
       arrange(shared) {
         shared.place = { fd: -1, at: segmentBytes, sequence: 0, firstLsn: at(0) };
-        shared.offerSpare({ state: "ready", fd: spareFd });
+        shared.offerSpare({ state: "ready", fd: spareFd, sizeBytes: segmentBytes });
       },
     });
     expect(shared.place).toMatchObject({ fd: spareFd, sequence: 1, firstLsn: 100n });
@@ -315,7 +316,7 @@ describe("an append worker", () => {
     const { files, shared } = serve({
       chunks: [Buffer.concat(chunks)],
       dataKey,
-      arrange: (log) => log.offerSpare({ state: "ready", fd: spareFd }),
+      arrange: (log) => log.offerSpare({ state: "ready", fd: spareFd, sizeBytes: segmentBytes }),
     });
     expect(shared.scl).toBe(at(end));
     const keys = { current: 3, keys: new Map([[3, dataKey]]), acceptsPlain: false };

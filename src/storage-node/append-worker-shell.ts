@@ -51,7 +51,6 @@ export interface AppendWorkerSetup {
   readonly holder: number;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
-  readonly segmentBytes: number;
   /** File of the sync mark. */
   readonly markFd: number;
 }
@@ -248,7 +247,7 @@ class AppendLoop {
     const skip = overlapBytes(batch.endLsn, header.lsn, header.payloadBytes);
     const newBytes = header.payloadBytes - skip;
     if (newBytes > 0) {
-      const room = this.setup.segmentBytes - shared.place.at - batch.sizeBytes;
+      const room = shared.fileBytes - shared.place.at - batch.sizeBytes;
       if (room < frameHeaderBytes + newBytes && !this.beginFile()) return false;
       const payloadAt = this.at + appendHeaderBytes + skip;
       const payload = this.buffer.subarray(payloadAt, payloadAt + newBytes);

@@ -53,9 +53,12 @@ export class FrameShelf {
       // Its frames are encrypted for the file that its header names.
       if (parsed.kind !== "good") continue;
       const { firstLsn } = parsed.header;
+      // An ancestor's file goes on with the ancestor's own future: no log of this node, whatever epoch it has.
+      const limit = files.limitOf(sequence);
       for (const { epoch, timeline } of findHeaders(bytes)) named.set(epoch, { epoch, timeline });
-      for (const { header, at, end } of findFrames(bytes)) {
+      for (const { header, at, end: whole } of findFrames(bytes)) {
         const { lsn, epoch, timeline } = header;
+        const end = limit === undefined ? whole : lsnMin(whole, limit);
         if (end > from && end > lsn)
           frames.push({ lsn, end, epoch, timeline, sequence, firstLsn, at });
       }

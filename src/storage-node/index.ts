@@ -4,6 +4,15 @@
  * for how files make a log, append-worker-shell.ts for the commit path, node-shell.ts for how it all meets.
  */
 export {
+  type CloneBirth,
+  type CloneSource,
+  logFilesOf,
+  makeCloneNode,
+  pinnedFiles,
+  readNodeState,
+  type TakeFile,
+} from "./clone-node-shell.ts";
+export {
   type AppendPath,
   parseNewPeers,
   parseStorageNodeConfig,

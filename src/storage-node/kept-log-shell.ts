@@ -3,6 +3,7 @@ import { advance, bytesBetween, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.t
 import { piecesOnPath } from "../acceptor/index.ts";
 import { type Disk } from "../io/index.ts";
 import { type History, type Pin, type Run, type Rules, trueRules } from "../quorum/index.ts";
+import type { Ancestors } from "./ancestors.ts";
 import { FrameBatch, type NewFrame } from "./frame-batch.ts";
 import { encodeFileHeader, frameHeaderBytes } from "./frame.ts";
 import { type KeptFolder, keptFolderName, parseKeptFolder, unfinished } from "./kept-folder.ts";
@@ -177,8 +178,8 @@ export class KeptLog {
   }
 
   private filesIn(folder: string): LogFiles {
-    const { disk, owner, segmentBytes, cipher } = this.options;
-    return new LogFiles({ disk, folder, ...owner, segmentBytes, cipher });
+    const { disk, owner, segmentBytes, cipher, ancestors } = this.options;
+    return new LogFiles({ disk, folder, ...owner, segmentBytes, cipher, ancestors });
   }
 
   private async make(
@@ -325,6 +326,7 @@ export interface KeptLogOptions {
   readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
   readonly segmentBytes: number;
   readonly cipher: LogCipher;
+  readonly ancestors: Ancestors;
   readonly onRot: (part: KeptPart, error: RottenLog) => void;
 }
 

@@ -34,6 +34,14 @@ interface Owner {
   readonly nodeId: NodeId;
 }
 
+/** What the key of a file's frames is made from. */
+export interface CipheredFile {
+  readonly sequence: number;
+  readonly firstLsn: Lsn;
+  /** Who wrote it; the node itself unless told. */
+  readonly owner?: Owner;
+}
+
 /** Reads the frames of one node's files, and holds the current key for whoever writes them. */
 export class LogCipher {
   /** For append workers. */
@@ -69,7 +77,7 @@ export class LogCipher {
    * UnknownDataKey.
    */
   open(
-    file: { readonly sequence: number; readonly firstLsn: Lsn },
+    file: CipheredFile,
     frame: { readonly header: FrameHeader; readonly bytes: Buffer; readonly at: number },
   ): Buffer | undefined {
     const { header, bytes, at } = frame;
@@ -83,15 +91,14 @@ export class LogCipher {
     return this.keys?.acceptsPlain ?? true;
   }
 
-  private secretFor(
-    file: { readonly sequence: number; readonly firstLsn: Lsn },
-    { keyId, lsn }: FrameHeader,
-  ): Buffer {
-    const name = `${keyId} ${file.sequence} ${file.firstLsn}`;
+  private secretFor(file: CipheredFile, { keyId, lsn }: FrameHeader): Buffer {
+    const { sequence, firstLsn, owner = this.owner } = file;
+    const { volumeId, nodeId } = owner;
+    const name = `${keyId} ${sequence} ${firstLsn} ${nodeId}`;
     const known = this.fileKeys.get(name);
     const dataKey = this.keys?.keys.get(keyId);
     if (!dataKey) throw unknownKey(keyId, lsn);
-    const secret = known ?? fileKey(dataKey, { ...this.owner, ...file });
+    const secret = known ?? fileKey(dataKey, { volumeId, nodeId, sequence, firstLsn });
     this.fileKeys.delete(name);
     this.fileKeys.set(name, secret);
     const oldest = this.fileKeys.keys().next();

@@ -2,12 +2,15 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
+import { ancestorOf, type Ancestors } from "./ancestors.ts";
+import { newFileBytes } from "./file-sizes.ts";
 import { findFrames } from "./frame-scan.ts";
 import type { LogCipher } from "./log-cipher.ts";
 import {
   encodeFileHeader,
   type FileHeader,
   fileHeaderBytes,
+  type FrameHeader,
   frameHeaderBytes,
   framePayloadBytesMax,
   isPayloadGood,
@@ -29,11 +32,26 @@ export interface FoundFile {
   readonly header: ParsedHeader<FileHeader>;
 }
 
+/** A file for the log's end to come to. */
+export interface NewFile {
+  readonly file: DiskFile;
+  readonly sizeBytes: number;
+}
+
+/** The node that wrote a file, as its header says. */
+export interface FileOwner {
+  readonly volumeId: VolumeId;
+  readonly nodeId: NodeId;
+}
+
 /** The folder of segment files: names, zero-filling, open files. Knows nothing of what the log means. */
 export class LogFiles {
   private readonly disk: Disk;
   readonly folder: string;
-  private readonly owner: { readonly volumeId: VolumeId; readonly nodeId: NodeId };
+  private readonly owner: FileOwner;
+  readonly ancestors: Ancestors;
+  /** Of files that were found and are not the node's own. */
+  private readonly owners = new Map<number, FileOwner>();
   readonly segmentBytes: number;
   /** Opens their frames. */
   readonly cipher: LogCipher;
@@ -49,12 +67,25 @@ export class LogFiles {
     readonly nodeId: NodeId;
     readonly segmentBytes: number;
     readonly cipher: LogCipher;
+    /** Whose files there may be beside the node's own: a clone's (ancestors.ts). */
+    readonly ancestors: Ancestors;
   }) {
     this.disk = options.disk;
     this.folder = options.folder;
     this.owner = { volumeId: options.volumeId, nodeId: options.nodeId };
+    this.ancestors = options.ancestors;
     this.segmentBytes = options.segmentBytes;
     this.cipher = options.cipher;
+  }
+
+  /** Who wrote this file: its frames are encrypted for that node. */
+  ownerOf(sequence: number): FileOwner {
+    return this.owners.get(sequence) ?? this.owner;
+  }
+
+  /** Up to where a file of the log may be log at all; undefined: to its end. */
+  limitOf(sequence: number): Lsn | undefined {
+    return ancestorOf(this.ancestors, sequence)?.to;
   }
 
   pathOf(sequence: number): string {
@@ -76,7 +107,7 @@ export class LogFiles {
       let header = parseFileHeader(bytes.subarray(0, size));
       if (header.kind === "bad" || header.kind === "blank")
         header = (await this.healHeader(sequence)) ?? header;
-      if (header.kind === "good") this.checkOwner(header.header, sequence);
+      if (header.kind === "good") this.noteOwner(header.header, sequence);
       found.push({ sequence, header });
     }
     return found;
@@ -89,31 +120,48 @@ export class LogFiles {
     const parsed = parseFrameHeader(bytes.subarray(0, size), 0);
     if (parsed.kind !== "good" || !isPayloadGood(parsed.header, bytes, frameHeaderBytes))
       return undefined;
-    const header = { ...this.owner, sequence, firstLsn: parsed.header.lsn };
+    const file = { sequence, firstLsn: parsed.header.lsn };
+    const header = { ...this.guessOwner(file, parsed.header, bytes), ...file };
     await this.writeHeader(header);
     this.healedHeaders++;
     return { kind: "good", header };
+  }
+
+  /** Of a file whose header has rotted: for whom its first frame opens. */
+  private guessOwner(
+    file: { readonly sequence: number; readonly firstLsn: Lsn },
+    header: FrameHeader,
+    bytes: Buffer,
+  ): FileOwner {
+    const { volumeId, nodeId } = ancestorOf(this.ancestors, file.sequence) ?? this.owner;
+    const likely = { volumeId, nodeId };
+    if (header.keyId === 0) return likely;
+    const frame = { header, bytes, at: 0 };
+    const all = [likely, this.owner, ...this.ancestors];
+    return all.find((owner) => this.cipher.open({ ...file, owner }, frame) !== undefined) ?? likely;
   }
 
   /** Looks at the header of a file that is known. False: it had rotted, and is written anew. */
   async checkHeader(sequence: number, firstLsn: Lsn): Promise<boolean> {
     const bytes = Buffer.alloc(fileHeaderBytes);
     await this.read(sequence, bytes, 0);
-    const wanted = { ...this.owner, sequence, firstLsn };
+    const wanted = { ...this.ownerOf(sequence), sequence, firstLsn };
     if (bytes.equals(encodeFileHeader(wanted))) return true;
     await this.writeHeader(wanted);
     this.healedHeaders++;
     return false;
   }
 
-  /** Makes these frames ones that nobody takes for good. */
+  /** Makes these frames ones that nobody takes for good; an ancestor's own future in its file is left alone. */
   async spoil(sequence: number, isBad: (lsn: Lsn, end: Lsn) => boolean): Promise<void> {
+    const limit = this.limitOf(sequence);
     const bytes = Buffer.alloc(await this.sizeOf(sequence));
     await this.read(sequence, bytes, 0);
     const file = await this.openForAppend(sequence);
     try {
       for (const { header, at, end } of findFrames(bytes))
-        if (isBad(header.lsn, end)) await file.write(Buffer.from("ROT!"), at);
+        if (isBad(header.lsn, end) && (limit === undefined || header.lsn < limit))
+          await file.write(Buffer.from("ROT!"), at);
     } finally {
       await file.close();
     }
@@ -128,10 +176,14 @@ export class LogFiles {
     }
   }
 
-  private checkOwner(header: FileHeader, sequence: number): void {
-    const { volumeId, nodeId } = this.owner;
-    const isOwn = header.volumeId === volumeId && header.nodeId === nodeId;
-    if (isOwn && header.sequence === sequence) return;
+  /** Raises XX001 for a file that is neither the node's own nor an ancestor's. */
+  private noteOwner(header: FileHeader, sequence: number): void {
+    const isOf = (one: FileOwner): boolean =>
+      header.volumeId === one.volumeId && header.nodeId === one.nodeId;
+    const owner = [this.owner, ...this.ancestors].find(isOf);
+    if (owner === this.owner) this.owners.delete(sequence);
+    else if (owner) this.owners.set(sequence, owner);
+    if (owner && header.sequence === sequence) return;
     const path = this.pathOf(sequence);
     throw new BorealisError(sqlState.dataCorrupted, `${path} is a log file of another node`, {
       hint: "a storage node's folder is never copied or merged with another; replace the node",
@@ -142,18 +194,20 @@ export class LogFiles {
    * Makes the next file: zero-filled, so that writing into it changes neither its size nor its extents, and synced
    * with its name. Undefined: there is no space (or no file handle) for it now; nothing is left behind.
    */
-  async allocate(sequence: number): Promise<DiskFile | undefined> {
+  async allocate(sequence: number): Promise<NewFile | undefined> {
     const path = this.pathOf(sequence);
-    const zeros = Buffer.alloc(Math.min(zeroPieceBytes, this.segmentBytes));
+    const sizeBytes = newFileBytes(sequence, this);
+    const zeros = Buffer.alloc(Math.min(zeroPieceBytes, sizeBytes));
     let file: DiskFile | undefined;
     try {
       await this.disk.remove(path);
+      this.owners.delete(sequence);
       file = await this.disk.open(path, "createSynced");
-      for (let at = 0; at < this.segmentBytes; at += zeros.length) {
-        await file.write(zeros.subarray(0, Math.min(zeros.length, this.segmentBytes - at)), at);
+      for (let at = 0; at < sizeBytes; at += zeros.length) {
+        await file.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - at)), at);
       }
       await this.disk.syncFolder(this.folder);
-      return file;
+      return { file, sizeBytes };
     } catch (error) {
       if (!isShortage(error)) throw error;
       await file?.close();

@@ -142,7 +142,9 @@ class FrameCursor {
     const { cipher } = this.files;
     const { window: bytes, lsn, at } = frame;
     if (header.keyId !== 0) {
-      const payload = cipher.open(this.segment, { header, bytes, at });
+      const { sequence, firstLsn } = this.segment;
+      const file = { sequence, firstLsn, owner: this.files.ownerOf(sequence) };
+      const payload = cipher.open(file, { header, bytes, at });
       if (payload === undefined) throw new RottenLog(lsn, "it was not written here");
       return payload;
     }

@@ -91,7 +91,8 @@ function believedMark(claims: LogClaims): Lsn {
   return lsnMaxOf(base, isBeforeCut ? lsnMin(mark.lsn, cut.to) : mark.lsn);
 }
 
-function sortOut(found: readonly FoundFile[], claims: LogClaims) {
+/** Which files hold log, up to where each of them does; which do no more; which have no header. */
+export function sortOut(found: readonly FoundFile[], claims: Pick<LogClaims, "base" | "cut">) {
   const live: LiveFile[] = [];
   const dead: number[] = [];
   const headless: number[] = [];

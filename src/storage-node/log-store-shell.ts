@@ -3,6 +3,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { advance, bytesBetween, formatLsn, type Lsn, lsn, lsnMin, lsnZero } from "../base/lsn.ts";
 import type { Disk, DiskFile } from "../io/index.ts";
 import type { Run } from "../quorum/index.ts";
+import type { Ancestors } from "./ancestors.ts";
 import { FrameBatch, type NewFrame } from "./frame-batch.ts";
 import type { FrameSealer } from "./frame-cipher.ts";
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
@@ -22,6 +23,8 @@ export interface LogStoreOptions {
   readonly mark: LogClaims["mark"];
   readonly segmentBytes: number;
   readonly cipher: CipherOptions;
+  /** A clone's: whose files lie beside the node's own. */
+  readonly ancestors?: Ancestors;
   /** A write, a sync or an allocation failed for good: the node ends (section 15). */
   readonly onFailure: (error: unknown) => void;
 }
@@ -74,13 +77,16 @@ export class LogStore {
     const { disk, folder, state, segmentBytes } = options;
     const { volumeId, nodeId, base } = state.acceptor;
     const cipher = new LogCipher({ volumeId, nodeId }, options.cipher);
-    const files = new LogFiles({ disk, folder, volumeId, nodeId, segmentBytes, cipher });
+    const { ancestors = [] } = options;
+    const owner = { volumeId, nodeId };
+    const files = new LogFiles({ disk, folder, ...owner, segmentBytes, cipher, ancestors });
     const found = await recoverLog(disk, files, { base, cut: state.cut, mark: options.mark });
     const store = new LogStore(options, files, found);
     assert(store.shared.takeForMain(0), "nobody else has the grant at start");
     const last = found.table.last;
     if (last && found.writeAt !== undefined) {
       store.current = await files.openForAppend(last.sequence);
+      store.shared.fileBytes = await files.sizeOf(last.sequence);
       store.shared.place = {
         fd: store.current.fd,
         at: found.writeAt,
@@ -188,7 +194,7 @@ export class LogStore {
     const sizeBytes = frames.reduce((sum, frame) => sum + framedBytes(frame), 0);
     const batch = new FrameBatch(Buffer.allocUnsafe(sizeBytes), shared.scl, this.sealer);
     for (const frame of frames) {
-      const room = this.options.segmentBytes - shared.place.at - batch.sizeBytes;
+      const room = shared.fileBytes - shared.place.at - batch.sizeBytes;
       if (room < framedBytes(frame)) {
         await this.writeBatch(batch);
         if (!(await this.beginFile())) return false;
@@ -266,9 +272,13 @@ export class LogStore {
 
   private async makeSpare(): Promise<void> {
     const sequence = Math.max(this.shared.place.sequence, this.table.last?.sequence ?? 0) + 1;
-    this.spare = await this.files.allocate(sequence);
-    const { spare } = this;
-    this.shared.offerSpare(spare ? { state: "ready", fd: spare.fd } : { state: "noSpace", fd: -1 });
+    const made = await this.files.allocate(sequence);
+    this.spare = made?.file;
+    this.shared.offerSpare(
+      made
+        ? { state: "ready", fd: made.file.fd, sizeBytes: made.sizeBytes }
+        : { state: "noSpace", fd: -1, sizeBytes: 0 },
+    );
   }
 
   /** The log ends at `to` from now on. Durable with the next state that is written; the caller holds the grant. */
@@ -302,7 +312,8 @@ export class LogStore {
   /** The next frame begins a new file: what the last one holds behind its log's end is never written over. */
   private closeFile(sequence: number): void {
     const firstLsn = this.shared.scl;
-    this.shared.place = { fd: -1, at: this.options.segmentBytes, sequence, firstLsn };
+    this.shared.fileBytes = 0;
+    this.shared.place = { fd: -1, at: 0, sequence, firstLsn };
   }
 
   /** Log below `base` may go; whole files do, in the background. */

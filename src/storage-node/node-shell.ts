@@ -46,12 +46,7 @@ export class StorageNode {
   private listener: Listener | undefined;
   private timer: Timer | undefined;
 
-  constructor(
-    config: StorageNodeConfig,
-    deps: StorageNodeDeps,
-    parts: { readonly storage: NodeStorage; readonly segmentBytes: number },
-  ) {
-    const { storage, segmentBytes } = parts;
+  constructor(config: StorageNodeConfig, deps: StorageNodeDeps, storage: NodeStorage) {
     this.config = config;
     this.deps = deps;
     this.storage = storage;
@@ -68,9 +63,15 @@ export class StorageNode {
     });
     this.grant = new AppendGrant(storage.log.shared);
     const onFailed = (error: unknown): void => this.fail(error);
-    this.objectLinks = new ObjectLinks({ ...config, ...deps, segmentBytes, storage, onFailed });
+    this.objectLinks = new ObjectLinks({
+      ...config,
+      ...deps,
+      segmentBytes: storage.log.files.segmentBytes,
+      storage,
+      onFailed,
+    });
     this.links = this.makeLinks();
-    this.appendLinks = this.makeAppendLinks(hasWorkers, segmentBytes);
+    this.appendLinks = this.makeAppendLinks(hasWorkers);
     this.feeds = this.makeFeeds();
     this.peers = new Peers({
       peers: config.peers,
@@ -125,13 +126,12 @@ export class StorageNode {
     });
   }
 
-  private makeAppendLinks(hasWorkers: boolean, segmentBytes: number): AppendLinks {
+  private makeAppendLinks(hasWorkers: boolean): AppendLinks {
     return new AppendLinks({
       ...this.config,
       hasWorkers,
       shared: this.storage.log.shared,
       keys: this.storage.log.files.cipher.shared,
-      segmentBytes,
       markFd: this.storage.markFd,
       logger: this.deps.logger,
       onReport: (report) => this.onWorkerReport(report),

@@ -1,11 +1,10 @@
+import { segmentBytesMin } from "./file-sizes.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import type { StorageNodeDeps } from "./node-deps.ts";
 import { StorageNode } from "./node-shell.ts";
 import { NodeStorage } from "./storage-shell.ts";
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
-// The biggest frame has to fit into an empty file.
-const segmentBytesMin = 2 * 1024 * 1024;
 
 /**
  * Recovers the node in `config.dir` and serves it on `config.socketPath`. Raises BorealisError 55000 for a folder that
@@ -20,7 +19,7 @@ export async function runStorageNode(
   const { disk, entropy } = deps;
   const cipher = { keys: config.dataKeys, entropy };
   const storage = await NodeStorage.open({ disk, dir: config.dir, segmentBytes, cipher });
-  const node = new StorageNode(config, deps, { storage, segmentBytes });
+  const node = new StorageNode(config, deps, storage);
   storage.onFailure((error) => node.fail(error));
   deps.followKeys?.((keys) => {
     storage.log.files.cipher.setKeys(keys);

@@ -39,6 +39,8 @@ const cell = {
   fileAt: 5,
   fileSequence: 6,
   fileFirstLsn: 7,
+  fileBytes: 8,
+  spareBytes: 9,
 } as const;
 const cellCount = 16;
 
@@ -172,18 +174,32 @@ export class SharedLog {
     Atomics.store(this.cells, cell.fileSequence, BigInt(place.sequence));
   }
 
+  /** Room of the file that the log's end lies in: from its beginning. */
+  get fileBytes(): number {
+    return Number(Atomics.load(this.cells, cell.fileBytes));
+  }
+  set fileBytes(value: number) {
+    Atomics.store(this.cells, cell.fileBytes, BigInt(value));
+  }
+
   get spareState(): SpareState {
     return spareStates[Atomics.load(this.words, word.spareState)] ?? "none";
   }
-  /** The main thread offers a zero-filled file, or says that there is no space for one. */
-  offerSpare(spare: { readonly state: SpareState; readonly fd: number }): void {
+  /** The main thread offers a zero-filled file of so many bytes, or says that there is no space for one. */
+  offerSpare(spare: {
+    readonly state: SpareState;
+    readonly fd: number;
+    readonly sizeBytes: number;
+  }): void {
+    Atomics.store(this.cells, cell.spareBytes, BigInt(spare.sizeBytes));
     Atomics.store(this.words, word.spareFd, spare.fd);
     Atomics.store(this.words, word.spareState, spareStates.indexOf(spare.state));
     Atomics.notify(this.words, word.spareState);
   }
-  /** The offered file; afterwards there is none. Holder of the grant only. */
+  /** The offered file, whose room counts from now on; afterwards there is none. Holder of the grant only. */
   takeSpare(): number {
     assert(this.spareState === "ready", "a spare is taken only when it is there");
+    this.fileBytes = Number(Atomics.load(this.cells, cell.spareBytes));
     const fd = Atomics.load(this.words, word.spareFd);
     Atomics.store(this.words, word.spareState, spareStates.indexOf("none"));
     return fd;

@@ -3,6 +3,7 @@ import type { NodeId, VolumeId } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import { type Disk, type DiskFile, realDisk } from "../io/index.ts";
 import { formattedState } from "../acceptor/index.ts";
+import { type Ancestors, encodeAncestors, parseAncestors } from "./ancestors.ts";
 import {
   encodeSlot,
   newestSlot,
@@ -20,6 +21,7 @@ export const folderOf = {
   retired: (dir: string) => `${dir}/retired`,
   pins: (dir: string) => `${dir}/pins`,
   objects: (dir: string) => `${dir}/objects`,
+  ancestors: (dir: string) => `${dir}/ancestors.json`,
   failed: (dir: string) => `${dir}.failed`,
 };
 
@@ -32,23 +34,45 @@ export async function formatStorageNode(
   facts: { readonly volumeId: VolumeId; readonly nodeId: NodeId; readonly base: Lsn },
   disk: Disk = realDisk,
 ): Promise<void> {
+  const { volumeId, nodeId, base } = facts;
+  const acceptor = formattedState({ volumeId, nodeId, base });
+  await writeNodeFolder(disk, dir, { state: { acceptor, cut: undefined, rotKnownEnd: undefined } });
+}
+
+/** What a new node has at once. The state comes last: a folder without one is none. */
+export async function writeNodeFolder(
+  disk: Disk,
+  dir: string,
+  first: { readonly state: NodeState; readonly mark?: SyncMark; readonly ancestors?: Ancestors },
+): Promise<void> {
   await disk.createFolder(folderOf.log(dir));
   const mark = await disk.open(folderOf.mark(dir), "createSynced");
-  await mark.write(Buffer.alloc(syncMarkBytes), 0);
+  await mark.write(first.mark ? encodeSyncMark(first.mark) : Buffer.alloc(syncMarkBytes), 0);
   await mark.close();
+  if (first.ancestors && first.ancestors.length > 0) {
+    const file = await disk.open(folderOf.ancestors(dir), "createSynced");
+    await file.write(Buffer.from(encodeAncestors(first.ancestors)), 0);
+    await file.close();
+  }
   const state = await disk.open(folderOf.state(dir), "createSynced");
-  const { volumeId, nodeId, base } = facts;
-  const first: NodeState = {
-    acceptor: formattedState({ volumeId, nodeId, base }),
-    cut: undefined,
-    rotKnownEnd: undefined,
-  };
   // All slots are written whole once, so that no later write can meet a full disk.
   await state.write(Buffer.alloc(stateFileBytes), 0);
-  await writeSlot(state, 1n, first);
-  await writeSlot(state, 2n, first);
+  await writeSlot(state, 1n, first.state);
+  await writeSlot(state, 2n, first.state);
   await state.close();
   await disk.syncFolder(dir);
+}
+
+/** Whose log files a clone's node has; none for any other node. Raises BorealisError XX001 if that can no longer be read. */
+export async function readAncestors(disk: Disk, dir: string): Promise<Ancestors> {
+  const path = folderOf.ancestors(dir);
+  const bytes = await disk.readWhole(path);
+  if (bytes === undefined) return [];
+  const ancestors = parseAncestors(bytes.toString("utf8"));
+  if (ancestors) return ancestors;
+  throw new BorealisError(sqlState.dataCorrupted, `${path} is damaged`, {
+    hint: "replace this storage node; the others hold its log",
+  });
 }
 
 /** Both copies at once: if the power fails between them, the older state is whole in both, or the newer in one. */

@@ -3,7 +3,7 @@ import { assert } from "../base/assert.ts";
 import { advance, bytesBetween, type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
 import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
-import { commonPrefix, type History, lastEpoch } from "../quorum/index.ts";
+import { type History, lastEpoch } from "../quorum/index.ts";
 import type { NewFrame } from "./frame-batch.ts";
 import type { CipherOptions } from "./log-cipher.ts";
 import { DiskFailure, refuseFailed } from "./disk-failure-shell.ts";
@@ -11,9 +11,10 @@ import { KeptLog } from "./kept-log-shell.ts";
 import { isShortage } from "./log-files-shell.ts";
 import { LogStore } from "./log-store-shell.ts";
 import { OwnLog } from "./own-log-shell.ts";
-import { judgeRead, RottenLog } from "./read-failures.ts";
+import { judgeRead } from "./read-failures.ts";
+import { findRot, rotEndUnder } from "./rot-shell.ts";
 import type { Health } from "./shared-log.ts";
-import { folderOf, MarkFile, StateFile } from "./state-file-shell.ts";
+import { folderOf, MarkFile, readAncestors, StateFile } from "./state-file-shell.ts";
 import { findVanished } from "./vanished-shell.ts";
 
 export interface NodeStorageOptions {
@@ -57,6 +58,7 @@ export class NodeStorage {
     await refuseFailed(disk, dir);
     const stateFile = await StateFile.open(disk, dir);
     const mark = await MarkFile.open(disk, dir);
+    const ancestors = await readAncestors(disk, dir);
     const early: { error?: unknown; storage?: NodeStorage } = {};
     const log = await LogStore.open({
       disk,
@@ -65,6 +67,7 @@ export class NodeStorage {
       mark: mark.found,
       segmentBytes,
       cipher,
+      ancestors,
       onFailure: (error) => {
         if (early.storage) early.storage.fail(error);
         else early.error ??= error;
@@ -79,6 +82,7 @@ export class NodeStorage {
         owner: { volumeId, nodeId },
         segmentBytes,
         cipher: log.files.cipher,
+        ancestors,
         onRot: (part) => early.storage?.ownLog.noteKeptRot(part.to),
       },
       pins,
@@ -145,7 +149,7 @@ export class NodeStorage {
   }
 
   private async writeState(acceptor: AcceptorState): Promise<void> {
-    this.rotKnownEnd = this.rotEndUnder(acceptor);
+    this.rotKnownEnd = rotEndUnder(this.rotKnownEnd, this.acceptorState, acceptor);
     const { rotKnownEnd } = this;
     try {
       await this.stateFile.write({ acceptor, cut: this.log.cutClaim, rotKnownEnd });
@@ -154,14 +158,6 @@ export class NodeStorage {
       throw error;
     }
     if (rotKnownEnd === undefined) this.log.releaseHeld();
-  }
-
-  /** Where the missing log ends once this is the state: what a newly accepted path cuts off is not missing any more. */
-  private rotEndUnder(acceptor: AcceptorState): Lsn | undefined {
-    const { rotKnownEnd, acceptorState: before } = this;
-    if (rotKnownEnd === undefined || acceptor.accepted === before.accepted) return rotKnownEnd;
-    const range = { from: before.base, limit: rotKnownEnd };
-    return commonPrefix(before.history, acceptor.history, range);
   }
 
   /**
@@ -316,23 +312,13 @@ export class NodeStorage {
   private async recordRot(at: Lsn, stop: () => void): Promise<boolean> {
     const { log } = this;
     const { cutCount } = log;
-    const found = await this.findRot(lsnMaxOf(at, log.base));
+    const found = await findRot(log, lsnMaxOf(at, log.base));
     if (found === undefined || cutCount !== log.cutCount) return false;
     stop();
     this.rotKnownEnd = lsnMaxOf(this.rotKnownEnd ?? log.scl, log.scl);
     log.cut(lsnMaxOf(found, log.base));
     await this.rewriteState();
     return true;
-  }
-
-  private async findRot(from: Lsn): Promise<Lsn | undefined> {
-    if (from >= this.log.scl) return undefined;
-    try {
-      await this.log.read({ from, to: advance(from, 1), limitBytes: 1 });
-      return undefined;
-    } catch (error) {
-      return error instanceof RottenLog ? error.lsn : undefined;
-    }
   }
 
   /** Health, after looking at what may have changed it: a repaired log, space that came or went. */

@@ -1,0 +1,235 @@
+import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { dirname, sep } from "node:path";
+import { z } from "zod";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { findLsn, formatLsn } from "../base/lsn.ts";
+import { type ClusterState, type Layout } from "../cluster/index.ts";
+import { realEntropy } from "../io/index.ts";
+import { type BuiltClone, buildClone, clearTarget } from "./clone-build.ts";
+import {
+  type CloneOrigin,
+  forgetOrigin,
+  readDeletion,
+  readOrigin,
+  requireWhole,
+  writeOrigin,
+} from "./clone-origin.ts";
+import { isRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import { resolveSettings } from "./config.ts";
+import {
+  diskError,
+  lockDataDir,
+  newClusterBytes,
+  removeIfEmpty,
+  readState,
+  requireSpace,
+  resolveLayout,
+} from "./data-dir.ts";
+import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
+import { pinStopped } from "./pin-stopped.ts";
+import { print } from "./print.ts";
+import { otherFileSystem } from "./share-files.ts";
+
+export interface CloneOptions extends Options {
+  readonly into: string;
+  readonly to?: string;
+  readonly copy?: boolean;
+  readonly readers?: string;
+  /** Starts it there when it is made. */
+  readonly port?: string;
+}
+
+const readersSchema = z.coerce.number().int().min(0).max(15);
+
+/**
+ * A new cluster in another directory that shares this one's files up to a point of its log, and writes only its own changes.
+ * The parent goes on; it may be down, too. Repeating the command after it was interrupted begins anew.
+ */
+export async function clone(options: CloneOptions): Promise<void> {
+  const startedMs = performance.now();
+  const { layout, state } = requireCluster(options);
+  requireWhole(layout);
+  const to = branchPoint(options.to);
+  const instances = instanceCount(options.readers, state);
+  const target = resolveLayout(options.into);
+  requireApart(layout, target);
+  const unlock = takeTarget(target);
+  let built: BuiltClone;
+  try {
+    await giveUpFormer(target);
+    requireSameFileSystem(layout, target, options.copy ?? false);
+    requireSpace(target, newClusterBytes);
+    built = await make({ layout, state, target, to, instances, copy: options.copy ?? false });
+  } finally {
+    unlock();
+    // Of an attempt that failed nothing is left but the directory.
+    if (!readOrigin(target)) removeIfEmpty(target.controlDir);
+  }
+  const seconds = Math.round(performance.now() - startedMs) / 1000;
+  tell(options, target, built, seconds);
+  if (options.port !== undefined) await start(options, target, options.port);
+}
+
+/**
+ * Where to branch off: null is the end of what is durable. One place for whatever else may name a point of the log: raises
+ * 0A000 for a time until such a one can be found there, 22023 for anything else.
+ */
+function branchPoint(text: string | undefined): string | null {
+  if (text === undefined) return null;
+  const at = findLsn(text);
+  if (at !== undefined) return formatLsn(at);
+  if (/^-\d+[smhd]$|^\d{4}-\d{2}-\d{2}/.test(text)) {
+    throw new BorealisError(sqlState.notSupported, "a clone cannot be made at a time yet", {
+      hint: "give a position of the log (borealis status shows VDL), or leave --to out for now",
+    });
+  }
+  throw new BorealisError(sqlState.invalidParameter, `--to: "${text}" is no position of the log`, {
+    hint: "write it as PostgreSQL does, for example 0/16B3748",
+  });
+}
+
+function instanceCount(readers: string | undefined, state: ClusterState): number {
+  if (readers === undefined) return state.instances.length;
+  const parsed = readersSchema.safeParse(readers);
+  if (parsed.success) return parsed.data + 1;
+  throw new BorealisError(sqlState.invalidParameter, `--readers: "${readers}" cannot be used`, {
+    hint: "give a number from 0 to 15",
+  });
+}
+
+/** A clone inside its parent would go with it, and a parent inside its clone likewise. */
+function requireApart(parent: Layout, target: Layout): void {
+  const inside = (inner: string, outer: string): boolean =>
+    `${inner}${sep}`.startsWith(`${outer}${sep}`);
+  const [own, other] = [realPathOf(parent.dataDir), realPathOf(target.dataDir)];
+  if (!inside(own, other) && !inside(other, own)) return;
+  throw new BorealisError(
+    sqlState.invalidParameter,
+    `--into: ${target.dataDir} and the cluster's own directory lie in each other`,
+    { hint: "choose a directory beside it" },
+  );
+}
+
+/** Of a path that need not exist yet. */
+function realPathOf(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const above = dirname(path);
+  return above === path
+    ? path
+    : `${realPathOf(above)}${path.slice(above === sep ? 0 : above.length)}`;
+}
+
+/** Raises 55000 unless the directory is empty, or holds what an interrupted clone left. */
+function takeTarget(target: Layout): () => void {
+  const { dataDir, controlDir } = target;
+  const refuse = (why: string, hint: string): BorealisError =>
+    new BorealisError(sqlState.notInPrerequisiteState, `${dataDir} ${why}`, { hint });
+  if (readState(target))
+    throw refuse("holds a cluster already", "choose another directory with --into");
+  if (readDeletion(target))
+    throw refuse("was being deleted", `finish that first: borealis delete --data-dir ${dataDir}`);
+  const isEmpty = !existsSync(dataDir) || readdirSync(dataDir).length === 0;
+  // Its lock is all that an attempt may leave that ended before it knew what it was.
+  const mayTake = isEmpty || readOrigin(target) !== undefined || isOnlyLock(dataDir, controlDir);
+  if (!mayTake) throw refuse("is not empty", "choose another directory with --into");
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw diskError(`cannot make ${dataDir}`, error);
+  }
+  return lockDataDir(target);
+}
+
+function isOnlyLock(dataDir: string, controlDir: string): boolean {
+  const isLone = readdirSync(dataDir).join() === "control";
+  return isLone && readdirSync(controlDir).every((name) => name === "lock");
+}
+
+/** Whatever an interrupted attempt left here and made its parent keep goes first. */
+async function giveUpFormer(target: Layout): Promise<void> {
+  const former = readOrigin(target);
+  if (!former) return;
+  await releaseAtParent(former);
+  clearTarget(target);
+}
+
+function requireSameFileSystem(parent: Layout, target: Layout, mayCopy: boolean): void {
+  if (mayCopy) return;
+  const isSame = statSync(parent.storageDir).dev === statSync(target.dataDir).dev;
+  if (!isSame) throw otherFileSystem(target.dataDir);
+}
+
+interface Making {
+  readonly layout: Layout;
+  readonly state: ClusterState;
+  readonly target: Layout;
+  readonly to: string | null;
+  readonly instances: number;
+  readonly copy: boolean;
+}
+
+async function make(making: Making): Promise<BuiltClone> {
+  const { layout, state, target, to, instances, copy } = making;
+  const origin: CloneOrigin = {
+    format: 1,
+    pinId: realEntropy.uuid(),
+    parent: { dataDir: layout.dataDir, volumeId: state.volumeId },
+  };
+  writeOrigin(target, origin);
+  const order = {
+    pinId: origin.pinId,
+    to,
+    dataDir: target.dataDir,
+    createdAt: new Date().toISOString(),
+  };
+  try {
+    await pin(layout, state, order);
+    const sharing = copy ? "copy" : "link";
+    const { pinId } = origin;
+    return await buildClone({ parent: { layout, state }, target, pinId, sharing, instances });
+  } catch (error) {
+    await undo(origin, target);
+    throw error;
+  }
+}
+
+async function pin(layout: Layout, state: ClusterState, order: ParentOrder): Promise<void> {
+  if (isRunning(layout)) await pinRunning(layout, order);
+  else {
+    const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+    await pinStopped({ layout, state, settings }, order);
+  }
+}
+
+/** What cannot be undone now is shown by `storage list`, and goes when the command is repeated. */
+async function undo(origin: CloneOrigin, target: Layout): Promise<void> {
+  try {
+    await releaseAtParent(origin);
+    clearTarget(target);
+    forgetOrigin(target);
+  } catch (error) {
+    process.stderr.write(
+      `borealis: the parent still keeps log for ${target.dataDir} (${messageOf(error)}); repeat the command, or borealis storage unpin ${origin.pinId}\n`,
+    );
+  }
+}
+
+function tell(options: CloneOptions, target: Layout, built: BuiltClone, seconds: number): void {
+  const { branch, wholeNodes, nodes } = built;
+  if (options.json) return printJson({ clone: target.dataDir, lsn: branch, seconds });
+  print(
+    `clone of ${options.dataDir} at ${branch} made in ${target.dataDir} (${seconds.toFixed(1)} s)`,
+  );
+  if (wholeNodes < nodes) {
+    print(`${nodes - wholeNodes} of its storage nodes fill from the others when it runs`);
+  }
+  if (options.port !== undefined) return;
+  print(`start it:  borealis up --data-dir ${target.dataDir} --port <port>`);
+  print(`end it:    borealis delete --data-dir ${target.dataDir}`);
+}
+
+async function start(options: CloneOptions, target: Layout, port: string): Promise<void> {
+  const { up } = await import("./up.ts");
+  const given = ["dataDir", "port", "detach"];
+  await up({ dataDir: target.dataDir, port, detach: true, json: options.json ?? false, given });
+}

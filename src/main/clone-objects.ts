@@ -1,0 +1,96 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
+import { lsn } from "../base/lsn.ts";
+import type { ClusterState } from "../cluster/index.ts";
+import type { DataKeys } from "../keys/index.ts";
+import { commonPrefix, type History, type Pin } from "../quorum/index.ts";
+import {
+  ExtentSealer,
+  extentPrefix,
+  findSnapshotId,
+  logPrefix,
+  parseManifest,
+  snapshotObject,
+  snapshotPrefix,
+} from "../volume/index.ts";
+import { isErrno } from "./data-dir.ts";
+import { shareFile, type Sharing, shareTree } from "./share-files.ts";
+
+/** What a clone takes over of the objects that its parent keeps in a folder. */
+export interface ObjectSharing {
+  readonly parent: ClusterState;
+  /** Undefined: the volume is not encrypted. */
+  readonly keys: DataKeys | undefined;
+  readonly pin: Pin;
+  readonly sharing: Sharing;
+}
+
+/**
+ * Gives the clone what its parent has in a folder of objects: every extent, archived log below the branch, and the snapshots
+ * that end there or before. Objects are never changed in place, so sharing their files is safe. Snapshots come last: one is
+ * there only if its extents are.
+ */
+export async function shareObjects(
+  from: string,
+  to: string,
+  { parent, keys, pin, sharing }: ObjectSharing,
+): Promise<void> {
+  if (!existsSync(from)) return;
+  await shareTree(`${from}/${extentPrefix}`, `${to}/${extentPrefix}`, sharing);
+  await shareTree(`${from}/${logPrefix}`, `${to}/${logPrefix}`, sharing, (path) =>
+    isBelow(path, pin),
+  );
+  const volume = volumeId(parent.ancestorVolumeId ?? parent.volumeId);
+  const sealer = new ExtentSealer({ volumeId: volume, keys });
+  for (const name of namesIn(`${from}/${snapshotPrefix}`)) {
+    const id = findSnapshotId(`${snapshotPrefix}${name}`);
+    if (id === undefined) continue;
+    const source = `${from}/${snapshotObject(id)}`;
+    if (!(await isOfClone(source, id, sealer, pin))) continue;
+    await mkdir(`${to}/${snapshotPrefix}`, { recursive: true, mode: 0o700 });
+    await shareFile(source, `${to}/${snapshotObject(id)}`, sharing).catch((error: unknown) => {
+      if (!isErrno(error, "EEXIST") && !isErrno(error, "ENOENT")) throw error;
+    });
+  }
+}
+
+function namesIn(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+/** One that cannot be read is no loss: the clone has others, or the log. */
+async function isOfClone(
+  path: string,
+  id: string,
+  sealer: ExtentSealer,
+  pin: Pin,
+): Promise<boolean> {
+  try {
+    const manifest = parseManifest(id, await sealer.openManifest(id, readFileSync(path)));
+    const { startLsn: from, endLsn: limit, history } = manifest;
+    return limit <= pin.to && isSame(history, pin.path, { from, limit });
+  } catch {
+    return false;
+  }
+}
+
+function isSame(
+  history: History,
+  path: History,
+  range: { readonly from: Pin["from"]; readonly limit: Pin["to"] },
+): boolean {
+  return commonPrefix(history, path, range) >= range.limit;
+}
+
+/** A folder, or a piece of archived log that is on the clone's path. */
+function isBelow(file: string, { path, to }: Pin): boolean {
+  const found = /\/(\d{16})\/([0-9a-f]{16})-([0-9a-f]{16})$/.exec(file);
+  if (!found) return true;
+  const [, number = "", first = "", end = ""] = found;
+  const start = lsn(BigInt(`0x${first}`));
+  const limit = lsn(BigInt(`0x${end}`));
+  const kind = "branch" as const;
+  const written = [{ epoch: epoch(Number(number)), timeline: timeline(0), start, kind }];
+  return limit <= to && isSame(written, path, { from: start, limit });
+}

@@ -1,0 +1,105 @@
+import { readFileSync, rmSync } from "node:fs";
+import { z } from "zod";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import type { ClusterState, Layout } from "../cluster/index.ts";
+import { isErrno, readState } from "./data-dir.ts";
+import { replaceFile } from "./replace-file.ts";
+import { readSalvage } from "./salvage-file.ts";
+
+/**
+ * What a data directory that is a clone, or is only becoming one, knows of its parent: `control/clone.json`. It is written
+ * before anything is asked of the parent, so that whatever the clone made the parent keep can be released, however far the
+ * making came.
+ */
+const originSchema = z.object({
+  format: z.literal(1),
+  /** Of the parent's pin; also the clone's volume id. */
+  pinId: z.uuid(),
+  parent: z.object({ dataDir: z.string(), volumeId: z.uuid() }),
+});
+export type CloneOrigin = z.infer<typeof originSchema>;
+
+function fileOf(layout: Layout): string {
+  return `${layout.controlDir}/clone.json`;
+}
+
+/** Undefined: it is no clone. Raises XX001 for a file that cannot be used. */
+export function readOrigin(layout: Layout): CloneOrigin | undefined {
+  let text: string;
+  try {
+    text = readFileSync(fileOf(layout), "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+  const parsed = originSchema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  throw new BorealisError(sqlState.dataCorrupted, `${fileOf(layout)} cannot be used`, {
+    hint: "remove it; if its parent still lists this clone, borealis storage unpin releases it",
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // told as a file that cannot be used
+  }
+}
+
+export function writeOrigin(layout: Layout, origin: CloneOrigin): void {
+  replaceFile(fileOf(layout), `${JSON.stringify(origin, null, 2)}\n`, { isDurable: true });
+}
+
+export function forgetOrigin(layout: Layout): void {
+  rmSync(fileOf(layout), { force: true });
+}
+
+/** What was begun in a data directory and has to come to its end before a cluster runs there. */
+const deletionFile = "deleting.json";
+const deletionSchema = z.object({ keepSnapshots: z.boolean() });
+export type Deletion = z.infer<typeof deletionSchema>;
+
+export function readDeletion(layout: Layout): Deletion | undefined {
+  try {
+    const text = readFileSync(`${layout.controlDir}/${deletionFile}`, "utf8");
+    return deletionSchema.safeParse(parseJson(text)).data ?? { keepSnapshots: true };
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+export function writeDeletion(layout: Layout, deletion: Deletion): void {
+  const file = `${layout.controlDir}/${deletionFile}`;
+  replaceFile(file, `${JSON.stringify(deletion)}\n`, { isDurable: true });
+}
+
+/** The cluster's state. Raises 55000 where a clone was begun and not finished, or a salvage, or a deletion. */
+export function requireWhole(layout: Layout): ClusterState | undefined {
+  const { dataDir } = layout;
+  if (readDeletion(layout)) {
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `the cluster in ${dataDir} was being deleted`,
+      { hint: `repeat: borealis delete --data-dir ${dataDir}` },
+    );
+  }
+  if (readSalvage(layout)) {
+    throw new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `a salvage of the cluster in ${dataDir} was begun and is not at its end`,
+      { hint: `repeat: borealis storage salvage --data-dir ${dataDir}` },
+    );
+  }
+  const state = readState(layout);
+  const origin = state ? undefined : readOrigin(layout);
+  if (!origin) return state;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the clone in ${dataDir} was not made to its end`,
+    {
+      hint: `repeat: borealis clone --data-dir ${origin.parent.dataDir} --into ${dataDir}; or borealis delete --data-dir ${dataDir}`,
+    },
+  );
+}

@@ -1,0 +1,153 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { epoch, nodeId, volumeId } from "../base/ids.ts";
+import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { type ClusterState, type Layout, nodeDir } from "../cluster/index.ts";
+import { realEntropy } from "../io/index.ts";
+import type { Salvageable } from "../log-driver/index.ts";
+import { commonPrefix, type History, memberSet } from "../quorum/index.ts";
+import {
+  type CloneBirth,
+  type CloneSource,
+  logFilesOf,
+  makeCloneNode,
+} from "../storage-node/index.ts";
+import { shareObjects } from "./clone-objects.ts";
+import { replaceFile } from "./replace-file.ts";
+import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
+import { shareFile } from "./share-files.ts";
+import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
+
+/** A node that is sealed: what it said of its log, of which nothing changes any more. */
+export interface Survivor {
+  /** Of its place. */
+  readonly id: string;
+  readonly nodeId: string;
+  readonly history: History;
+  readonly holdsTo: Lsn;
+  readonly base: Lsn;
+}
+
+export interface SuccessorOrder {
+  readonly layout: Layout;
+  readonly state: ClusterState;
+  readonly found: Salvageable;
+  readonly survivors: readonly Survivor[];
+  readonly successor: string;
+}
+
+const draftDir = (layout: Layout): string => `${layout.storageDir}/.successor`;
+const formerDir = (layout: Layout): string => `${layout.storageDir}/.salvaged`;
+const draftState = (layout: Layout): string => `${draftDir(layout)}/state.json`;
+
+/**
+ * Makes the successor's six nodes beside the old ones: by further names of a survivor's files where that has the whole log,
+ * else as copies of one that has. All six are whole from the start. May be repeated.
+ */
+export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
+  const { layout, state, found, successor } = order;
+  const draft = draftDir(layout);
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { recursive: true, mode: 0o700 });
+  const sources = await wholeSources(order);
+  const nodes = state.nodes.map(({ id, az, kind }) => {
+    return { id, az, kind, nodeId: realEntropy.uuid() };
+  });
+  const birth: CloneBirth = {
+    volumeId: volumeId(successor),
+    members: memberSet(
+      nodes.map((one) => ({ nodeId: nodeId(one.nodeId), az: one.az, kind: one.kind })),
+    ),
+    path: found.path,
+    parentVolume: volumeId(state.volumeId),
+    from: found.low,
+    branch: found.b,
+    epoch: epoch(found.epoch + 1),
+  };
+  const all = [...sources.values()];
+  for (const [index, node] of nodes.entries()) {
+    const own = sources.get(node.id);
+    const source = own ?? all[index % all.length];
+    if (!source) continue;
+    await makeCloneNode({
+      dir: `${draft}/${node.id}`,
+      nodeId: nodeId(node.nodeId),
+      birth,
+      source,
+      // Two nodes on one and the same bytes would be one copy.
+      take: (from, to) => shareFile(from, to, own ? "link" : "copy"),
+    });
+  }
+  await keepSnapshots(order);
+  await inheritVolumeKeys({ layout, state }, { layout, volumeId: volumeId(successor) });
+  const { clones: _, ...rest } = state;
+  const ancestorVolumeId = state.ancestorVolumeId ?? state.volumeId;
+  const next: ClusterState = { ...rest, volumeId: successor, ancestorVolumeId, nodes };
+  replaceFile(draftState(layout), `${JSON.stringify(next, null, 2)}\n`, { isDurable: true });
+  writeSalvage(layout, { format: 1, successor, isBuilt: true });
+}
+
+/** Of each survivor that holds everything. Raises XX001 if none does: it was seen to be there. */
+async function wholeSources({
+  layout,
+  state,
+  found,
+  survivors,
+}: SuccessorOrder): Promise<Map<string, CloneSource>> {
+  const { low: from, b: to, path } = found;
+  const sources = new Map<string, CloneSource>();
+  for (const { id, nodeId: own, history, holdsTo, base } of survivors) {
+    const isMember = state.nodes.some((node) => node.id === id && node.nodeId === own);
+    const isWhole =
+      base <= from && holdsTo >= to && commonPrefix(history, path, { from, limit: to }) >= to;
+    if (!isMember || !isWhole) continue;
+    const source = await logFilesOf(nodeDir(layout, id), { from, to });
+    if (source.kind === "files") sources.set(id, source);
+  }
+  if (sources.size > 0) return sources;
+  throw new BorealisError(
+    sqlState.dataCorrupted,
+    `no storage node that is left has the whole log from ${formatLsn(from)} to ${formatLsn(to)}`,
+    { hint: "repeat the command when more of them run; nothing was lost by it" },
+  );
+}
+
+async function keepSnapshots({ layout, state, found, successor }: SuccessorOrder): Promise<void> {
+  const keys = await openVolumeKeys(layout, state);
+  const pin = { pinId: successor, path: found.path, from: found.low, to: found.b };
+  const how = { parent: state, keys, pin, sharing: "link" as const };
+  const { objectsDir } = layout;
+  await shareObjects(`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`, how);
+  for (const { id } of state.nodes) {
+    const to = `${draftDir(layout)}/${id}/objects`;
+    await shareObjects(`${nodeDir(layout, id)}/objects`, to, how);
+  }
+}
+
+/** Puts the successor in the place of the old nodes; then it is the cluster's volume. May be repeated at any point of it. */
+export async function finishSalvage(layout: Layout): Promise<void> {
+  if (readSalvage(layout)?.isBuilt !== true) return;
+  if (existsSync(draftState(layout))) {
+    const text = readFileSync(draftState(layout), "utf8");
+    const { nodes } = JSON.parse(text) as ClusterState; // buildSuccessor wrote it, whole
+    mkdirSync(formerDir(layout), { recursive: true, mode: 0o700 });
+    for (const { id } of nodes) moveIn(layout, id);
+    replaceFile(layout.stateFile, text, { isDurable: true });
+  }
+  for (const dir of [draftDir(layout), formerDir(layout), `${layout.storageDir}/.replaced`])
+    rmSync(dir, { recursive: true, force: true });
+  forgetSalvage(layout);
+  return Promise.resolve();
+}
+
+function moveIn(layout: Layout, id: string): void {
+  const made = `${draftDir(layout)}/${id}`;
+  if (!existsSync(made)) return; // it has its place already
+  const place = nodeDir(layout, id);
+  const former = `${formerDir(layout)}/${id}`;
+  // One that is there already was moved away by an attempt before this one: what is in the place now is nobody's.
+  if (existsSync(place) && existsSync(former)) rmSync(place, { recursive: true });
+  else if (existsSync(place)) renameSync(place, former);
+  rmSync(`${place}.failed`, { force: true });
+  renameSync(made, place);
+}

@@ -1,0 +1,50 @@
+import { readFileSync, rmSync } from "node:fs";
+import { z } from "zod";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import type { Layout } from "../cluster/index.ts";
+import { isErrno } from "./data-dir.ts";
+import { replaceFile } from "./replace-file.ts";
+
+/**
+ * `control/salvage.json`: a salvage that was begun, and for whom. Two salvages could seal two halves of a volume for two
+ * successors (docs/decisions.md), so the one successor is written down before the first seal.
+ */
+const salvageSchema = z.object({
+  format: z.literal(1),
+  successor: z.uuid(),
+  /** All of the successor lies in `storage/.successor`: what is left is to put it in place. */
+  isBuilt: z.boolean(),
+});
+export type SalvageFile = z.infer<typeof salvageSchema>;
+
+function fileOf(layout: Layout): string {
+  return `${layout.controlDir}/salvage.json`;
+}
+
+/** Undefined: none was begun. Raises XX001 for a file that cannot be used: then the nodes say for whom they are sealed. */
+export function readSalvage(layout: Layout): SalvageFile | undefined {
+  let text: string;
+  try {
+    text = readFileSync(fileOf(layout), "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+  try {
+    return salvageSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new BorealisError(sqlState.dataCorrupted, `${fileOf(layout)} cannot be used`, {
+      hint: "remove it, and repeat borealis storage salvage: sealed nodes know their successor",
+      cause,
+    });
+  }
+}
+
+export function writeSalvage(layout: Layout, salvage: SalvageFile): void {
+  const text = `${JSON.stringify(salvage, null, 2)}\n`;
+  replaceFile(fileOf(layout), text, { isDurable: true });
+}
+
+export function forgetSalvage(layout: Layout): void {
+  rmSync(fileOf(layout), { force: true });
+}

@@ -1,0 +1,107 @@
+/** Clones that cannot be, that are interrupted, that are lost; and the end of a cluster that has some. */
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  beside,
+  clone,
+  count,
+  interrupted,
+  keptBy,
+  pins,
+  remove,
+  start,
+} from "./helpers/clones.ts";
+import { runCli, TestCluster, until } from "./helpers/cluster.ts";
+
+let parent: TestCluster;
+const others: TestCluster[] = [];
+beforeAll(async () => {
+  parent = await TestCluster.create({ readers: 0 });
+  await parent.query("CREATE TABLE t AS SELECT generate_series(1, 1501) AS n");
+});
+afterAll(async () => {
+  for (const other of others) await other.down();
+  await parent.destroy();
+});
+
+describe("a clone that cannot be", () => {
+  it("is refused in words that say what to do", async () => {
+    const into = beside(parent, "no");
+    const refused = async (words: RegExp, ...args: string[]): Promise<void> => {
+      const { code, stderr } = await parent.cli("clone", ...args);
+      expect(stderr).toMatch(words);
+      expect(code).toBeGreaterThan(0);
+    };
+    await refused(/above .* not beyond/, "--into", into, "--to", "FF/0");
+    await refused(/cannot be made at a time yet/, "--into", into, "--to", "-5m");
+    await refused(/is no position of the log/, "--into", into, "--to", "yesterday");
+    await refused(/lie in each other/, "--into", join(parent.dataDir, "inner"));
+    await refused(/holds a cluster already/, "--into", await clone(parent, "taken"));
+    // Those that had begun have left nothing.
+    expect(readdirSync(into)).toEqual([]);
+    writeFileSync(join(into, "precious"), "");
+    await refused(/is not empty/, "--into", into);
+    await runCli(["delete", "--yes", "--data-dir", beside(parent, "taken")]);
+    expect(await pins(parent)).toEqual([]);
+  });
+
+  it("leaves nothing that stays for ever when it is interrupted, and is made when it is asked for again", async () => {
+    const into = beside(parent, "broken");
+    const args = ["clone", "--data-dir", parent.dataDir, "--into", into, "--readers", "0"];
+    for (let afterMs = 150; afterMs < 1_500; afterMs += 150) {
+      if (await interrupted(afterMs, ...args)) break;
+      if (!existsSync(join(into, "control", "clone.json"))) continue;
+      if (existsSync(join(into, "control", "state.json"))) break;
+      expect((await runCli(["up", "--data-dir", into])).stderr).toMatch(/was not made to its end/);
+    }
+    if (!existsSync(join(into, "control", "state.json"))) await clone(parent, "broken");
+    const broken = await start(into);
+    others.push(broken);
+    expect(await count(broken)).toBe(1501);
+    expect(await pins(parent)).toMatchObject([{ dataDir: into, situation: "in use" }]);
+    await until("one pin is left", () => keptBy(parent, "az2-tail").length === 1);
+    await broken.down();
+    // Its deletion, likewise.
+    for (let afterMs = 150; existsSync(into) && afterMs < 2_000; afterMs += 50) {
+      await interrupted(afterMs, "delete", "--data-dir", into, "--yes");
+      if (existsSync(join(into, "control", "deleting.json"))) {
+        const { stderr } = await runCli(["up", "--data-dir", into]);
+        expect(stderr).toMatch(/was being deleted/);
+      }
+    }
+    if (existsSync(into)) await runCli(["delete", "--data-dir", into, "--yes"]);
+    expect(existsSync(into)).toBe(false);
+    await until("no pin is left", () => keptBy(parent, "az2-tail").length === 0);
+  });
+
+  it("and one that was removed by hand is shown, and released", async () => {
+    const dataDir = await clone(parent, "lost");
+    const kept = await parent.cli("storage", "unpin", dataDir);
+    expect(kept.stderr).toMatch(/is still there/);
+    rmSync(dataDir, { recursive: true });
+    expect(await pins(parent)).toMatchObject([{ dataDir, situation: "orphaned" }]);
+    expect((await parent.cli("storage", "list")).stdout).toMatch(/orphaned/);
+    expect((await parent.cli("storage", "unpin", dataDir)).code).toBe(0);
+    expect(await pins(parent)).toEqual([]);
+    await until("its log is let go", () => keptBy(parent, "az3-full").length === 0);
+  });
+});
+
+describe("a deletion", () => {
+  it("asks, does not touch what runs, and leaves clones what they share", async () => {
+    const heir = await start(await clone(parent, "heir"));
+    others.push(heir);
+    expect((await parent.cli("delete")).stderr).toMatch(/is running/);
+    expect((await parent.cli("delete", "--force")).stderr).toMatch(/--yes/);
+    expect(await count(parent)).toBe(1501);
+    const { stdout } = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
+    expect(stdout).toMatch(/1 clone go/);
+    expect(readdirSync(parent.dataDir).toSorted()).toEqual(["keys", "objects"]);
+    await heir.query("INSERT INTO t VALUES (0)");
+    await heir.down();
+    await heir.up();
+    expect(await count(heir)).toBe(1502);
+    await remove(heir);
+  });
+});
