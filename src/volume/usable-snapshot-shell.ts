@@ -50,7 +50,7 @@ export async function findUsableSnapshot(
   return undefined;
 }
 
-/** When each snapshot was last put somewhere, by its id. */
+/** When each snapshot was first put, by its id: a store that is filled again has them all at once, in any order. */
 async function putTimes(stores: readonly ObjectStore[]): Promise<ReadonlyMap<string, number>> {
   const putAtMs = new Map<string, number>();
   const failures: BorealisError[] = [];
@@ -59,7 +59,7 @@ async function putTimes(stores: readonly ObjectStore[]): Promise<ReadonlyMap<str
       for await (const object of store.list(snapshotPrefix)) {
         const id = findSnapshotId(object.name);
         if (id !== undefined)
-          putAtMs.set(id, Math.max(object.putAtMs, putAtMs.get(id) ?? object.putAtMs));
+          putAtMs.set(id, Math.min(object.putAtMs, putAtMs.get(id) ?? object.putAtMs));
       }
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
