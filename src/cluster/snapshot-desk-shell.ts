@@ -25,7 +25,7 @@ export class SnapshotDesk {
   /** While nothing is told, log is kept from where it was kept before. */
   takeReport(report: KeeperReport | undefined): void {
     if (!report) return;
-    this.count = report.snapshots;
+    this.count = report.snapshots ?? this.count;
     if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
   }
 

@@ -64,7 +64,8 @@ export type SnapshotJob = z.infer<typeof snapshotJobSchema>;
 
 /** What the keeper's report says of snapshots. There may be thousands: the list is asked for. */
 export const snapshotReportSchema = z.object({
-  snapshots: z.number().int(),
+  /** How many there are; null: the stores were not looked at yet. */
+  snapshots: z.number().int().nullable(),
   /** Snapshots need log from here on, the start of a WAL segment; null: not known, so all that is there. */
   logFrom: z.string().nullable(),
   /** The earliest moment that a snapshot and the log behind it lead to; null: not known. */

@@ -66,7 +66,7 @@ export class SnapshotJobs {
   report(): SnapshotReport {
     const { job, logFrom, earliestMs, shelf } = this;
     return {
-      snapshots: shelf.count,
+      snapshots: shelf.hasLooked ? shelf.count : null,
       logFrom: logFrom === undefined ? null : formatLsn(logFrom),
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
       job,

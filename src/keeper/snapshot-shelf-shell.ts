@@ -34,6 +34,13 @@ export class SnapshotShelf {
   /** There, and not readable: why. */
   private readonly unread = new Map<string, BorealisError>();
 
+  private didLook = false;
+
+  /** Whether it knows what the stores have. */
+  get hasLooked(): boolean {
+    return this.didLook;
+  }
+
   get facts(): KnownSnapshot[] {
     return [...this.known.values()].map(({ facts }) => facts);
   }
@@ -75,6 +82,7 @@ export class SnapshotShelf {
         this.unread.set(id, error);
       }
     }
+    this.didLook = true;
   }
 
   add(manifest: SnapshotManifest): void {

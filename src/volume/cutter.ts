@@ -6,6 +6,7 @@ import { type CutExtent, ExtentPacker, type ExtentRef } from "./extent-packer.ts
 import { blockBytes, findIncrementalTarget, IncrementalFile } from "./incremental-file.ts";
 import type { PackedPart, SnapshotFile, SnapshotManifest } from "./manifest.ts";
 import { type Change, layOver, type Piece, PieceList, type Pieces } from "./pieces.ts";
+import { VisibilityMaps } from "./visibility-map.ts";
 
 export interface CutterOptions {
   /** An extent's id: the keyed hash of its plain bytes. */
@@ -79,6 +80,7 @@ export class SnapshotCutter {
   private readonly oldFiles: ReadonlyMap<string, SnapshotFile>;
   private readonly directories: string[] = [];
   private readonly files: DraftFile[] = [];
+  private readonly maps = new VisibilityMaps();
   private readonly seen = new Map<string, ReceivedFile>();
   private ready: CutExtent[] = [];
   private sharedBytes = 0;
@@ -136,6 +138,7 @@ export class SnapshotCutter {
       const { name, pieces } = current;
       assert(pieces.lengthBytes === current.sizeBytes, "a file has the bytes that were announced");
       this.files.push({ name, crc, pieces: pieces.pieces });
+      if (this.options.isIncremental) this.maps.noteWhole(name, current.sizeBytes);
     } else this.files.push(this.changedFile(current));
   }
 
@@ -156,7 +159,8 @@ export class SnapshotCutter {
         if (extent) extents.set(extent.id, extent.plainBytes);
         return { extent: extent?.id, at, lengthBytes };
       });
-    const files = this.files.map(({ name, crc, pieces }) => {
+    const files = this.files.map((file) => {
+      const { name, crc, pieces } = this.withoutDoubts(file);
       const sizeBytes = pieces.reduce((sum, piece) => sum + piece.lengthBytes, 0);
       return { name, sizeBytes, crc, pieces: settled(pieces) };
     });
@@ -223,6 +227,7 @@ export class SnapshotCutter {
       const piece = isZero
         ? { extent: undefined, at: 0, lengthBytes: blockBytes }
         : this.packer.add(block.bytes);
+      this.maps.noteBlock(file.target, block.number);
       file.changes.push({ at: block.number * blockBytes, piece });
     }
   }
@@ -244,6 +249,19 @@ export class SnapshotCutter {
     const isUnchanged = changes.length === 0 && keepBytes === old.sizeBytes;
     this.sharedBytes += Math.max(0, old.sizeBytes - changes.length * blockBytes);
     return { name: target, crc: isUnchanged ? old.crc : undefined, pieces };
+  }
+
+  /** A visibility map says nothing of pages whose changes it may not know. */
+  private withoutDoubts(file: DraftFile): DraftFile {
+    const sizeBytes = file.pieces.reduce((sum, piece) => sum + piece.lengthBytes, 0);
+    const zero = { extent: undefined, at: 0, lengthBytes: blockBytes };
+    const changes = this.maps
+      .doubtfulBlocks(file.name)
+      .map((block) => ({ at: block * blockBytes, piece: zero }))
+      .filter(({ at }) => at + blockBytes <= sizeBytes);
+    if (changes.length === 0) return file;
+    const pieces = layOver(file.pieces, changes, sizeBytes);
+    return { name: file.name, crc: undefined, pieces };
   }
 
   private oldExtent(id: string): ExtentRef {
