@@ -98,6 +98,11 @@ export class InstanceAgent {
           const order = beReaderSchema.parse(params);
           return this.take("reader", () => this.becomeReader(order));
         },
+        stage: (params) => {
+          const order = beReaderSchema.parse(params);
+          return this.change(() => this.becomeReader(order));
+        },
+        unstage: () => this.unstage(),
         prepareWriter: () => this.prepareWriter(),
         yieldVolume: () => this.yieldVolume(),
         checkpoint: () => this.requireWriter().checkpoint(),
@@ -154,6 +159,7 @@ export class InstanceAgent {
       lagMs: facts.lagMs ?? null,
       hasQuorum: facts.hasQuorum,
       restartLsn: facts.restartLsn ?? null,
+      stagedAt: facts.stagedAt ?? null,
       problem: this.problem ?? null,
     };
   }
@@ -214,6 +220,15 @@ export class InstanceAgent {
     await this.warmDriver.status();
   }
 
+  /** The backtrack that this reader was made ready for does not take place: the next order makes it one like any other. */
+  private unstage(): Promise<void> {
+    return this.enqueue(async () => {
+      if (this.status().stagedAt === null) return;
+      await this.leaveRole("immediate");
+      this.report();
+    });
+  }
+
   /**
    * Another instance is to write: this one stops, in order if it can, and gives its epoch back. Answered when its
    * PostgreSQL is gone and the epoch released; the next order makes it a reader.
@@ -240,8 +255,12 @@ export class InstanceAgent {
 
   /** Raises what made the role fail, after it has been taken down again. */
   private take(role: Exclude<Role, "none">, change: () => Promise<void>): Promise<void> {
+    return this.change(() => (this.situation.kind === role ? Promise.resolve() : change()));
+  }
+
+  private change(change: () => Promise<void>): Promise<void> {
     return this.enqueue(async () => {
-      if (this.closing.signal.aborted || this.situation.kind === role) return;
+      if (this.closing.signal.aborted) return;
       try {
         await change();
         this.problem = undefined;

@@ -6,11 +6,15 @@ export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
   agentConfigSchema,
+  type BacktrackOrder,
+  backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
+  pathSchema,
+  type PathText,
   type ReaderOrder,
   readLeaseSchema,
   readRoundSchema,
@@ -21,3 +25,5 @@ export {
   type WriterOrder,
 } from "./messages.ts";
 export { nodesNearestFirst } from "./nodes.ts";
+export { isDone as isBacktrackDone } from "./backtrack.ts";
+export { parsePath, toPathText } from "./path-text.ts";

@@ -1,12 +1,14 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { formatLsn, lsnZero } from "../base/lsn.ts";
+import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
-import { timelineSpans } from "../quorum/index.ts";
+import { type History, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { rebuildBelow } from "./backtrack-shell.ts";
+import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
@@ -16,6 +18,7 @@ import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
+import { findVolumePath } from "./volume-path-shell.ts";
 
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
@@ -37,6 +40,8 @@ export class ReaderRole {
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
   private restartLsn: string | undefined;
+  /** Ready for a backtrack to here; undefined: a reader like any other. */
+  private stagedAt: Lsn | undefined;
   private behindSinceMs: number | undefined;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
@@ -66,8 +71,14 @@ export class ReaderRole {
     this.writerAgentSocket = order.writerAgentSocket;
     const signal = AbortSignal.any([closing, this.broken.signal]);
     await standby.postgres.clearOrphans();
-    const feed = await standby.openFeed();
+    this.stagedAt = order.stageAt === null ? undefined : parseLsn(order.stageAt);
+    const feed = await standby.openFeed(this.stagedAt);
+    const path = await findVolumePath(config, deps);
+    if (!path && order.mustKnowPath) throw pathUnknown(config.instance);
+    await this.leaveOldPath(path);
     await this.ensureCache(feed, order.sources, signal);
+    if (path) await noteCachePath(config, path, this.stagedAt);
+    else await noteCapGone(config);
     await this.dropStrayHistory(feed);
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
@@ -97,7 +108,7 @@ export class ReaderRole {
     const apply = status && status.apply > lsnZero ? status.apply : undefined;
     return {
       state: this.state,
-      isAdmitted: this.state === "available",
+      isAdmitted: this.state === "available" && this.stagedAt === undefined,
       postgresPid: this.standby.postgres.pid,
       epoch: status?.epoch ?? 0,
       timeline: 0,
@@ -106,6 +117,7 @@ export class ReaderRole {
       lagMs: this.lagMs(),
       hasQuorum: true,
       restartLsn: this.restartLsn,
+      stagedAt: this.stagedAt === undefined ? undefined : formatLsn(this.stagedAt),
     };
   }
 
@@ -129,12 +141,27 @@ export class ReaderRole {
     }
   }
 
+  /** What a backtrack removed while this instance was down may be in its cache; and a staged one is always a new one. */
+  private async leaveOldPath(path: History | undefined): Promise<void> {
+    const { config, deps, stagedAt } = this;
+    const found = await judge(config);
+    if (found.kind !== "reader") return;
+    const isOnPath = path === undefined || (await isCacheOnPath(config, path));
+    if (isOnPath && stagedAt === undefined) return;
+    if (!isOnPath) deps.logger.warn({ event: "cache.leftBehind", instance: config.instance });
+    await unstampCache(config.instanceDir);
+  }
+
   private async ensureCache(
     feed: LogFeed,
     sources: readonly BackupSource[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { config, deps } = this;
+    const { config, deps, stagedAt } = this;
+    if (stagedAt !== undefined) {
+      await rebuildBelow({ config, deps, limit: stagedAt, signal });
+      return;
+    }
     const keep = (): Promise<void> => stampCache(config.instanceDir, volumeId(config.volumeId));
     const found = await judge(config);
     if (found.kind === "reader") return keep();
@@ -247,4 +274,10 @@ export class ReaderRole {
   private dialWriter(path: string, signal: AbortSignal): Promise<RpcClient> {
     return connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
   }
+}
+
+/** Its cache may have log that a backtrack removed: it is not shown before somebody says that it has not. */
+function pathUnknown(instance: string): BorealisError {
+  const why = `no storage node says which path the volume is on: ${instance} shows nothing yet`;
+  return new BorealisError(sqlState.cannotConnectNow, why);
 }
