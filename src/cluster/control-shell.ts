@@ -16,12 +16,14 @@ import type { World } from "../keeper/index.ts";
 import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { endpointPlaces } from "./endpoints.ts";
+import { Backtracks } from "./backtrack-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
   addInstanceSchema,
+  backtrackRequestSchema,
   type ControlConfig,
   failoverRequestSchema,
   processesSchema,
@@ -70,7 +72,9 @@ export class ControlPlane {
   private readonly keeper: KeeperLine;
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
+  private readonly backtracks: Backtracks;
   private readonly scope: Scope;
+  private readonly closing = new AbortController();
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
@@ -121,18 +125,32 @@ export class ControlPlane {
         if (roles.isFailingOver) throw failingOver();
       },
     });
+    this.backtracks = new Backtracks({
+      ...deps,
+      roles,
+      durable: () => this.durable(),
+      inspectAll: async () => {
+        const states = await Promise.all(roles.state.nodes.map((node) => this.inspectNode(node)));
+        return states.flatMap((state) => (state ? [state] : []));
+      },
+      addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
+      // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
+      hasCacheFor: (to, logFrom) => logFrom < to,
+    });
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
       // Of every instance that reads; one that is away may come back with what it last had.
       readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
       archived: () => this.archive.archivedIn(this.durable()?.epoch),
+      backtrackLsn: () => this.backtracks.neededLsn(),
       openWriter,
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
   }
 
   async start(): Promise<void> {
+    const closing = this.closing.signal;
     this.server = await serveRpc(
       { kind: "unix", path: this.deps.layout.controlSocket },
       {
@@ -152,6 +170,12 @@ export class ControlPlane {
           return this.instances.modify(id, tier);
         },
         leavingInstances: () => ({ leaving: this.instances.leaving }),
+        backtrack: (params) => {
+          this.roles.requireSettled();
+          return this.backtracks.ask(backtrackRequestSchema.parse(params), closing);
+        },
+        backtrackProgress: (params) =>
+          this.backtracks.progress(z.object({ id: z.number() }).parse(params).id),
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
         ...this.snapshots.handlers,
@@ -163,9 +187,11 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
+    this.scope.run((signal) => this.backtracks.watch(signal));
   }
 
   async close(): Promise<void> {
+    this.closing.abort(new Error("control plane stops"));
     // The lines to the agents first: a task may wait for an answer.
     await this.roles.close();
     this.keeper.close();

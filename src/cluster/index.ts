@@ -24,6 +24,10 @@ export {
   socketPathMaxBytes,
 } from "./layout.ts";
 export {
+  type BacktrackProgress,
+  backtrackProgressSchema,
+  type BacktrackReport,
+  type BacktrackRequest,
   type ControlConfig,
   controlConfigSchema,
   endpointPlaceSchema,
