@@ -21,6 +21,7 @@ import {
   writerMovedSchema,
   type WriterOrder,
 } from "./messages.ts";
+import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
@@ -47,6 +48,12 @@ type Situation =
   | { readonly kind: "none" }
   | { readonly kind: "reader"; readonly role: ReaderRole }
   | { readonly kind: "writer"; readonly role: WriterRole };
+
+/**
+ * PostgreSQL on a cache in which one segment has several timelines, killed while it received the newest one's file anew: it
+ * ends so at each start, for ever. The volume has all of it.
+ */
+const tangled = /belongs to timeline \d+, but previous recovered WAL file came from timeline/;
 
 const noFacts: RoleFacts = {
   state: "stopped",
@@ -324,7 +331,9 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
+    const isTangled = this.situation.kind === "reader" && tangled.test(this.problem);
     await this.leaveRole("immediate");
+    if (isTangled) await unstampCache(this.config.instanceDir);
     await sleep(clock, this.pauseMs, this.closing.signal);
     this.pauseMs = Math.min(this.pauseMs * 2, maxPauseMs);
     this.report();
