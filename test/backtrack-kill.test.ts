@@ -68,7 +68,8 @@ async function kill(victim: Victim): Promise<void> {
     if (pid !== undefined) process.kill(pid, "SIGKILL");
     return;
   }
-  for (const pid of cluster.processesLeft()) {
+  // The supervisor's command line has been replaced by its title: it is known by its pid.
+  for (const pid of [cluster.supervisorPid, ...cluster.processesLeft()]) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
