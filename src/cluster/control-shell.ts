@@ -125,7 +125,22 @@ export class ControlPlane {
         if (roles.isFailingOver) throw failingOver();
       },
     });
-    this.backtracks = new Backtracks({
+    this.backtracks = this.makeBacktracks();
+    this.retention = new Retention({
+      ...deps,
+      snapshotLsn: parseLsn(deps.state.genesisLsn),
+      // Of every instance that reads; one that is away may come back with what it last had.
+      readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
+      archived: () => this.archive.archivedIn(this.durable()?.epoch),
+      backtrackLsn: () => this.backtracks.neededLsn(),
+      openWriter,
+    });
+    this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
+  }
+
+  private makeBacktracks(): Backtracks {
+    const { deps, roles } = this;
+    return new Backtracks({
       ...deps,
       roles,
       durable: () => this.durable(),
@@ -137,16 +152,6 @@ export class ControlPlane {
       // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
       hasCacheFor: (to, logFrom) => logFrom < to,
     });
-    this.retention = new Retention({
-      ...deps,
-      snapshotLsn: parseLsn(deps.state.genesisLsn),
-      // Of every instance that reads; one that is away may come back with what it last had.
-      readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
-      archived: () => this.archive.archivedIn(this.durable()?.epoch),
-      backtrackLsn: () => this.backtracks.neededLsn(),
-      openWriter,
-    });
-    this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
   }
 
   async start(): Promise<void> {

@@ -3,6 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { stampCache, unstampCache } from "../engine/index.ts";
 import type { Claimed, LogDriverHandle, Opened, TimelineChoice } from "../log-driver/index.ts";
+import type { History } from "../quorum/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { type Backtrack, type BacktrackPlan, planBacktrack } from "./backtrack.ts";
 import { noteCachePath } from "./cache-path-shell.ts";
@@ -106,7 +107,8 @@ async function ensureCacheBelow(work: BacktrackWork, to: Lsn): Promise<void> {
   await standby.closeFeed();
   await unstampCache(config.instanceDir);
   await noteCachePath(config, claimed.history, to);
-  await rebuildBelow({ config, deps, limit: to, signal });
+  const { history: path, low: base } = claimed;
+  await rebuildBelow({ config, deps, path, base, limit: to, signal });
   await stampCache(config.instanceDir, volumeId(config.volumeId));
 }
 
@@ -114,10 +116,13 @@ async function ensureCacheBelow(work: BacktrackWork, to: Lsn): Promise<void> {
 export async function rebuildBelow(below: {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
+  readonly path: History;
+  /** Where the log begins that the nodes have. */
+  readonly base: Lsn;
   readonly limit: Lsn;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  const { config, deps, limit, signal } = below;
+  const { config, deps, path, base, limit, signal } = below;
   await rebuildCache({
     config,
     deps,
@@ -125,7 +130,7 @@ export async function rebuildBelow(below: {
     sources: [],
     reason: `a backtrack to ${formatLsn(limit)}`,
     patienceMs: 0,
-    prefersGenesis: true,
+    wish: { path, at: limit, base },
     untilUsable: () => Promise.resolve(),
   });
 }

@@ -3,7 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
-import type { LogFeed } from "../log-driver/index.ts";
+import { inspectVolume, type LogFeed, type VolumeSight } from "../log-driver/index.ts";
 import { type History, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
@@ -13,12 +13,12 @@ import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
-import { findVolumePath } from "./volume-path-shell.ts";
 
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
@@ -28,6 +28,7 @@ const lostAfterAttempts = 60;
 /** A diverged cache is not urgent: the instance that took over is up in a moment, and can be copied then. */
 const copyPatienceMs = 30_000;
 const durablePollMs = 50;
+const askTimeoutMs = 1_000;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -73,10 +74,14 @@ export class ReaderRole {
     await standby.postgres.clearOrphans();
     this.stagedAt = order.stageAt === null ? undefined : parseLsn(order.stageAt);
     const feed = await standby.openFeed(this.stagedAt);
-    const path = await findVolumePath(config, deps);
-    if (!path && order.mustKnowPath) throw pathUnknown(config.instance);
+    const bounds = { clock: deps.clock, timeoutMs: askTimeoutMs, signal };
+    const sight = await inspectVolume(nodesNearestFirst(config), linkOwner(config), bounds);
+    const path = sight?.path;
+    const isStaged = this.stagedAt !== undefined;
+    if (!sight && (order.mustKnowPath || isStaged)) throw pathUnknown(config.instance);
     await this.leaveOldPath(path);
-    await this.ensureCache(feed, order.sources, signal);
+    if (sight && isStaged) await this.buildStage(sight, signal);
+    else await this.ensureCache(feed, order.sources, signal);
     if (path) await noteCachePath(config, path, this.stagedAt);
     else await noteCapGone(config);
     await this.dropStrayHistory(feed);
@@ -152,16 +157,17 @@ export class ReaderRole {
     await unstampCache(config.instanceDir);
   }
 
+  private async buildStage({ path, base }: VolumeSight, signal: AbortSignal): Promise<void> {
+    const { config, deps, stagedAt: limit } = this;
+    if (limit !== undefined) await rebuildBelow({ config, deps, path, base, limit, signal });
+  }
+
   private async ensureCache(
     feed: LogFeed,
     sources: readonly BackupSource[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { config, deps, stagedAt } = this;
-    if (stagedAt !== undefined) {
-      await rebuildBelow({ config, deps, limit: stagedAt, signal });
-      return;
-    }
+    const { config, deps } = this;
     const keep = (): Promise<void> => stampCache(config.instanceDir, volumeId(config.volumeId));
     const found = await judge(config);
     if (found.kind === "reader") return keep();
