@@ -13,16 +13,17 @@ import {
 } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
-import { scrubNode, type ScrubResult } from "../log-driver/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { endpointPlaces } from "./endpoints.ts";
 import { Clones } from "./clones-shell.ts";
+import { Backtracks } from "./backtrack-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
   addInstanceSchema,
+  backtrackRequestSchema,
   type ControlConfig,
   failoverRequestSchema,
   pinCloneSchema,
@@ -35,6 +36,7 @@ import { addressBook, shownNode } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
+import { scrubNodes } from "./scrub-nodes-shell.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
@@ -74,7 +76,9 @@ export class ControlPlane {
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
   private readonly clones: Clones;
+  private readonly backtracks: Backtracks;
   private readonly scope: Scope;
+  private readonly closing = new AbortController();
   private server: RpcServer | undefined;
   private isStopping = false;
   private lastTopology = "";
@@ -126,12 +130,14 @@ export class ControlPlane {
       },
     });
     this.clones = this.makeClones();
+    this.backtracks = this.makeBacktracks();
     this.retention = new Retention({
       ...deps,
       snapshotLsn: parseLsn(deps.state.genesisLsn),
       // Of every instance that reads; one that is away may come back with what it last had.
       readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
       archived: () => this.archive.archivedIn(this.durable()?.epoch),
+      backtrackLsn: () => this.backtracks.neededLsn(),
       openWriter,
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
@@ -147,7 +153,24 @@ export class ControlPlane {
     });
   }
 
+  private makeBacktracks(): Backtracks {
+    const { deps, roles } = this;
+    return new Backtracks({
+      ...deps,
+      roles,
+      durable: () => this.durable(),
+      inspectAll: async () => {
+        const states = await Promise.all(roles.state.nodes.map((node) => this.inspectNode(node)));
+        return states.flatMap((state) => (state ? [state] : []));
+      },
+      addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
+      // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
+      hasCacheFor: (to, logFrom) => logFrom < to,
+    });
+  }
+
   async start(): Promise<void> {
+    const closing = this.closing.signal;
     this.server = await serveRpc(
       { kind: "unix", path: this.deps.layout.controlSocket },
       {
@@ -155,7 +178,7 @@ export class ControlPlane {
         topology: () => this.topology(),
         health: () => this.health(),
         failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
-        scrub: (params) => this.scrub(params),
+        scrub: (params) => scrubNodes(params, this.state, this.deps),
         stopping: () => {
           this.isStopping = true;
           this.roles.stopOrdering();
@@ -167,6 +190,12 @@ export class ControlPlane {
           return this.instances.modify(id, tier);
         },
         leavingInstances: () => ({ leaving: this.instances.leaving }),
+        backtrack: (params) => {
+          this.roles.requireSettled();
+          return this.backtracks.ask(backtrackRequestSchema.parse(params), closing);
+        },
+        backtrackProgress: (params) =>
+          this.backtracks.progress(z.object({ id: z.number() }).parse(params).id),
         replaceNode: (params) => this.replacements.ask(namedSchema.parse(params).id),
         replacement: (params) => this.replacements.report(namedSchema.parse(params).id),
         ...this.snapshots.handlers,
@@ -182,9 +211,11 @@ export class ControlPlane {
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
     this.scope.run((signal) => this.clones.run(signal));
+    this.scope.run((signal) => this.backtracks.watch(signal));
   }
 
   async close(): Promise<void> {
+    this.closing.abort(new Error("control plane stops"));
     // The lines to the agents first: a task may wait for an answer.
     await this.roles.close();
     this.keeper.close();
@@ -292,24 +323,6 @@ export class ControlPlane {
       }),
     );
     return views;
-  }
-
-  private scrub(params: unknown): Promise<ScrubResult[]> {
-    const { ids } = z.object({ ids: z.array(z.string()) }).parse(params);
-    const { clock, layout, config } = this.deps;
-    const owner = {
-      volumeId: volumeId(this.state.volumeId),
-      sender: "control-plane",
-      credential: config.credential ?? undefined,
-    };
-    const nodes = this.state.nodes.filter((node) => ids.includes(node.id));
-    return Promise.all(
-      nodes.map((node) => {
-        const shown = shownNode(node);
-        const address = parseAddress(nodeAddress(layout, config.nodePorts, shown));
-        return scrubNode({ name: node.id, nodeId: nodeId(shown.nodeId), address }, owner, clock);
-      }),
-    );
   }
 
   /** The node that has the name now. */

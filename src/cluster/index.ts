@@ -27,6 +27,10 @@ export {
 export {
   type CloneReport,
   cloneReportSchema,
+  type BacktrackProgress,
+  backtrackProgressSchema,
+  type BacktrackReport,
+  type BacktrackRequest,
   type ControlConfig,
   controlConfigSchema,
   endpointPlaceSchema,

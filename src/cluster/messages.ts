@@ -111,6 +111,8 @@ export const controlConfigSchema = z.object({
   credential: z.object({ ca: z.string(), cert: z.string(), key: z.string() }).nullable(),
   logLevel: z.string(),
   logMaxBytes: z.number(),
+  /** For how long a future that a backtrack left can be returned to. */
+  backtrackWindowMs: z.number(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
 
@@ -137,6 +139,60 @@ export const failoverSchema = z.object({
   timeline: z.number(),
 });
 export type FailoverReport = z.infer<typeof failoverSchema>;
+
+/** Microseconds since 1970 travel as text: they are more than a number holds exactly. */
+const microsText = z.string().regex(/^-?\d{1,18}$/);
+
+export const backtrackRequestSchema = z.object({
+  to: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("time"), timeUs: microsText }),
+    z.object({ kind: z.literal("lsn"), at: z.string() }),
+  ]),
+  isDryRun: z.boolean(),
+});
+export type BacktrackRequest = z.infer<typeof backtrackRequestSchema>;
+
+/** A backtrack that is planned, or done. Times are ISO 8601 with microseconds. */
+export const backtrackReportSchema = z.object({
+  /** The moment: a record end, and the last commit before it. */
+  to: z.object({ lsn: z.string(), lastCommit: z.string() }),
+  /** It lies in a future that an earlier backtrack left. */
+  isReturn: z.boolean(),
+  /** What the present path has behind the moment. */
+  undone: z.object({
+    transactions: z.number(),
+    from: z.string().nullable(),
+    to: z.string().nullable(),
+  }),
+  /** Moments that can be gone back to. */
+  window: z.object({ from: z.string(), to: z.string() }),
+  /** What came of it; null: nothing was done (--dry-run). */
+  done: z
+    .object({
+      writer: z.string(),
+      epoch: z.number(),
+      timeline: z.number(),
+      /** How long nobody could write; null: the control plane was restarted meanwhile. */
+      heldMs: z.number().nullable(),
+      /** `backtrack --to` this LSN, or a time in it, returns to what was left. */
+      abandonedEnd: z.string(),
+      returnableUntil: z.string(),
+    })
+    .nullable(),
+});
+export type BacktrackReport = z.infer<typeof backtrackReportSchema>;
+
+/** Where a backtrack stands. */
+export const backtrackProgressSchema = z.object({
+  phase: z.enum(["none", "planning", "staging", "holding", "done", "failed"]),
+  doneBytes: z.number(),
+  totalBytes: z.number(),
+  report: backtrackReportSchema.nullable(),
+  error: z
+    .object({ code: z.string(), message: z.string(), hint: z.string().nullable() })
+    .nullable(),
+});
+export type BacktrackProgress = z.infer<typeof backtrackProgressSchema>;
 
 export const clusterStates = [
   "creating",

@@ -10,6 +10,8 @@ export interface RetentionOptions {
   readonly snapshotLsn: Lsn;
   readonly readers: () => LogNeeds["readers"];
   readonly archived: () => LogNeeds["archivedLsn"];
+  /** Log that a backtrack needs, or the return from one; undefined: none. */
+  readonly backtrackLsn: () => LogNeeds["backtrackLsn"];
   /** The line to the agent of a writer that is open and has a write quorum. */
   readonly openWriter: () => RpcClient | undefined;
 }
@@ -54,7 +56,7 @@ export class Retention {
     const low = lowWanted({
       snapshotLsn,
       archivedLsn: archived(),
-      backtrackLsn: undefined,
+      backtrackLsn: this.options.backtrackLsn(),
       readers: readers(),
     });
     if (low === undefined || low <= first) return;

@@ -30,6 +30,8 @@ export interface RolesDeps {
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
 
+type Change = (state: ClusterState) => ClusterState;
+
 /** What the control plane knows of one agent. */
 interface AgentLine {
   client: RpcClient | undefined;
@@ -220,12 +222,53 @@ export class InstanceRoles {
   }
 
   private writerOrder(id: string): WriterOrder {
-    return { bootstrap: this.bootstrap(), sources: this.sourcesFor(id) };
+    const backtrack = this.current.backtrack?.order ?? null;
+    return { bootstrap: this.bootstrap(), sources: this.sourcesFor(id), backtrack };
   }
 
   private readerOrder(id: string): ReaderOrder {
+    const { backtrack, backtrackEpoch } = this.current;
+    const mustKnowPath = backtrack !== undefined || backtrackEpoch !== undefined;
     const writerAgentSocket = agentSocket(this.deps.layout, this.current.writer);
-    return { writerAgentSocket, sources: this.sourcesFor(id) };
+    return { writerAgentSocket, sources: this.sourcesFor(id), stageAt: null, mustKnowPath };
+  }
+
+  /** Makes a reader ready for a backtrack to `stageAt`; resolves when it replays. Raises what stands in the way. */
+  async stage(id: string, stageAt: string): Promise<void> {
+    const client = this.agents.get(id)?.client;
+    if (!client) throw new BorealisError(sqlState.cannotConnectNow, `${id} is away`);
+    await client.call("stage", { ...this.readerOrder(id), stageAt });
+  }
+
+  /** What was made ready becomes a reader like any other. */
+  async unstage(id: string): Promise<void> {
+    await this.agents.get(id)?.client?.call("unstage", {}, { timeoutMs: 30_000 });
+  }
+
+  /** Who is to be the writer after a backtrack: the best reader; undefined: there is none that is ready. */
+  findSuccessor(): string | undefined {
+    const { writer } = this.current;
+    try {
+      return requireTarget(this.candidates(), { writer, wanted: undefined });
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Stops the writer, after a change of the state that its next order depends on. It is ordered again when it is free. */
+  async restartWriter(change: (state: ClusterState) => ClusterState): Promise<void> {
+    this.changeState(change);
+    this.deps.onChange();
+    const { client } = this.agents.get(this.current.writer) ?? {};
+    await client?.call("yieldVolume", {}, { timeoutMs: 30_000 });
+  }
+
+  /** A failover whose appointment changes more of the state, in the same move. */
+  replaceWriter(
+    target: string,
+    change: (state: ClusterState) => ClusterState,
+  ): Promise<FailoverReport> {
+    return this.beginFailover(target, change);
   }
 
   /** Who can be copied: readers first, then the writer, since a backup of it costs a segment of log; then the rest. */
@@ -235,8 +278,12 @@ export class InstanceRoles {
       const status = this.status(other);
       return status?.role === "reader" && status.isAdmitted ? 0 : 2;
     };
+    const { backtrack, backtrackEpoch = 0 } = this.current;
+    // One that has not heard of the last backtrack shows what that has removed; its timeline may have the same number.
+    const isOnPath = (other: string): boolean =>
+      backtrack === undefined && (this.status(other)?.epoch ?? 0) >= backtrackEpoch;
     return this.current.instances
-      .filter((one) => one.id !== id)
+      .filter((one) => one.id !== id && isOnPath(one.id))
       .toSorted((a, b) => rank(a.id) - rank(b.id))
       .map((one) => ({ id: one.id, socketDir: postgresSocketDir(this.deps.layout, one.id) }));
   }
@@ -282,15 +329,15 @@ export class InstanceRoles {
     });
   }
 
-  private beginFailover(target: string): Promise<FailoverReport> {
-    const done = this.runFailover(target).finally(() => {
+  private beginFailover(target: string, change?: Change): Promise<FailoverReport> {
+    const done = this.runFailover(target, change).finally(() => {
       if (this.failover?.done === done) this.failover = undefined;
     });
     this.failover = { target, done };
     return done;
   }
 
-  private runFailover(target: string): Promise<FailoverReport> {
+  private runFailover(target: string, change?: Change): Promise<FailoverReport> {
     const { clock, logger } = this.deps;
     const world = {
       clock,
@@ -298,7 +345,7 @@ export class InstanceRoles {
       instances: this.current.instances.map((one) => one.id),
       status: (id: string) => this.agents.get(id)?.status,
       client: (id: string) => this.agents.get(id)?.client,
-      appoint: (id: string) => this.appoint(id),
+      appoint: (id: string) => this.appoint(id, change),
       appointed: () => this.current.writer,
       writerOrder: (id: string) => this.writerOrder(id),
     };
@@ -306,9 +353,10 @@ export class InstanceRoles {
   }
 
   /** Durable before anybody is ordered anything: whoever resumes knows who is meant. */
-  private appoint(writer: string): void {
-    if (this.current.writer !== writer) {
-      this.current = { ...this.current, writer };
+  private appoint(writer: string, change: Change = (state) => state): void {
+    const next = { ...change(this.current), writer };
+    if (this.current.writer !== writer || next.backtrack !== this.current.backtrack) {
+      this.current = next;
       this.deps.saveState(this.current);
     }
     this.deps.onChange();

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { backtrackOrderSchema, pathSchema } from "../instance/index.ts";
 
 /** What the control plane keeps on disk (control/state.json): who is who. Never what is durable: nodes know that. */
 export const clusterStateFormat = 1;
@@ -42,6 +43,36 @@ const cloneState = z.strictObject({
   isReleased: z.boolean().optional(),
 });
 
+/** A stretch of time, for people: commits, and the first and the last of their times in microseconds since 1970. */
+const commitSpan = z.strictObject({
+  commits: z.number().int(),
+  earliestUs: z.string(),
+  latestUs: z.string(),
+});
+
+/** A backtrack that was begun: whoever writes next carries it out. Written before anybody is ordered to. */
+const backtrackState = z.strictObject({
+  order: backtrackOrderSchema,
+  /** The path that is left, and how far it was durable when the backtrack was planned. */
+  left: pathSchema,
+  leftEnd: z.string(),
+  /** When the moment's last commit was made, microseconds since 1970. */
+  lastCommitUs: z.string(),
+  undone: commitSpan.nullable(),
+  /** When it was asked for, milliseconds since 1970: names it. */
+  askedAtMs: z.number(),
+});
+
+/** A future that a backtrack left: its log is kept aside for the backtrack window. */
+const abandonedState = z.strictObject({
+  path: pathSchema,
+  /** Where the volume's path leaves this one. */
+  fork: z.string(),
+  end: z.string(),
+  /** When it was left, milliseconds since 1970. */
+  leftAtMs: z.number(),
+});
+
 const clusterStateSchema = z.strictObject({
   format: z.number().int(),
   clusterId: z.string(),
@@ -67,8 +98,14 @@ const clusterStateSchema = z.strictObject({
   clones: z.array(cloneState).optional(),
   /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
   ancestorVolumeId: z.string().optional(),
+  backtrack: backtrackState.optional(),
+  abandoned: z.array(abandonedState).optional(),
+  /** The epoch in which the last backtrack was done: caches that know no newer one may have followed another path. */
+  backtrackEpoch: z.number().int().optional(),
 });
 
+export type BacktrackState = z.infer<typeof backtrackState>;
+export type AbandonedFuture = z.infer<typeof abandonedState>;
 export type ClusterState = z.infer<typeof clusterStateSchema>;
 export type InstanceState = z.infer<typeof instanceState>;
 export type NodeState = z.infer<typeof nodeState>;

@@ -86,6 +86,9 @@ function writerOf(facts: StatusFacts): InstanceStatus | undefined {
 export function clusterStateOf(facts: StatusFacts): StatusReport["cluster"]["state"] {
   if (facts.isStopping) return "stopping";
   const writer = writerOf(facts);
+  const { backtrack } = facts.state;
+  if (backtrack && !(writer?.isAdmitted && writer.epoch > backtrack.order.sinceEpoch))
+    return "backtracking";
   if (writer?.isAdmitted) return writer.hasQuorum ? "available" : "degraded";
   return facts.state.isBootstrapped ? "failing-over" : "creating";
 }

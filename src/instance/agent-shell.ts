@@ -23,6 +23,7 @@ import {
   writerMovedSchema,
   type WriterOrder,
 } from "./messages.ts";
+import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
@@ -50,6 +51,12 @@ type Situation =
   | { readonly kind: "none" }
   | { readonly kind: "reader"; readonly role: ReaderRole }
   | { readonly kind: "writer"; readonly role: WriterRole };
+
+/**
+ * PostgreSQL on a cache in which one segment has several timelines, killed while it received the newest one's file anew: it
+ * ends so at each start, for ever. The volume has all of it.
+ */
+const tangled = /belongs to timeline \d+, but previous recovered WAL file came from timeline/;
 
 const noFacts: RoleFacts = {
   state: "stopped",
@@ -101,6 +108,11 @@ export class InstanceAgent {
           const order = beReaderSchema.parse(params);
           return this.take("reader", () => this.becomeReader(order));
         },
+        stage: (params) => {
+          const order = beReaderSchema.parse(params);
+          return this.change(() => this.becomeReader(order));
+        },
+        unstage: () => this.unstage(),
         prepareWriter: () => this.prepareWriter(),
         yieldVolume: () => this.yieldVolume(),
         checkpoint: () => this.requireWriter().checkpoint(),
@@ -161,6 +173,7 @@ export class InstanceAgent {
       lagMs: facts.lagMs ?? null,
       hasQuorum: facts.hasQuorum,
       restartLsn: facts.restartLsn ?? null,
+      stagedAt: facts.stagedAt ?? null,
       problem: this.problem ?? null,
     };
   }
@@ -221,6 +234,15 @@ export class InstanceAgent {
     await this.warmDriver.status();
   }
 
+  /** The backtrack that this reader was made ready for does not take place: the next order makes it one like any other. */
+  private unstage(): Promise<void> {
+    return this.enqueue(async () => {
+      if (this.status().stagedAt === null) return;
+      await this.leaveRole("immediate");
+      this.report();
+    });
+  }
+
   /**
    * Another instance is to write: this one stops, in order if it can, and gives its epoch back. Answered when its
    * PostgreSQL is gone and the epoch released; the next order makes it a reader.
@@ -247,8 +269,12 @@ export class InstanceAgent {
 
   /** Raises what made the role fail, after it has been taken down again. */
   private take(role: Exclude<Role, "none">, change: () => Promise<void>): Promise<void> {
+    return this.change(() => (this.situation.kind === role ? Promise.resolve() : change()));
+  }
+
+  private change(change: () => Promise<void>): Promise<void> {
     return this.enqueue(async () => {
-      if (this.closing.signal.aborted || this.situation.kind === role) return;
+      if (this.closing.signal.aborted) return;
       try {
         await change();
         this.problem = undefined;
@@ -312,7 +338,9 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
+    const isTangled = this.situation.kind === "reader" && tangled.test(this.problem);
     await this.leaveRole("immediate");
+    if (isTangled) await unstampCache(this.config.instanceDir);
     await sleep(clock, this.pauseMs, this.closing.signal);
     this.pauseMs = Math.min(this.pauseMs * 2, maxPauseMs);
     this.report();

@@ -9,7 +9,7 @@ import { feedDirOf } from "./postgres-shell.ts";
 export async function startFeed(
   config: AgentConfig,
   deps: AgentDeps,
-  callbacks: Pick<LogFeedOptions, "onFeedback" | "onPathChanged"> = {},
+  callbacks: Pick<LogFeedOptions, "onFeedback" | "onPathChanged" | "path"> = {},
 ): Promise<LogFeed> {
   const feedDir = feedDirOf(config);
   const { instance, socketDir, osUser } = config;

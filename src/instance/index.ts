@@ -6,6 +6,8 @@ export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
   agentConfigSchema,
+  type BacktrackOrder,
+  backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
   type Feedback,
@@ -13,6 +15,8 @@ export {
   instanceStatusSchema,
   type PinReport,
   pinReportSchema,
+  pathSchema,
+  type PathText,
   type ReaderOrder,
   readLeaseSchema,
   readRoundSchema,
@@ -24,3 +28,5 @@ export {
 } from "./messages.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";
+export { isDone as isBacktrackDone } from "./backtrack.ts";
+export { parsePath, toPathText } from "./path-text.ts";

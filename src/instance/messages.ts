@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { findLsn } from "../base/lsn.ts";
 
 /**
  * What the control plane, the proxy and other agents may ask of an instance's agent, over its control socket, and
@@ -28,6 +29,8 @@ export const instanceStatusSchema = z.object({
   hasQuorum: z.boolean(),
   /** Reader: the log from here on has to stay, since a restart begins there; null: not known. */
   restartLsn: z.string().nullable(),
+  /** Reader: made ready for a backtrack to here. */
+  stagedAt: z.string().nullable().default(null),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
 });
@@ -45,9 +48,35 @@ export type Bootstrap = z.infer<typeof bootstrapSchema>;
 export const backupSourceSchema = z.object({ id: z.string(), socketDir: z.string() });
 export type BackupSource = z.infer<typeof backupSourceSchema>;
 
+const lsnText = z.string().refine((text) => findLsn(text) !== undefined, "an LSN");
+
+/** A path through the volume's log. */
+export const pathSchema = z.array(
+  z.object({
+    epoch: z.number().int(),
+    timeline: z.number().int(),
+    start: lsnText,
+    kind: z.enum(["branch", "backtrack"]),
+    volumeId: z.string().optional(),
+  }),
+);
+export type PathText = z.infer<typeof pathSchema>;
+
+/** A backtrack that the next writer carries out when it takes the volume. */
+export const backtrackOrderSchema = z.object({
+  /** Where the path is left: a record end. */
+  to: lsnText,
+  /** Undo of a backtrack: the log of a path that was left, from `to` up to here. */
+  refill: z.object({ path: pathSchema, to: lsnText }).nullable(),
+  /** The epoch of the writer that the backtrack was asked of: a backtrack entry of a newer one at `to` is this one. */
+  sinceEpoch: z.number().int(),
+});
+export type BacktrackOrder = z.infer<typeof backtrackOrderSchema>;
+
 export const beWriterSchema = z.object({
   bootstrap: bootstrapSchema.nullable(),
   sources: z.array(backupSourceSchema),
+  backtrack: backtrackOrderSchema.nullable().default(null),
 });
 export type WriterOrder = z.infer<typeof beWriterSchema>;
 
@@ -55,6 +84,10 @@ export const beReaderSchema = z.object({
   /** The writer's agent, which takes hot standby feedback. */
   writerAgentSocket: z.string(),
   sources: z.array(backupSourceSchema),
+  /** Made ready for a backtrack to here: replays not a byte beyond, and takes no sessions. */
+  stageAt: lsnText.nullable().default(null),
+  /** The volume has met backtracks: which path it is on has to be known before a cache is used. */
+  mustKnowPath: z.boolean().default(false),
 });
 export type ReaderOrder = z.infer<typeof beReaderSchema>;
 

@@ -1,16 +1,19 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { formatLsn, lsnZero } from "../base/lsn.ts";
+import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
-import type { LogFeed } from "../log-driver/index.ts";
-import { timelineSpans } from "../quorum/index.ts";
+import { inspectVolume, type LogFeed, type VolumeSight } from "../log-driver/index.ts";
+import { type History, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { rebuildBelow } from "./backtrack-shell.ts";
+import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
@@ -25,6 +28,7 @@ const lostAfterAttempts = 60;
 /** A diverged cache is not urgent: the instance that took over is up in a moment, and can be copied then. */
 const copyPatienceMs = 30_000;
 const durablePollMs = 50;
+const askTimeoutMs = 1_000;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -37,6 +41,8 @@ export class ReaderRole {
   private state: RoleFacts["state"] = "starting";
   private feedback: StandbyFeedback | undefined;
   private restartLsn: string | undefined;
+  /** Ready for a backtrack to here; undefined: a reader like any other. */
+  private stagedAt: Lsn | undefined;
   private behindSinceMs: number | undefined;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
@@ -66,8 +72,18 @@ export class ReaderRole {
     this.writerAgentSocket = order.writerAgentSocket;
     const signal = AbortSignal.any([closing, this.broken.signal]);
     await standby.postgres.clearOrphans();
-    const feed = await standby.openFeed();
-    await this.ensureCache(feed, order.sources, signal);
+    this.stagedAt = order.stageAt === null ? undefined : parseLsn(order.stageAt);
+    const feed = await standby.openFeed(this.stagedAt);
+    const bounds = { clock: deps.clock, timeoutMs: askTimeoutMs, signal };
+    const sight = await inspectVolume(nodesNearestFirst(config), linkOwner(config), bounds);
+    const path = sight?.path;
+    const isStaged = this.stagedAt !== undefined;
+    if (!sight && (order.mustKnowPath || isStaged)) throw pathUnknown(config.instance);
+    await this.leaveOldPath(path);
+    if (sight && isStaged) await this.buildStage(sight, signal);
+    else await this.ensureCache(feed, order.sources, signal);
+    if (path) await noteCachePath(config, path, this.stagedAt);
+    else await noteCapGone(config);
     await this.dropStrayHistory(feed);
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
@@ -97,7 +113,7 @@ export class ReaderRole {
     const apply = status && status.apply > lsnZero ? status.apply : undefined;
     return {
       state: this.state,
-      isAdmitted: this.state === "available",
+      isAdmitted: this.state === "available" && this.stagedAt === undefined,
       postgresPid: this.standby.postgres.pid,
       epoch: status?.epoch ?? 0,
       timeline: 0,
@@ -106,6 +122,7 @@ export class ReaderRole {
       lagMs: this.lagMs(),
       hasQuorum: true,
       restartLsn: this.restartLsn,
+      stagedAt: this.stagedAt === undefined ? undefined : formatLsn(this.stagedAt),
     };
   }
 
@@ -127,6 +144,22 @@ export class ReaderRole {
     } finally {
       client.destroy();
     }
+  }
+
+  /** What a backtrack removed while this instance was down may be in its cache; and a staged one is always a new one. */
+  private async leaveOldPath(path: History | undefined): Promise<void> {
+    const { config, deps, stagedAt } = this;
+    const found = await judge(config);
+    if (found.kind !== "reader") return;
+    const isOnPath = path === undefined || (await isCacheOnPath(config, path));
+    if (isOnPath && stagedAt === undefined) return;
+    if (!isOnPath) deps.logger.warn({ event: "cache.leftBehind", instance: config.instance });
+    await unstampCache(config.instanceDir);
+  }
+
+  private async buildStage({ path, base }: VolumeSight, signal: AbortSignal): Promise<void> {
+    const { config, deps, stagedAt: limit } = this;
+    if (limit !== undefined) await rebuildBelow({ config, deps, path, base, limit, signal });
   }
 
   private async ensureCache(
@@ -247,4 +280,10 @@ export class ReaderRole {
   private dialWriter(path: string, signal: AbortSignal): Promise<RpcClient> {
     return connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
   }
+}
+
+/** Its cache may have log that a backtrack removed: it is not shown before somebody says that it has not. */
+function pathUnknown(instance: string): BorealisError {
+  const why = `no storage node says which path the volume is on: ${instance} shows nothing yet`;
+  return new BorealisError(sqlState.cannotConnectNow, why);
 }

@@ -13,6 +13,8 @@ export interface RoleFacts {
   readonly hasQuorum: boolean;
   /** Reader: from where it would read if it started anew. */
   readonly restartLsn?: string | undefined;
+  /** Reader: made ready for a backtrack to here. */
+  readonly stagedAt?: string | undefined;
 }
 
 /**

@@ -2,6 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn, type Lsn } from "../base/lsn.ts";
 import type { Postgres, StopResult } from "../engine/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
+import type { History } from "../quorum/index.ts";
 import type { StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { startFeed } from "./feed-shell.ts";
@@ -51,9 +52,10 @@ export class Standby {
     this.owner = owner;
   }
 
-  /** The feed listens; with `cap` it gives not a byte beyond. */
-  async openFeed(cap?: Lsn): Promise<LogFeed> {
+  /** The feed listens; with `cap` it gives not a byte beyond. `path`: known to be open; older nodes are not heard. */
+  async openFeed(cap?: Lsn, path?: History): Promise<LogFeed> {
     this.running ??= await startFeed(this.config, this.deps, {
+      ...(path ? { path } : {}),
       onFeedback: (feedback) => this.owner.onFeedback?.(feedback),
       onPathChanged: () => this.owner.onPathChanged?.(),
     });

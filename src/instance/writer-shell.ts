@@ -12,19 +12,19 @@ import {
 import { Scope, sleep } from "../io/index.ts";
 import {
   type Claimed,
-  compareLocalWal,
   type DriverEvent,
   findLow,
   type LogDriverHandle,
   type Opened,
   startLogDriver,
   type TimelineChoice,
-  VolumeReader,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
-import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
+import { isCacheOnPath } from "./cache-path-shell.ts";
+import { judge } from "./cache-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
@@ -35,6 +35,7 @@ import type {
   WantedMembers,
   WriterOrder,
 } from "./messages.ts";
+import { isUnwritten, mayKeepTimeline } from "./keep-timeline-shell.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import type { OwnedVolume } from "./pins-shell.ts";
@@ -119,17 +120,16 @@ export class WriterRole {
   }
 
   /** Raises what stood in the way; the caller then stops this role whole. */
-  async start({ bootstrap, sources }: WriterOrder, closing: AbortSignal): Promise<void> {
+  async start(order: WriterOrder, closing: AbortSignal): Promise<void> {
+    const { bootstrap } = order;
     const { config, deps, driver, standby } = this;
     const signal = AbortSignal.any([closing, this.broken.signal]);
-    const isHot = standby.isRunning;
-    if (!isHot) await this.postgres.clearOrphans();
+    if (!standby.isRunning) await this.postgres.clearOrphans();
     const claimed = await driver.claim();
     deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
     this.state = "recovering";
-    if (isHot) await this.promote(claimed, signal);
-    else if (await this.mayKeepTimeline(claimed)) await this.startInPlace(claimed, signal);
-    else await this.startByPromotion(claimed, { sources, signal });
+    this.opened = await this.backtrack(claimed, order, signal);
+    if (!this.opened) await this.goOn(claimed, order.sources, signal);
     await driver.attach({
       address: this.postgres.address,
       user: bootstrapUser,
@@ -146,6 +146,37 @@ export class WriterRole {
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     deps.logger.info({ event: "writer.available", epoch: claimed.epoch, vdl: driver.vdl });
+  }
+
+  /** Undefined: none is ordered, or there is none to be done. */
+  private async backtrack(
+    claimed: Claimed,
+    { backtrack }: WriterOrder,
+    signal: AbortSignal,
+  ): Promise<Opened | undefined> {
+    if (!backtrack) return undefined;
+    const { config, deps, driver, standby } = this;
+    const open = (now: Claimed, choice: TimelineChoice): Promise<Opened> => this.open(now, choice);
+    const work = { config, deps, driver, standby, claimed, open, signal };
+    return carryOutBacktrack(work, backtrack);
+  }
+
+  /** From the recovery LSN on. */
+  private async goOn(
+    claimed: Claimed,
+    sources: readonly BackupSource[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { config, standby } = this;
+    if (standby.isRunning && !(await isCacheOnPath(config, claimed.history))) {
+      // A backtrack that it has not noticed yet has removed log that it has replayed.
+      await this.postgres.stop("immediate", 5_000);
+      await standby.closeFeed();
+    }
+    if (standby.isRunning) await this.promote(claimed, signal);
+    else if (await mayKeepTimeline(config, this.deps, claimed))
+      await this.startInPlace(claimed, signal);
+    else await this.startByPromotion(claimed, { sources, signal });
   }
 
   facts(): RoleFacts {
@@ -237,52 +268,6 @@ export class WriterRole {
   }
 
   /**
-   * Whether this instance may go on where it was (D2): its WAL is the volume's up to the recovery LSN and reaches it. A
-   * volume that was never written takes its log from the genesis image, wherever that is copied to, and its timeline: one
-   * that is promoted there would leave the image's timeline without a byte in the volume, and no reader could follow it.
-   */
-  private async mayKeepTimeline(claimed: Claimed): Promise<boolean> {
-    const { config, deps } = this;
-    const verdict = await judge(config);
-    if (this.isUnwritten(claimed)) {
-      // Nothing was ever acknowledged: what a start that failed left in the cache is worth nothing.
-      await seedFromGenesis(config, deps.logger, "the volume is new");
-      return true;
-    }
-    if (verdict.kind !== "writer" || claimed.timeline === undefined) {
-      deps.logger.warn({ event: "cache.notKept", verdict: verdict.kind, reason: verdict.reason });
-      return false;
-    }
-    if (await hasLaterTimeline(config, claimed.timeline)) {
-      deps.logger.warn({ event: "cache.notKept", verdict: "branched", timeline: claimed.timeline });
-      return false;
-    }
-    const reader = new VolumeReader({
-      nodes: nodesNearestFirst(config),
-      owner: linkOwner(config),
-      clock: deps.clock,
-    });
-    try {
-      const found = await compareLocalWal({
-        pgWalDir: `${dataDirOf(config.instanceDir)}/pg_wal`,
-        timeline: claimed.timeline,
-        from: claimed.start,
-        to: claimed.start,
-        base: claimed.low,
-        readVolume: (from, to) => reader.read({ path: claimed.history, from, to }),
-      });
-      deps.logger.info({ event: "localLog.compared", result: found.kind });
-      return found.kind === "equal";
-    } finally {
-      reader.close();
-    }
-  }
-
-  private isUnwritten({ history, start }: Claimed): boolean {
-    return history.length === 0 || start === parseLsn(this.config.genesisLsn);
-  }
-
-  /**
    * The same timeline goes on: PostgreSQL recovers by itself. It runs before the epoch is opened, so that one that
    * cannot start costs no epoch; nobody is let in and nothing is acknowledged before the driver is attached.
    */
@@ -293,7 +278,7 @@ export class WriterRole {
     const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
-    this.opened = await this.open(claimed, this.isUnwritten(claimed) ? { born } : "keep");
+    this.opened = await this.open(claimed, isUnwritten(config, claimed) ? { born } : "keep");
   }
 
   private async open({ epoch }: Claimed, timeline: TimelineChoice): Promise<Opened> {
@@ -311,7 +296,7 @@ export class WriterRole {
   ): Promise<void> {
     const { config, deps } = this;
     const found = await judge(config);
-    if (found.kind !== "reader") {
+    if (found.kind !== "reader" || !(await isCacheOnPath(config, claimed.history))) {
       await rebuildCache({
         config,
         deps,

@@ -1,14 +1,14 @@
-import { epochNone, type Timeline } from "../base/ids.ts";
+import { epochNone } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { DriverAction } from "../ownership/index.ts";
 import { epochAt, timelineSpans } from "../quorum/index.ts";
-import type { Claimed, TimelineChoice } from "./driver-messages.ts";
+import type { Claimed, Opening, TimelineChoice } from "./driver-messages.ts";
 
 export type Decision = Extract<DriverAction, { kind: "decideBranch" }>;
 
 /** What the agent is told of a claim that was won; `end`: the best node's SCL. */
 export function claimedOf(decision: Decision, end: Lsn): Claimed {
-  const { epoch, path, b, node, low, nextTimeline } = decision;
+  const { epoch, path, b, node, low, floor, nextTimeline } = decision;
   return {
     epoch,
     start: b,
@@ -19,12 +19,16 @@ export function claimedOf(decision: Decision, end: Lsn): Claimed {
     nextTimeline,
     spans: timelineSpans(path),
     low,
+    floor,
   };
 }
 
-/** The timeline that the epoch is registered with. */
-export function timelineOf(decision: Decision, choice: TimelineChoice): Timeline {
-  if (typeof choice === "object") return choice.born;
+/** What the agent chose, spelled out. */
+export function openingOf(decision: Decision, choice: TimelineChoice): Opening {
+  if (typeof choice === "object" && "kind" in choice) return choice;
+  const { b: start } = decision;
+  if (typeof choice === "object") return { start, timeline: choice.born, kind: "branch" };
   // Nothing to keep where nothing was ever written: PostgreSQL's first timeline is 1, and so is the next.
-  return choice === "keep" && decision.timeline > 0 ? decision.timeline : decision.nextTimeline;
+  const isKept = choice === "keep" && decision.timeline > 0;
+  return { start, timeline: isKept ? decision.timeline : decision.nextTimeline, kind: "branch" };
 }

@@ -46,6 +46,8 @@ export interface Claimed {
   readonly spans: readonly TimelineSpan[];
   /** Lowest LSN that the new epoch's nodes will have. */
   readonly low: Lsn;
+  /** No backtrack may go below it. */
+  readonly floor: Lsn;
 }
 
 export interface Opened {
@@ -105,11 +107,27 @@ export type DriverEvent =
   /** The thread is gone: nothing is acknowledged any more. */
   | { readonly kind: "failed"; readonly reason: string };
 
+/** Log of a path that was left by a backtrack, which an epoch takes as its own before it opens (decisions.md D28). */
+export interface Refill {
+  readonly path: History;
+  /** A record end above the epoch's start: where it opens. */
+  readonly to: Lsn;
+}
+
+/** How an epoch begins other than by going on, or branching off, at the recovery LSN. */
+export interface Opening {
+  /** The recovery LSN; for a backtrack a record end below it, or at it if there is a refill. */
+  readonly start: Lsn;
+  readonly timeline: Timeline;
+  readonly kind: "branch" | "backtrack";
+  readonly refill?: Refill | undefined;
+}
+
 /**
  * Keep the timeline of the log below the start, or take the next number; a volume that was never written has the one that
  * its genesis image was made on: 1, or a later one where the image is of a restore.
  */
-export type TimelineChoice = "keep" | "new" | { readonly born: Timeline };
+export type TimelineChoice = "keep" | "new" | { readonly born: Timeline } | Opening;
 
 export type DriverRequest =
   | { readonly kind: "claim" }

@@ -3,23 +3,31 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
-import { Driver, type DriverAction, type DriverEvent as CoreEvent } from "../ownership/index.ts";
+import {
+  type Driver,
+  type DriverAction,
+  type DriverEvent as CoreEvent,
+} from "../ownership/index.ts";
 import { ChangeOfMembers } from "./change-shell.ts";
-import { claimedOf, timelineOf, type Decision } from "./claimed.ts";
+import { claimedOf, type Decision, openingOf } from "./claimed.ts";
 import type {
   Claimed,
   DriverSettings,
   DriverStatus,
   Opened,
+  Refill,
   TimelineChoice,
   VolumeNode,
 } from "./driver-messages.ts";
-import { fanOutFor, firstConfiguration, Fleet } from "./fleet-shell.ts";
+import { Fleet } from "./fleet-shell.ts";
 import { LogTail } from "./log-tail.ts";
+import { newDriver } from "./new-driver.ts";
 import { PinKeeper } from "./pins-shell.ts";
 import type { SharedProgress } from "./progress.ts";
+import { QuorumWatch } from "./quorum-watch-shell.ts";
 import { ReadGate } from "./read-gate-shell.ts";
 import { findRecordEnd } from "./record-end-shell.ts";
+import { refillTail } from "./refill-shell.ts";
 import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
 
 interface Step<T> {
@@ -28,9 +36,6 @@ interface Step<T> {
 }
 
 const tickMs = 50;
-const heartbeatMaxMs = 500;
-/** A lease is asked for this often within its length, so that it outlives answers that are lost or late. */
-const heartbeatsPerLease = 4;
 
 /**
  * One claim and what becomes of it: carries out what quorum's Driver decides. A machine for one epoch; whoever wants
@@ -54,7 +59,7 @@ export class Reign {
   private outlet: ReignOutlet | undefined;
   private timer: Timer | undefined;
   private wakeTimer: Timer | undefined;
-  private hadQuorum = true;
+  private readonly quorum: QuorumWatch;
   private isOver = false;
   /** The end was asked for: it is no event. */
   private isAsked = false;
@@ -73,25 +78,17 @@ export class Reign {
     this.world = world;
     this.progress = progress;
     this.listener = listener;
+    this.quorum = new QuorumWatch(progress, world.logger, listener);
     this.readGate = new ReadGate(world.clock, progress, () => {
       this.step({ kind: "roundAsked", nowMs: this.nowMs() });
       return this.core.round;
     });
-    const { leaseMs } = settings;
-    const heartbeatMs = Math.min(heartbeatMaxMs, (leaseMs || Infinity) / heartbeatsPerLease);
-    this.core = new Driver({
-      claimant: settings.owner.sender,
-      configuration: firstConfiguration(settings.nodes),
-      rng: world.rng,
-      leaseMs,
-      heartbeatMs,
-      fanOut: settings.fanOut ?? fanOutFor(settings.nodes),
-    });
-    const linkWorld = { ...world, owner: settings.owner };
+    this.core = newDriver(settings, world.rng);
     this.change = new ChangeOfMembers(world.logger, (set) =>
       this.step({ kind: "changeMembers", set, nowMs: this.nowMs() }),
     );
     this.pins = new PinKeeper(this.core, (event) => this.step({ ...event, nowMs: this.nowMs() }));
+    const linkWorld = { ...world, owner: settings.owner };
     this.fleet = new Fleet(settings.nodes, linkWorld, {
       onConnected: (node) => this.step({ kind: "nodeConnected", node, nowMs: this.nowMs() }),
       onDisconnected: (node) => this.step({ kind: "nodeDisconnected", node, nowMs: this.nowMs() }),
@@ -140,13 +137,30 @@ export class Reign {
     if (!decision || this.isOver || this.opening) {
       throw new BorealisError(sqlState.notInPrerequisiteState, "there is no claim to open");
     }
-    const taken = timelineOf(decision, choice);
     const opened = new Promise<Opened>((resolve, reject) => {
       this.opening = { resolve, reject };
     });
-    const { b: start } = decision;
-    this.step({ kind: "branchDecided", start, timeline: taken, nowMs: this.nowMs() });
+    const { start, timeline, kind: entryKind, refill } = openingOf(decision, choice);
+    const decided = { start, timeline, entryKind, ...(refill ? { refillTo: refill.to } : {}) };
+    this.step({ kind: "branchDecided", ...decided, nowMs: this.nowMs() });
+    if (refill && !this.isOver) void this.refill(start, refill);
     return opened;
+  }
+
+  /** Undo of a backtrack: the log that was kept aside becomes this epoch's. */
+  private refill(start: Lsn, refill: Refill): Promise<void> {
+    const tail = (this.tail = new LogTail(start, this.settings.ringBytes));
+    this.toldHeldFrom = start;
+    return refillTail(tail, {
+      ...refill,
+      ...this.reading(this.fleet.nodes),
+      vcl: () => this.core.vcl,
+      onGrown: () => {
+        this.noteDropped(tail);
+        this.onWal(tail);
+      },
+      onFailed: (why) => this.end(why, epochNone),
+    });
   }
 
   /** PostgreSQL's stream goes through here. */
@@ -208,11 +222,8 @@ export class Reign {
     this.pins.end(error);
     this.world.logger.warn({ event: "driver.stoodDown", fencedBy, reason }, "driver stood down");
     if (!this.isAsked && !claiming && !opening) {
-      this.listener.emit({
-        kind: "standDown",
-        fencedBy: fencedBy === epochNone ? undefined : fencedBy,
-        reason,
-      });
+      const by = fencedBy === epochNone ? undefined : fencedBy;
+      this.listener.emit({ kind: "standDown", fencedBy: by, reason });
     }
   }
 
@@ -263,12 +274,11 @@ export class Reign {
         return this.fleet.noteLagging(action.node, action.kind === "nodeLagging");
       case "standDown":
         return this.end(action.reason, action.fencedBy);
-      case "alarm":
-        this.world.logger.error(
-          { event: "volume.logLost", vdl: action.vdl, b: action.b },
-          action.reason,
-        );
+      case "alarm": {
+        const { vdl, b, reason } = action;
+        this.world.logger.error({ event: "volume.logLost", vdl, b }, reason);
         return undefined;
+      }
       case "roundConfirmed":
         return this.readGate.noteRound(action.round);
       case "leaseExtended":
@@ -281,9 +291,8 @@ export class Reign {
         this.world.logger.info({ event: "low.advanced", low: action.low }, "low-water advanced");
         return undefined;
       case "pinned":
-        return this.pins.notePinned(action.pinId);
       case "unpinned":
-        return this.pins.noteUnpinned(action.pinId);
+        return this.pins.note(action);
       // Links follow the configuration after each step.
       case "membersSeen":
       case "decideSalvage":
@@ -296,9 +305,8 @@ export class Reign {
 
   private sendAppend(node: NodeId, from: Lsn, to: Lsn, vdl: Lsn): void {
     const view = this.tail?.view(from, to);
-    if (!view) return;
     const { epoch, timeline } = this.core;
-    this.fleet.append(node, { epoch, timeline, lsn: from, vdl }, view);
+    if (view) this.fleet.append(node, { epoch, timeline, lsn: from, vdl }, view);
   }
 
   private onDurable(vdl: Lsn, vcl: Lsn): void {
@@ -308,21 +316,23 @@ export class Reign {
     progress.vdl = vdl;
     // Section 7 allows VCL here. VDL releases the same commits, and keeps the slot at a record end.
     this.outlet?.onDurable(vdl);
-    const { awaited } = progress;
-    if (awaited !== undefined && awaited <= vcl) this.listener.onAwaited();
+    if ((progress.awaited ?? vcl + 1n) <= vcl) this.listener.onAwaited();
+  }
+
+  private reading(nodes: readonly VolumeNode[]) {
+    const { settings, world, signal } = this;
+    return { nodes, owner: settings.owner, clock: world.clock, signal };
   }
 
   private async walk(action: Extract<DriverAction, { kind: "findRecordEnd" }>): Promise<void> {
-    const { settings, world } = this;
     const nodes = this.fleet.nodes.filter(({ nodeId }) => nodeId === action.node);
-    const options = { nodes, owner: settings.owner, clock: world.clock, signal: this.signal };
-    try {
-      const b = await findRecordEnd(options, action);
-      this.step({ kind: "recordEndFound", b, nowMs: this.nowMs() });
-    } catch (error) {
-      world.logger.warn({ event: "recovery.unreadable", node: action.node }, messageOf(error));
-      this.step({ kind: "recordEndNotFound", nowMs: this.nowMs() });
-    }
+    const b = await findRecordEnd(this.reading(nodes), action).catch((error: unknown) => {
+      this.world.logger.warn({ event: "recovery.unreadable", node: action.node }, messageOf(error));
+      return undefined;
+    });
+    const nowMs = this.nowMs();
+    if (b === undefined) this.step({ kind: "recordEndNotFound", nowMs });
+    else this.step({ kind: "recordEndFound", b, nowMs });
   }
 
   private onDecision(decision: Decision): void {
@@ -337,8 +347,9 @@ export class Reign {
   private onOpened(action: Extract<DriverAction, { kind: "opened" }>): void {
     const { epoch, start, history } = action;
     this.opened = { epoch, start, timeline: action.timeline, history };
-    this.tail = new LogTail(start, this.settings.ringBytes);
-    this.progress.open(epoch, start);
+    // An epoch that was refilled has a log already.
+    this.tail ??= new LogTail(start, this.settings.ringBytes);
+    this.progress.open(epoch, action.vdl);
     this.world.logger.info({ event: "epoch.opened", epoch, start }, "epoch opened");
     const { opening } = this;
     this.opening = undefined;
@@ -351,7 +362,8 @@ export class Reign {
       this.step({ kind: "tick", nowMs: this.nowMs() });
       this.change.tick();
       this.trim();
-      this.watchQuorum();
+      const hasQuorum = this.fleet.hasQuorum(this.core.configuration, this.nowMs());
+      if (this.opened) this.quorum.note(hasQuorum, this.core.vdl);
       // Only an open epoch asks its nodes all the time; before that, silence means nothing.
       if (this.core.situation === "open") this.fleet.dropSilent(this.nowMs());
       this.outlet?.onTick();
@@ -384,15 +396,5 @@ export class Reign {
     assert(heldFrom <= this.core.vcl, "log that no write quorum holds stays in memory");
     this.toldHeldFrom = heldFrom;
     this.step({ kind: "walDropped", heldFrom });
-  }
-  private watchQuorum(): void {
-    if (!this.opened) return;
-    const hasQuorum = this.fleet.hasQuorum(this.core.configuration, this.nowMs());
-    if (hasQuorum === this.hadQuorum) return;
-    this.hadQuorum = hasQuorum;
-    this.progress.setFlag("quorum", hasQuorum);
-    const event = hasQuorum ? "quorum.back" : "quorum.lost";
-    this.world.logger.warn({ event, vdl: this.core.vdl }, "write quorum changed");
-    this.listener.emit({ kind: hasQuorum ? "quorumBack" : "quorumLost" });
   }
 }

@@ -39,7 +39,7 @@ export interface FeedContext {
   refresh(): Promise<void>;
   onStandby(message: StandbyMessage): void;
   onPathChanged(history: History): void;
-  onSent(sizeBytes: number): void;
+  onSent(sizeBytes: number, to: Lsn): void;
 }
 
 type Phase =
@@ -273,7 +273,7 @@ export class FeedSession {
       streaming.at = advance(streaming.at, chunk.length);
     }
     this.connection.uncork();
-    this.context.onSent(bytes.length);
+    this.context.onSent(bytes.length, streaming.at);
     if (!mayGoOn) streaming.subscription?.pause();
   }
 

@@ -1,6 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Epoch } from "../base/ids.ts";
-import { type Lsn, lsnZero } from "../base/lsn.ts";
+import { type Lsn, lsnMaxOf, lsnZero } from "../base/lsn.ts";
 import { type Connection, listen, type Listener, sleep } from "../io/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { StandbyFeedback, StandbyMessage } from "../wire/index.ts";
@@ -66,6 +66,8 @@ export class LogFeed implements FeedContext {
   private standby = { write: lsnZero, flush: lsnZero, apply: lsnZero };
   private heardMs = 0;
   private sentBytes = 0;
+  /** The standby may have log up to here, of the path that is known. */
+  private sentTo = lsnZero;
   private connections = 0;
   private asking: Promise<void> | undefined;
 
@@ -145,8 +147,9 @@ export class LogFeed implements FeedContext {
     this.options.onPathChanged?.(history);
   }
 
-  onSent(sizeBytes: number): void {
+  onSent(sizeBytes: number, to: Lsn): void {
     this.sentBytes += sizeBytes;
+    this.sentTo = lsnMaxOf(this.sentTo, to);
   }
 
   private accept(connection: Connection): void {
@@ -190,6 +193,9 @@ export class LogFeed implements FeedContext {
   private async inspectNode(endpoint: NodeEndpoint): Promise<boolean> {
     const { clock, owner } = this.nodes;
     const state = await inspectNode(endpoint, owner, { clock, timeoutMs: askTimeoutMs });
-    return state !== undefined && this.view.learn(state);
+    if (!state) return false;
+    // A stream that begins anew asks for a timeline by number, and another path may have that number too.
+    if (this.view.hasLeft(state, this.sentTo)) this.onPathChanged(state.history);
+    return this.view.learn(state);
   }
 }

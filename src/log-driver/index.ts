@@ -10,6 +10,7 @@ export type {
   DriverStatus,
   NodeStatus,
   Opened,
+  Opening,
   PgTarget,
   PinWish,
   TimelineChoice,

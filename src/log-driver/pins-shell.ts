@@ -60,16 +60,14 @@ export class PinKeeper {
     await gone;
   }
 
-  notePinned(pinId: string): void {
-    this.held.add(pinId);
-    this.gone.delete(pinId);
-    this.settle((one) => one.pinId === pinId && one.for === "held");
-  }
-
-  noteUnpinned(pinId: string): void {
-    this.held.delete(pinId);
-    this.gone.add(pinId);
-    this.settle((one) => one.pinId === pinId && one.for === "gone");
+  note({ kind, pinId }: { readonly kind: "pinned" | "unpinned"; readonly pinId: string }): void {
+    const [into, from, what] =
+      kind === "pinned"
+        ? ([this.held, this.gone, "held"] as const)
+        : ([this.gone, this.held, "gone"] as const);
+    into.add(pinId);
+    from.delete(pinId);
+    this.settle((one) => one.pinId === pinId && one.for === what);
   }
 
   /** The epoch is over. */

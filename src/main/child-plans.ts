@@ -56,6 +56,7 @@ export function childPlans(facts: PlanFacts): {
       httpPort: options.httpPort ?? options.port + portOffsets.http,
       nodePorts: links.nodePorts,
       credential: links.credentialOf("control-plane"),
+      backtrackWindowMs: settings["backtrack.windowHours"] * 3_600_000,
       ...log,
     }),
     keeper: () => keeperConfig(facts),

@@ -159,6 +159,19 @@ withCommon(program.command("failover"), "borealis failover --target instance-2")
     ),
   );
 
+withCommon(program.command("backtrack"), "borealis backtrack --to -5m --dry-run")
+  .description(
+    "rewind the cluster in place; what is undone can be returned to while it is kept\n" +
+      "(--to with the LSN that is printed, or a time in it)",
+  )
+  .requiredOption("--to <moment>", "a time (ISO 8601, -5m, -2h) or an LSN")
+  .option("--dry-run", "say what would be undone, and do nothing")
+  .action(
+    running(async (options: CommonOptions & { to: string; dryRun?: boolean }) =>
+      (await import("./backtrack-command.ts")).backtrack(options),
+    ),
+  );
+
 withCommon(program.command("config"), "borealis config log.level debug")
   .description("show settings, or change one (from the next start on)")
   .argument("[key]")

@@ -132,6 +132,13 @@ const settingsSchema = z.strictObject({
     .min(1_000)
     .default(60_000)
     .describe("how long a client may take to log in"),
+  "backtrack.windowHours": z
+    .number()
+    .int()
+    .min(1)
+    .max(840)
+    .default(24)
+    .describe("for how long a future that a backtrack left can be returned to"),
   "engine.osUser": z
     .string()
     .default("")

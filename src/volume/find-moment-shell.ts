@@ -5,6 +5,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { advance, bytesBetween, formatLsn, type Lsn, lsnMaxOf, segmentStart } from "../base/lsn.ts";
 import {
+  type CommitSpan,
   type Moment,
   MomentFinder,
   type MomentTarget,
@@ -64,15 +65,38 @@ export async function findMoment(search: MomentSearch): Promise<Moment | undefin
   }
 }
 
-/** The first commit in the log [from, to). Undefined: it has none. Raises as findMoment does. */
+/** The first commit in the log [from, to) that was made at `sinceUs` or later. Undefined: it has none. Raises as findMoment does. */
 export async function findFirstCommit(
-  search: Omit<MomentSearch, "target" | "isCounted">,
+  search: Omit<MomentSearch, "target" | "isCounted"> & { readonly sinceUs?: bigint },
 ): Promise<WalCommit | undefined> {
-  const { from, to } = search;
+  const { from, to, sinceUs } = search;
   let first: WalCommit | undefined;
-  const walker = new WalWalker(startAt(from), { onCommit: (commit) => (first ??= commit) });
+  const onCommit = (commit: WalCommit): void => {
+    if (sinceUs === undefined || commit.timeUs >= sinceUs) first ??= commit;
+  };
+  const walker = new WalWalker(startAt(from), { onCommit });
   await readOn(search, walker, () => first === undefined && walker.position < to);
   return first;
+}
+
+/**
+ * The commits of the log from `from`, a record end, on, and where its last whole record ends. For a log whose end nobody
+ * knows, as one that was kept aside: it ends where the source has no more.
+ */
+export async function walkToEnd(
+  log: LogSource,
+  from: Lsn,
+  signal?: AbortSignal,
+): Promise<{ readonly endLsn: Lsn; readonly commits: CommitSpan | undefined }> {
+  const finder = new MomentFinder({ at: from, kind: "recordEnd" }, { kind: "lsn", at: from });
+  finder.push(Buffer.alloc(0));
+  while (!signal?.aborted && !finder.failure) {
+    const piece = advance(finder.position, segmentBytes);
+    const bytes = await log.read(finder.position, piece).catch(() => undefined);
+    if (!bytes) break;
+    finder.push(bytes);
+  }
+  return { endLsn: finder.recordEnd, commits: finder.moment?.after };
 }
 
 async function walk(search: MomentSearch, from: Lsn): Promise<Moment | undefined> {

@@ -24,6 +24,7 @@ export {
   findMoment,
   type LogSource,
   type MomentSearch,
+  walkToEnd,
 } from "./find-moment-shell.ts";
 export { FolderStore, type ObjectDraft, type ObjectFile } from "./folder-store-shell.ts";
 export { findHexLsn, formatHexLsn } from "./hex-lsn.ts";

@@ -62,6 +62,11 @@ export class MomentFinder {
     return this.walker.failure;
   }
 
+  /** End of the last whole record so far. */
+  get recordEnd(): Lsn {
+    return this.walker.recordEnd;
+  }
+
   /** Whether more log can only add to what comes behind the moment. */
   get isSettled(): boolean {
     return this.settledAt !== undefined;

@@ -1,0 +1,92 @@
+/** Where a backtrack goes, from what is known of the volume's paths: decisions only. */
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { commonPrefix, type History } from "../quorum/index.ts";
+import type { MomentTarget } from "../wal/index.ts";
+
+/** state.ts' AbandonedFuture, read. */
+export interface LeftPath {
+  readonly path: History;
+  readonly fork: Lsn;
+  readonly end: Lsn;
+  readonly leftAtMs: number;
+}
+
+/** A path, and how far it goes. */
+export interface PathToSearch {
+  readonly path: History;
+  readonly end: Lsn;
+  readonly isAbandoned: boolean;
+}
+
+/**
+ * Which path a moment is on. A time: the one that was the cluster's at that time. An LSN: the present one, if it has it;
+ * else the newest future that was left and has it. The end of a future that was left always means that future, since it is
+ * what a backtrack has printed.
+ */
+export function pathOf(
+  target: MomentTarget,
+  present: { readonly path: History; readonly end: Lsn },
+  left: readonly LeftPath[],
+): PathToSearch {
+  const newestFirst = left.toSorted((a, b) => b.leftAtMs - a.leftAtMs);
+  const found =
+    target.kind === "time"
+      ? newestFirst.findLast(({ leftAtMs }) => BigInt(leftAtMs) * 1000n > target.timeUs)
+      : (newestFirst.find(({ end }) => end === target.at) ??
+        (target.at < present.end ? undefined : newestFirst.find(({ end }) => target.at < end)));
+  if (found) return { path: found.path, end: found.end, isAbandoned: true };
+  return { ...present, isAbandoned: false };
+}
+
+/** Where the present path has to be left to come to `at` of another path, which is that LSN itself if they are one to it. */
+export function forkOf(
+  present: History,
+  wanted: History,
+  range: { readonly from: Lsn; readonly at: Lsn },
+): Lsn {
+  return commonPrefix(present, wanted, { from: range.from, limit: range.at });
+}
+
+/** ISO 8601 with microseconds, as `--to` takes it. */
+export function formatMicros(timeUs: bigint): string {
+  const micros = ((timeUs % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  const seconds = Number((timeUs - micros) / 1_000_000n);
+  const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
+  return `${whole}.${String(micros).padStart(6, "0")}Z`;
+}
+
+export function describe(target: MomentTarget): string {
+  return target.kind === "time" ? formatMicros(target.timeUs) : formatLsn(target.at);
+}
+
+export function inTheFuture(target: MomentTarget): BorealisError {
+  const why = `${describe(target)} lies in the future`;
+  return new BorealisError(sqlState.invalidParameter, why, {
+    hint: "a backtrack goes to a moment that the cluster has lived through",
+  });
+}
+
+export function outsideWindow(
+  target: MomentTarget,
+  window: { readonly from: string; readonly to: string },
+): BorealisError {
+  const why = `${describe(target)} lies outside the backtrack window, which is from ${window.from} to ${window.to}`;
+  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+    hint: "name a moment in the window; borealis backtrack --dry-run shows what one would undo",
+  });
+}
+
+export function nothingToUndo(target: MomentTarget): BorealisError {
+  const why = `nothing was committed after ${describe(target)}: there is nothing to undo`;
+  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+    hint: "name an earlier moment",
+  });
+}
+
+export function noSnapshot(target: MomentTarget): BorealisError {
+  const why = `no snapshot reaches back to ${describe(target)}`;
+  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+    hint: "name a later moment; borealis snapshot list shows what there is",
+  });
+}

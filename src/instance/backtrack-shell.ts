@@ -1,0 +1,136 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { volumeId } from "../base/ids.ts";
+import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { stampCache, unstampCache } from "../engine/index.ts";
+import type { Claimed, LogDriverHandle, Opened, TimelineChoice } from "../log-driver/index.ts";
+import type { History } from "../quorum/index.ts";
+import type { AgentDeps } from "./agent-shell.ts";
+import { type Backtrack, type BacktrackPlan, planBacktrack } from "./backtrack.ts";
+import { noteCachePath } from "./cache-path-shell.ts";
+import type { AgentConfig, BacktrackOrder } from "./messages.ts";
+import { parsePath } from "./path-text.ts";
+import { promoteAt } from "./promotion-shell.ts";
+import { rebuildCache } from "./rebuild-shell.ts";
+import type { Standby } from "./standby-shell.ts";
+
+export interface BacktrackWork {
+  readonly config: AgentConfig;
+  readonly deps: AgentDeps;
+  readonly driver: Pick<LogDriverHandle, "claim" | "release">;
+  readonly standby: Standby;
+  readonly claimed: Claimed;
+  /** Opens what was claimed. */
+  readonly open: (claimed: Claimed, choice: TimelineChoice) => Promise<Opened>;
+  readonly signal: AbortSignal;
+}
+
+export function readBacktrack(order: BacktrackOrder): Backtrack {
+  const { to, refill, sinceEpoch } = order;
+  return {
+    to: parseLsn(to),
+    refill: refill ? { path: parsePath(refill.path), to: parseLsn(refill.to) } : undefined,
+    sinceEpoch,
+  };
+}
+
+/**
+ * Takes the volume back to where the order says, with this instance as the writer of the path from there on. Undefined:
+ * nothing was done, since there is nothing to do any more, or it cannot be; an ordinary start of the writer follows, and
+ * whoever ordered finds out by the path.
+ */
+export async function carryOutBacktrack(
+  work: BacktrackWork,
+  order: BacktrackOrder,
+): Promise<Opened | undefined> {
+  const backtrack = readBacktrack(order);
+  const plan = planBacktrack(work.claimed, backtrack);
+  const { logger } = work.deps;
+  logger.info({ event: "backtrack.planned", to: order.to, plan: plan.kind });
+  switch (plan.kind) {
+    case "impossible":
+      logger.error({ event: "backtrack.impossible", to: order.to }, plan.reason);
+      return undefined;
+    case "done":
+      return undefined;
+    case "leave": {
+      await ensureCacheBelow(work, backtrack.to);
+      return promote(work, { ...work.claimed, start: backtrack.to }, plan.opening);
+    }
+    default:
+      await ensureCacheBelow(work, backtrack.to);
+      return refill(work, plan);
+  }
+}
+
+/** Undo: the kept log becomes the volume's again, epoch by epoch; then PostgreSQL replays it and is promoted at its end. */
+async function refill(
+  work: BacktrackWork,
+  plan: Extract<BacktrackPlan, { kind: "refill" }>,
+): Promise<Opened> {
+  const { driver, open, deps, standby } = work;
+  let { claimed } = work;
+  for (const opening of plan.openings) {
+    const { epoch } = await open(claimed, opening);
+    deps.logger.info({ event: "backtrack.refilled", epoch, to: opening.refill?.to });
+    // Nothing was ever served in it: nobody needs to wait for its lease.
+    await driver.release();
+    claimed = await driver.claim();
+  }
+  if (claimed.start !== plan.promoteAt) {
+    const [at, wanted] = [formatLsn(claimed.start), formatLsn(plan.promoteAt)];
+    throw new BorealisError(sqlState.internal, `the log was refilled to ${at}, not to ${wanted}`);
+  }
+  const { start, history } = claimed;
+  // The feed so far knows the path that was just left, and would lead PostgreSQL onto it.
+  await standby.closeFeed();
+  await standby.openFeed(start, history);
+  return promote({ ...work, claimed }, claimed, "new");
+}
+
+function promote(work: BacktrackWork, at: Claimed, choice: TimelineChoice): Promise<Opened> {
+  const { config, deps, standby, open, claimed, signal } = work;
+  return promoteAt({
+    config,
+    deps,
+    standby,
+    claimed: at,
+    open: () => open(claimed, choice),
+    signal,
+  });
+}
+
+/** A standby that was staged for this has replayed nothing beyond; any other cache is built again, as far as there. */
+async function ensureCacheBelow(work: BacktrackWork, to: Lsn): Promise<void> {
+  const { config, deps, standby, claimed, signal } = work;
+  if (standby.isRunning && standby.feed?.view.cap === to) return;
+  if (standby.isRunning) await standby.postgres.stop("immediate", 5_000);
+  await standby.closeFeed();
+  await unstampCache(config.instanceDir);
+  await noteCachePath(config, claimed.history, to);
+  const { history: path, low: base } = claimed;
+  await rebuildBelow({ config, deps, path, base, limit: to, signal });
+  await stampCache(config.instanceDir, volumeId(config.volumeId));
+}
+
+/** A cache from which `limit` can be reached: never a copy of a live instance, which is beyond it. */
+export async function rebuildBelow(below: {
+  readonly config: AgentConfig;
+  readonly deps: AgentDeps;
+  readonly path: History;
+  /** Where the log begins that the nodes have. */
+  readonly base: Lsn;
+  readonly limit: Lsn;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { config, deps, path, base, limit, signal } = below;
+  await rebuildCache({
+    config,
+    deps,
+    signal,
+    sources: [],
+    reason: `a backtrack to ${formatLsn(limit)}`,
+    patienceMs: 0,
+    wish: { path, at: limit, base },
+    untilUsable: () => Promise.resolve(),
+  });
+}
