@@ -141,6 +141,7 @@ export class ControlPlane {
         health: () => this.health(),
         failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
         scrub: (params) => this.scrub(params),
+        nodes: () => addressBook(this.state, this.deps.layout, this.deps.config.nodePorts),
         stopping: () => {
           this.isStopping = true;
           this.roles.stopOrdering();

@@ -21,8 +21,8 @@ function nowText(): string {
 }
 
 /** Settings will name others (KMS); the file is the default. */
-function keyFileProvider(layout: Layout): KeyFileProvider {
-  return new KeyFileProvider(layout.keyFile, {
+function keyFileProvider({ keyFile }: Pick<Layout, "keyFile">): KeyFileProvider {
+  return new KeyFileProvider(keyFile, {
     files: realSecretFiles,
     entropy: realEntropy,
     now: nowText,
@@ -35,6 +35,32 @@ export async function createVolumeKeys(layout: Layout, volume: VolumeId): Promis
   await provider.create();
   const ring = await createKeyRing(provider, { volumeId: volume, createdAt: nowText() });
   realSecretFiles.replace(layout.keyRingFile, encodeKeyRing(ring));
+}
+
+/** The data keys of a ring that came from elsewhere. Raises 55000 when the key file is not here, or not the volume's. */
+export async function openRing(
+  text: string,
+  { volume, keyFile }: { readonly volume: VolumeId; readonly keyFile: string },
+): Promise<DataKeys> {
+  const ring = newestRing([text], volume);
+  if (ring) return openKeyRing(keyFileProvider({ keyFile }), ring);
+  throw new BorealisError(sqlState.dataCorrupted, `the key ring of volume ${volume} is damaged`, {
+    hint: "another copy may be good: control/keyring.json, storage/NODE/keyring.json",
+  });
+}
+
+/**
+ * The data keys of a cluster's volume for another process than its supervisor, which writes copies of the ring: nothing is
+ * written here. Undefined: the volume is not encrypted. Raises 55000 as VolumeKeys.open does.
+ */
+export async function readDataKeys(
+  layout: Layout,
+  state: ClusterState,
+): Promise<DataKeys | undefined> {
+  const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
+  if (ring) return openKeyRing(keyFileProvider(layout), ring);
+  if (state.encryption === "off") return undefined;
+  throw noRing(layout);
 }
 
 /**
@@ -61,13 +87,7 @@ export class VolumeKeys {
     const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
     if (ring === undefined) {
       if (state.encryption === "off") return undefined;
-      throw new BorealisError(
-        sqlState.notInPrerequisiteState,
-        `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
-        {
-          hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies",
-        },
-      );
+      throw noRing(layout);
     }
     const provider = keyFileProvider(layout);
     const opened = await openKeyRing(provider, ring);
@@ -150,6 +170,14 @@ export class VolumeKeys {
       }
     }
   }
+}
+
+function noRing(layout: Layout): BorealisError {
+  return new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
+    { hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies" },
+  );
 }
 
 function copyFiles(layout: Layout): string[] {
