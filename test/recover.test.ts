@@ -45,7 +45,7 @@ import {
   readSnapshotLog,
   type SnapshotManifest,
 } from "../src/volume/index.ts";
-import { segmentBytes, segmentName, type WalCommit } from "../src/wal/index.ts";
+import { segmentBytes, segmentName } from "../src/wal/index.ts";
 import {
   copyEmbeddedEngine,
   findEngines,
@@ -98,8 +98,6 @@ async function* logOf(dir: string, from: Lsn, to: Lsn): AsyncGenerator<Buffer> {
 interface Point {
   readonly at: Lsn;
   readonly rows: number;
-  /** On the server's clock, after the commit and before the next. */
-  readonly timeUs: bigint;
 }
 
 const one = (rows: (string | null)[][]): string => rows[0]?.[0] ?? "";
@@ -107,11 +105,10 @@ const one = (rows: (string | null)[][]): string => rows[0]?.[0] ?? "";
 async function write(postgres: StockPostgres): Promise<Point> {
   await postgres.query("insert into t select i, repeat('x', 700) from generate_series(1, 200) i");
   const { rows } = await postgres.query(
-    `select pg_current_wal_flush_lsn(), (select count(*) from t),
-       (extract(epoch from clock_timestamp()) * 1000000)::bigint`,
+    "select pg_current_wal_flush_lsn(), (select count(*) from t)",
   );
-  const [at, count, timeUs] = rows[0] ?? [];
-  return { at: parseLsn(at ?? ""), rows: Number(count), timeUs: BigInt(timeUs ?? 0) };
+  const [at, count] = rows[0] ?? [];
+  return { at: parseLsn(at ?? ""), rows: Number(count) };
 }
 
 async function take(
@@ -149,12 +146,11 @@ async function restore(
     manifest: SnapshotManifest;
     log: AsyncIterable<Buffer>;
     spans: readonly TimelineStart[];
-    isTooLate?: (commit: WalCommit) => boolean;
   },
 ): Promise<Image> {
   const place = folder();
   const dir = join(place, "image");
-  const { manifest, log, isTooLate } = from;
+  const { manifest, log } = from;
   await unpackSnapshot({ manifest, replicas, sealer, dir, osUser, signal });
   const laid = await layLog({
     dir,
@@ -162,7 +158,6 @@ async function restore(
     from: segmentStart(manifest.startLsn),
     log,
     spans: from.spans,
-    ...(isTooLate ? { isTooLate } : {}),
     signal,
   });
   const spans = from.spans.filter((span, i) => i === 0 || span.start < laid.end);
@@ -245,17 +240,6 @@ for (const stock of engines) {
         const rows = await started(stock, dir, rowsOf);
         expect(rows).toBe(first.rows);
       }
-    });
-
-    it("has everything before the first commit later than a moment", async () => {
-      const [point] = points.slice(25);
-      if (!point) throw new Error("no point");
-      const end = points.at(-1)?.at ?? lsn(0n);
-      const isTooLate = (commit: WalCommit): boolean => commit.timeUs > point.timeUs;
-      const image = await restore(engine, { manifest, log: logTo(end), spans: born, isTooLate });
-      expect(image.laid.cutBefore?.timeUs).toBeGreaterThan(Number(point.timeUs));
-      expect(image.laid.lastCommitUs).toBeLessThanOrEqual(Number(point.timeUs));
-      expect(await started(stock, image.dir, rowsOf)).toBe(point.rows);
     });
 
     it("is made of nothing but a snapshot that brought its log", async () => {

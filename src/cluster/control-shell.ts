@@ -179,6 +179,7 @@ export class ControlPlane {
         health: () => this.health(),
         failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
         scrub: (params) => scrubNodes(params, this.state, this.deps),
+        nodes: () => addressBook(this.state, this.deps.layout, this.deps.config.nodePorts),
         stopping: () => {
           this.isStopping = true;
           this.roles.stopOrdering();

@@ -4,6 +4,7 @@
  * instance: findEngine, chooseOsUser, placeInstances; createGenesis once a volume; judgeCache, then seedInstance or
  * another rebuild; stampCache; Postgres. What the log means, and who may write, is none of this room's business.
  */
+export { adoptImage, type ImagePlace } from "./adopt-image-shell.ts";
 export {
   beginRebuild,
   type CacheVerdict,

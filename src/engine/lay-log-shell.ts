@@ -26,12 +26,10 @@ export interface LogToLay {
   readonly osUser: OsUser | undefined;
   /** Start of a WAL segment: where `log` begins. */
   readonly from: Lsn;
-  /** The log of one path, in pieces of any size. More than is wanted of it is never asked for. */
+  /** The log of one path up to where recovery is to end, in pieces of any size; what follows the last whole record is cut. */
   readonly log: AsyncIterable<Buffer>;
   /** The timelines of that path, oldest first. */
   readonly spans: readonly TimelineStart[];
-  /** The log ends before the first commit for which this is true; where `log` ends if there is none. */
-  readonly isTooLate?: (commit: WalCommit) => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -40,10 +38,8 @@ export interface LaidLog {
   readonly end: Lsn;
   /** That of the last byte. */
   readonly timeline: Timeline;
-  /** The commit before which the log was cut; undefined: all of `log` is there, up to a record's end. */
-  readonly cutBefore: WalCommit | undefined;
-  /** The latest that any commit in it says it was made; undefined: there is none. */
-  readonly lastCommitUs: bigint | undefined;
+  /** Its last commit. */
+  readonly lastCommit: WalCommit | undefined;
 }
 
 /**
@@ -54,34 +50,23 @@ export async function layLog(
   options: LogToLay,
   onProgress: (bytes: number) => void = () => {},
 ): Promise<LaidLog> {
-  const { from, log, isTooLate, signal } = options;
+  const { from, log, signal } = options;
   assert(segmentStart(from) === from, "log is laid from the start of a segment");
   const segments = new Segments(options);
-  let cutBefore: WalCommit | undefined;
-  let lastCommitUs: bigint | undefined;
-  const walker = new WalWalker(
-    { at: from, kind: "segmentStart" },
-    {
-      onCommit: (commit) => {
-        if (cutBefore) return;
-        if (isTooLate?.(commit)) cutBefore = commit;
-        else if (lastCommitUs === undefined || commit.timeUs > lastCommitUs)
-          lastCommitUs = commit.timeUs;
-      },
-    },
-  );
+  let lastCommit: WalCommit | undefined;
+  const onCommit = (commit: WalCommit): void => void (lastCommit = commit);
+  const walker = new WalWalker({ at: from, kind: "segmentStart" }, { onCommit });
   for await (const bytes of log) {
     if (signal.aborted) throw signal.reason;
     walker.push(bytes);
     if (walker.failure) throw noLog(walker.failure);
     await segments.add(bytes);
     onProgress(bytesBetween(from, segments.end));
-    if (cutBefore) break;
   }
-  const end = cutBefore?.previousEnd ?? walker.recordEnd;
+  const end = walker.recordEnd;
   if (walker.firstBoundary === undefined || end <= from) throw tooShort(from, segments.end);
   await segments.cutAt(end);
-  return { end, timeline: segments.timelineBelow(end), cutBefore, lastCommitUs };
+  return { end, timeline: segments.timelineBelow(end), lastCommit };
 }
 
 /** The files, 16 MiB each. The last one is in memory until it is full, or all is there. */

@@ -112,11 +112,12 @@ async function copyOneFile(from: string, to: string, copy: TreeCopy): Promise<vo
   }
 }
 
-/** Syncs a file or directory by its path. */
-export async function syncPath(path: string): Promise<void> {
+/** Syncs a file or directory by its path; how long it is. */
+export async function syncPath(path: string): Promise<number> {
   const file = await open(path, "r");
   try {
     await file.sync();
+    return (await file.stat()).size;
   } finally {
     await file.close();
   }

@@ -239,6 +239,22 @@ withCommon(program.command("delete"), "borealis delete --data-dir ../copy --yes"
     ),
   );
 
+withCommon(program.command("restore"), "borealis restore --to -5m --into ./restored")
+  .description("a new cluster in another directory, as this one was at a moment")
+  .requiredOption("--into <dir>", "the new cluster's data directory: empty, or not there yet")
+  .option("--to <moment>", "a time (ISO 8601, or -5m, -2h), a position of the log, or latest")
+  .option("--from <snapshot>", "a snapshot, as it was when it was taken")
+  .option("--store <url>", "not this cluster: a volume of this object store, alone")
+  .option("--volume <id>", "with --store: which one")
+  .option("--keys <file>", "with --store: the key file (default: keys/master.json of --data-dir)")
+  .option("--readers <n>", "readers of the new cluster, 0-15 (default: as many as here)")
+  .option("--postgres-bin <dir>", "PostgreSQL of the same major version (default: as here)")
+  .action(
+    running(async (options: CommonOptions & { into: string }) =>
+      (await import("./restore-command.ts")).restore(options),
+    ),
+  );
+
 const storage = program.command("storage").description("the six storage nodes");
 withCommon(storage.command("list"), "borealis storage list")
   .description("show the storage nodes, and the clones whose log they keep")

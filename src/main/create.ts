@@ -15,6 +15,7 @@ import {
   createGenesis,
   type Engine,
   findEngine,
+  type Genesis,
   type OsUser,
   placeInstances,
 } from "../engine/index.ts";
@@ -40,6 +41,12 @@ interface Opening {
   readonly existing?: ClusterState;
 }
 
+/** What decides which PostgreSQL runs. */
+interface EngineWanted extends Pick<Opening, "layout" | "settings"> {
+  readonly options: Pick<UpOptions, "postgresBin">;
+  readonly existing?: Pick<ClusterState, "engineVersion">;
+}
+
 /**
  * Finds the PostgreSQL to run and who runs it. Raises 55000 when the volume was made by another major version, whose
  * data this one cannot read.
@@ -49,7 +56,7 @@ export async function openEngine({
   layout,
   settings,
   existing,
-}: Opening): Promise<OpenedEngine> {
+}: EngineWanted): Promise<OpenedEngine> {
   const osUser = await chooseOsUser(settings["engine.osUser"] || undefined);
   const engine = await findEngine({ postgresBin: options.postgresBin, runnableBy: osUser });
   const major = existing?.engineVersion.split(".")[0];
@@ -113,6 +120,41 @@ async function build({
     genesisDir: layout.genesisDir,
     scratchDir: engine.instancesDir,
   });
+  return bearVolume({
+    layout,
+    genesis,
+    engineVersion: engine.engine.version,
+    masterUser: options.user,
+    isSuperuser: options.superuser,
+    isBootstrapped: false,
+    password: options.password ?? newPassword(),
+    encryption: settings["storage.encryption"],
+    readers: options.readers,
+  });
+}
+
+export function newPassword(): string {
+  return realEntropy.bytes(18).toString("base64url");
+}
+
+export interface Birth {
+  readonly layout: Layout;
+  /** The image in its place: initdb's, or that of a restore. */
+  readonly genesis: Genesis;
+  readonly engineVersion: string;
+  readonly masterUser: string;
+  readonly isSuperuser: boolean;
+  /** The master user is in the image, with a password. */
+  readonly isBootstrapped: boolean;
+  /** Kept for `borealis url`; undefined: nobody here knows it. */
+  readonly password: string | undefined;
+  readonly encryption: "on" | "off";
+  readonly readers: number;
+}
+
+/** A new volume around a genesis image: its own id, nodes and keys. The state file is written last: it makes the cluster. */
+export async function bearVolume(birth: Birth): Promise<ClusterState> {
+  const { layout, genesis, engineVersion, encryption, readers } = birth;
   const volume = volumeId(realEntropy.uuid());
   const nodes = protectionGroupNames().map((name) => ({ ...name, nodeId: realEntropy.uuid() }));
   for (const node of nodes) {
@@ -122,10 +164,9 @@ async function build({
       base: genesis.baseLsn,
     });
   }
-  const encryption = settings["storage.encryption"];
   if (encryption === "on") await createVolumeKeys(layout, volume);
   else rmSync(layout.keyRingFile, { force: true });
-  writeSecret(layout.passwordFile, options.password ?? realEntropy.bytes(18).toString("base64url"));
+  if (birth.password !== undefined) writeSecret(layout.passwordFile, birth.password);
   const key = `BRLS${realEntropy.bytes(8).toString("hex").toUpperCase()}`;
   writeSecret(layout.credentialsFile, `${key}:${realEntropy.bytes(24).toString("base64url")}`);
   const state: ClusterState = {
@@ -133,15 +174,15 @@ async function build({
     clusterId: "borealis",
     volumeId: volume,
     createdAt: new Date().toISOString(),
-    engineVersion: engine.engine.version,
+    engineVersion,
     systemIdentifier: String(genesis.systemIdentifier),
     genesisLsn: formatLsn(genesis.baseLsn),
-    masterUser: options.user,
-    isSuperuser: options.superuser,
+    masterUser: birth.masterUser,
+    isSuperuser: birth.isSuperuser,
     encryption,
-    isBootstrapped: false,
+    isBootstrapped: birth.isBootstrapped,
     writer: "instance-1",
-    instances: newInstances(options.readers),
+    instances: newInstances(readers),
     nodes,
   };
   if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");

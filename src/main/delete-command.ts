@@ -17,6 +17,7 @@ import { down, isRunning, type Options, printJson } from "./commands.ts";
 import { lockDataDir, readState, removeIfEmpty, resolveLayout } from "./data-dir.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { print } from "./print.ts";
+import { forgetVolumes } from "./resurrect.ts";
 
 export interface DeleteOptions extends Options {
   readonly keepSnapshots?: boolean;
@@ -114,7 +115,10 @@ async function releaseOwn(layout: Layout): Promise<Released | undefined> {
 
 /** The control folder goes last: while it is there, everybody knows that this was being deleted. */
 function removeFiles(layout: Layout, keepSnapshots: boolean): void {
-  if (keepSnapshots) keepKeyRing(layout);
+  if (keepSnapshots) {
+    keepKeyRing(layout);
+    forgetVolumes(layout);
+  }
   rmSync(layout.storageDir, { recursive: true, force: true });
   removeInstances(layout);
   if (!keepSnapshots)

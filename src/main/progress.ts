@@ -58,7 +58,8 @@ export class Progress {
     this.close();
     const { step, doneBytes } = current.meter.facts(nowMs);
     const seconds = ((nowMs - current.beganMs) / 1000).toFixed(1);
-    if (!this.isJson) print(`${step}: ${formatBytes(doneBytes)}, ${seconds} s`);
+    const bytes = doneBytes > 0 ? `${formatBytes(doneBytes)}, ` : "";
+    if (!this.isJson) print(`${step}: ${bytes}${seconds} s`);
   }
 
   /** Nothing more comes of the step that is under way, if there is one. */

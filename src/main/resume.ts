@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
@@ -31,7 +31,7 @@ export function findRemembered(layout: Layout): Remembered | undefined {
   }
 }
 
-export function remember(layout: Layout, options: UpOptions): void {
+export function remember(layout: Layout, options: Remembered): void {
   const { host, port, httpPort, tls, postgresBin, objectStore } = options;
   const text = JSON.stringify({ host, port, httpPort, tls, postgresBin, objectStore });
   replaceFile(fileOf(layout), text, { isDurable: true });
@@ -75,7 +75,8 @@ export function requireSameBirth(
     [
       "password",
       "--password",
-      options.password === password,
+      // Of a restored cluster nobody here may know it.
+      password === undefined || options.password === password,
       "change it with ALTER ROLE … PASSWORD",
     ],
   ];
@@ -87,4 +88,10 @@ export function requireSameBirth(
       { hint: `leave ${flag} out to resume the cluster` },
     );
   }
+}
+
+/** Where nobody here knew the master user's password (restored from an object store), the one that is given is kept. */
+export function keepPassword(layout: Layout, { password }: Pick<UpOptions, "password">): void {
+  if (password === undefined || existsSync(layout.passwordFile)) return;
+  writeFileSync(layout.passwordFile, `${password}\n`, { mode: 0o600, flush: true });
 }

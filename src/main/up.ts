@@ -31,7 +31,15 @@ import { objectStoreFlags, requireObjectStore } from "./object-store.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
-import { findRemembered, remember, requireSameBirth, withRemembered } from "./resume.ts";
+import { requireNoHalfRestore } from "./restore-target.ts";
+import {
+  findRemembered,
+  keepPassword,
+  remember,
+  requireSameBirth,
+  withRemembered,
+} from "./resume.ts";
+import { noteVolume, resurrect } from "./resurrect.ts";
 import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
 import { VolumeKeys } from "./volume-keys.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
@@ -48,13 +56,18 @@ export async function up(given: unknown): Promise<void> {
   const options = withRemembered(parsed, findRemembered(layout));
   process.title = "borealis up";
   if (isRunning(layout)) lockDataDir(layout); // raises: it is running
-  const settings = resolveSettings({
-    file: layout.configFile,
-    env: process.env,
-    flags: [...objectStoreFlags(options), ...options.set],
-  });
-  await requireObjectStore(layout, settings, options);
-  const known = requireWhole(layout);
+  const settingsNow = (): Settings =>
+    resolveSettings({
+      file: layout.configFile,
+      env: process.env,
+      flags: [...objectStoreFlags(options), ...options.set],
+    });
+  await requireObjectStore(layout, settingsNow(), options);
+  requireWhole(layout);
+  await resurrect({ options, layout, settings: settingsNow() });
+  const settings = settingsNow();
+  const known = readState(layout);
+  requireNoHalfRestore(layout);
   if (known) requireSameBirth(options, known, readPassword(layout));
   await requireFreePorts(options.host, wantedPorts(options, known));
   if (options.detach) return detach(options, layout, settings);
@@ -116,7 +129,7 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   const keys = await VolumeKeys.open(layout, state, logger);
   const links = await openLinkTransport(settings["storage.transport"], layout, state);
   const tls = await tlsFor(options, layout);
-  remember(layout, options);
+  writeNotes({ options, layout, settings }, state);
   // The control plane changes the file while this process runs.
   const stateNow = (): ClusterState => readState(layout) ?? state;
   const plans = childPlans({ options, layout, settings, stateNow, engine, tls, keys, links });
@@ -157,6 +170,13 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
   await supervisor.stop(isImmediate);
   if (process.send === undefined)
     say("Stopped. Nothing acknowledged is lost; borealis up goes on from here.", options.json);
+}
+
+/** What the next start goes by, after a loss too. */
+function writeNotes({ options, layout, settings }: Omit<Run, "startedMs">, state: ClusterState) {
+  remember(layout, options);
+  keepPassword(layout, options);
+  noteVolume(layout, state, settings["objectStore.url"]);
 }
 
 function say(text: string, isJson: boolean): void {

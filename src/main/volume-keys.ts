@@ -22,8 +22,8 @@ function nowText(): string {
 }
 
 /** Settings will name others (KMS); the file is the default. */
-function keyFileProvider(layout: Layout): KeyFileProvider {
-  return new KeyFileProvider(layout.keyFile, {
+function keyFileProvider({ keyFile }: Pick<Layout, "keyFile">): KeyFileProvider {
+  return new KeyFileProvider(keyFile, {
     files: realSecretFiles,
     entropy: realEntropy,
     now: nowText,
@@ -36,6 +36,18 @@ export async function createVolumeKeys(layout: Layout, volume: VolumeId): Promis
   await provider.create();
   const ring = await createKeyRing(provider, { volumeId: volume, createdAt: nowText() });
   realSecretFiles.replace(layout.keyRingFile, encodeKeyRing(ring));
+}
+
+/** The data keys of a ring that came from elsewhere. Raises 55000 when the key file is not here, or not the volume's. */
+export async function openRing(
+  text: string,
+  { volume, keyFile }: { readonly volume: VolumeId; readonly keyFile: string },
+): Promise<DataKeys> {
+  const ring = newestRing([text], volume);
+  if (ring) return openKeyRing(keyFileProvider({ keyFile }), ring);
+  throw new BorealisError(sqlState.dataCorrupted, `the key ring of volume ${volume} is damaged`, {
+    hint: "another copy may be good: control/keyring.json, storage/NODE/keyring.json",
+  });
 }
 
 /**
@@ -67,13 +79,7 @@ export async function openVolumeKeys(
 function requireRing(layout: Layout, state: ClusterState): KeyRing | undefined {
   const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
   if (ring !== undefined || state.encryption === "off") return ring;
-  throw new BorealisError(
-    sqlState.notInPrerequisiteState,
-    `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
-    {
-      hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies",
-    },
-  );
+  throw noRing(layout);
 }
 
 /**
@@ -180,6 +186,14 @@ export class VolumeKeys {
       }
     }
   }
+}
+
+function noRing(layout: Layout): BorealisError {
+  return new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the volume is encrypted, and no copy of its key ring is left (${layout.keyRingFile})`,
+    { hint: "put control/keyring.json back from a backup; storage/NODE/keyring.json are copies" },
+  );
 }
 
 function copyFiles(layout: Layout): string[] {

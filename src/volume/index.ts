@@ -89,7 +89,7 @@ export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
-export { automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
+export { automaticSnapshotFacts, automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
 export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";
 export {
   isOnPath,

@@ -1,0 +1,221 @@
+/** What a restore is made of: where the log ends, and the newest snapshot from which that is reached. */
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { formatLsn, type Lsn, segmentStart } from "../base/lsn.ts";
+import {
+  automaticSnapshotFacts,
+  findMoment,
+  genesisSnapshotId,
+  readSnapshot,
+  snapshotFor,
+  snapshotIds,
+  type SnapshotManifest,
+} from "../volume/index.ts";
+import type { Moment } from "../wal/index.ts";
+import { type AskedMoment, formatTimeUs } from "./moment-text.ts";
+import type { Progress } from "./progress.ts";
+import type { RestoreSource } from "./restore-source.ts";
+
+export type RestoreBase =
+  | { readonly kind: "snapshot"; readonly manifest: SnapshotManifest }
+  /** The image that the volume was born with, as a directory. */
+  | { readonly kind: "genesis"; readonly dir: string; readonly startLsn: Lsn };
+
+export interface RestorePoint {
+  readonly base: RestoreBase;
+  /** For people. */
+  readonly snapshot: string;
+  /**
+   * What is replayed over it: nothing (it is as it was when the volume was born), the log that the snapshot brought, or the
+   * volume's, each up to `end`.
+   */
+  readonly log: "none" | "snapshot" | "volume";
+  /** A record's end. */
+  readonly end: Lsn;
+}
+
+export interface PointSearch {
+  readonly source: RestoreSource;
+  readonly progress: Pick<Progress, "begin" | "at">;
+  readonly signal: AbortSignal;
+}
+
+/** What a snapshot was when it was taken. Raises 22023 if there is none of that name, 55000 if log that it needs is gone. */
+export async function pointOfSnapshot({ source }: PointSearch, id: string): Promise<RestorePoint> {
+  const { genesis, log } = source;
+  const isKnown = (await idsOf(source)).includes(id);
+  if (!isKnown && id === genesisSnapshotId && genesis)
+    return {
+      base: { kind: "genesis", ...genesis },
+      snapshot: id,
+      log: "none",
+      end: genesis.startLsn,
+    };
+  const manifest = await readSnapshot(source.replicas, id, source.sealer);
+  const { endLsn: end } = manifest;
+  const base = { kind: "snapshot", manifest } as const;
+  if (manifest.kind === "genesis") return { base, snapshot: id, log: "none", end };
+  if (manifest.log) return { base, snapshot: id, log: "snapshot", end };
+  const isOnPath = snapshotFor([manifest], { at: end, path: log.path }) !== undefined;
+  if (isOnPath && log.from <= segmentStart(manifest.startLsn) && end <= log.to)
+    return { base, snapshot: id, log: "volume", end };
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the log that snapshot ${id} needs is gone: it begins at ${formatLsn(log.from)}`,
+    { hint: "choose a newer one: borealis snapshot list" },
+  );
+}
+
+/** Raises 22023 outside of the window, and says which one there is. */
+export async function pointOfMoment(
+  search: PointSearch,
+  asked: AskedMoment,
+): Promise<RestorePoint> {
+  const { source } = search;
+  const candidates = await candidatesOf(source);
+  const outside = (): BorealisError => outsideWindow(source, candidates, asked);
+  if (asked.kind === "lsn" && asked.at > source.log.to) throw outside();
+  if (asked.kind === "time") {
+    const earliestMs = earliestOf(candidates);
+    const atMs = Number(asked.timeUs / 1_000n);
+    if (atMs > source.log.latestMs || earliestMs === undefined || atMs < earliestMs)
+      throw outside();
+  }
+  const moment = await searchLog(search, asked);
+  if (!moment) throw outside();
+  const { endLsn: end } = moment;
+  for (const candidate of candidates) {
+    if (candidate.startLsn > end) continue;
+    const base = await candidate.read();
+    if (!base || !reaches(base, { end, source })) continue;
+    return { base, snapshot: candidate.id, log: "volume", end };
+  }
+  throw outside();
+}
+
+function searchLog(
+  { source, progress, signal }: PointSearch,
+  asked: AskedMoment,
+): Promise<Moment | undefined> {
+  const { log } = source;
+  progress.begin("looking for the moment in the log");
+  return findMoment({
+    log,
+    from: log.from,
+    to: log.to,
+    target: asked.kind === "latest" ? { kind: "lsn", at: log.to } : asked,
+    isCounted: false,
+    signal,
+    onProgress: (bytes) => progress.at(bytes),
+  });
+}
+
+/** Something that the log may be replayed over. */
+interface Candidate {
+  readonly id: string;
+  readonly startLsn: Lsn;
+  readonly takenAtMs: number;
+  /** Undefined: every copy of its manifest is damaged. */
+  read(): Promise<RestoreBase | undefined>;
+}
+
+/**
+ * Newest first. Those that log still reaches; the manifests of automatic ones are not read for that, since there may be
+ * many, and their names say when and where they were taken.
+ */
+async function candidatesOf(source: RestoreSource): Promise<Candidate[]> {
+  const { replicas, sealer, genesis, log, identity } = source;
+  const found: Candidate[] = [];
+  for (const id of await idsOf(source)) {
+    const read = async (): Promise<SnapshotManifest | undefined> => {
+      try {
+        return await readSnapshot(replicas, id, sealer);
+      } catch (error) {
+        // An older one is as good, with more log behind it.
+        if (error instanceof BorealisError && error.code === sqlState.dataCorrupted)
+          return undefined;
+        throw error;
+      }
+    };
+    const facts = automaticSnapshotFacts(id) ?? (await read());
+    if (!facts) continue;
+    const { startLsn } = facts;
+    // The image is as old as the volume, whenever it was put.
+    const takenAtMs = id === genesisSnapshotId ? identity.createdAtMs : facts.takenAtMs;
+    found.push({
+      id,
+      startLsn,
+      takenAtMs,
+      read: async () => {
+        const manifest = await read();
+        return manifest && { kind: "snapshot", manifest };
+      },
+    });
+  }
+  if (genesis && !found.some(({ id }) => id === genesisSnapshotId)) {
+    found.push({
+      id: genesisSnapshotId,
+      startLsn: genesis.startLsn,
+      takenAtMs: identity.createdAtMs,
+      read: () => Promise.resolve({ kind: "genesis", ...genesis }),
+    });
+  }
+  return found
+    .filter(({ startLsn }) => segmentStart(startLsn) >= log.from)
+    .toSorted((a, b) => (a.startLsn === b.startLsn ? 0 : a.startLsn < b.startLsn ? 1 : -1));
+}
+
+/** Of all stores together; one that is away is passed over while another answers. */
+async function idsOf({ stores }: RestoreSource): Promise<string[]> {
+  const lists = await Promise.allSettled(stores.map((store) => snapshotIds(store)));
+  const known = lists.flatMap((list) => (list.status === "fulfilled" ? [list.value] : []));
+  const failed = lists.find((list) => list.status === "rejected");
+  if (known.length === 0 && failed) throw failed.reason;
+  return [...new Set(known.flat())];
+}
+
+function reaches(
+  base: RestoreBase,
+  { end, source }: { readonly end: Lsn; readonly source: RestoreSource },
+): boolean {
+  if (base.kind === "genesis") return base.startLsn < end;
+  return snapshotFor([base.manifest], { at: end, path: source.log.path }) !== undefined;
+}
+
+function earliestOf(candidates: readonly Candidate[]): number | undefined {
+  if (candidates.length === 0) return undefined;
+  return Math.min(...candidates.map(({ takenAtMs }) => takenAtMs));
+}
+
+function outsideWindow(
+  { label, log }: RestoreSource,
+  candidates: readonly Candidate[],
+  asked: AskedMoment,
+): BorealisError {
+  const earliestMs = earliestOf(candidates);
+  if (earliestMs === undefined) {
+    return new BorealisError(
+      sqlState.notInPrerequisiteState,
+      `${label} has no snapshot that its log goes on from (the log begins at ${formatLsn(log.from)})`,
+      { hint: "choose a snapshot that brought its log: borealis snapshot list" },
+    );
+  }
+  const times = `${isoOf(earliestMs)} to ${isoOf(log.latestMs)}`;
+  const firstLsn = candidates.at(-1)?.startLsn ?? log.from;
+  const [what, window] =
+    asked.kind === "time"
+      ? [formatTimeUs(asked.timeUs), times]
+      : [asked.kind === "lsn" ? formatLsn(asked.at) : "the end", rangeOf(firstLsn, log.to)];
+  return new BorealisError(
+    sqlState.invalidParameter,
+    `${what} is outside of what can be restored: ${window}`,
+    { hint: "choose a moment between these two" },
+  );
+}
+
+function rangeOf(from: Lsn, to: Lsn): string {
+  return `${formatLsn(from)} to ${formatLsn(to)}`;
+}
+
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,139 @@
+/** A volume that nothing is left of but its objects and the key file: all that a restore needs lies in the store (D30). */
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { isUuid, volumeId } from "../base/ids.ts";
+import { formatLsn, type Lsn, segmentStart } from "../base/lsn.ts";
+import type { DataKeys } from "../keys/index.ts";
+import {
+  ArchivedLog,
+  automaticSnapshotFacts,
+  ExtentSealer,
+  findMoment,
+  findSnapshot,
+  genesisSnapshotId,
+  type ObjectStore,
+  onlyStore,
+  openObjectStore,
+  readVolumeRecord,
+  snapshotIds,
+  type VolumeRecord,
+} from "../volume/index.ts";
+import type { RestoreSource, SourceLog, VolumeIdentity } from "./restore-source.ts";
+import { openRing } from "./volume-keys.ts";
+
+export interface StorePlace {
+  readonly url: string;
+  /** Of the environment: what opening the store looks at. */
+  readonly env: Record<string, string>;
+  readonly volume: string;
+  /** The default key provider's file; asked only if the volume is encrypted. */
+  readonly keyFile: string;
+}
+
+/** Raises 22023 if the store has no such volume, 55000 if it is encrypted and its keys are not here, what the store raises. */
+export async function openStoreSource({
+  url,
+  env,
+  volume,
+  keyFile,
+}: StorePlace): Promise<RestoreSource> {
+  if (!isUuid(volume)) {
+    throw new BorealisError(sqlState.invalidParameter, `--volume: "${volume}" is no volume's id`, {
+      hint: "it is the name of the folder with volume.json in the object store",
+    });
+  }
+  const store = await openObjectStore(url, volumeId(volume), env);
+  try {
+    const record = await readVolumeRecord(store);
+    if (!record) throw noVolume(volume, url);
+    const keys = await keysOf(record, keyFile);
+    const sealer = new ExtentSealer({ volumeId: record.volumeId, keys });
+    return {
+      label: store.label,
+      identity: identityOf(record),
+      stores: [store],
+      replicas: onlyStore(store),
+      sealer,
+      genesis: undefined,
+      log: await logOf(store, sealer, record),
+      close: () => store.close(),
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function keysOf(record: VolumeRecord, keyFile: string): Promise<DataKeys | undefined> {
+  const { keyRing, volumeId: volume, encryption } = record;
+  if (keyRing !== undefined) return openRing(keyRing, { volume, keyFile });
+  if (encryption === "off") return undefined;
+  throw new BorealisError(
+    sqlState.dataCorrupted,
+    `volume ${volume} is encrypted, and its volume.json has no key ring`,
+    { hint: "put back an older copy of volume.json, if the store keeps versions" },
+  );
+}
+
+function identityOf(record: VolumeRecord): VolumeIdentity {
+  const { systemIdentifier, engineVersion, masterUser, isSuperuser, encryption } = record;
+  return {
+    volumeId: record.volumeId,
+    systemIdentifier,
+    engineVersion,
+    masterUser,
+    isSuperuser,
+    encryption,
+    createdAtMs: Date.parse(record.createdAt),
+    readers: Math.max(0, record.instances - 1),
+  };
+}
+
+/** The longest stretch of archived log that begins where a snapshot needs it and reaches furthest. */
+async function logOf(
+  store: ObjectStore,
+  sealer: ExtentSealer,
+  record: VolumeRecord,
+): Promise<SourceLog> {
+  const { history: path } = record;
+  const archived = new ArchivedLog(store, sealer, path);
+  const starts = new Set<Lsn>();
+  for (const id of await snapshotIds(store)) {
+    if (id === genesisSnapshotId) starts.add(record.genesisLsn);
+    else {
+      const facts = automaticSnapshotFacts(id) ?? (await findSnapshot(store, id, sealer));
+      if (facts) starts.add(segmentStart(facts.startLsn));
+    }
+  }
+  let [from, to] = [record.genesisLsn, record.genesisLsn];
+  for (const start of [...starts].toSorted((a, b) => (a < b ? -1 : 1))) {
+    const end = await archived.archivedUpTo(start);
+    if (end > to) [from, to] = [start, end];
+  }
+  const read = (at: Lsn, end: Lsn): Promise<Buffer> => archived.read(at, end);
+  const pieces = (at: Lsn, end: Lsn): AsyncIterable<Buffer> => archived.pieces(at, end);
+  return { path, from, to, latestMs: await lastTimeMs({ read }, from, to), read, pieces };
+}
+
+/** Of the last commit in it: later ones may have been lost with the volume. */
+async function lastTimeMs(log: Pick<SourceLog, "read">, from: Lsn, to: Lsn): Promise<number> {
+  if (from === to) return 0;
+  const target = { kind: "lsn", at: to } as const;
+  const moment = await findMoment({ log, from, to, target, isCounted: false });
+  const timeUs = moment?.lastCommit?.timeUs;
+  // Rounded up: that commit is within.
+  return timeUs === undefined ? 0 : Number((timeUs + 999n) / 1_000n);
+}
+
+function noVolume(volume: string, url: string): BorealisError {
+  return new BorealisError(
+    sqlState.invalidParameter,
+    `there is no volume ${volume} in ${url} (no volume.json)`,
+    { hint: "the id is the name of a folder there; see status --json of a running cluster" },
+  );
+}
+
+/** How far a source reaches, for people. */
+export function reachOf({ log }: RestoreSource): string {
+  const time = log.latestMs > 0 ? `, ${new Date(log.latestMs).toISOString()}` : "";
+  return `${formatLsn(log.to)}${time}`;
+}
