@@ -39,7 +39,8 @@ const byHand = ["--set", "archive.enabled=off"];
 async function putGenesis(cluster: TestCluster): Promise<void> {
   await withSource(cluster, async ({ source, layout, volume }) => {
     const { sealer, replicas, stores } = source;
-    const [store] = stores;
+    // Nodes come first.
+    const store = stores.at(-1);
     if (!store || (await snapshotIds(store)).includes(genesisSnapshotId)) return;
     const manifest = await snapshotOfDirectory({
       dir: layout.genesisDir,
@@ -79,7 +80,8 @@ async function archive(cluster: TestCluster): Promise<{ volume: string; url: str
   await putGenesis(cluster);
   return withSource(cluster, async ({ source, layout, state, volume }) => {
     const { sealer, log, stores } = source;
-    const [store] = stores;
+    // Nodes come first.
+    const store = stores.at(-1);
     if (!store) throw new Error("no store");
     for (let at = log.from; at < log.to;) {
       const next = log.path.find(({ start }) => start > at)?.start ?? log.to;

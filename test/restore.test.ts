@@ -344,8 +344,8 @@ describe("a restore", () => {
     const code = await new Promise<number | null>((resolve) => {
       child.stdout.on("data", (chunk) => {
         output += String(chunk);
-        // Once more, as impatient people do.
-        if (output.includes('"step":"laying out the log')) child.kill("SIGINT");
+        // Not while it ends, having told its error: then nobody is there any more to take a signal.
+        if (String(chunk).includes('"step":"laying out the log')) child.kill("SIGINT");
       });
       child.on("exit", (ended) => resolve(ended));
     });
