@@ -53,6 +53,7 @@ import {
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
+import { eventually } from "./helpers/eventually.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const keys = { current: 1, keys: new Map([[1, randomBytes(32)]]), acceptsPlain: false };
@@ -188,6 +189,11 @@ async function started<T>(
     { wal_keep_size: "1GB" },
   );
   try {
+    // A hot standby takes sessions before it has been promoted.
+    await eventually("it is a writer", async () => {
+      const { rows } = await postgres.query("select pg_is_in_recovery()");
+      return one(rows) === "f";
+    });
     return await work(postgres);
   } finally {
     await postgres.shutDownInPlace();
