@@ -83,7 +83,6 @@ const askTimeoutMs = 3_000;
  */
 export async function openClusterSource(place: ClusterPlace): Promise<RestoreSource> {
   const { layout, state } = place;
-  const volume = volumeId(state.volumeId);
   const keys = await openVolumeKeys(layout, state);
   const nodes = await nodesOf(place);
   const stores = await openStores(place, nodes);
@@ -93,7 +92,10 @@ export async function openClusterSource(place: ClusterPlace): Promise<RestoreSou
     identity: identityOf(state),
     stores,
     replicas: new Replicas({ stores, isSafe: () => true }),
-    sealer: new ExtentSealer({ volumeId: volume, keys }),
+    sealer: new ExtentSealer({
+      volumeId: volumeId(state.ancestorVolumeId ?? state.volumeId),
+      keys,
+    }),
     genesis: await findGenesis(layout),
     log,
     close: async () => {
