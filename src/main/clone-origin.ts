@@ -1,8 +1,9 @@
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
-import { isErrno, readState } from "./data-dir.ts";
+import { findNoteText, readNote } from "./control-note.ts";
+import { readState } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { readSalvage } from "./salvage-file.ts";
 
@@ -25,26 +26,11 @@ function fileOf(layout: Layout): string {
 
 /** Undefined: it is no clone. Raises XX001 for a file that cannot be used. */
 export function readOrigin(layout: Layout): CloneOrigin | undefined {
-  let text: string;
-  try {
-    text = readFileSync(fileOf(layout), "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
-    throw error;
-  }
-  const parsed = originSchema.safeParse(parseJson(text));
-  if (parsed.success) return parsed.data;
-  throw new BorealisError(sqlState.dataCorrupted, `${fileOf(layout)} cannot be used`, {
-    hint: "remove it; if its parent still lists this clone, borealis storage unpin releases it",
-  });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // told as a file that cannot be used
-  }
+  return readNote(
+    fileOf(layout),
+    originSchema,
+    "remove it; if its parent still lists this clone, borealis storage unpin releases it",
+  );
 }
 
 export function writeOrigin(layout: Layout, origin: CloneOrigin): void {
@@ -61,12 +47,16 @@ const deletionSchema = z.object({ keepSnapshots: z.boolean() });
 export type Deletion = z.infer<typeof deletionSchema>;
 
 export function readDeletion(layout: Layout): Deletion | undefined {
+  const text = findNoteText(`${layout.controlDir}/${deletionFile}`);
+  if (text === undefined) return undefined;
+  return deletionSchema.safeParse(parseJson(text)).data ?? { keepSnapshots: true };
+}
+
+function parseJson(text: string): unknown {
   try {
-    const text = readFileSync(`${layout.controlDir}/${deletionFile}`, "utf8");
-    return deletionSchema.safeParse(parseJson(text)).data ?? { keepSnapshots: true };
-  } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
-    throw error;
+    return JSON.parse(text);
+  } catch {
+    return undefined; // it was begun all the same
   }
 }
 

@@ -1,8 +1,7 @@
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { z } from "zod";
-import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Layout } from "../cluster/index.ts";
-import { isErrno } from "./data-dir.ts";
+import { readNote } from "./control-note.ts";
 import { replaceFile } from "./replace-file.ts";
 
 /**
@@ -23,21 +22,11 @@ function fileOf(layout: Layout): string {
 
 /** Undefined: none was begun. Raises XX001 for a file that cannot be used: then the nodes say for whom they are sealed. */
 export function readSalvage(layout: Layout): SalvageFile | undefined {
-  let text: string;
-  try {
-    text = readFileSync(fileOf(layout), "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
-    throw error;
-  }
-  try {
-    return salvageSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new BorealisError(sqlState.dataCorrupted, `${fileOf(layout)} cannot be used`, {
-      hint: "remove it, and repeat borealis storage salvage: sealed nodes know their successor",
-      cause,
-    });
-  }
+  return readNote(
+    fileOf(layout),
+    salvageSchema,
+    "remove it, and repeat borealis storage salvage: sealed nodes know their successor",
+  );
 }
 
 export function writeSalvage(layout: Layout, salvage: SalvageFile): void {
