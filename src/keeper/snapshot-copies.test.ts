@@ -7,7 +7,6 @@ import {
   encodeManifest,
   extentObject,
   ExtentSealer,
-  type ObjectFacts,
   type ObjectStore,
   snapshotIds,
   snapshotObject,
@@ -15,40 +14,10 @@ import {
 import type { KeeperContext } from "./keeper-shell.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { inEach, isSafeIn, takersOf } from "./stores-shell.ts";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
-
-class MemoryStore implements ObjectStore {
-  readonly label: string;
-  readonly kept = new Map<string, Buffer>();
-  failure: BorealisError | undefined;
-  constructor(label: string) {
-    this.label = label;
-  }
-  async put(name: string, bytes: Uint8Array): Promise<void> {
-    if (this.failure) throw this.failure;
-    this.kept.set(name, Buffer.from(bytes));
-  }
-  async get(name: string): Promise<Buffer | undefined> {
-    if (this.failure) throw this.failure;
-    return this.kept.get(name);
-  }
-  async has(names: readonly string[]): Promise<ReadonlySet<string>> {
-    if (this.failure) throw this.failure;
-    return new Set(names.filter((name) => this.kept.has(name)));
-  }
-  async *list(prefix: string): AsyncIterable<ObjectFacts> {
-    if (this.failure) throw this.failure;
-    for (const [name, { length }] of this.kept)
-      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
-  }
-  async delete(names: readonly string[]): Promise<void> {
-    if (this.failure) throw this.failure;
-    for (const name of names) this.kept.delete(name);
-  }
-  async close(): Promise<void> {}
-}
 
 async function putSnapshot(store: ObjectStore, id: string): Promise<void> {
   const bytes = Buffer.alloc(500, id);

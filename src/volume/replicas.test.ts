@@ -9,7 +9,6 @@ import {
   encodeManifest,
   extentObject,
   ExtentSealer,
-  type ObjectFacts,
   type ObjectStore,
   publishSnapshot,
   readSnapshot,
@@ -18,42 +17,11 @@ import {
   type SnapshotManifest,
   snapshotPrefix,
 } from "./index.ts";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
 const { signal } = new AbortController();
-
-class MemoryStore implements ObjectStore {
-  readonly label: string;
-  readonly kept = new Map<string, Buffer>();
-  puts = 0;
-  failure: BorealisError | undefined;
-  constructor(label: string) {
-    this.label = label;
-  }
-  async put(name: string, bytes: Uint8Array): Promise<void> {
-    this.puts++;
-    if (this.failure) throw this.failure;
-    this.kept.set(name, Buffer.from(bytes));
-  }
-  async get(name: string): Promise<Buffer | undefined> {
-    if (this.failure) throw this.failure;
-    return this.kept.get(name);
-  }
-  async has(names: readonly string[]): Promise<ReadonlySet<string>> {
-    if (this.failure) throw this.failure;
-    return new Set(names.filter((name) => this.kept.has(name)));
-  }
-  async *list(prefix: string): AsyncIterable<ObjectFacts> {
-    for (const [name, { length }] of [...this.kept].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
-  }
-  async delete(names: readonly string[]): Promise<void> {
-    if (this.failure) throw this.failure;
-    for (const name of names) this.kept.delete(name);
-  }
-  async close(): Promise<void> {}
-}
 
 const unreachable = new BorealisError("58030", "az1-full does not answer", { hint: "start it" });
 const full = new BorealisError("53100", "az2-full is full", { hint: "free some space" });

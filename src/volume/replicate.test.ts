@@ -8,48 +8,16 @@ import {
   extentObject,
   extentPrefix,
   ExtentSealer,
-  type ObjectFacts,
   type ObjectStore,
   replicateSnapshots,
   snapshotIds,
   snapshotObject,
   type SnapshotManifest,
 } from "./index.ts";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
-
-class MemoryStore implements ObjectStore {
-  readonly label: string;
-  readonly kept = new Map<string, Buffer>();
-  readonly events: string[] = [];
-  failure: BorealisError | undefined;
-  constructor(label: string) {
-    this.label = label;
-  }
-  async put(name: string, bytes: Uint8Array): Promise<void> {
-    if (this.failure) throw this.failure;
-    this.events.push(name);
-    this.kept.set(name, Buffer.from(bytes));
-  }
-  async get(name: string): Promise<Buffer | undefined> {
-    if (this.failure) throw this.failure;
-    return this.kept.get(name);
-  }
-  async has(names: readonly string[]): Promise<ReadonlySet<string>> {
-    if (this.failure) throw this.failure;
-    return new Set(names.filter((name) => this.kept.has(name)));
-  }
-  async *list(prefix: string): AsyncIterable<ObjectFacts> {
-    if (this.failure) throw this.failure;
-    for (const [name, { length }] of [...this.kept].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
-  }
-  async delete(names: readonly string[]): Promise<void> {
-    for (const name of names) this.kept.delete(name);
-  }
-  async close(): Promise<void> {}
-}
 
 /** Extents of random bytes, in the store; gives their ids. */
 async function extentsIn(store: ObjectStore, count: number): Promise<string[]> {
