@@ -1,9 +1,11 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import { unstampCache } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { Claimed, Opened } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { noteCachePath } from "./cache-path-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
@@ -35,9 +37,12 @@ export interface Promotion {
  * started anew do not tell how far readers may read before an epoch is open: so the epoch comes first where nothing runs.
  */
 export async function promoteAt(promotion: Promotion): Promise<Opened> {
-  const { deps, standby, claimed, open, signal } = promotion;
+  const { config, deps, standby, claimed, open, signal } = promotion;
   const { start: at } = claimed;
-  await standby.openFeed(at);
+  // If this dies with the cache still a reader's, it has log of this path, and maybe as far as here.
+  await noteCachePath(config, claimed.history, at);
+  // A node that has not heard of this path yet, and is on one that a backtrack left, would lead PostgreSQL onto that.
+  await standby.openFeed(at, claimed.history);
   try {
     const openedFirst = standby.isRunning ? undefined : await open();
     await ensureOnPath(promotion);
@@ -45,9 +50,9 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     try {
       const opened = openedFirst ?? (await open());
       await freeReplay(client);
-      await untilReplayed(client, at, { deps, signal });
+      await untilReplayed(client, at, { config, deps, signal });
       await client.query("SELECT pg_catalog.pg_promote(false)");
-      await untilPromoted(client, { deps, signal });
+      await untilPromoted(client, { config, deps, signal });
       // Who slipped in meanwhile believes to be on a reader.
       await takeSessionsOff(client);
       await standby.postgres.adoptRole("writer");
@@ -92,11 +97,16 @@ async function takeSessionsOff(client: PgClient): Promise<void> {
 }
 
 interface Wait {
+  readonly config: AgentConfig;
   readonly deps: AgentDeps;
   readonly signal: AbortSignal;
 }
 
-async function untilReplayed(client: PgClient, to: Lsn, { deps, signal }: Wait): Promise<void> {
+async function untilReplayed(
+  client: PgClient,
+  to: Lsn,
+  { config, deps, signal }: Wait,
+): Promise<void> {
   const { clock, logger } = deps;
   let before: Lsn | undefined;
   let movedMs = clock.nowMs();
@@ -108,6 +118,8 @@ async function untilReplayed(client: PgClient, to: Lsn, { deps, signal }: Wait):
     if (at !== before) movedMs = clock.nowMs();
     before = at;
     if (clock.nowMs() - movedMs > stuckAfterMs) {
+      // The next attempt would stand there, too: it begins with another cache.
+      await unstampCache(config.instanceDir);
       const where = at === undefined ? "nowhere" : formatLsn(at);
       const why = `replay stands at ${where} and does not reach ${formatLsn(to)}`;
       throw new BorealisError(sqlState.cannotConnectNow, why);

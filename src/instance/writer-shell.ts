@@ -145,7 +145,8 @@ export class WriterRole {
     });
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
-    deps.logger.info({ event: "writer.available", epoch: claimed.epoch, vdl: driver.vdl });
+    const { epoch } = this.facts();
+    deps.logger.info({ event: "writer.available", epoch, vdl: driver.vdl });
   }
 
   /** Undefined: none is ordered, or there is none to be done. */

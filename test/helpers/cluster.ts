@@ -205,7 +205,8 @@ export class TestCluster {
   async destroy(): Promise<void> {
     await this.down();
     await until("nothing of the cluster runs", () => this.processesLeft().length === 0, 10_000);
-    rmSync(dirname(this.dataDir), { recursive: true, force: true });
+    if (process.env["BOREALIS_KEEP"] === undefined)
+      rmSync(dirname(this.dataDir), { recursive: true, force: true });
   }
 
   /** Pids of processes that belong to this data directory, by working directory and command line. */
