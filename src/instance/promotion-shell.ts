@@ -6,6 +6,7 @@ import type { Claimed, Opened } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { noteCachePath } from "./cache-path-shell.ts";
+import { readCutoff } from "./cutoff-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
@@ -31,7 +32,7 @@ export interface Promotion {
 /**
  * Feeds a standby to the epoch's start and not a byte more, then promotes it there: PostgreSQL ends at its last
  * complete record, which is where the log driver goes on. The order is D45's: cap the feed, open the epoch, replay to
- * b, take all sessions off, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
+ * b, take all sessions off, note the cutoff, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
  *
  * A cache that was just hydrated takes no sessions before it has replayed to its snapshot's end, and nodes that were all
  * started anew do not tell how far readers may read before an epoch is open: so the epoch comes first where nothing runs.
@@ -51,6 +52,7 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
       const opened = openedFirst ?? (await open());
       await freeReplay(client);
       await untilReplayed(client, at, { config, deps, signal });
+      standby.tellCutoff(await readCutoff(client));
       await client.query("SELECT pg_catalog.pg_promote(false)");
       await untilPromoted(client, { config, deps, signal });
       // Who slipped in meanwhile believes to be on a reader.
