@@ -91,18 +91,22 @@ describe("a writer without readers", () => {
     ["everything", "recovery.replayed"],
     ["control-plane", "backtrack.planned"],
   ] as const;
-  it.each(steps)("returns though kill -9 of %s comes at %s", async (victim, step) => {
-    const { far, end } = await leave();
-    const pids = await cluster.pids();
-    const before = logged(cluster, step);
-    const command = cluster.cli("backtrack", `--to=${end}`, "--json");
-    await until(`${step} is logged`, () => logged(cluster, step) > before, 90_000);
-    if (victim === "everything") await killEverything(cluster);
-    else killOne(pids.get(victim));
-    await command;
-    await until("nothing is pending", () => !isPending(), 90_000);
-    expect(await until("the writer is back", look, 90_000)).toEqual(far);
-    next = far.highest + 1;
-    await write(1);
-  });
+  it.each(steps)(
+    "returns though kill -9 of %s comes at %s",
+    async (victim, step) => {
+      const { far, end } = await leave();
+      const pids = await cluster.pids();
+      const before = logged(cluster, step);
+      const command = cluster.cli("backtrack", `--to=${end}`, "--json");
+      await until(`${step} is logged`, () => logged(cluster, step) > before, 90_000);
+      if (victim === "everything") await killEverything(cluster);
+      else killOne(pids.get(victim));
+      await command;
+      await until("nothing is pending", () => !isPending(), 90_000);
+      expect(await until("the writer is back", look, 90_000)).toEqual(far);
+      next = far.highest + 1;
+      await write(1);
+    },
+    300_000,
+  );
 });

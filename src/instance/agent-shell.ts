@@ -340,7 +340,7 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
-    const isTangled = this.situation.kind === "reader" && tangled.test(this.problem);
+    const isTangled = tangled.test(this.problem);
     await this.leaveRole("immediate");
     if (isTangled) await unstampCache(this.config.instanceDir);
     await sleep(clock, this.pauseMs, this.closing.signal);

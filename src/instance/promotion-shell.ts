@@ -17,6 +17,12 @@ const pollMs = 2;
 /** A standby that replays nothing for so long, though it has not all it needs, never will. */
 const stuckAfterMs = 60_000;
 
+const endsWithinMs = 1_000;
+const lostSession: ReadonlySet<string> = new Set([
+  sqlState.connectionFailure,
+  sqlState.adminShutdown,
+]);
+
 export interface Promotion {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
@@ -44,8 +50,10 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
   await noteCachePath(config, claimed.history, at);
   // A node that has not heard of this path yet, and is on one that a backtrack left, would lead PostgreSQL onto that.
   await standby.openFeed(at, claimed.history);
+  let runs = standby.isRunning;
   try {
-    const openedFirst = standby.isRunning ? undefined : await open();
+    const openedFirst = runs ? undefined : await open();
+    runs = true;
     await ensureOnPath(promotion);
     const client = await connectAgent(standby.postgres);
     try {
@@ -62,9 +70,26 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     } finally {
       client.destroy();
     }
+  } catch (error) {
+    if (runs && (await hasEnded(promotion, error))) await unstampCache(config.instanceDir);
+    throw error;
   } finally {
     await standby.closeFeed();
   }
+}
+
+/**
+ * Whether PostgreSQL ended by itself while it replayed what the volume has: it would do so at each attempt on this cache.
+ * Whoever makes it end on purpose does so after the promotion was given up.
+ */
+async function hasEnded({ deps, standby, signal }: Promotion, error: unknown): Promise<boolean> {
+  const { clock } = deps;
+  const startMs = clock.nowMs();
+  const isLost = error instanceof BorealisError && lostSession.has(error.code);
+  // Its sessions hear of it before it is gone.
+  while (isLost && standby.isRunning && !signal.aborted && clock.nowMs() - startMs < endsWithinMs)
+    await sleep(clock, pollMs);
+  return !standby.isRunning;
 }
 
 /**
