@@ -19,6 +19,7 @@ import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
+import { letWriterGoFirst } from "./writer-first-shell.ts";
 
 const readyTimeoutMs = 60_000;
 /** PostgreSQL sends feedback every wal_receiver_status_interval (1 s); it is passed on as it comes. */
@@ -191,6 +192,8 @@ export class ReaderRole {
         : { kind: "rebuild" as const, reason: found.reason };
     if (former.kind === "keep") return keep(former.path);
     const hasDiverged = found.kind === "writer";
+    const { clock } = deps;
+    await letWriterGoFirst({ writerAgentSocket: () => this.writerAgentSocket, clock, signal });
     return rebuildCache({
       config,
       deps,
