@@ -1,10 +1,10 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { volumeId } from "../base/ids.ts";
+import { epochNone, volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
-import { type History, timelineSpans } from "../quorum/index.ts";
+import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { rebuildBelow } from "./backtrack-shell.ts";
@@ -44,6 +44,9 @@ export class ReaderRole {
   private restartLsn: string | undefined;
   /** Ready for a backtrack to here; undefined: a reader like any other. */
   private stagedAt: Lsn | undefined;
+  /** The path that is noted beside the cache; undefined: it is not known which one that is of. */
+  private notedPath: History | undefined;
+  private isGivenUp = false;
   private behindSinceMs: number | undefined;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
@@ -89,6 +92,7 @@ export class ReaderRole {
         : await this.ensureCache(feed, order.sources, { path, signal });
     if (own) {
       await noteCachePath(config, own.path, this.stagedAt);
+      this.notedPath = own.path;
       feed.follow(own);
     }
     await this.dropStrayHistory(feed);
@@ -234,9 +238,25 @@ export class ReaderRole {
 
   /** The cache cannot be read on from: without its stamp the next start builds it again. */
   private async giveUpCache(reason: string): Promise<void> {
+    this.isGivenUp = true;
     await unstampCache(this.config.instanceDir);
     const why = `the cache of ${this.config.instance} must be built again: ${reason}`;
     this.onBroke(new BorealisError(sqlState.adminShutdown, why));
+  }
+
+  /**
+   * A backtrack to where this cache had not come yet, as to a reader that was built between the two epochs of a return: the
+   * feed has found it to be on the new path. Without a note of that it would be built again before it could be promoted.
+   */
+  private async noteFollowed(): Promise<void> {
+    const { config, notedPath, standby } = this;
+    const view = standby.feed?.view;
+    if (!view?.isKnown || view.epoch === epochNone) return;
+    const path = view.visiblePath();
+    if (!notedPath || this.stagedAt !== undefined || this.isGivenUp) return;
+    if (!meetsBacktrack(notedPath, path)) return;
+    this.notedPath = path;
+    await noteCachePath(config, path);
   }
 
   /**
@@ -286,7 +306,8 @@ export class ReaderRole {
         this.deps.logger.debug({ event: "feedback.notPassed" }, messageOf(error));
       }
       this.restartLsn = await findRestartLsn(this.config.instanceDir);
-      await this.noticeLostPath().catch((error: unknown) => {
+      const look = this.noteFollowed().then(() => this.noticeLostPath());
+      await look.catch((error: unknown) => {
         this.deps.logger.debug({ event: "feed.unknown" }, messageOf(error));
       });
       await sleep(this.deps.clock, feedbackRetryMs, stop);

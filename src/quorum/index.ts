@@ -94,6 +94,7 @@ export {
   isSameHistory,
   isSoundHistory,
   lastEpoch,
+  meetsBacktrack,
   newestBacktrack,
   timelineAt,
   type TimelineSpan,
