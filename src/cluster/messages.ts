@@ -237,6 +237,8 @@ export const statusSchema = z.object({
       replayLsn: z.string().nullable(),
       lagMs: z.number().nullable(),
       port: z.number(),
+      /** Its cache is being built; null: it is not. */
+      building: instanceStatusSchema.shape.building,
       problem: z.string().nullable(),
     }),
   ),

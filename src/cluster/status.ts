@@ -131,6 +131,7 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       replayLsn: status?.replayLsn ?? null,
       lagMs: status?.lagMs ?? null,
       port: instancePort(facts.port, instance.ordinal),
+      building: status?.building ?? null,
       problem: status?.problem ?? null,
     };
   });
