@@ -92,7 +92,7 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
   await shareSnapshots(order, pin);
   await inheritVolumeKeys(parent, { layout: target, volumeId: volumeId(pinId) });
   writeSecrets(parent.layout, target);
-  const state = stateOf(order, nodes);
+  const state = { ...stateOf(order, nodes), branchLsn: formatLsn(pin.to) };
   replaceFile(target.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return { branch: formatLsn(pin.to), wholeNodes, nodes: nodes.length };
 }
