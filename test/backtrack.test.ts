@@ -2,6 +2,7 @@
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CliResult, TestCluster, until } from "./helpers/cluster.ts";
+import { documentIn } from "./helpers/json.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -28,8 +29,7 @@ interface Report {
 
 function lastDocument(result: CliResult): unknown {
   expect(result.code, result.stdout + result.stderr).toBe(0);
-  const lines = result.stdout.split("\n").filter((line) => !line.startsWith('{"progress"'));
-  return JSON.parse(lines.join("\n"));
+  return documentIn(result.stdout);
 }
 
 async function backtrack(to: string, ...more: string[]): Promise<Report> {

@@ -12,6 +12,7 @@ import {
   remove,
   start,
 } from "./helpers/clones.ts";
+import { documentIn } from "./helpers/json.ts";
 import { runCli, TestCluster, until } from "./helpers/cluster.ts";
 
 let parent: TestCluster;
@@ -33,11 +34,20 @@ describe("a clone that cannot be", () => {
       expect(stderr).toMatch(words);
       expect(code).toBeGreaterThan(0);
     };
-    await refused(/above .* not beyond/, "--into", into, "--to", "FF/0");
-    await refused(/cannot be made at a time yet/, "--into", into, "--to", "-5m");
-    await refused(/is no position of the log/, "--into", into, "--to", "yesterday");
+    const outside = /is outside of what can be cloned: 0\/[0-9A-F]+ to 0\/[0-9A-F]+; choose/;
+    await refused(outside, "--into", into, "--to", "FF/0");
+    await refused(outside, "--into", into, "--to", "0/10");
+    const window = /is outside of what can be cloned: 20\d\d-\S+Z to 20\d\d-\S+Z; choose/;
+    await refused(window, "--into", into, "--to", "-5d");
+    await refused(/neither a time nor a position/, "--into", into, "--to", "yesterday");
     await refused(/lie in each other/, "--into", join(parent.dataDir, "inner"));
-    await refused(/holds a cluster already/, "--into", await clone(parent, "taken"));
+    const taken = beside(parent, "taken");
+    const made = await parent.cli("clone", "--into", taken, "--readers", "0", "--json");
+    expect(made.stdout).toMatch(
+      /^\{"progress":\{"step":"sharing the parent's files","doneBytes":[1-9]\d*,"totalBytes":[1-9]/m,
+    );
+    expect(documentIn(made.stdout)).toMatchObject({ clone: taken });
+    await refused(/holds a cluster already/, "--into", taken);
     // Those that had begun have left nothing.
     expect(readdirSync(into)).toEqual([]);
     writeFileSync(join(into, "precious"), "");
@@ -90,6 +100,7 @@ describe("a clone that cannot be", () => {
 
 describe("a deletion", () => {
   it("asks, does not touch what runs, and leaves clones what they share", async () => {
+    expect((await parent.cli("snapshot", "create", "kept")).code).toBe(0);
     const heir = await start(await clone(parent, "heir"));
     others.push(heir);
     expect((await parent.cli("delete")).stderr).toMatch(/is running/);
@@ -103,5 +114,18 @@ describe("a deletion", () => {
     await heir.up();
     expect(await count(heir)).toBe(1502);
     await remove(heir);
+  });
+
+  it("leaves the snapshots that were kept, and a cluster can be made of them", async () => {
+    const [objects, into] = [join(parent.dataDir, "objects"), beside(parent, "again")];
+    const [volume = ""] = readdirSync(objects).filter((name) => name !== "genesis");
+    const from = ["--store", `file:${objects}`, "--volume", volume, "--from", "kept"];
+    const keys = ["--keys", join(parent.dataDir, "keys", "master.json")];
+    const made = await runCli(["restore", ...from, ...keys, "--into", into, "--readers", "0"]);
+    expect(made.code, made.stderr).toBe(0);
+    const again = await start(into);
+    others.push(again);
+    expect(await count(again)).toBe(1501);
+    await remove(again);
   });
 });

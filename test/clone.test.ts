@@ -1,14 +1,25 @@
 /** Clones of a real cluster: what they share with their parent, and what they do not. */
-import { closeSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { clone, count, keptBy, ownBytes, pins, remove, start } from "./helpers/clones.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
+import { askControl, statusNow } from "./helpers/control.ts";
 
 let parent: TestCluster;
 /** The clone that the first tests share. */
 let one: TestCluster;
 const others: TestCluster[] = [];
+/** A time between two commits of the parent. */
+let between = "";
 beforeAll(async () => {
   parent = await TestCluster.create({ readers: 0 });
   await parent.query("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
@@ -17,6 +28,22 @@ afterAll(async () => {
   for (const other of others) await other.down();
   await parent.destroy();
 });
+
+/** Its id. */
+async function takeSnapshot(): Promise<string> {
+  const wish = { id: null, kind: "automatic" };
+  return ((await askControl(parent, "snapshotCreate", wish, 60_000)) as { id: string }).id; // a SnapshotRow
+}
+
+/** A clone of the parent at a moment has so many rows, is built from that snapshot, and goes. */
+async function expectAt(moment: string, rows: number, snapshot?: string): Promise<void> {
+  const early = await start(await clone(parent, "early", "--to", moment));
+  others.push(early);
+  expect(await count(early)).toBe(rows);
+  const log = readFileSync(join(early.dataDir, "log", "instance-1.log"), "utf8");
+  if (snapshot !== undefined) expect(log).toMatch(`"snapshot":"${snapshot}"`);
+  await remove(early);
+}
 
 describe("a clone", () => {
   it("has what was acknowledged before, goes its own way, and takes hardly any room", async () => {
@@ -35,6 +62,12 @@ describe("a clone", () => {
     expect(own / 1_048_576).toBeLessThan(6 * 6);
     expect(ownBytes(join(dataDir, "objects"), join(parent.dataDir, "objects"))).toBeLessThan(1e6);
     expect(await pins(parent)).toMatchObject([{ dataDir, situation: "in use" }]);
+    for (const cluster of [one, parent])
+      await until("status says what both use", async () => {
+        const { sharedBytes, logBytes, extentBytes } = (await statusNow(cluster)).volume;
+        if (extentBytes === null) return false;
+        return sharedBytes > extentBytes / 2 && sharedBytes < logBytes + extentBytes;
+      });
   });
 
   it("is scrubbed clean, and heals what rots in a file that it shares", async () => {
@@ -79,24 +112,36 @@ describe("a clone", () => {
     const { rows } = await parent.query("SELECT pg_current_wal_flush_lsn() AS lsn");
     const lsn = rows[0].lsn as string;
     await parent.query("INSERT INTO t SELECT generate_series(1, 500)");
-    const early = await start(await clone(parent, "early", "--to", lsn));
-    others.push(early);
-    expect(await count(early)).toBe(1001);
-    expect(await count(parent)).toBe(1501);
-    await remove(early);
+    await expectAt(lsn, 1001);
+  });
+
+  it("branches off at any time: before the first commit that is later", async () => {
+    const now = async (): Promise<string> => {
+      const { rows } = await parent.query(
+        `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS t`,
+      );
+      return rows[0].t;
+    };
+    await parent.query("INSERT INTO t SELECT generate_series(1, 10)");
+    const before = await takeSnapshot();
+    between = await now();
+    await parent.query("INSERT INTO t SELECT generate_series(1, 100)");
+    await takeSnapshot();
+    await expectAt(between, 1511, before);
+    await expectAt(await now(), 1611);
   });
 
   it("is made while its parent is down, and outlives it", async () => {
     await parent.down();
-    const dataDir = await clone(parent, "offline");
+    const dataDir = await clone(parent, "offline", "--to", between);
     expect(await pins(parent)).toMatchObject([{ dataDir, situation: "in use" }]);
     const offline = await start(dataDir);
     others.push(offline);
-    expect(await count(offline)).toBe(1501);
+    expect(await count(offline)).toBe(1511);
     await remove(offline);
     expect(await pins(parent)).toEqual([]);
     await parent.up();
     await until("the parent has let go", () => keptBy(parent, "az1-full").length === 0);
-    expect(await count(parent)).toBe(1501);
+    expect(await count(parent)).toBe(1611);
   });
 });

@@ -1,5 +1,6 @@
 /** Log that nobody needs goes, on every node, and nothing that is needed goes with it. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync, utimesSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findLsn } from "../src/base/lsn.ts";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
@@ -47,6 +48,19 @@ async function bases(): Promise<bigint[]> {
 
 function logFiles(node: string): string[] {
   return readdirSync(`${cluster.dataDir}/storage/${node}/log`).toSorted();
+}
+
+/** Every file below a folder of the cluster's that is on the disk now. */
+function filesIn(folder: string): string[] {
+  const dir = join(cluster.dataDir, folder);
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir, { withFileTypes: true, recursive: true }).flatMap((entry) =>
+    entry.isFile() ? [join(entry.parentPath, entry.name)] : [],
+  );
+}
+
+function bytesIn(folder: string): number {
+  return filesIn(folder).reduce((sum, path) => sum + statSync(path).size, 0);
 }
 
 describe("log before the low-water", () => {
@@ -106,5 +120,49 @@ describe("log before the low-water", () => {
     await cluster.up();
     await cluster.query(`INSERT INTO kept VALUES (${++rows})`);
     await untilReaderHasAll();
+  });
+});
+
+describe("a table that is dropped", () => {
+  const mebibyte = 1024 * 1024;
+  const copies = ["storage/az1-full/objects", "storage/az2-full/objects", "objects"];
+
+  it("makes the volume grow by itself, and gives its bytes back after the retention window", async () => {
+    // Random, so that what is stored of it is as big as it is.
+    await cluster.query(
+      `CREATE TABLE big AS SELECT decode(md5(n::text) || md5((n * 7)::text) || md5((-n)::text) || md5(n || 'x'), 'hex') AS v
+         FROM generate_series(1, 500000) n`,
+    );
+    rows++;
+    await cluster.query(`INSERT INTO kept VALUES (${rows})`);
+    await takeSnapshot();
+    await until("status shows it in the extents", async () => {
+      return ((await statusNow(cluster)).volume.extentBytes ?? 0) > 25 * mebibyte;
+    });
+    const full = (await statusNow(cluster)).volume;
+    expect(full.bytes).toBe(full.logBytes + (full.extentBytes ?? 0));
+    expect(full.sharedBytes).toBe(0);
+    const before = copies.map(bytesIn);
+    await cluster.query("DROP TABLE big");
+    await writeSegments(2);
+    await takeSnapshot();
+    // The hour that an extent is left alone in, for keepers that nobody knows of, is over.
+    for (const path of copies.flatMap(filesIn))
+      if (path.includes("/extents/")) utimesSync(path, 1, 1);
+    // Deleting one by hand is followed by a collection at once; automatic ones wait for the next.
+    await askControl(cluster, "snapshotCreate", { id: "last" }, 60_000);
+    await askControl(cluster, "snapshotDelete", { id: "last" }, 60_000);
+    await until("its extents are gone from the figures", async () => {
+      const { extentBytes } = (await statusNow(cluster)).volume;
+      return (extentBytes ?? Infinity) < (full.extentBytes ?? 0) - 25 * mebibyte;
+    });
+    for (const [at, folder] of copies.entries())
+      await until(
+        `${folder} is smaller`,
+        () => bytesIn(folder) < (before[at] ?? 0) - 25 * mebibyte,
+      );
+    await until("its log is gone from the figures", async () => {
+      return (await statusNow(cluster)).volume.logBytes < full.logBytes;
+    });
   });
 });

@@ -1,16 +1,20 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { findLsn, parseLsn } from "../base/lsn.ts";
 import { type Clock, type Logger, type RpcClient, sleep } from "../io/index.ts";
 import { pinReportSchema } from "../instance/index.ts";
 import { z } from "zod";
 import { branched, liveClones, released, releasedPins, withClone } from "./clones.ts";
 import type { CloneReport, PinCloneOrder, PinnedClone } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
+import type { SharedLog } from "./volume-figures.ts";
 
 export interface ClonesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly state: () => ClusterState;
   readonly save: (change: (state: ClusterState) => ClusterState) => void;
+  /** Whether the volume is a clone whose parent is still there. */
+  readonly hasParent: () => boolean;
   /** The line to the agent of a writer that is open and has a write quorum. */
   readonly openWriter: () => RpcClient | undefined;
 }
@@ -82,6 +86,17 @@ export class Clones {
       return { pinId, dataDir: null, lsn: to, createdAt: null };
     });
     return [...known, ...unnamed];
+  }
+
+  /** What of the log is kept for clones, as far as there is an open writer to say so, and what is the parent's. */
+  async sharedLog(): Promise<SharedLog> {
+    const { state, hasParent } = this.options;
+    const now = state();
+    const pins = liveClones(now).length === 0 ? [] : await this.pins().catch(() => undefined);
+    return {
+      pins: (pins ?? []).map(({ from, to }) => ({ from: parseLsn(from), to: parseLsn(to) })),
+      branch: hasParent() ? findLsn(now.branchLsn ?? "") : undefined,
+    };
   }
 
   /** For ever: what was released, and comes back with a node that was away, goes. */

@@ -40,6 +40,7 @@ import { InstanceRoles } from "./roles-shell.ts";
 import { scrubNodes } from "./scrub-nodes-shell.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
+import type { SharedLog } from "./volume-figures.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { z } from "zod";
 
@@ -53,6 +54,8 @@ export interface ControlDeps {
   readonly masterPassword: () => string;
   /** Writes control/state.json whole and atomically. */
   readonly saveState: (state: ClusterState) => void;
+  /** Whether the volume is a clone whose parent is still there. */
+  readonly hasParent: () => boolean;
   /** An identity for a new storage node. */
   readonly newNodeId: () => string;
   /** Raises if a new instance could not run on this host. */
@@ -237,13 +240,18 @@ export class ControlPlane {
   }
 
   async status(): Promise<unknown> {
-    const [nodes, processes] = await Promise.all([this.inspectNodes(), this.processes()]);
-    return statusReport(this.facts(nodes, processes));
+    const [nodes, processes, shared] = await Promise.all([
+      this.inspectNodes(),
+      this.processes(),
+      this.clones.sharedLog(),
+    ]);
+    return statusReport(this.facts(nodes, processes, shared));
   }
 
   private facts(
     nodes: ReadonlyMap<string, NodeView>,
     processes: ReadonlyMap<string, ProcessReport>,
+    shared: SharedLog = { pins: [], branch: undefined },
   ): StatusFacts {
     const instances = new Map<string, InstanceStatus>();
     for (const { id } of this.state.instances) {
@@ -251,7 +259,6 @@ export class ControlPlane {
       if (status) instances.set(id, status);
     }
     const { state, isStopping } = this;
-    const snapshots = this.snapshots.count;
     const { latestTime, earliestTime } = this.archive;
     const { report } = this.keeper;
     return {
@@ -261,7 +268,8 @@ export class ControlPlane {
       instances,
       nodes,
       processes,
-      snapshots,
+      snapshots: this.snapshots.count,
+      parts: { ...shared, extents: this.snapshots.extents ?? undefined },
       archive: { latestTime, earliestTime, report: report?.archive },
     };
   }
@@ -320,6 +328,7 @@ export class ControlPlane {
           scl: view.scl,
           sclText: formatLsn(view.scl),
           epoch: view.accepted,
+          base: view.base,
           baseText: formatLsn(view.base),
           logBytes: view.logBytes,
           health: view.health,

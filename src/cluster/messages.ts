@@ -240,6 +240,8 @@ export const statusSchema = z.object({
       replayLsn: z.string().nullable(),
       lagMs: z.number().nullable(),
       port: z.number(),
+      /** Its cache is being built; null: it is not. */
+      building: instanceStatusSchema.shape.building,
       problem: z.string().nullable(),
     }),
   ),
@@ -262,7 +264,14 @@ export const statusSchema = z.object({
     }),
   ),
   volume: z.object({
+    /** One copy of the volume: log and extents. */
     bytes: z.number(),
+    /** Log that is kept, for clones too. */
+    logBytes: z.number(),
+    /** Of all snapshots together, as they are stored; null: not counted yet. */
+    extentBytes: z.number().nullable(),
+    /** What of `bytes` is a clone's too, or the parent's. */
+    sharedBytes: z.number(),
     logStart: z.string().nullable(),
     snapshots: z.number(),
     earliestRestorableTime: z.string().nullable(),

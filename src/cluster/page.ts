@@ -23,6 +23,10 @@ function table(
   return `<h2>${escapeHtml(heading)}</h2><table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>`;
 }
 
+function mebibytes(bytes: number | null): string | null {
+  return bytes === null ? null : `${(bytes / 1_048_576).toFixed(1)} MiB`;
+}
+
 const style = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -56,8 +60,10 @@ export function statusPage(report: StatusReport): string {
     one.state,
     one.scl,
     one.epoch,
-    one.bytes === null ? null : `${(one.bytes / 1048576).toFixed(1)} MiB`,
+    mebibytes(one.bytes),
   ]);
+  const { volume } = report;
+  const sizes = [volume.bytes, volume.logBytes, volume.extentBytes, volume.sharedBytes];
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
 <meta name="viewport" content="width=device-width"><title>Borealis · ${escapeHtml(cluster.state)}</title><style>${style}</style></head><body>
 <h1>Borealis <span class="state${isGood ? "" : " bad"}">${escapeHtml(cluster.state)}</span></h1>
@@ -65,5 +71,6 @@ export function statusPage(report: StatusReport): string {
 ${table("Endpoints", ["endpoint", "type", "address", "members"], endpoints)}
 ${table("Instances", ["instance", "role", "zone", "state", "replayed to", "lag"], instances)}
 ${table("Storage nodes (4 of 6 to write, 3 of 6 to recover)", ["node", "kind", "state", "complete to (SCL)", "epoch", "log"], storage)}
+${table("Volume", ["size", "log", "extents", "shared with clones", "snapshots"], [[...sizes.map(mebibytes), volume.snapshots]])}
 </body></html>`;
 }

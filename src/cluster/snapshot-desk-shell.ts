@@ -1,7 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { parseLsn } from "../base/lsn.ts";
 import { type Clock, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
-import type { KeeperReport } from "../keeper/index.ts";
+import type { ExtentReport, KeeperReport } from "../keeper/index.ts";
 import type { KeeperLine } from "./keeper-line-shell.ts";
 import type { Retention } from "./retention-shell.ts";
 
@@ -15,6 +15,8 @@ export class SnapshotDesk {
   private readonly retention: Retention;
   /** As it was told last: a keeper that is being started again has not lost any. */
   count = 0;
+  /** Likewise; null: nobody has counted them yet. */
+  extents: ExtentReport | null = null;
 
   constructor(clock: Clock, keeper: KeeperLine, retention: Retention) {
     this.clock = clock;
@@ -26,6 +28,7 @@ export class SnapshotDesk {
   takeReport(report: KeeperReport | undefined): void {
     if (!report) return;
     this.count = report.snapshots ?? this.count;
+    this.extents = report.extents ?? this.extents;
     if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
   }
 

@@ -107,6 +107,10 @@ const clusterStateSchema = z.strictObject({
   clones: z.array(cloneState).optional(),
   /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
   ancestorVolumeId: z.string().optional(),
+  /** When a clone's oldest ancestor was created: its log may begin there. */
+  bornAt: z.string().optional(),
+  /** Where a clone branched off from its parent. One that is older than this field does not know. */
+  branchLsn: z.string().optional(),
   backtrack: backtrackState.optional(),
   abandoned: z.array(abandonedState).optional(),
   /** The epoch in which the last backtrack was done: caches that know no newer one may have followed another path. */

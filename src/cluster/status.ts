@@ -5,12 +5,14 @@ import type { ArchiveReport } from "../keeper/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
 import { instancePort, portOffsets } from "./ports.ts";
 import type { ClusterState, NodeState } from "./state.ts";
+import { type LogSpan, volumeFigures, type VolumeParts } from "./volume-figures.ts";
 
 /** What a storage node answered to Inspect. */
 export interface NodeView {
   readonly scl: Lsn;
   readonly sclText: string;
   readonly epoch: number;
+  readonly base: Lsn;
   readonly baseText: string;
   readonly logBytes: number;
   readonly health: NodeHealth;
@@ -28,6 +30,7 @@ export interface StatusFacts {
   readonly processes: ReadonlyMap<string, ProcessReport>;
   /** How many there are; 0: none, or nobody has said yet. */
   readonly snapshots: number;
+  readonly parts: Omit<VolumeParts, "log">;
   readonly archive: {
     /** Undefined: the keeper does not run. */
     readonly report: ArchiveReport | undefined;
@@ -61,7 +64,7 @@ export function statusReport(facts: StatusFacts): StatusReport {
     instances: instanceRows(facts),
     storage: storageRows(facts, vdl),
     volume: {
-      bytes: Math.max(0, ...[...facts.nodes.values()].map((node) => node.logBytes)),
+      ...volumeFigures({ ...facts.parts, log: longestLog(facts.nodes) }),
       logStart: logStarts[0] ?? null,
       snapshots: facts.snapshots,
       earliestRestorableTime: facts.archive.earliestTime,
@@ -69,6 +72,12 @@ export function statusReport(facts: StatusFacts): StatusReport {
       archive: archiveRow(facts.archive.report),
     },
   };
+}
+
+/** A node that is being filled has less than the others. */
+function longestLog(nodes: StatusFacts["nodes"]): LogSpan | undefined {
+  const longest = [...nodes.values()].toSorted((a, b) => b.logBytes - a.logBytes)[0];
+  return longest && { from: longest.base, to: longest.scl };
 }
 
 function archiveRow(report: ArchiveReport | undefined): StatusReport["volume"]["archive"] {
@@ -131,6 +140,7 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       replayLsn: status?.replayLsn ?? null,
       lagMs: status?.lagMs ?? null,
       port: instancePort(facts.port, instance.ordinal),
+      building: status?.building ?? null,
       problem: status?.problem ?? null,
     };
   });
@@ -196,6 +206,7 @@ export function stoppedReport(
     nodes: new Map(),
     processes: new Map(),
     snapshots: 0,
+    parts: { pins: [], branch: undefined, extents: undefined },
     archive: { report: undefined, latestTime: null, earliestTime: null },
   });
   return {

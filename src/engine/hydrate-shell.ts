@@ -24,6 +24,8 @@ export interface HydrateOptions {
   readonly osUser: OsUser | undefined;
   /** Asked when all is there: whether the volume has the log that the copy needs. Raises if it never will. */
   readonly untilUsable: (backup: BaseBackup) => Promise<void>;
+  /** Bytes of the archive that have come; nobody knows how many there will be. */
+  readonly onProgress?: (doneBytes: number) => void;
   readonly signal: AbortSignal;
 }
 
@@ -31,11 +33,11 @@ const manifestBytesMax = 256 * 1024 * 1024;
 
 /** Replaces the cache; PostgreSQL must not run in it. Raises what stood in the way: there is no cache then. */
 export async function hydrateFromBackup(options: HydrateOptions): Promise<BaseBackup> {
-  const { source, instanceDir, osUser, signal } = options;
+  const { source, instanceDir, osUser, onProgress, signal } = options;
   const draft = await beginRebuild(instanceDir);
   const unpacking = new Unpacking(draft);
   const manifest: Buffer[] = [];
-  let manifestBytes = 0;
+  let [manifestBytes, tarBytes] = [0, 0];
   let backup: BaseBackup;
   try {
     await unpacking.begin();
@@ -46,7 +48,10 @@ export async function hydrateFromBackup(options: HydrateOptions): Promise<BaseBa
       clock: realClock,
       signal,
       sink: {
-        onTar: (bytes) => unpacking.push(bytes),
+        onTar: (bytes) => {
+          onProgress?.((tarBytes += bytes.length));
+          return unpacking.push(bytes);
+        },
         onManifest: (bytes) => {
           manifestBytes += bytes.length;
           if (manifestBytes > manifestBytesMax) throw damaged("its manifest has no end");

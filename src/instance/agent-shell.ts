@@ -6,6 +6,7 @@ import {
   type AgentConfig,
   beReaderSchema,
   beWriterSchema,
+  type Building,
   changeMembersSchema,
   feedbackSchema,
   type InstanceStatus,
@@ -39,6 +40,8 @@ export interface AgentDeps {
   readonly logger: Logger;
   /** This process's own pid, for the status. */
   readonly pid: number;
+  /** Told how the building of a cache gets on; undefined when it has ended. */
+  readonly onBuilding?: (building: Building | undefined) => void;
 }
 
 /** A writer at rest says so often that VDL is still where it was. */
@@ -82,6 +85,7 @@ export class InstanceAgent {
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
+  private building: Building | undefined;
   private pauseMs = firstPauseMs;
   private server: RpcServer | undefined;
   private changing: Promise<unknown> = Promise.resolve();
@@ -92,7 +96,7 @@ export class InstanceAgent {
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
-    this.deps = deps;
+    this.deps = { ...deps, onBuilding: (building) => (this.building = building) };
   }
 
   async start(): Promise<void> {
@@ -176,6 +180,7 @@ export class InstanceAgent {
       restartLsn: facts.restartLsn ?? null,
       stagedAt: facts.stagedAt ?? null,
       opening: facts.opening ?? null,
+      building: this.building ?? null,
       problem: this.problem ?? null,
     };
   }

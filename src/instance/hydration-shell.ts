@@ -7,6 +7,8 @@ const progressEveryMs = 2_000;
 export interface HydrationBounds {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Told all the time. */
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +55,7 @@ function isResult(message: FromHydration): message is HydrationResult {
 type Told = Extract<FromHydration, { kind: "progress" | "skipped" | "healed" }>;
 
 /** Takes what is told on the way to the log. */
-function teller({ clock, logger }: HydrationBounds): (message: Told) => void {
+function teller({ clock, logger, onProgress }: HydrationBounds): (message: Told) => void {
   let nextMs = clock.nowMs() + progressEveryMs;
   return (message) => {
     switch (message.kind) {
@@ -67,6 +69,7 @@ function teller({ clock, logger }: HydrationBounds): (message: Told) => void {
       }
       case "progress": {
         const { doneBytes, totalBytes } = message;
+        onProgress(doneBytes, totalBytes);
         if (clock.nowMs() < nextMs) return;
         nextMs = clock.nowMs() + progressEveryMs;
         return logger.info({ event: "cache.hydrating", doneBytes, totalBytes });

@@ -8,6 +8,16 @@ import { findLsn } from "../base/lsn.ts";
 export const roleSchema = z.enum(["none", "reader", "writer"]);
 export type Role = z.infer<typeof roleSchema>;
 
+/** How the building of a cache gets on. */
+export const buildingSchema = z.object({
+  /** For people: `unpacking a snapshot`. */
+  step: z.string(),
+  doneBytes: z.number(),
+  /** Null: nobody knows. */
+  totalBytes: z.number().nullable(),
+});
+export type Building = z.infer<typeof buildingSchema>;
+
 export const instanceStatusSchema = z.object({
   id: z.string(),
   role: roleSchema,
@@ -43,6 +53,8 @@ export const instanceStatusSchema = z.object({
     })
     .nullable()
     .default(null),
+  /** Its cache is being built; null: it is not. */
+  building: buildingSchema.nullable().default(null),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
 });

@@ -94,7 +94,13 @@ async function hydrate(
     const order = { ...stores, dataKeys, instanceDir, osUser };
     const result = await hydrateInThread(
       { ...order, wish, end, replayBytesMax },
-      { clock, logger, signal },
+      {
+        clock,
+        logger,
+        onProgress: (doneBytes, totalBytes) =>
+          deps.onBuilding?.({ step: "unpacking a snapshot", doneBytes, totalBytes }),
+        signal,
+      },
     );
     if (result.kind === "done") {
       const { kind: _, figures, ...found } = result;
@@ -106,6 +112,8 @@ async function hydrate(
     if (signal.aborted) throw signal.reason;
     logger.warn({ event: "cache.notHydrated", instance }, messageOf(error));
     return undefined;
+  } finally {
+    deps.onBuilding?.(undefined);
   }
 }
 
@@ -136,6 +144,8 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<BaseBac
       volumeId: volumeId(config.volumeId),
       osUser: config.osUser ?? undefined,
       untilUsable,
+      onProgress: (doneBytes) =>
+        deps.onBuilding?.({ step: `copying ${source.id}`, doneBytes, totalBytes: null }),
       signal,
     });
     const { startLsn, endLsn } = backup;

@@ -6,6 +6,7 @@
 export { Keeper, type KeeperContext, type KeeperDeps } from "./keeper-shell.ts";
 export {
   type ArchiveReport,
+  type ExtentReport,
   type KeeperConfig,
   keeperConfigSchema,
   type KeeperReport,

@@ -62,6 +62,13 @@ export const snapshotJobSchema = z.object({
 });
 export type SnapshotJob = z.infer<typeof snapshotJobSchema>;
 
+/** The bytes of the volume's extents, as one store has them; `sharedBytes` of them are a clone's or the parent's too. */
+export const extentReportSchema = z.object({
+  bytes: z.number().int(),
+  sharedBytes: z.number().int(),
+});
+export type ExtentReport = z.infer<typeof extentReportSchema>;
+
 /** What the keeper's report says of snapshots. There may be thousands: the list is asked for. */
 export const snapshotReportSchema = z.object({
   /** How many there are; null: the stores were not looked at yet. */
@@ -70,6 +77,8 @@ export const snapshotReportSchema = z.object({
   logFrom: z.string().nullable(),
   /** The earliest moment that a snapshot and the log behind it lead to; null: not known. */
   earliestTime: z.string().nullable(),
+  /** Null: not counted yet. */
+  extents: extentReportSchema.nullable(),
   /** What is being done now; null: nothing. */
   job: snapshotJobSchema.nullable(),
 });

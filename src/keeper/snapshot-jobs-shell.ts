@@ -10,6 +10,7 @@ import {
   type ObjectStore,
   type SnapshotManifest,
 } from "../volume/index.ts";
+import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
@@ -43,6 +44,7 @@ export class SnapshotJobs {
   private readonly lane = new Lane();
   private readonly shelf = new SnapshotShelf();
   private readonly copies: SnapshotCopies;
+  private readonly extents: ExtentCount;
   private job: SnapshotJob | null = null;
   private problem: string | undefined;
   private logFrom: Lsn | undefined;
@@ -60,15 +62,17 @@ export class SnapshotJobs {
     this.context = context;
     this.onChange = onChange;
     this.copies = new SnapshotCopies(context);
+    this.extents = new ExtentCount(context);
     this.collectAtMs = context.clock.nowMs() + collectEveryMs;
   }
 
   report(): SnapshotReport {
-    const { job, logFrom, earliestMs, shelf } = this;
+    const { job, logFrom, earliestMs, shelf, extents } = this;
     return {
       snapshots: shelf.hasLooked ? shelf.count : null,
       logFrom: logFrom === undefined ? null : formatLsn(logFrom),
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
+      extents: extents.report,
       job,
     };
   }
@@ -172,6 +176,7 @@ export class SnapshotJobs {
       await this.lane.run(() => this.collect());
       this.collectAtMs = nowMs + collectEveryMs;
     }
+    if (this.extents.isDue) await this.extents.count(this.signal);
   }
 
   private copy(): Promise<void> {
@@ -225,6 +230,7 @@ export class SnapshotJobs {
         signal: this.signal,
       });
       this.shelf.add(manifest);
+      this.extents.noteChange();
       return manifest;
     });
   }
@@ -282,6 +288,7 @@ export class SnapshotJobs {
         logger.info({ event: "extents.collected", store: store.label, ...collected });
       };
       await inEach(this.context, collect, { event: "extents.notCollected", canWait: true });
+      this.extents.noteChange();
     });
   }
 

@@ -98,7 +98,7 @@ function keeperConfig({
     },
     volume: {
       clusterId: state.clusterId,
-      createdAt: state.createdAt,
+      createdAt: state.bornAt ?? state.createdAt,
       engineVersion: state.engineVersion,
       masterUser: state.masterUser,
       isSuperuser: state.isSuperuser,

@@ -218,7 +218,7 @@ withCommon(program.command("clone"), "borealis clone --into ../copy --port 7000"
     "--into <dir>",
     "the new cluster's data directory: empty, on the same file system",
   )
-  .option("--to <lsn>", "branch off at this position of the log (default: now)")
+  .option("--to <moment>", "a time (ISO 8601, -5m, -2h) or a position of the log (default: now)")
   .option("--readers <n>", "its readers, 0-15 (default: as many as this cluster has)")
   .option("--copy", "copy the bytes instead of sharing them: for another file system")
   .option("--port <n>", "start it there at once; borealis down stops it")

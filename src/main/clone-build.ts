@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { present } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, nodeId, volumeId } from "../base/ids.ts";
@@ -14,8 +14,9 @@ import {
   readNodeState,
 } from "../storage-node/index.ts";
 import { newInstances, writeSecret } from "./create.ts";
+import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
-import { shareFile, type Sharing, shareTree } from "./share-files.ts";
+import { shareFile, type Sharing, shareTree, treeBytes } from "./share-files.ts";
 import { shareObjects } from "./clone-objects.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
@@ -23,9 +24,12 @@ export interface CloneOrder {
   readonly parent: { readonly layout: Layout; readonly state: ClusterState };
   readonly target: Layout;
   readonly pinId: string;
-  readonly sharing: Sharing;
+  readonly how: Sharing["how"];
+  readonly progress: Progress;
   /** How many instances, the writer included. */
   readonly instances: number;
+  /** Whether the master user is in it. */
+  readonly isBootstrapped: boolean;
 }
 
 export interface BuiltClone {
@@ -56,7 +60,7 @@ export function clearTarget(target: Layout): void {
  * cluster. Raises 57P03 when too few nodes keep the pin.
  */
 export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
-  const { parent, target, pinId, sharing } = order;
+  const { parent, target, pinId } = order;
   const { pin, promised } = await findPin(parent, pinId);
   for (const dir of [target.storageDir, target.logDir, target.keysDir])
     mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -79,6 +83,7 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
     branch: pin.to,
     epoch: epoch(promised + 1),
   };
+  const sharing = toldOf(order, [...sources.values()]);
   for (const node of nodes) {
     await makeCloneNode({
       dir: nodeDir(target, node.id),
@@ -89,16 +94,21 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
     });
   }
   await shareTree(parent.layout.genesisDir, target.genesisDir, sharing);
-  await shareSnapshots(order, pin);
+  await shareSnapshots(order, pin, sharing);
+  order.progress.end();
   await inheritVolumeKeys(parent, { layout: target, volumeId: volumeId(pinId) });
   writeSecrets(parent.layout, target);
-  const state = stateOf(order, nodes);
+  const state = { ...stateOf(order, nodes), branchLsn: formatLsn(pin.to) };
   replaceFile(target.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return { branch: formatLsn(pin.to), wholeNodes, nodes: nodes.length };
 }
 
 /** Snapshots, in the embedded object store and on the full nodes; any other object store is asked by the clone itself. */
-async function shareSnapshots({ parent, target, pinId, sharing }: CloneOrder, pin: Pin) {
+async function shareSnapshots(
+  { parent, target, pinId }: CloneOrder,
+  pin: Pin,
+  sharing: Sharing,
+): Promise<void> {
   const { layout, state } = parent;
   const keys = await openVolumeKeys(layout, state);
   const how = { parent: state, keys, pin, sharing };
@@ -109,6 +119,24 @@ async function shareSnapshots({ parent, target, pinId, sharing }: CloneOrder, pi
   );
   for (const { id } of state.nodes)
     await shareObjects(`${nodeDir(layout, id)}/objects`, `${nodeDir(target, id)}/objects`, how);
+}
+
+/** Tells how it gets on: bytes of files, of which hardly any are copied where files can be shared. */
+function toldOf(order: CloneOrder, sources: readonly CloneSource[]): Sharing {
+  const { parent, how, progress } = order;
+  const { layout, state } = parent;
+  const logBytes = sources
+    .flatMap((source) => (source.kind === "files" ? source.files : []))
+    .reduce((sum, { path }) => sum + statSync(path).size, 0);
+  const trees = [
+    layout.genesisDir,
+    `${layout.objectsDir}/${state.volumeId}`,
+    ...state.nodes.map(({ id }) => `${nodeDir(layout, id)}/objects`),
+  ];
+  const totalBytes = trees.reduce((sum, dir) => sum + treeBytes(dir), logBytes);
+  progress.begin(how === "link" ? "sharing the parent's files" : "copying the files", totalBytes);
+  let doneBytes = 0;
+  return { how, onShared: (bytes) => progress.at((doneBytes += bytes)) };
 }
 
 /** The pin as the parent's nodes have it on their disks, and the highest epoch that any of them has promised. */
@@ -172,7 +200,7 @@ function writeSecrets(parent: Layout, target: Layout): void {
 }
 
 function stateOf(
-  { parent, pinId, instances }: CloneOrder,
+  { parent, pinId, instances, isBootstrapped }: CloneOrder,
   nodes: ClusterState["nodes"],
 ): ClusterState {
   const { clones: _, leaving: __, ...inherited } = parent.state;
@@ -182,6 +210,8 @@ function stateOf(
     volumeId: pinId,
     ancestorVolumeId: parent.state.ancestorVolumeId ?? parent.state.volumeId,
     createdAt: new Date().toISOString(),
+    bornAt: parent.state.bornAt ?? parent.state.createdAt,
+    isBootstrapped,
     writer: "instance-1",
     instances: newInstances(instances - 1),
     readersAtBirth: instances - 1,

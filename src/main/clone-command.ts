@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node
 import { dirname, sep } from "node:path";
 import { z } from "zod";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { findLsn, formatLsn } from "../base/lsn.ts";
 import { type ClusterState, type Layout } from "../cluster/index.ts";
 import { realEntropy } from "../io/index.ts";
 import { type BuiltClone, buildClone, clearTarget } from "./clone-build.ts";
@@ -14,6 +13,7 @@ import {
   requireWhole,
   writeOrigin,
 } from "./clone-origin.ts";
+import { type BranchPoint, branchFinder, type FindBranch } from "./clone-point.ts";
 import { isRunning, type Options, printJson, requireCluster } from "./commands.ts";
 import { resolveSettings } from "./config.ts";
 import {
@@ -28,6 +28,8 @@ import {
 import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
 import { pinStopped } from "./pin-stopped.ts";
 import { print } from "./print.ts";
+import { Progress } from "./progress.ts";
+import type { ClusterPlace } from "./restore-source.ts";
 import { otherFileSystem } from "./share-files.ts";
 
 export interface CloneOptions extends Options {
@@ -49,7 +51,10 @@ export async function clone(options: CloneOptions): Promise<void> {
   const startedMs = performance.now();
   const { layout, state } = requireCluster(options);
   requireWhole(layout);
-  const to = branchPoint(options.to);
+  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const parent = { layout, state, settings };
+  const progress = new Progress({ isJson: options.json ?? false });
+  const find = branchFinder(options.to, { parent, progress });
   const instances = instanceCount(options.readers, state);
   const target = resolveLayout(options.into);
   requireApart(layout, target);
@@ -59,8 +64,16 @@ export async function clone(options: CloneOptions): Promise<void> {
     await giveUpFormer(target);
     requireSameFileSystem(layout, target, options.copy ?? false);
     requireSpace(target, newClusterBytes);
-    built = await make({ layout, state, target, to, instances, copy: options.copy ?? false });
+    built = await make({
+      parent,
+      target,
+      find,
+      instances,
+      copy: options.copy ?? false,
+      progress,
+    });
   } finally {
+    progress.close();
     unlock();
     // Of an attempt that failed nothing is left but the directory.
     if (!readOrigin(target)) removeIfEmpty(target.controlDir);
@@ -68,24 +81,6 @@ export async function clone(options: CloneOptions): Promise<void> {
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   tell(options, target, built, seconds);
   if (options.port !== undefined) await start(options, target, options.port);
-}
-
-/**
- * Where to branch off: null is the end of what is durable. One place for whatever else may name a point of the log: raises
- * 0A000 for a time until such a one can be found there, 22023 for anything else.
- */
-function branchPoint(text: string | undefined): string | null {
-  if (text === undefined) return null;
-  const at = findLsn(text);
-  if (at !== undefined) return formatLsn(at);
-  if (/^-\d+[smhd]$|^\d{4}-\d{2}-\d{2}/.test(text)) {
-    throw new BorealisError(sqlState.notSupported, "a clone cannot be made at a time yet", {
-      hint: "give a position of the log (borealis status shows VDL), or leave --to out for now",
-    });
-  }
-  throw new BorealisError(sqlState.invalidParameter, `--to: "${text}" is no position of the log`, {
-    hint: "write it as PostgreSQL does, for example 0/16B3748",
-  });
 }
 
 function instanceCount(readers: string | undefined, state: ClusterState): number {
@@ -160,16 +155,17 @@ function requireSameFileSystem(parent: Layout, target: Layout, mayCopy: boolean)
 }
 
 interface Making {
-  readonly layout: Layout;
-  readonly state: ClusterState;
+  readonly parent: ClusterPlace;
   readonly target: Layout;
-  readonly to: string | null;
+  readonly find: FindBranch;
   readonly instances: number;
   readonly copy: boolean;
+  readonly progress: Progress;
 }
 
 async function make(making: Making): Promise<BuiltClone> {
-  const { layout, state, target, to, instances, copy } = making;
+  const { parent, target, find, copy } = making;
+  const { layout, state } = parent;
   const origin: CloneOrigin = {
     format: 1,
     pinId: realEntropy.uuid(),
@@ -178,27 +174,29 @@ async function make(making: Making): Promise<BuiltClone> {
   writeOrigin(target, origin);
   const order = {
     pinId: origin.pinId,
-    to,
     dataDir: target.dataDir,
     createdAt: new Date().toISOString(),
   };
   try {
-    await pin(layout, state, order);
-    const sharing = copy ? "copy" : "link";
+    const { isBootstrapped } = await pin(parent, order, find);
+    const how = copy ? "copy" : "link";
     const { pinId } = origin;
-    return await buildClone({ parent: { layout, state }, target, pinId, sharing, instances });
+    return await buildClone({ ...making, pinId, how, isBootstrapped });
   } catch (error) {
     await undo(origin, target);
     throw error;
   }
 }
 
-async function pin(layout: Layout, state: ClusterState, order: ParentOrder): Promise<void> {
-  if (isRunning(layout)) await pinRunning(layout, order);
-  else {
-    const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
-    await pinStopped({ layout, state, settings }, order);
-  }
+async function pin(
+  parent: ClusterPlace,
+  order: ParentOrder,
+  find: FindBranch,
+): Promise<BranchPoint> {
+  if (!isRunning(parent.layout)) return pinStopped(parent, order, find);
+  const branch = await find(undefined);
+  await pinRunning(parent.layout, { ...order, to: branch.to });
+  return branch;
 }
 
 /** What cannot be undone now is shown by `storage list`, and goes when the command is repeated. */

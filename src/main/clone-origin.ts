@@ -3,7 +3,7 @@ import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import { findNoteText, readNote } from "./control-note.ts";
-import { readState } from "./data-dir.ts";
+import { readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { readSalvage } from "./salvage-file.ts";
 
@@ -31,6 +31,18 @@ export function readOrigin(layout: Layout): CloneOrigin | undefined {
     originSchema,
     "remove it; if its parent still lists this clone, borealis storage unpin releases it",
   );
+}
+
+/** Whether it is a clone of a cluster that still is where it was. */
+export function hasParent(layout: Layout): boolean {
+  try {
+    const origin = readOrigin(layout);
+    if (!origin) return false;
+    const { dataDir, volumeId } = origin.parent;
+    return readState(resolveLayout(dataDir))?.volumeId === volumeId;
+  } catch {
+    return false; // a file that cannot be read here says nothing of a parent
+  }
 }
 
 export function writeOrigin(layout: Layout, origin: CloneOrigin): void {

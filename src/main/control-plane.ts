@@ -18,6 +18,7 @@ import {
   serveHttp,
 } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
+import { hasParent } from "./clone-origin.ts";
 import { requireInstancePlace } from "./instance-place.ts";
 import { replaceFile } from "./replace-file.ts";
 
@@ -42,6 +43,7 @@ const control = new ControlPlane({
     "the supervisor checked the state file",
   ),
   masterPassword: () => readFileSync(layout.passwordFile, "utf8").trim(),
+  hasParent: () => hasParent(layout),
   newNodeId: realEntropy.uuid,
   requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),
   saveState(state) {

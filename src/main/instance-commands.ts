@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
 import { type Layout, leavingSchema, type StatusReport } from "../cluster/index.ts";
+import { BuildingWatch } from "./building-watch.ts";
 import {
   isRunning,
   notRunning,
@@ -11,6 +12,7 @@ import {
   requireCluster,
 } from "./commands.ts";
 import { print } from "./print.ts";
+import { Progress } from "./progress.ts";
 import { reachableHost } from "./urls.ts";
 
 const pollMs = 200;
@@ -69,7 +71,17 @@ function parseTier(text: string): number {
 }
 
 async function untilAvailable(id: string, options: Options): Promise<InstanceRow> {
-  let told = "";
+  const progress = new Progress({ isJson: options.json ?? false });
+  try {
+    const row = await follow(id, options, new BuildingWatch(progress, realClock.nowMs()));
+    progress.end();
+    return row;
+  } finally {
+    progress.close();
+  }
+}
+
+async function follow(id: string, options: Options, watch: BuildingWatch): Promise<InstanceRow> {
   for (;;) {
     const report = await readReport(options);
     const row = report.instances.find((one) => one.id === id);
@@ -80,9 +92,7 @@ async function untilAvailable(id: string, options: Options): Promise<InstanceRow
     }
     if (row.state === "available") return row;
     if (report.cluster.state === "stopped") throw notRunning(requireCluster(options).layout);
-    const text = `${id} in ${row.az}: ${row.state}${row.problem ? `: ${row.problem}` : ""}`;
-    if (text !== told && options.json !== true) print(text);
-    told = text;
+    watch.take(row, report.cluster.vdl, realClock.nowMs());
     await setTimeout(pollMs);
   }
 }

@@ -17,7 +17,6 @@ import { replaceFile } from "./replace-file.ts";
 /** What a clone asks of its parent: through the control plane while that runs, else in its state file. */
 export interface ParentOrder {
   readonly pinId: string;
-  readonly to: string | null;
   readonly dataDir: string;
   readonly createdAt: string;
 }
@@ -27,7 +26,10 @@ const pinTimeoutMs = 90_000;
 const releaseTimeoutMs = 30_000;
 
 /** Keeps the log of a running parent. Raises 54000, 22023, 57P03 as the control plane does. */
-export async function pinRunning(parent: Layout, order: ParentOrder): Promise<PinnedClone> {
+export async function pinRunning(
+  parent: Layout,
+  order: ParentOrder & { readonly to: string | null },
+): Promise<PinnedClone> {
   const client = await connectRpc(
     { kind: "unix", path: parent.controlSocket },
     { timeoutMs: 5_000 },

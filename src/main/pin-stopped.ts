@@ -3,6 +3,7 @@ import { branched, type ClusterState, type Layout, released, withClone } from ".
 import { linkOwner, pinForClone, volumeNodes } from "../instance/index.ts";
 import { realClock } from "../io/index.ts";
 import { startLogDriver } from "../log-driver/index.ts";
+import type { BranchPoint, FindBranch } from "./clone-point.ts";
 import type { Settings } from "./config.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { type ParentOrder, saveChange } from "./parent-clones.ts";
@@ -19,7 +20,11 @@ export interface StoppedCluster {
  * opened, since only an open epoch keeps a pin. Raises 55000 when the cluster starts at this moment, or never ran; 57P03
  * when fewer than four nodes are there.
  */
-export async function pinStopped(cluster: StoppedCluster, order: ParentOrder): Promise<void> {
+export async function pinStopped(
+  cluster: StoppedCluster,
+  order: ParentOrder,
+  find: FindBranch,
+): Promise<BranchPoint> {
   const { layout, state } = cluster;
   if (!state.isBootstrapped) {
     throw new BorealisError(
@@ -32,7 +37,7 @@ export async function pinStopped(cluster: StoppedCluster, order: ParentOrder): P
   try {
     // First what is known, then what is kept.
     saveChange(layout, (now) => withClone(now, order));
-    await withStoppedVolume(cluster, (volume) => pinWith(volume, cluster, order));
+    return await withStoppedVolume(cluster, (volume) => pinWith(volume, cluster, { order, find }));
   } catch (error) {
     saveChange(layout, (now) => released(now, order.pinId));
     throw error;
@@ -44,8 +49,8 @@ export async function pinStopped(cluster: StoppedCluster, order: ParentOrder): P
 async function pinWith(
   volume: StoppedVolume,
   { layout, state, settings }: StoppedCluster,
-  { pinId, to }: ParentOrder,
-): Promise<void> {
+  { order: { pinId }, find }: { readonly order: ParentOrder; readonly find: FindBranch },
+): Promise<BranchPoint> {
   const { nodes, credential } = volume;
   const owner = linkOwner({ volumeId: state.volumeId, instance: "clone", credential });
   const driver = startLogDriver({
@@ -60,9 +65,11 @@ async function pinWith(
     await driver.claim();
     const opened = await driver.open("keep");
     const reader = { nodes: volumeNodes({ nodes }), owner, clock: realClock };
-    const pin = await pinForClone({ driver, opened, reader }, { pinId, to });
+    const branch = await find({ nodes, credential: credential ?? undefined });
+    const pin = await pinForClone({ driver, opened, reader }, { pinId, to: branch.to });
     saveChange(layout, (now) => branched(now, pinId, pin.to));
     await driver.release();
+    return branch;
   } finally {
     driver.stop();
   }

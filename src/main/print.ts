@@ -108,12 +108,24 @@ export function printStatus(report: StatusReport): void {
     ]),
   );
   print();
-  const { volume } = report;
-  printTable(
-    ["VOLUME", "LOG FROM", "LOG", "SNAPSHOTS"],
-    [["log", orDash(volume.logStart), mebibytes(volume.bytes), String(volume.snapshots)]],
-  );
+  printVolume(report);
   printArchive(report);
+}
+
+function printVolume({ volume }: StatusReport): void {
+  printTable(
+    ["VOLUME", "LOG", "LOG FROM", "SNAPSHOTS", "EXTENTS", "SHARED WITH CLONES"],
+    [
+      [
+        mebibytes(volume.bytes),
+        mebibytes(volume.logBytes),
+        orDash(volume.logStart),
+        String(volume.snapshots),
+        mebibytes(volume.extentBytes),
+        mebibytes(volume.sharedBytes),
+      ],
+    ],
+  );
 }
 
 function printArchive({ volume }: StatusReport): void {

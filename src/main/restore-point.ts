@@ -37,6 +37,8 @@ export interface PointSearch {
   readonly source: RestoreSource;
   readonly progress: Pick<Progress, "begin" | "at">;
   readonly signal: AbortSignal;
+  /** For people: what it is looked for. `restored` unless told. */
+  readonly verb?: "restored" | "cloned";
 }
 
 /** What a snapshot was when it was taken. Raises 22023 if there is none of that name, 55000 if log that it needs is gone. */
@@ -65,14 +67,22 @@ export async function pointOfSnapshot({ source }: PointSearch, id: string): Prom
   );
 }
 
-/** Raises 22023 outside of the window, and says which one there is. */
+/** As findPoint. */
 export async function pointOfMoment(
   search: PointSearch,
   asked: AskedMoment,
 ): Promise<RestorePoint> {
+  return (await findPoint(search, asked)).point;
+}
+
+/** Raises 22023 outside of the window, and says which one there is. */
+export async function findPoint(
+  search: PointSearch,
+  asked: AskedMoment,
+): Promise<{ readonly point: RestorePoint; readonly moment: Moment }> {
   const { source } = search;
   const candidates = await candidatesOf(source);
-  const outside = (): BorealisError => outsideWindow(source, candidates, asked);
+  const outside = (): BorealisError => outsideWindow(search, candidates, asked);
   if (asked.kind === "lsn" && asked.at > source.log.to) throw outside();
   if (asked.kind === "time") {
     const earliestMs = earliestOf(candidates);
@@ -87,7 +97,7 @@ export async function pointOfMoment(
     if (candidate.startLsn > end) continue;
     const base = await candidate.read();
     if (!base || !reaches(base, { end, source })) continue;
-    return { base, snapshot: candidate.id, log: "volume", end };
+    return { point: { base, snapshot: candidate.id, log: "volume", end }, moment };
   }
   throw outside();
 }
@@ -187,7 +197,7 @@ function earliestOf(candidates: readonly Candidate[]): number | undefined {
 }
 
 function outsideWindow(
-  { label, log }: RestoreSource,
+  { source: { label, log }, verb = "restored" }: PointSearch,
   candidates: readonly Candidate[],
   asked: AskedMoment,
 ): BorealisError {
@@ -207,7 +217,7 @@ function outsideWindow(
       : [asked.kind === "lsn" ? formatLsn(asked.at) : "the end", rangeOf(firstLsn, log.to)];
   return new BorealisError(
     sqlState.invalidParameter,
-    `${what} is outside of what can be restored: ${window}`,
+    `${what} is outside of what can be ${verb}: ${window}`,
     { hint: "choose a moment between these two" },
   );
 }

@@ -78,13 +78,16 @@ export interface ClusterPlace {
 const askTimeoutMs = 3_000;
 
 /**
- * A cluster that runs, by its data directory: log from its nodes up to what is durable now. Raises 57P03 when they do not
- * answer.
+ * A cluster whose nodes run, by its data directory: log from them up to what is durable now. Who has started them himself says
+ * how they are reached. Raises 57P03 when they do not answer.
  */
-export async function openClusterSource(place: ClusterPlace): Promise<RestoreSource> {
+export async function openClusterSource(
+  place: ClusterPlace,
+  reached?: ReachedNodes,
+): Promise<RestoreSource> {
   const { layout, state } = place;
   const keys = await openVolumeKeys(layout, state);
-  const nodes = await nodesOf(place);
+  const nodes = reached ?? (await nodesOf(place));
   const stores = await openStores(place, nodes);
   const log = await nodeLog(place, nodes);
   return {
@@ -156,12 +159,12 @@ function identityOf(state: ClusterState): VolumeIdentity {
     masterUser,
     isSuperuser,
     encryption,
-    createdAtMs: Date.parse(state.createdAt),
+    createdAtMs: Date.parse(state.bornAt ?? state.createdAt),
     readers: instances.length - 1,
   };
 }
 
-interface ReachedNodes {
+export interface ReachedNodes {
   readonly nodes: VolumeNodes;
   readonly credential: ClusterCredential | undefined;
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn } from "../base/lsn.ts";
@@ -13,6 +13,7 @@ import {
   makeCloneNode,
 } from "../storage-node/index.ts";
 import { shareObjects } from "./clone-objects.ts";
+import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
 import { shareFile } from "./share-files.ts";
@@ -34,6 +35,7 @@ export interface SuccessorOrder {
   readonly found: Salvageable;
   readonly survivors: readonly Survivor[];
   readonly successor: string;
+  readonly progress: Progress;
 }
 
 const draftDir = (layout: Layout): string => `${layout.storageDir}/.successor`;
@@ -45,7 +47,7 @@ const draftState = (layout: Layout): string => `${draftDir(layout)}/state.json`;
  * else as copies of one that has. All six are whole from the start. May be repeated.
  */
 export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
-  const { layout, state, found, successor } = order;
+  const { layout, state, found, successor, progress } = order;
   const draft = draftDir(layout);
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { recursive: true, mode: 0o700 });
@@ -65,9 +67,15 @@ export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
     epoch: epoch(found.epoch + 1),
   };
   const all = [...sources.values()];
+  const sourceOf = (id: string, index: number): CloneSource | undefined =>
+    sources.get(id) ?? all[index % all.length];
+  let doneBytes = 0;
+  const totalBytes = nodes.reduce((sum, { id }, index) => sum + bytesOf(sourceOf(id, index)), 0);
+  progress.begin("making the successor's storage nodes", totalBytes);
+  const onShared = (bytes: number): void => progress.at((doneBytes += bytes));
   for (const [index, node] of nodes.entries()) {
     const own = sources.get(node.id);
-    const source = own ?? all[index % all.length];
+    const source = sourceOf(node.id, index);
     if (!source) continue;
     await makeCloneNode({
       dir: `${draft}/${node.id}`,
@@ -75,10 +83,12 @@ export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
       birth,
       source,
       // Two nodes on one and the same bytes would be one copy.
-      take: (from, to) => shareFile(from, to, own ? "link" : "copy"),
+      take: (from, to) => shareFile(from, to, { how: own ? "link" : "copy", onShared }),
     });
   }
+  progress.begin("keeping the snapshots");
   await keepSnapshots(order);
+  progress.end();
   await inheritVolumeKeys({ layout, state }, { layout, volumeId: volumeId(successor) });
   const { clones: _, ...rest } = state;
   const ancestorVolumeId = state.ancestorVolumeId ?? state.volumeId;
@@ -112,10 +122,18 @@ async function wholeSources({
   );
 }
 
-async function keepSnapshots({ layout, state, found, successor }: SuccessorOrder): Promise<void> {
+function bytesOf(source: CloneSource | undefined): number {
+  if (source?.kind !== "files") return 0;
+  return source.files.reduce((sum, { path }) => sum + statSync(path).size, 0);
+}
+
+async function keepSnapshots(order: SuccessorOrder): Promise<void> {
+  const { layout, state, found, successor, progress } = order;
   const keys = await openVolumeKeys(layout, state);
   const pin = { pinId: successor, path: found.path, from: found.low, to: found.b };
-  const how = { parent: state, keys, pin, sharing: "link" as const };
+  let doneBytes = 0;
+  const onShared = (bytes: number): void => progress.at((doneBytes += bytes));
+  const how = { parent: state, keys, pin, sharing: { how: "link", onShared } } as const;
   const { objectsDir } = layout;
   await shareObjects(`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`, how);
   for (const { id } of state.nodes) {

@@ -18,6 +18,7 @@ import {
 import { resolveSettings } from "./config.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { print } from "./print.ts";
+import { Progress } from "./progress.ts";
 import { buildSuccessor, finishSalvage, type Survivor } from "./salvage-build.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
 import { type StoppedVolume, withStoppedVolume } from "./stopped-volume.ts";
@@ -90,6 +91,7 @@ async function confirm(options: Options & { yes?: boolean }, layout: Layout): Pr
 
 async function sealAndBuild(layout: Layout, state: ClusterState, options: Options): Promise<void> {
   const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const progress = new Progress({ isJson: options.json ?? false });
   const sealed = await withStoppedVolume({ layout, state, settings }, (volume) =>
     seal(volume, layout, state),
   );
@@ -99,7 +101,11 @@ async function sealAndBuild(layout: Layout, state: ClusterState, options: Option
       `sealed ${survivors.map((one) => one.id).join(", ")}; the log is whole up to ${formatLsn(found.b)}`,
     );
   }
-  await buildSuccessor({ layout, state, found, survivors, successor });
+  try {
+    await buildSuccessor({ layout, state, found, survivors, successor, progress });
+  } finally {
+    progress.close();
+  }
 }
 
 interface Sealed {

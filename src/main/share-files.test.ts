@@ -25,24 +25,24 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 describe("a shared tree", () => {
   it("has the same files, and every folder, empty ones too", async () => {
     const [from, to] = [join(folder, "from"), join(folder, "to")];
-    await shareTree(from, to, "link");
+    await shareTree(from, to, { how: "link" });
     expect(existsSync(join(to, "empty"))).toBe(true);
     for (const name of ["b", "full/a"])
       expect(statSync(join(to, name)).ino).toBe(statSync(join(from, name)).ino);
     // Again is no failure.
-    await shareTree(from, to, "link");
-    await shareTree(join(folder, "none"), join(folder, "other"), "link");
+    await shareTree(from, to, { how: "link" });
+    await shareTree(join(folder, "none"), join(folder, "other"), { how: "link" });
     expect(existsSync(join(folder, "other"))).toBe(false);
   });
 
   it("has the same bytes when it is copied, and leaves out what is not wanted", async () => {
     const [from, to] = [join(folder, "from"), join(folder, "to")];
-    await shareTree(from, to, "copy", (path) => !path.endsWith("/b"));
+    await shareTree(from, to, { how: "copy" }, (path) => !path.endsWith("/b"));
     expect(readFileSync(join(to, "full", "a"), "utf8")).toBe("one");
     expect(statSync(join(to, "full", "a")).nlink).toBe(1);
     expect(existsSync(join(to, "b"))).toBe(false);
-    await expect(shareFile(join(from, "b"), join(to, "full", "a"), "copy")).rejects.toThrow(
-      /EEXIST/,
-    );
+    await expect(
+      shareFile(join(from, "b"), join(to, "full", "a"), { how: "copy" }),
+    ).rejects.toThrow(/EEXIST/);
   });
 });

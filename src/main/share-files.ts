@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, readdirSync, statSync } from "node:fs";
 import { copyFile, link, mkdir, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BorealisError, sqlState } from "../base/errors.ts";
@@ -8,14 +8,22 @@ import { diskError, isErrno } from "./data-dir.ts";
  * `link`: a further name for the same file; nothing is copied. `copy`: for another file system; where that can share blocks
  * (FICLONE) it does. Only for files that nobody writes to any more, or whose beginning is all that counts.
  */
-export type Sharing = "link" | "copy";
+export interface Sharing {
+  readonly how: "link" | "copy";
+  /** Told of each file that is done. */
+  readonly onShared?: (bytes: number) => void;
+}
 
 /** Gives `from` the further name `to`, which does not exist. Durable but for the name. Raises 55000 across file systems. */
-export async function shareFile(from: string, to: string, how: Sharing): Promise<void> {
+export async function shareFile(from: string, to: string, sharing: Sharing): Promise<void> {
+  const { how, onShared } = sharing;
   try {
-    if (how === "link") return await link(from, to);
-    await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    await sync(to);
+    if (how === "link") await link(from, to);
+    else {
+      await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+      await sync(to);
+    }
+    onShared?.(statSync(to).size);
   } catch (error) {
     if (isErrno(error, "EXDEV")) throw otherFileSystem(dirname(to));
     if (isErrno(error, "EPERM") && how === "link") throw noLinks(to, error);
@@ -45,7 +53,7 @@ function noLinks(path: string, cause: unknown): BorealisError {
 export async function shareTree(
   from: string,
   to: string,
-  how: Sharing,
+  sharing: Sharing,
   isWanted: (path: string) => boolean = () => true,
 ): Promise<void> {
   const entries = await readdir(from, { withFileTypes: true }).catch((error: unknown) => {
@@ -58,18 +66,38 @@ export async function shareTree(
   for (const entry of entries) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (!isWanted(source)) continue;
-    if (entry.isDirectory()) await shareTree(source, target, how, isWanted);
-    else if (entry.isFile()) await shareUnlessThere(source, target, how);
+    if (entry.isDirectory()) await shareTree(source, target, sharing, isWanted);
+    else if (entry.isFile()) await shareUnlessThere(source, target, sharing);
   }
   await sync(to);
 }
 
-async function shareUnlessThere(from: string, to: string, how: Sharing): Promise<void> {
+async function shareUnlessThere(from: string, to: string, sharing: Sharing): Promise<void> {
   try {
-    await shareFile(from, to, how);
+    await shareFile(from, to, sharing);
   } catch (error) {
     // An extent that was collected, or a draft that was finished, meanwhile.
     if (!isErrno(error, "EEXIST") && !isErrno(error, "ENOENT")) throw error;
+  }
+}
+
+/** Bytes of all files below, for progress: what comes and goes meanwhile is counted or not. */
+export function treeBytes(dir: string): number {
+  let sum = 0;
+  for (const entry of entriesOf(dir)) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) sum += treeBytes(path);
+    else sum += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return sum;
+}
+
+function entriesOf(dir: string) {
+  try {
+    return readdirSync(dir, { withFileTypes: true });
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
   }
 }
 

@@ -112,6 +112,7 @@ async function askWithProgress(
 function stepOf({ what, id }: SnapshotJob): string {
   const of = id === null ? "" : ` ${id}`;
   if (what === "collecting") return "waiting for a collection of extents";
+  if (what === "copying") return "waiting while a store is given the snapshots that it lacks";
   return what === "taking" ? `taking snapshot${of}` : `deleting snapshot${of}`;
 }
 

@@ -1,9 +1,18 @@
 import { setTimeout } from "node:timers/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { bytesBetween, findLsn } from "../base/lsn.ts";
 import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
 import { type Layout, type ReplacementReport, replacementSchema } from "../cluster/index.ts";
-import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import {
+  isRunning,
+  notRunning,
+  type Options,
+  printJson,
+  readReport,
+  requireCluster,
+} from "./commands.ts";
 import { print } from "./print.ts";
+import { Progress } from "./progress.ts";
 
 const pollMs = 200;
 /** The control plane may just be restarting. */
@@ -28,20 +37,44 @@ export async function storageReplace(id: string, options: Options): Promise<void
   const startedMs = performance.now();
   const before = await askControl(layout, "replaceNode", id);
   let now = before;
+  const progress = new Progress({ isJson: options.json ?? false });
   let told = "";
-  while (now.phase !== "none" && now.phase !== "copying") {
-    const text = phases[now.phase];
-    if (text !== told && options.json !== true) print(`${id}: ${text}`);
-    told = text;
-    // A timer that keeps this process alive: nothing else does between two questions.
-    await setTimeout(pollMs);
-    now = await askControl(layout, "replacement", id);
+  try {
+    while (now.phase !== "none" && now.phase !== "copying") {
+      const text = phases[now.phase];
+      if (text !== told) progress.begin(`${id}: ${text}`);
+      told = text;
+      const filled = await filledOf(now, options);
+      if (filled) progress.at(filled.doneBytes, filled.totalBytes);
+      // A timer that keeps this process alive: nothing else does between two questions.
+      await setTimeout(pollMs);
+      now = await askControl(layout, "replacement", id);
+    }
+    progress.end();
+  } finally {
+    progress.close();
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   if (options.json)
     return printJson({ storage: id, replaced: before.nodeId, by: now.nodeId, seconds });
   if (now.phase === "copying") print(`${id}: ${phases.copying}`);
   print(`${id}: ${before.nodeId} is replaced by ${now.nodeId} (${seconds.toFixed(1)} s)`);
+}
+
+/** How much of the log the successor has; undefined: it is not there yet, or does not say. */
+async function filledOf(
+  { id, nodeId, next, phase }: ReplacementReport,
+  options: Options,
+): Promise<{ readonly doneBytes: number; readonly totalBytes: number } | undefined> {
+  if (phase !== "joining" && phase !== "filling") return undefined;
+  const { storage, cluster } = await readReport(options);
+  const row = storage.find((one) => one.id === id);
+  const [base, scl, vdl] = [row?.base, row?.scl, cluster.vdl].map((text) => findLsn(text ?? ""));
+  const isSuccessor = row?.nodeId === (next ?? nodeId);
+  if (!isSuccessor || base === undefined || scl === undefined || vdl === undefined)
+    return undefined;
+  if (scl < base || vdl < base) return undefined;
+  return { doneBytes: bytesBetween(base, scl), totalBytes: bytesBetween(base, vdl) };
 }
 
 function askControl(layout: Layout, method: string, id: string): Promise<ReplacementReport> {

@@ -12,6 +12,7 @@ import {
   statusSchema,
 } from "../cluster/index.ts";
 import { printBanner } from "./banner.ts";
+import { BuildingWatch, watchStart } from "./building-watch.ts";
 import { childPlans } from "./child-plans.ts";
 import { requireWhole } from "./clone-origin.ts";
 import { isRunning, readPassword } from "./commands.ts";
@@ -31,6 +32,7 @@ import { objectStoreFlags, requireObjectStore } from "./object-store.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
 import { requireFreePorts, type WantedPort } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
+import { Progress } from "./progress.ts";
 import { requireNoHalfRestore } from "./restore-target.ts";
 import {
   findRemembered,
@@ -153,7 +155,7 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
       resolve(true);
     });
   });
-  const ready = untilReady(layout).then((report) =>
+  const ready = untilReady(layout, progressOf(options)).then((report) =>
     announce(report, { options, layout, settings, startedMs }),
   );
   const stopFirst = await Promise.race([asked.then(() => true), ready.then(() => false)]).catch(
@@ -194,17 +196,39 @@ async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | nu
   return readCertificate(files);
 }
 
-/** Waits until the cluster accepts writes. Raises with what the instance said when it takes too long. */
-async function untilReady(layout: Layout): Promise<StatusReport> {
-  const deadlineMs = performance.now() + readyDeadlineMs;
+/** A detached cluster tells nobody: who started it does. */
+function progressOf(options: Pick<UpOptions, "json">): Progress | undefined {
+  return process.send === undefined ? new Progress({ isJson: options.json }) : undefined;
+}
+
+/**
+ * Waits until the cluster accepts writes, and tells what takes its time. Raises with what the instance said when nothing
+ * has moved for too long.
+ */
+async function untilReady(layout: Layout, progress: Progress | undefined): Promise<StatusReport> {
+  const watch = new BuildingWatch(progress, realClock.nowMs());
+  const ready = new AbortController();
+  void watchStart(layout, watch, ready.signal);
+  try {
+    const report = await whenWritable(layout, watch);
+    progress?.end();
+    return report;
+  } finally {
+    ready.abort();
+    progress?.close();
+  }
+}
+
+async function whenWritable(layout: Layout, watch: BuildingWatch): Promise<StatusReport> {
+  const isPatient = (): boolean => realClock.nowMs() - watch.lastMovedMs < readyDeadlineMs;
   let last: StatusReport | undefined;
-  while (performance.now() < deadlineMs) {
+  while (isPatient()) {
     try {
       const client = await connectRpc(
         { kind: "unix", path: layout.controlSocket },
         { timeoutMs: 1_000 },
       );
-      const isWritable = await untilWritable(client, deadlineMs);
+      const isWritable = await untilWritable(client, isPatient);
       if (isWritable)
         last = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
       client.close();
@@ -224,9 +248,9 @@ async function untilReady(layout: Layout): Promise<StatusReport> {
 
 async function untilWritable(
   client: { call(method: string): Promise<unknown>; readonly closed: boolean },
-  deadlineMs: number,
+  isPatient: () => boolean,
 ): Promise<boolean> {
-  while (!client.closed && performance.now() < deadlineMs) {
+  while (!client.closed && isPatient()) {
     const health = await client.call("health");
     const isWritable = typeof health === "object" && health !== null && "isWritable" in health;
     if (isWritable && health.isWritable === true) return true;
@@ -270,6 +294,9 @@ async function detach(options: UpOptions, layout: Layout, settings: Settings): P
     stdio: ["ignore", errors, errors, "ipc"],
   });
   child.send({ ...options, detach: false });
+  const progress = new Progress({ isJson: options.json });
+  const ready = new AbortController();
+  void watchStart(layout, new BuildingWatch(progress, realClock.nowMs()), ready.signal);
   const outcome = await new Promise<{
     ready?: boolean;
     error?: { code: string; message: string; hint?: string };
@@ -282,6 +309,8 @@ async function detach(options: UpOptions, layout: Layout, settings: Settings): P
       });
     });
   });
+  ready.abort();
+  progress.close();
   child.disconnect();
   child.unref();
   if (outcome.error) {

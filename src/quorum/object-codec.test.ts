@@ -42,7 +42,7 @@ const samples: { readonly [K in ObjectMessageKind]: ObjectMessageOf<K> } = {
   listObjects: { kind: "listObjects", prefix: "extents/", after: name },
   objectList: {
     kind: "objectList",
-    objects: [{ name, sizeBytes: 2 ** 40, putAtMs: 1_790_000_000_000 }],
+    objects: [{ name, sizeBytes: 2 ** 40, putAtMs: 1_790_000_000_000, isShared: true }],
     isEnd: false,
   },
   deleteObjects: { kind: "deleteObjects", names: [name] },
@@ -87,7 +87,7 @@ describe("messages of object links", () => {
       { kind: "objectList", objects: [], isEnd: true },
       {
         kind: "objectList",
-        objects: names.map((one) => ({ name: one, sizeBytes: 0, putAtMs: 0 })),
+        objects: names.map((one) => ({ name: one, sizeBytes: 0, putAtMs: 0, isShared: false })),
         isEnd: true,
       },
       { kind: "listObjects", prefix: "", after: "" },

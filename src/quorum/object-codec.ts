@@ -178,11 +178,18 @@ function readSome<T>(r: ByteReader, read: (r: ByteReader) => T): T[] {
   return Array.from({ length: count }, () => read(r));
 }
 
-function writeListed(w: ByteWriter, { name, sizeBytes, putAtMs }: ListedObject): void {
+function writeListed(w: ByteWriter, listed: ListedObject): void {
+  const { name, sizeBytes, putAtMs, isShared } = listed;
   writeName(w, name);
   writeCount(w, sizeBytes);
   writeCount(w, putAtMs);
+  writeFlag(w, isShared);
 }
 function readListed(r: ByteReader): ListedObject {
-  return { name: readName(r), sizeBytes: readCount(r), putAtMs: readCount(r) };
+  return {
+    name: readName(r),
+    sizeBytes: readCount(r),
+    putAtMs: readCount(r),
+    isShared: readFlag(r),
+  };
 }

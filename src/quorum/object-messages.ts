@@ -78,6 +78,8 @@ export interface ListedObject {
   readonly sizeBytes: number;
   /** When it was last put, on the node's clock, in milliseconds of the Unix epoch. */
   readonly putAtMs: number;
+  /** Another volume has the same file: a clone, or what this one is a clone of. */
+  readonly isShared: boolean;
 }
 export interface DeleteObjects {
   readonly kind: "deleteObjects";

@@ -208,7 +208,10 @@ export class FolderStore implements ObjectStore {
         if (inside > after || after.startsWith(inside)) yield* this.listFolder(name, prefix, after);
       } else if (name > after && isObjectName(name) && name.startsWith(prefix)) {
         const facts = await this.tell("list", () => this.disk.factsOf(this.pathOf(name)));
-        if (facts) yield { name, sizeBytes: facts.sizeBytes, putAtMs: facts.modifiedAtMs };
+        if (!facts) continue;
+        const { sizeBytes, modifiedAtMs: putAtMs, links } = facts;
+        // Clones share objects by giving their files further names.
+        yield { name, sizeBytes, putAtMs, isShared: links > 1 };
       }
     }
   }

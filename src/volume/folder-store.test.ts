@@ -65,7 +65,7 @@ describe("a folder of objects", () => {
       for await (const one of store.list("extents/")) return one;
       return undefined;
     };
-    expect(await facts()).toEqual({ name, sizeBytes: 77, putAtMs: 1_000_000 });
+    expect(await facts()).toEqual({ name, sizeBytes: 77, putAtMs: 1_000_000, isShared: false });
     await store.put(name, Buffer.alloc(77));
     expect(Math.abs(((await facts())?.putAtMs ?? 0) - Date.now())).toBeLessThan(60_000);
   });

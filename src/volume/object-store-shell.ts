@@ -4,6 +4,8 @@ export interface ObjectFacts {
   readonly sizeBytes: number;
   /** When it was last put, on the store's clock, in milliseconds of the Unix epoch. */
   readonly putAtMs: number;
+  /** Another volume uses the same bytes: a clone, or what this one is a clone of. */
+  readonly isShared: boolean;
 }
 
 /**

@@ -120,7 +120,7 @@ export class S3Store implements ObjectStore {
       for (const { key, sizeBytes, putAtMs } of page.objects) {
         if (!key.startsWith(this.prefix + prefix) || key <= last) throw unordered(this.label);
         last = key;
-        yield { name: key.slice(this.prefix.length), sizeBytes, putAtMs };
+        yield { name: key.slice(this.prefix.length), sizeBytes, putAtMs, isShared: false };
       }
       token = page.next;
     } while (token !== undefined);

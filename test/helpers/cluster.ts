@@ -127,6 +127,10 @@ export interface Status {
     epoch: number | null;
   }[];
   readonly volume: {
+    bytes: number;
+    logBytes: number;
+    extentBytes: number | null;
+    sharedBytes: number;
     snapshots: number;
     earliestRestorableTime: string | null;
     latestRestorableTime: string | null;

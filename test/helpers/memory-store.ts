@@ -30,7 +30,7 @@ export class MemoryStore implements ObjectStore {
   async *list(prefix: string): AsyncIterable<ObjectFacts> {
     if (this.failure) throw this.failure;
     for (const [name, { length }] of [...this.kept].toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0 };
+      if (name.startsWith(prefix)) yield { name, sizeBytes: length, putAtMs: 0, isShared: false };
   }
   async delete(names: readonly string[]): Promise<void> {
     if (this.failure) throw this.failure;
