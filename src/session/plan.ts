@@ -5,6 +5,7 @@ import {
   type Refusal,
   type StatementClass,
 } from "../route/index.ts";
+import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
  * What a text means for the transaction that it runs in:
@@ -38,6 +39,8 @@ export interface TextPlan {
   readonly changesTraits: boolean;
   /** The prepared statement it forgets; "*" for all. */
   readonly deallocates: string | undefined;
+  /** What it may do to the session beyond its transaction. */
+  readonly touch: SessionTouch;
   readonly refusal: Refusal | undefined;
 }
 
@@ -71,6 +74,7 @@ export const opaquePlan: TextPlan = {
   drawsSequence: false,
   changesTraits: false,
   deallocates: undefined,
+  touch: unknownTouch,
   refusal: undefined,
 };
 
@@ -141,6 +145,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
       : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
+    touch: touchOf(classified),
     refusal,
   };
 }
