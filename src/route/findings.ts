@@ -1,5 +1,14 @@
 import { builtinOperators, builtinTypes, harmlessFunctions } from "./builtins.generated.ts";
-import { child, constantText, isTree, list, nameParts, parameterOf, text, type Tree } from "./tree.ts";
+import {
+  child,
+  constantText,
+  isTree,
+  list,
+  nameParts,
+  parameterOf,
+  text,
+  type Tree,
+} from "./tree.ts";
 
 /** A relation that a statement names, as it names it. */
 export interface RelationName {

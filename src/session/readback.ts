@@ -1,10 +1,4 @@
-import {
-  encodeBind,
-  encodeClose,
-  encodeExecute,
-  encodeParse,
-  encodeSync,
-} from "../wire/index.ts";
+import { encodeBind, encodeClose, encodeExecute, encodeParse, encodeSync } from "../wire/index.ts";
 
 /** What the server itself says of its session, outside a transaction. */
 export interface Readback {
@@ -126,6 +120,8 @@ function pairs(value: unknown): [string, string | null][] {
   return listOf(value).flatMap((item) => {
     if (!Array.isArray(item) || typeof item[0] !== "string") return [];
     const second: unknown = item[1];
-    return [[item[0], typeof second === "string" ? second : null] satisfies [string, string | null]];
+    return [
+      [item[0], typeof second === "string" ? second : null] satisfies [string, string | null],
+    ];
   });
 }

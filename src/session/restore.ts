@@ -108,4 +108,3 @@ function quoteLiteral(text: string): string {
   const quoted = text.replaceAll("'", "''");
   return text.includes("\\") ? `E'${quoted.replaceAll("\\", "\\\\")}'` : `'${quoted}'`;
 }
-

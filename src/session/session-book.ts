@@ -110,8 +110,9 @@ export class SessionBook {
    * known. Undefined: it changes nothing.
    */
   runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
-    const reach = this.reachOf(touch);
-    for (const name of [...touch.customNames, ...names]) this.addCustomName(name.toLowerCase());
+    const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
+    const reach = this.reachOf(touch, named);
+    for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
     const number = ++this.sent;
     if (reach === "now") this.lastNow = number;
@@ -216,17 +217,19 @@ export class SessionBook {
   restore(at: Moment = "now"): RestorePlan {
     const { known } = this;
     const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
-    for (const [name, value] of known?.custom ?? []) if (value !== null) settings.push([name, value]);
+    for (const [name, value] of known?.custom ?? [])
+      if (value !== null) settings.push([name, value]);
     if (known) {
-      if (known.sessionUser !== this.user) settings.push(["session_authorization", known.sessionUser]);
+      if (known.sessionUser !== this.user)
+        settings.push(["session_authorization", known.sessionUser]);
       settings.push(["role", known.role]);
     }
     return planRestore({
       loads: [...this.loads],
       settings,
-      prepared: this.prepared.list(at).flatMap(([key, entry]) =>
-        entry === "tooLong" ? [] : [[key, entry] as const],
-      ),
+      prepared: this.prepared
+        .list(at)
+        .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
     });
   }
@@ -261,7 +264,7 @@ export class SessionBook {
     }
   }
 
-  private reachOf(touch: SessionTouch): "no" | "later" | "now" {
+  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "now" {
     if (touch.reach === "now") return "now";
     const runsTouchy = touch.executes.some((name) => this.prepared.mayTouch(name));
     if (runsTouchy) return "now";
@@ -272,7 +275,8 @@ export class SessionBook {
       return touch.reach === "hidden" ? "now" : "later";
     }
     // A name that is new to us: it exists from now on, whatever its value.
-    return touch.customNames.some((name) => !this.customNames.has(name)) ? "later" : "no";
+    const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
+    return named.some(isNew) ? "later" : "no";
   }
 
   private addCustomName(name: string): void {

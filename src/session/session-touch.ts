@@ -61,7 +61,9 @@ export function touchOf({ statements }: Classified): SessionTouch {
     nameParameters: changes.flatMap(({ nameParameter }) => nameParameter ?? []),
     touchesLocks: statements.some(
       ({ sessionEffects, tag }) =>
-        sessionEffects.includes("advisoryLock") || sessionEffects.includes("discard") || tag === "DO",
+        sessionEffects.includes("advisoryLock") ||
+        sessionEffects.includes("discard") ||
+        tag === "DO",
     ),
     loads: statements.flatMap(({ loads }) => loads ?? []),
     executes: statements.flatMap(({ executes }) => executes ?? []),

@@ -1,5 +1,11 @@
 import { connect, type Socket } from "node:net";
-import { backend, encodeStartup, MessageScanner, type PgAddress, pgSocketPath } from "../../src/wire/index.ts";
+import {
+  backend,
+  encodeStartup,
+  MessageScanner,
+  type PgAddress,
+  pgSocketPath,
+} from "../../src/wire/index.ts";
 
 export interface RawMessage {
   readonly type: number;
@@ -39,7 +45,10 @@ export class RawSession {
     parameters: Readonly<Record<string, string>>,
   ): Promise<{ session: RawSession; greeting: RawMessage[] }> {
     const session = new RawSession(connect(pgSocketPath(address)));
-    const all = Object.entries(parameters).map(([name, value]) => ({ name, value: Buffer.from(value) }));
+    const all = Object.entries(parameters).map(([name, value]) => ({
+      name,
+      value: Buffer.from(value),
+    }));
     session.send(encodeStartup(0, all));
     return { session, greeting: await session.cycle() };
   }
