@@ -21,7 +21,7 @@ export { LeaseGate, RoundGate } from "./gate.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
 export type { HonestySettings } from "./probe.ts";
 export { parseBindTexts } from "./bind-values.ts";
-export { hiddenStateQuery } from "./hidden-state.ts";
+export { type HiddenState, hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 export { readbackSteps } from "./readback.ts";
 export type { RestoreCycle, RestorePlan } from "./restore.ts";
 export { type Change, type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";

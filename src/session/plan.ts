@@ -5,6 +5,7 @@ import {
   type Refusal,
   type StatementClass,
 } from "../route/index.ts";
+import type { HiddenState } from "./hidden-state.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
@@ -52,6 +53,8 @@ export interface DatabaseTraits {
   readonly hasRules: boolean;
   /** Names of views, and of tables with policies: reading them may run a user's functions. */
   readonly relationsWithCode: ReadonlySet<string>;
+  /** What its code may do to a session; absent where that is not known. */
+  readonly hidden?: HiddenState;
 }
 
 /** Nothing known: every doubt counts. */
@@ -111,7 +114,8 @@ export class TextPlanner {
 
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
-const traitTags = /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME)\b|^ALTER$/;
+const traitTags =
+  /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME|FUNCTION|PROCEDURE)\b|^ALTER$/;
 
 /** `sql` is the text that was classified; parameters in it ($1) mean something else in the two protocols. */
 export function planText(sql: string, classified: Classified, traits: DatabaseTraits): TextPlan {

@@ -1,3 +1,4 @@
+import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
 import { planRestore, type RestorePlan } from "./restore.ts";
@@ -23,10 +24,8 @@ interface NumberedTouch extends SessionTouch {
 export interface SessionBookOptions {
   /** Who logged in. */
   readonly user: string;
-  /** Whether functions, triggers and procedures of this database may change a session: see hidden-state.ts. */
-  readonly hidesState?: () => boolean;
-  /** Settings with a prefix that the code in this database names. */
-  readonly knownCustomNames?: () => readonly string[];
+  /** Of its database, as it is known at the moment. */
+  readonly hidden?: () => HiddenState;
   /** For texts of prepared statements and what goes with them; 4 MiB unless told. */
   readonly bytesMax?: number;
 }
@@ -52,8 +51,7 @@ const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "4
  */
 export class SessionBook {
   private readonly user: string;
-  private readonly hidesState: () => boolean;
-  private readonly knownCustomNames: () => readonly string[];
+  private readonly hidden: () => HiddenState;
   private readonly prepared: PreparedBook;
   private readonly reading = new Map<string, string>();
   private readonly customNames = new Set<string>();
@@ -78,8 +76,7 @@ export class SessionBook {
 
   constructor(options: SessionBookOptions) {
     this.user = options.user;
-    this.hidesState = options.hidesState ?? (() => true);
-    this.knownCustomNames = options.knownCustomNames ?? (() => []);
+    this.hidden = options.hidden ?? (() => unknownHiddenState);
     this.prepared = new PreparedBook(options.bytesMax ?? bytesMaxDefault);
   }
 
@@ -117,7 +114,8 @@ export class SessionBook {
     const number = ++this.sent;
     if (reach === "now") this.lastNow = number;
     else this.lastLater = number;
-    if (touch.touchesLocks || reach === "later" || touch.reach === "hidden") this.asksLocks = true;
+    // Code may take them where nobody sees it; a text that says what it does says so.
+    if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
     return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
   }
 
@@ -175,7 +173,7 @@ export class SessionBook {
   /** The question, with its Sync, to be sent behind all that was sent so far; readbackSteps in readback.ts. */
   askReadback(): Buffer {
     this.asked = this.sent;
-    const names = new Set([...this.customNames, ...this.knownCustomNames()]);
+    const names = new Set([...this.customNames, ...this.hidden().customNames]);
     return encodeReadback([...names], this.asksLocks);
   }
 
@@ -192,7 +190,10 @@ export class SessionBook {
     this.answered = this.asked;
     this.known = read;
     this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow());
-    if (read.hasAdvisoryLock === false && !this.hidesState()) this.asksLocks = false;
+    // It was read outside a transaction.
+    this.prepared.settle();
+    // What was sent behind the question may have taken one since.
+    if (read.hasAdvisoryLock === false && this.sent === this.asked) this.asksLocks = false;
   }
 
   // --- Making it again
@@ -271,8 +272,9 @@ export class SessionBook {
     const { known } = this;
     const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
     if (touch.mayFree && isHeld) return "now";
-    if (touch.reach !== "no" && this.hidesState()) {
-      return touch.reach === "hidden" ? "now" : "later";
+    const { changesSession } = this.hidden();
+    if (touch.reach !== "no" && changesSession !== "no") {
+      return touch.reach === "hidden" && changesSession === "likely" ? "now" : "later";
     }
     // A name that is new to us: it exists from now on, whatever its value.
     const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
