@@ -72,6 +72,8 @@ export class SessionBook {
   private doneLasting = 0;
   private asked = 0;
   private answered = 0;
+  /** Of questions without an answer so far: up to which touch each looks. */
+  private readonly asking: number[] = [];
   private failures = 0;
 
   constructor(options: SessionBookOptions) {
@@ -112,8 +114,10 @@ export class SessionBook {
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
     const number = ++this.sent;
-    if (reach === "now") this.lastNow = number;
-    else this.lastLater = number;
+    if (reach === "now") {
+      this.lastNow = number;
+      this.failures = 0;
+    } else this.lastLater = number;
     // Code may take them where nobody sees it; a text that says what it does says so.
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
     return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
@@ -173,30 +177,39 @@ export class SessionBook {
   /** The question, with its Sync, to be sent behind all that was sent so far; readbackSteps in readback.ts. */
   askReadback(): Buffer {
     this.asked = this.sent;
+    this.asking.push(this.sent);
     const names = new Set([...this.customNames, ...this.hidden().customNames]);
     return encodeReadback([...names], this.asksLocks);
   }
 
   /** Its cycle is over. `row` is the DataRow's values, if one came; `isIdle` what ReadyForQuery says. */
   readbackAnswered(row: readonly (string | null)[] | undefined, isIdle: boolean): void {
+    const upTo = this.asking.shift() ?? this.answered;
+    // Within a transaction it says what may still be undone.
     const read = row && isIdle ? parseReadback(row) : undefined;
     if (!read) {
-      // Within a transaction it says what may still be undone.
       if (isIdle) this.failures++;
-      this.asked = this.answered;
+      this.asked = this.asking.at(-1) ?? this.answered;
       return;
     }
     this.failures = 0;
-    this.answered = this.asked;
+    this.answered = upTo;
     this.known = read;
     this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow());
     // It was read outside a transaction.
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
-    if (read.hasAdvisoryLock === false && this.sent === this.asked) this.asksLocks = false;
+    if (read.hasAdvisoryLock === false && this.sent === upTo) this.asksLocks = false;
   }
 
   // --- Making it again
+
+  /** The connection is gone: what was asked on it stays unanswered. */
+  connectionLost(): void {
+    this.asking.length = 0;
+    this.asked = this.answered;
+    this.hasFailed = false;
+  }
 
   /** Why the session cannot be made again on another connection; undefined: it can. */
   obstacle(at: Moment = "now"): string | undefined {
@@ -214,7 +227,10 @@ export class SessionBook {
     return this.answered < needed ? "what its last statements changed is not known" : undefined;
   }
 
-  /** What is sent on a new connection with the same login, before anything else. */
+  /**
+   * What is sent on a new connection with the same login, before anything else. The book stays as it is: messages that
+   * are sent again after a restoration of the start may be told to it again, or not.
+   */
   restore(at: Moment = "now"): RestorePlan {
     const { known } = this;
     const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
