@@ -62,7 +62,7 @@ describe("protocol statements", () => {
 
   it("are those that the server has, now and when its transaction began", () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
         const book = newBook();
         const now = new Map<string, string>();
         let start = new Map<string, string>();
@@ -158,8 +158,8 @@ describe("protocol statements", () => {
 });
 
 describe("what was read back", () => {
-  const kinds = ["set", "begin", "end", "ask", "answer", "fail", "lose"] as const;
-  const steps = fc.array(fc.constantFrom(...kinds));
+  const kinds = ["set", "set", "begin", "end", "ask", "ask", "answer", "fail", "lose"] as const;
+  const steps = fc.array(fc.constantFrom(...kinds), { maxLength: 40, size: "max" });
 
   it("is enough exactly when it was asked behind the last change of a transaction that is over", () => {
     fc.assert(
@@ -203,6 +203,7 @@ describe("what was read back", () => {
           else if (step === "set") expect(book.needsReadback).toBe("now");
         }
       }),
+      { numRuns: 1_000 },
     );
   });
 
