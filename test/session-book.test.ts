@@ -51,7 +51,7 @@ type Step =
   /** Parse, Bind with text parameters, Execute, all unnamed. */
   | { readonly kind: "run"; readonly sql: string; readonly values: readonly string[] };
 
-const runs = process.env["BOREALIS_TEST"] === "thorough" ? 1_000 : 60;
+const runs = process.env["BOREALIS_TEST"] === "thorough" ? 1_000 : 40;
 const planner = new TextPlanner(new ClassificationCache());
 
 /** A client, and the book as an endpoint keeps it. */
@@ -404,6 +404,10 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
         try {
           for (const step of steps) await client.do(step);
           if (!client.isIdle) await client.do(query("rollback"));
+          // Such a name is another one to the server than its bytes say; the book then owns up.
+          const hasLatin = steps.some((step) => "sql" in step && step.sql.includes("LATIN1"));
+          const reason = client.book.obstacle() ?? "";
+          if (hasLatin && /Odd.* comes from is not known/.test(reason)) return;
           await expectSame(client);
         } finally {
           client.end();
@@ -501,6 +505,19 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     expect(await again.execute("d")).toBe("2020-02-01");
     expect(await again.execute("s")).toBe("a\\b");
     expect(await again.execute("latin")).toBe("\ufffd");
+  });
+
+  it("makes a statement again that the search path of now does not find", async () => {
+    const client = await login();
+    await client.do({ kind: "parse", name: "path", sql: "select 7 from (select from things) t" });
+    await client.do(query("insert into things values (default)"));
+    await client.do(query("set search_path = 'nowhere'"));
+    const again = await login(client.book);
+    expect(await again.run(client.book.restore())).toEqual(new Map());
+    expect(await again.look()).toEqual(await client.look());
+    expect(await again.execute("path")).toBeUndefined();
+    await again.do(query("reset search_path"));
+    expect(await again.execute("path")).toBe("7");
   });
 
   it("goes on without a statement that names what is gone, and only without that", async () => {

@@ -20,6 +20,8 @@ export interface Prepared {
   readonly source: Buffer | string;
   /** Under which settings it was read; undefined where they do not matter to this text. */
   readonly reading: Reading | undefined;
+  /** The search path at that time, as far as it was read back; null: the connection's own. */
+  readonly searchPath: string | null;
 }
 
 /** It exists, and is too long to be kept. */
@@ -32,7 +34,8 @@ const nameBytesMax = 63;
 const entryOverheadBytes = 200;
 
 /**
- * A session's prepared statements, the unnamed one as "", by the bytes of their names (latin1). PostgreSQL keeps them
+ * A session's prepared statements, the unnamed one as "", by the bytes of their names (latin1). A name beyond ASCII under
+ * a client_encoding other than UTF8 is not recognized in what the server lists, and so an obstacle. PostgreSQL keeps them
  * whatever becomes of the transaction that made them, so there is no rollback here; but what was true when a
  * transaction began can be had, for one whose messages are going to be sent again.
  */
@@ -48,10 +51,10 @@ export class PreparedBook {
   }
 
   /** ParseComplete came. `body` is kept; undefined if it was too long to be looked at. */
-  parsed(key: string, body: Buffer | undefined, reading: Reading): void {
+  parsed(key: string, body: Buffer | undefined, reading: Reading, searchPath: string | null): void {
     const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
     const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
-    this.set(key, body && { source: body, reading: isPlain ? undefined : reading });
+    this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
   }
 
   forget(key: string): void {
@@ -62,7 +65,11 @@ export class PreparedBook {
   }
 
   /** What the server has, after all that was told here. Gives the name of one that cannot be made again. */
-  reconcile(names: readonly PreparedName[], reading: Reading): string | undefined {
+  reconcile(
+    names: readonly PreparedName[],
+    reading: Reading,
+    searchPath: string | null,
+  ): string | undefined {
     let unknown: string | undefined;
     const present = new Set([""]);
     for (const { name, sql } of names) {
@@ -78,7 +85,7 @@ export class PreparedBook {
       const source = findPrepare(sql, name) ?? sql;
       if (entry && entry !== "tooLong" && entry.source === source) continue;
       const isPlain = plain.test(source);
-      this.set(key, { source, reading: isPlain ? undefined : reading });
+      this.set(key, { source, reading: isPlain ? undefined : reading, searchPath });
     }
     for (const key of this.entries.keys()) if (!present.has(key)) this.forget(key);
     return unknown;

@@ -1,5 +1,5 @@
 import { encodeMessage, encodeSync, frontend } from "../wire/index.ts";
-import type { Prepared, Reading } from "./prepared-book.ts";
+import type { Prepared } from "./prepared-book.ts";
 import { readingSettings } from "./prepared-book.ts";
 import { encodeOwnQuery, jsonLiteral, ownPrefix } from "./readback.ts";
 
@@ -30,11 +30,15 @@ const readingNames = new Set<string>(readingSettings);
 const timeouts = new Set(["statement_timeout", "transaction_timeout"]);
 const own = `${ownPrefix}restore`;
 const isAscii = /^[\0-~]*$/;
-const asUtf8: Reading = new Map([["client_encoding", "UTF8"]]);
+const asUtf8: Moved = new Map([["client_encoding", "UTF8"]]);
+
+/** Settings for the time of a group of statements. */
+type Moved = ReadonlyMap<string, string | null>;
 
 /**
- * Settings first, because a statement is analysed under the search path and the role that the session has now; then
- * each statement under the settings that its text was read with; those settings' own values last.
+ * Settings first, because a statement is analysed under the role that the session has now; then each statement under
+ * the settings that its text was read with; those settings' own values last. PostgreSQL remembers the search path of
+ * an analysis, and does it again at the next use if it is another one by then, here as there.
  */
 export function planRestore(wanted: Wanted): RestorePlan {
   const cycles: RestoreCycle[] = [];
@@ -50,6 +54,9 @@ export function planRestore(wanted: Wanted): RestorePlan {
   }
   const isMoved = groups.some(({ reading }) => reading.size > 0);
   const last = new Map<string, string | null>();
+  if (groups.some(({ reading }) => reading.has("search_path"))) {
+    last.set("search_path", searchPathOf(wanted));
+  }
   if (isMoved) for (const name of readingSettings) last.set(name, null);
   for (const setting of wanted.settings) if (isLast(setting)) last.set(...setting);
   cycles.push(...settingsCycle([...last]));
@@ -57,13 +64,15 @@ export function planRestore(wanted: Wanted): RestorePlan {
 }
 
 interface Group {
-  readonly reading: Reading;
+  readonly reading: Moved;
   readonly members: RestoreCycle[];
 }
 
-function groupByReading({ prepared, channels }: Wanted): Group[] {
+function groupByReading(wanted: Wanted): Group[] {
+  const { prepared, channels } = wanted;
+  const searchPath = searchPathOf(wanted);
   const groups = new Map<string, Group>();
-  const add = (reading: Reading, cycle: RestoreCycle): void => {
+  const add = (reading: Moved, cycle: RestoreCycle): void => {
     const id = JSON.stringify([...reading]);
     const group = groups.get(id) ?? { reading, members: [] };
     groups.set(id, group);
@@ -75,7 +84,9 @@ function groupByReading({ prepared, channels }: Wanted): Group[] {
     const cycle = ownCycle(`LISTEN "${channel.replaceAll('"', '""')}"`, `LISTEN ${channel}`);
     add(isAscii.test(channel) ? new Map() : asUtf8, cycle);
   }
-  for (const [key, { source, reading = new Map<string, string>() }] of prepared) {
+  for (const [key, { source, reading: read = [], searchPath: itsPath }] of prepared) {
+    const reading = new Map<string, string | null>(read);
+    if (itsPath !== searchPath) reading.set("search_path", itsPath);
     const what = key === "" ? "the unnamed statement" : `the prepared statement "${key}"`;
     if (typeof source === "string") {
       const isPlain = isAscii.test(source);
@@ -86,7 +97,13 @@ function groupByReading({ prepared, channels }: Wanted): Group[] {
       add(reading, { bytes: Buffer.concat([message, encodeSync()]), what, key });
     }
   }
-  return [...groups.values()];
+  // Behind one that moves the search path, it is not where the others want it.
+  const hasPath = ({ reading }: Group): number => (reading.has("search_path") ? 1 : 0);
+  return [...groups.values()].toSorted((a, b) => hasPath(a) - hasPath(b));
+}
+
+function searchPathOf({ settings }: Wanted): string | null {
+  return settings.find(([name]) => name === "search_path")?.[1] ?? null;
 }
 
 function ownCycle(sql: string, what: string): RestoreCycle {

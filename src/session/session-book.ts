@@ -129,8 +129,10 @@ export class SessionBook {
   answeredStep(changes: readonly Change[], step: number): void {
     for (const change of changes) {
       if (change.step !== step) continue;
-      if (change.kind === "parse") this.prepared.parsed(change.key, change.body, this.readingNow());
-      else if (change.kind === "close") this.prepared.forget(change.key);
+      if (change.kind === "parse") {
+        const { key, body } = change;
+        this.prepared.parsed(key, body, this.readingNow(), searchPathOf(this.known));
+      } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
 
@@ -195,7 +197,8 @@ export class SessionBook {
     this.failures = 0;
     this.answered = upTo;
     this.known = read;
-    this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow());
+    const searchPath = searchPathOf(read);
+    this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow(), searchPath);
     // It was read outside a transaction.
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
@@ -306,4 +309,8 @@ export class SessionBook {
   private readingNow(): Reading {
     return new Map(this.reading);
   }
+}
+
+function searchPathOf(known: Readback | undefined): string | null {
+  return known?.settings.find(([name]) => name === "search_path")?.[1] ?? null;
 }
