@@ -1,5 +1,14 @@
 import { builtinOperators, builtinTypes, harmlessFunctions } from "./builtins.generated.ts";
-import { child, constantText, isTree, list, nameParts, text, type Tree } from "./tree.ts";
+import {
+  child,
+  constantText,
+  isTree,
+  list,
+  nameParts,
+  parameterOf,
+  text,
+  type Tree,
+} from "./tree.ts";
 
 /** A relation that a statement names, as it names it. */
 export interface RelationName {
@@ -15,6 +24,8 @@ export interface SettingChange {
   readonly value: string | null | undefined;
   /** SET LOCAL: gone with the transaction. */
   readonly isLocal: boolean;
+  /** set_config($1, ...): the parameter that holds the name. */
+  readonly nameParameter?: number;
 }
 
 /** What the expressions and clauses of one statement call and touch, whatever the statement is. */
@@ -169,10 +180,12 @@ function noteFunction(call: Tree, findings: Findings): void {
       return;
     case "set_config": {
       const [setting, value, isLocal] = list(call, "args");
+      const nameParameter = parameterOf(setting);
       findings.settings.push({
         name: constantText(setting)?.toLowerCase() ?? "*",
         value: constantText(value),
         isLocal: isTree(isLocal) && child(child(isLocal, "A_Const"), "boolval")["boolval"] === true,
+        ...(nameParameter !== undefined && { nameParameter }),
       });
       return;
     }

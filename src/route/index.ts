@@ -7,6 +7,7 @@
 export { ClassificationCache, type ClassificationCacheOptions } from "./cache.ts";
 export { classify, classifyUnparsed } from "./classify.ts";
 export type { RelationName, SettingChange } from "./findings.ts";
+export { findPrepare } from "./parser.ts";
 export { loadParser } from "./parser-shell.ts";
 export { isReservedApplicationName, reservedNameRefusal } from "./refusals.ts";
 export type {

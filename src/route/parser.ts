@@ -24,3 +24,23 @@ export function parse(sql: string): ParseResult {
     return { kind: "failed" };
   }
 }
+
+/** The text of the one PREPARE of `name` in `sql`; undefined if there is none, or if it cannot be parsed. */
+export function findPrepare(sql: string, name: string): string | undefined {
+  try {
+    const statements = parseSync(sql).stmts ?? [];
+    // PostgreSQL shows a text of one statement as a whole, with the comments around it.
+    if (statements.length === 1) return sql;
+    const found = statements.filter(
+      ({ stmt }) => stmt && "PrepareStmt" in stmt && stmt.PrepareStmt.name === name,
+    );
+    const [only] = found;
+    if (!only || found.length > 1) return undefined;
+    // In bytes; no length: up to the end.
+    const bytes = Buffer.from(sql);
+    const from = only.stmt_location ?? 0;
+    return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
+  } catch {
+    return undefined;
+  }
+}

@@ -88,6 +88,8 @@ export interface StatementClass {
   readonly executes?: string;
   /** "*" for all. */
   readonly deallocates?: string;
+  /** The library of LOAD. */
+  readonly loads?: string;
   /** in: FROM STDIN; out: TO STDOUT; file and program run beside the server. */
   readonly copy?: "in" | "out" | "file" | "program";
 }

@@ -60,7 +60,12 @@ export const rules: Readonly<Record<string, Rule>> = {
     mayRunUserCode: false,
     channel: text(statement, "conditionname") ?? "",
   }),
-  LoadStmt: () => ({ kind: "sessionState", tag: "LOAD", sessionEffects: ["library"] }),
+  LoadStmt: (statement) => ({
+    kind: "sessionState",
+    tag: "LOAD",
+    sessionEffects: ["library"],
+    loads: text(statement, "filename") ?? "",
+  }),
   CopyStmt: (statement, findings) => ofCopy(statement, findings),
   CallStmt: () => ({ tag: "CALL", mayCommitInside: true }),
   DoStmt: () => ({ tag: "DO", mayCommitInside: true }),

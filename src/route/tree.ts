@@ -39,3 +39,11 @@ export function constantText(expression: unknown): string | undefined {
   const number = child(constant, "ival")["ival"] ?? 0;
   return typeof number === "number" ? `${number}` : undefined;
 }
+
+/** The number of the parameter ($1: 1) that an expression is, if it is one and nothing else; with or without a cast. */
+export function parameterOf(expression: unknown): number | undefined {
+  if (!isTree(expression)) return undefined;
+  if (isTree(expression["TypeCast"])) return parameterOf(child(expression, "TypeCast")["arg"]);
+  const { number } = child(expression, "ParamRef");
+  return typeof number === "number" ? number : undefined;
+}

@@ -2,6 +2,7 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
 import type { RoleRecord } from "./authentication.ts";
+import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 import type { DatabaseTraits } from "./plan.ts";
 import type { Target, Topology } from "./topology.ts";
 
@@ -77,10 +78,12 @@ export class AdminSessions {
     try {
       const { rows } = await client.query(traitsSql);
       const [hasTriggers, hasRules, relations] = rows[0] ?? [];
+      const hidden = await client.query(hiddenStateQuery);
       return {
         hasDeferrableTriggers: hasTriggers !== "f",
         hasRules: hasRules !== "f",
         relationsWithCode: new Set((relations ?? "").split("\n").filter((name) => name !== "")),
+        hidden: parseHiddenState(hidden.rows[0]),
       };
     } finally {
       await client.close();

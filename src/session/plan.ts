@@ -5,6 +5,8 @@ import {
   type Refusal,
   type StatementClass,
 } from "../route/index.ts";
+import type { HiddenState } from "./hidden-state.ts";
+import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
  * What a text means for the transaction that it runs in:
@@ -38,6 +40,8 @@ export interface TextPlan {
   readonly changesTraits: boolean;
   /** The prepared statement it forgets; "*" for all. */
   readonly deallocates: string | undefined;
+  /** What it may do to the session beyond its transaction. */
+  readonly touch: SessionTouch;
   readonly refusal: Refusal | undefined;
 }
 
@@ -49,6 +53,8 @@ export interface DatabaseTraits {
   readonly hasRules: boolean;
   /** Names of views, and of tables with policies: reading them may run a user's functions. */
   readonly relationsWithCode: ReadonlySet<string>;
+  /** What its code may do to a session; absent where that is not known. */
+  readonly hidden?: HiddenState;
 }
 
 /** Nothing known: every doubt counts. */
@@ -71,6 +77,7 @@ export const opaquePlan: TextPlan = {
   drawsSequence: false,
   changesTraits: false,
   deallocates: undefined,
+  touch: unknownTouch,
   refusal: undefined,
 };
 
@@ -107,7 +114,8 @@ export class TextPlanner {
 
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
-const traitTags = /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME)\b|^ALTER$/;
+const traitTags =
+  /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME|FUNCTION|PROCEDURE)\b|^ALTER$/;
 
 /** `sql` is the text that was classified; parameters in it ($1) mean something else in the two protocols. */
 export function planText(sql: string, classified: Classified, traits: DatabaseTraits): TextPlan {
@@ -141,6 +149,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
       : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
+    touch: touchOf(classified),
     refusal,
   };
 }

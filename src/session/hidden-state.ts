@@ -1,0 +1,49 @@
+/** What the code in one database (functions, procedures, triggers) may do to the session that runs it. */
+export interface HiddenState {
+  /**
+   * - likely: a source says so (set_config, SET, LISTEN, advisory locks ...)
+   * - perhaps: a source builds statements at run time, or makes temporary objects
+   */
+  readonly changesSession: "no" | "perhaps" | "likely";
+  /** Settings with a prefix that sources set by name, in lower case. */
+  readonly customNames: readonly string[];
+}
+
+export const unknownHiddenState: HiddenState = { changesSession: "likely", customNames: [] };
+
+const commands = "set|reset|listen|unlisten|prepare|deallocate|discard|load";
+const likely = `set_config|pg_settings|advisory|(^|;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(${commands})\\M`;
+const perhaps = "\\mexecute\\M|\\mspi_|\\mplpy\\M|\\mtemp(orary)?\\M";
+const settingName = "[a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+";
+const customName = `(?:set_config\\s*\\(\\s*'|\\mset\\s+(?:session\\s+|local\\s+)?)(${settingName})`;
+
+/**
+ * Gives one row for parseHiddenState. An extension's functions count only where they are likely to: PostGIS and others
+ * build statements, and leave the session alone. Functions in C are not looked into.
+ */
+export const hiddenStateQuery = `
+WITH sources AS (
+  SELECT prosrc, EXISTS (SELECT FROM pg_catalog.pg_depend
+    WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e') AS is_extension
+  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal'))
+SELECT pg_catalog.bool_or(prosrc ~* ${literal(likely)}),
+  pg_catalog.bool_or(NOT is_extension AND prosrc ~* ${literal(perhaps)}),
+  (SELECT pg_catalog.string_agg(name, ' ') FROM (SELECT DISTINCT pg_catalog.lower(m[1])
+    FROM sources, pg_catalog.regexp_matches(prosrc, ${literal(customName)}, 'gi') m LIMIT 200) x (name))
+FROM sources`;
+
+/** Of the row of hiddenStateQuery. */
+export function parseHiddenState(row: readonly (string | null)[] | undefined): HiddenState {
+  if (!row) return unknownHiddenState;
+  const [isLikely, isPerhaps, names] = row;
+  return {
+    changesSession: isLikely === "t" ? "likely" : isPerhaps === "t" ? "perhaps" : "no",
+    customNames: (names ?? "").split(" ").filter((name) => name !== ""),
+  };
+}
+
+/** For a connection with standard_conforming_strings on. */
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

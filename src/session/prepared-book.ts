@@ -1,0 +1,149 @@
+import { findPrepare } from "../route/index.ts";
+import type { PreparedName } from "./readback.ts";
+import { ownPrefix } from "./readback.ts";
+
+/** Settings that change how a text is read, or what its literals mean; the server reports each of them. */
+export const readingSettings = [
+  "client_encoding",
+  "standard_conforming_strings",
+  "DateStyle",
+  "IntervalStyle",
+  "TimeZone",
+] as const;
+
+/** Values of readingSettings. */
+export type Reading = ReadonlyMap<string, string>;
+
+/** How to make one prepared statement again. */
+export interface Prepared {
+  /** The body of its Parse message as the client sent it, or the text of its PREPARE. */
+  readonly source: Buffer | string;
+  /** Under which settings it was read; undefined where they do not matter to this text. */
+  readonly reading: Reading | undefined;
+  /** The search path at that time, as far as it was read back; null: the connection's own. */
+  readonly searchPath: string | null;
+}
+
+/** It exists, and is too long to be kept. */
+export type Entry = Prepared | "tooLong";
+
+/** No string, no backslash, nothing but ASCII: none of readingSettings changes the meaning of such a text. */
+const plain = /^(?:[\0-#%&(-[\]-~]|\$\d)*$/;
+/** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements there. */
+const nameBytesMax = 63;
+const entryOverheadBytes = 200;
+
+/**
+ * A session's prepared statements, the unnamed one as "", by the bytes of their names (latin1). A name beyond ASCII under
+ * a client_encoding other than UTF8 is not recognized in what the server lists, and so an obstacle. PostgreSQL keeps them
+ * whatever becomes of the transaction that made them, so there is no rollback here; but what was true when a
+ * transaction began can be had, for one whose messages are going to be sent again.
+ */
+export class PreparedBook {
+  private readonly bytesMax: number;
+  private readonly entries = new Map<string, Entry>();
+  /** What changed names had before, since `settle`; undefined: nothing. */
+  private readonly before = new Map<string, Entry | undefined>();
+  private totalBytes = 0;
+
+  constructor(bytesMax: number) {
+    this.bytesMax = bytesMax;
+  }
+
+  /** ParseComplete came. `body` is kept; undefined if it was too long to be looked at. */
+  parsed(key: string, body: Buffer | undefined, reading: Reading, searchPath: string | null): void {
+    const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
+    const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
+    this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
+  }
+
+  forget(key: string): void {
+    if (!this.entries.has(key)) return;
+    this.note(key);
+    this.totalBytes -= bytesOf(this.entries.get(key));
+    this.entries.delete(key);
+  }
+
+  /** What the server has, after all that was told here. Gives the name of one that cannot be made again. */
+  reconcile(
+    names: readonly PreparedName[],
+    reading: Reading,
+    searchPath: string | null,
+  ): string | undefined {
+    let unknown: string | undefined;
+    const present = new Set([""]);
+    for (const { name, sql } of names) {
+      if (name.startsWith(ownPrefix)) continue;
+      const key = keyOf(Buffer.from(name));
+      present.add(key);
+      const entry = this.entries.get(key);
+      if (sql === undefined) {
+        const isKnown = entry === "tooLong" || (entry && typeof entry.source !== "string");
+        if (!isKnown) unknown ??= name;
+        continue;
+      }
+      const source = findPrepare(sql, name) ?? sql;
+      if (entry && entry !== "tooLong" && entry.source === source) continue;
+      const isPlain = plain.test(source);
+      this.set(key, { source, reading: isPlain ? undefined : reading, searchPath });
+    }
+    for (const key of this.entries.keys()) if (!present.has(key)) this.forget(key);
+    return unknown;
+  }
+
+  /** No transaction is open: nothing before this moment is asked for again. */
+  settle(): void {
+    this.before.clear();
+  }
+
+  get hasTooLong(): boolean {
+    return [...this.entries.values()].includes("tooLong");
+  }
+
+  /** Made by PREPARE, and its text may change the session when it is executed. */
+  mayTouch(name: string): boolean {
+    const entry = this.entries.get(keyOf(Buffer.from(name)));
+    if (!entry || entry === "tooLong") return true;
+    const { source } = entry;
+    const text = typeof source === "string" ? source : source.toString("latin1");
+    return /set_config|pg_settings|advisory/i.test(text);
+  }
+
+  /** All of them now, or as they were at the last `settle`. */
+  list(at: "now" | "start"): [string, Entry][] {
+    if (at === "now") return [...this.entries];
+    const then = new Map(this.entries);
+    for (const [key, entry] of this.before) {
+      if (entry) then.set(key, entry);
+      else then.delete(key);
+    }
+    return [...then];
+  }
+
+  /** Of texts, names and bookkeeping. */
+  get sizeBytes(): number {
+    return this.totalBytes;
+  }
+
+  private set(key: string, wanted: Prepared | undefined): void {
+    this.note(key);
+    this.totalBytes -= bytesOf(this.entries.get(key));
+    const fits = wanted && this.totalBytes + bytesOf(wanted) <= this.bytesMax;
+    const entry = fits ? wanted : "tooLong";
+    this.entries.set(key, entry);
+    this.totalBytes += bytesOf(entry);
+  }
+
+  private note(key: string): void {
+    if (!this.before.has(key)) this.before.set(key, this.entries.get(key));
+  }
+}
+
+export function keyOf(name: Buffer): string {
+  return name.toString("latin1", 0, nameBytesMax);
+}
+
+function bytesOf(entry: Entry | undefined): number {
+  if (entry === undefined) return 0;
+  return entryOverheadBytes + (entry === "tooLong" ? 0 : entry.source.length);
+}

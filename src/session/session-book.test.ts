@@ -1,0 +1,288 @@
+import fc from "fast-check";
+import { beforeAll, describe, expect, it } from "vitest";
+import { classify, loadParser } from "../route/index.ts";
+import { encodeClose, encodeParse } from "../wire/index.ts";
+import { parseBindTexts } from "./bind-values.ts";
+import type { HiddenState } from "./hidden-state.ts";
+import { type Change, SessionBook } from "./session-book.ts";
+import { touchOf, unknownTouch } from "./session-touch.ts";
+
+beforeAll(() => loadParser());
+
+const quiet: HiddenState = { changesSession: "no", customNames: [] };
+const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
+  new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });
+const parseBody = (name: string, sql: string): Buffer => encodeParse(name, sql).subarray(5);
+const closeBody = (name: string): Buffer => encodeClose("statement", name).subarray(5);
+const touch = (sql: string) => touchOf(classify(sql));
+
+/** The answer to a readback of a session with these. */
+function rowOf(facts: Record<string, unknown> = {}): string[] {
+  const all = { user: "u", role: "none", temporary: 0, held: 0, ...facts };
+  return [Buffer.from(JSON.stringify(all)).toString("base64")];
+}
+
+function readBack(book: SessionBook, facts?: Record<string, unknown>): void {
+  book.askReadback();
+  book.readbackAnswered(rowOf(facts), true);
+}
+
+/** The statements that a restoration makes, by name. */
+function statementsOf(book: SessionBook, at: "now" | "start"): Record<string, string> {
+  const made: Record<string, string> = {};
+  for (const { key, bytes } of book.restore(at).cycles) {
+    if (key !== undefined) made[key] = bytes.toString("latin1", 5).split("\0")[1] ?? "";
+  }
+  return made;
+}
+
+describe("protocol statements", () => {
+  type Step =
+    | {
+        readonly kind: "parse";
+        readonly name: string;
+        readonly sql: string;
+        readonly works: boolean;
+      }
+    | { readonly kind: "close"; readonly name: string; readonly works: boolean }
+    | { readonly kind: "query" }
+    | { readonly kind: "ready"; readonly isIdle: boolean };
+  const name = fc.constantFrom("", "a", "b", "ü");
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({
+      kind: fc.constant("parse" as const),
+      name,
+      sql: fc.constantFrom("select 1", "select 2", "select 'x'"),
+      works: fc.boolean(),
+    }),
+    fc.record({ kind: fc.constant("close" as const), name, works: fc.boolean() }),
+    fc.record({ kind: fc.constant("query" as const) }),
+    fc.record({ kind: fc.constant("ready" as const), isIdle: fc.boolean() }),
+  );
+
+  it("are those that the server has, now and when its transaction began", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
+        const book = newBook();
+        const now = new Map<string, string>();
+        let start = new Map<string, string>();
+        let changes: Change[] = [];
+        let at = 0;
+        let hasQuery = false;
+        for (const each of steps) {
+          const key = "name" in each ? Buffer.from(each.name).toString("latin1") : "";
+          if (each.kind === "ready") {
+            book.ready(changes, each.isIdle);
+            if (hasQuery) now.delete("");
+            changes = [];
+            at = 0;
+            hasQuery = false;
+            if (each.isIdle) start = new Map(now);
+          } else if (each.kind === "query") {
+            changes.push(book.querySent());
+            hasQuery = true;
+          } else {
+            const change =
+              each.kind === "parse"
+                ? book.parseSent(at, parseBody(each.name, each.sql), true)
+                : book.closeSent(at, closeBody(each.name));
+            changes.push(change);
+            if (each.works) {
+              book.answeredStep(changes, at);
+              if (each.kind === "parse") now.set(key, each.sql);
+              else now.delete(key);
+            } else {
+              book.failedStep(changes, at);
+              if (each.kind === "parse" && key === "") now.delete("");
+            }
+            at++;
+          }
+          expect(statementsOf(book, "now")).toEqual(Object.fromEntries(now));
+          expect(statementsOf(book, "start")).toEqual(Object.fromEntries(start));
+        }
+      }),
+    );
+  });
+
+  it("keep names apart by their bytes, up to where PostgreSQL cuts them", () => {
+    const book = newBook();
+    const long = "n".repeat(63);
+    const changes = [
+      book.parseSent(0, parseBody(`${long}1`, "select 1"), true),
+      book.closeSent(1, closeBody(`${long}2`)),
+    ];
+    book.answeredStep(changes, 0);
+    expect(statementsOf(book, "now")).toEqual({ [long]: "select 1" });
+    book.answeredStep(changes, 1);
+    expect(statementsOf(book, "now")).toEqual({});
+  });
+
+  it("are an obstacle as long as they are beyond the bound, and no longer", () => {
+    const book = newBook(quiet, 2_000);
+    const changes = [
+      book.parseSent(0, parseBody("a", "x".repeat(1_500)), true),
+      book.parseSent(1, parseBody("b", "y".repeat(1_500)), true),
+      book.closeSent(2, closeBody("b")),
+      book.parseSent(3, parseBody("c", "z").subarray(0, 3), false),
+      book.closeSent(4, closeBody("c")),
+    ];
+    const reasons = changes.map((_, index) => {
+      book.answeredStep(changes, index);
+      return book.obstacle() !== undefined;
+    });
+    expect(reasons).toEqual([false, true, false, true, false]);
+    expect(book.sizeBytes).toBeLessThan(2_000);
+  });
+
+  it("end and change their kind as the server says", () => {
+    const book = newBook();
+    const changes = [
+      book.parseSent(0, parseBody("kept", "select 1"), true),
+      book.parseSent(1, parseBody("gone", "select 2"), true),
+      book.parseSent(2, parseBody("", "select 3"), true),
+    ];
+    for (const index of changes.keys()) book.answeredStep(changes, index);
+    book.ready(changes, true);
+    const prepared = [
+      ["kept", false, null],
+      ["made", true, "set x.y = 1; prepare made as select 4; select 5"],
+      ["borealis readback", false, null],
+    ];
+    readBack(book, { prepared });
+    expect(Object.keys(statementsOf(book, "now"))).toEqual(["kept", "", "made"]);
+    expect(statementsOf(book, "start")["made"]).toBe("prepare made as select 4");
+    expect(book.obstacle()).toBeUndefined();
+    readBack(book, { prepared: [["stranger", false, null]] });
+    expect(book.obstacle()).toContain("stranger");
+  });
+});
+
+describe("what was read back", () => {
+  const kinds = ["set", "set", "begin", "end", "ask", "ask", "answer", "fail", "lose"] as const;
+  const steps = fc.array(fc.constantFrom(...kinds), { maxLength: 40, size: "max" });
+
+  it("is enough exactly when it was asked behind the last change of a transaction that is over", () => {
+    fc.assert(
+      fc.property(steps, (all) => {
+        const book = newBook();
+        const set = touch("set work_mem = '1MB'");
+        let isOpen = false;
+        let asked: number[] = [];
+        let known = 0;
+        let sets = 0;
+        let over = 0;
+        for (const step of all) {
+          if (step === "set") {
+            const change = book.runSent(0, set);
+            sets++;
+            book.ready(change ? [change] : [], !isOpen);
+            if (!isOpen) over = sets;
+          } else if (step === "begin") {
+            isOpen = true;
+            book.ready([], false);
+          } else if (step === "end") {
+            isOpen = false;
+            over = sets;
+            book.ready([], true);
+          } else if (step === "lose") {
+            book.connectionLost();
+            asked = [];
+          } else if (step === "ask") {
+            book.askReadback();
+            asked.push(sets);
+          } else {
+            const upTo = asked.shift();
+            if (upTo === undefined) continue;
+            book.readbackAnswered(step === "answer" ? rowOf() : undefined, !isOpen);
+            if (step === "answer" && !isOpen) known = upTo;
+          }
+          expect(book.obstacle() === undefined).toBe(known >= over);
+          expect(book.obstacle("start") === undefined).toBe(known >= over);
+          const isCovered = (asked.at(-1) ?? known) >= sets;
+          if (isCovered) expect(book.needsReadback).not.toBe("now");
+          else if (step === "set") expect(book.needsReadback).toBe("now");
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("is not asked for again and again where the server does not answer", () => {
+    const book = newBook();
+    const change = book.runSent(0, touch("set work_mem = '1MB'"));
+    book.ready(change ? [change] : [], true);
+    let asked = 0;
+    while (book.needsReadback !== "no" && asked < 100) {
+      asked++;
+      book.askReadback();
+      book.readbackAnswered(undefined, true);
+    }
+    expect(asked).toBe(3);
+    expect(book.obstacle()).toContain("not known");
+  });
+
+  it.each([
+    ["select 1", "no", "no", "no"],
+    ["select * from t", "no", "later", "later"],
+    ["insert into t values (1)", "no", "later", "later"],
+    ["select f()", "no", "later", "now"],
+    ["call p()", "no", "later", "now"],
+    ["begin", "no", "no", "no"],
+    ["set local work_mem = '1MB'", "no", "no", "no"],
+    ["set local app.uid = '1'", "later", "later", "later"],
+    ["set work_mem = '1MB'", "now", "now", "now"],
+    ["select set_config('app.uid', '1', false)", "now", "now", "now"],
+    ["do $$ begin end $$", "now", "now", "now"],
+    ["prepare p as select 1", "now", "now", "now"],
+    ["execute unknown", "now", "now", "now"],
+    ["listen a", "now", "now", "now"],
+    ["declare c cursor with hold for select 1", "now", "now", "now"],
+    ["create temp table t (i int)", "now", "now", "now"],
+    ["select pg_advisory_lock(1)", "now", "now", "now"],
+    ["discard all", "now", "now", "now"],
+    ["what is this", "now", "now", "now"],
+  ])("%s: %s; in a database whose code may change sessions %s, or does %s", (sql, ...expected) => {
+    const needs = (["no", "perhaps", "likely"] as const).map((changesSession) => {
+      const book = newBook({ changesSession, customNames: [] });
+      book.runSent(0, touch(sql));
+      return book.needsReadback;
+    });
+    expect(needs).toEqual(expected);
+  });
+
+  it("of temporary objects is asked for again by what may free them", () => {
+    const book = newBook();
+    book.runSent(0, touch("drop table t"));
+    expect(book.needsReadback).toBe("no");
+    readBack(book, { temporary: 3 });
+    expect(book.obstacle()).toContain("temporary");
+    book.runSent(0, touch("drop table t"));
+    expect(book.needsReadback).toBe("now");
+  });
+});
+
+describe("touchOf", () => {
+  it("takes names of settings from texts and from parameters", () => {
+    expect(touch("select set_config($2::text, 'x', false)").nameParameters).toEqual([2]);
+    expect(touch("set App.Uid = 1; reset b.c; set work_mem = 1").customNames).toEqual([
+      "app.uid",
+      "b.c",
+    ]);
+    expect(touch("load 'auto_explain'").loads).toEqual(["auto_explain"]);
+    expect(touch("sellect").survivesRollback).toBe(unknownTouch.survivesRollback);
+  });
+});
+
+describe("parseBindTexts", () => {
+  it("finds values by their numbers, and none in what is no Bind", () => {
+    // portal "", statement "s", one format for all, three values: "a", NULL, "é"
+    const head = Buffer.from(
+      "\0s\0\0\x01\0\0\0\x03\0\0\0\x01a\xff\xff\xff\xff\0\0\0\x02",
+      "latin1",
+    );
+    const padded = Buffer.concat([head, Buffer.from("é\0\0")]);
+    expect(parseBindTexts(padded, [1, 2, 3])).toEqual(["a", "é"]);
+    expect(parseBindTexts(padded, [3])).toEqual(["é"]);
+    expect(parseBindTexts(padded.subarray(0, 9), [1])).toEqual([]);
+  });
+});

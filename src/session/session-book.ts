@@ -1,0 +1,316 @@
+import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
+import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
+import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
+import { planRestore, type RestorePlan } from "./restore.ts";
+import type { SessionTouch } from "./session-touch.ts";
+
+/**
+ * What one message does to the session once the server has answered it. Kept with its cycle, in the order of sending:
+ * `step` is the number of the message's answer among those of the cycle (0 for a simple Query).
+ */
+export type Change =
+  /** `body` is a copy; undefined if the message is too long to be looked at. */
+  | { readonly kind: "parse"; readonly step: number; readonly key: string; readonly body?: Buffer }
+  | { readonly kind: "close"; readonly step: number; readonly key: string }
+  /** A simple Query, in whatever form it went out: it destroys the unnamed statement. */
+  | { readonly kind: "query"; readonly step: number }
+  | { readonly kind: "touch"; readonly step: number; readonly touch: NumberedTouch };
+
+interface NumberedTouch extends SessionTouch {
+  readonly number: number;
+  readonly isCertain: boolean;
+}
+
+export interface SessionBookOptions {
+  /** Who logged in. */
+  readonly user: string;
+  /** Of its database, as it is known at the moment. */
+  readonly hidden?: () => HiddenState;
+  /** For texts of prepared statements and what goes with them; 4 MiB unless told. */
+  readonly bytesMax?: number;
+}
+
+/** - start: as it was before the transaction that is open (its messages are going to be sent again); else as it is now */
+export type Moment = "now" | "start";
+
+const bytesMaxDefault = 4 * 1024 * 1024;
+const customNamesMax = 500;
+const loadsMax = 100;
+const failuresMax = 3;
+
+/** In the original the statement would fail the same way when it is used next: it names what is gone. */
+const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "42P02"]);
+
+/**
+ * What a session has beyond its transaction, and how it is made again on another server connection.
+ *
+ * The statements of the protocol are known by their messages. All else (settings, LISTEN, PREPARE, temporary objects,
+ * held cursors, advisory locks) is asked of the server, since no text tells what a rollback, a function or an
+ * expression made of it: a text only says that the answer may differ now. The question must be asked outside a
+ * transaction; sent in one write behind the statement, or behind the COMMIT, it costs no round trip.
+ */
+export class SessionBook {
+  private readonly user: string;
+  private readonly hidden: () => HiddenState;
+  private readonly prepared: PreparedBook;
+  private readonly reading = new Map<string, string>();
+  private readonly customNames = new Set<string>();
+  private readonly loads = new Set<string>();
+  private hasTooMany = false;
+  /** Something in the cycle that is being answered. */
+  private hasFailed = false;
+  private known: Readback | undefined;
+  private unknownStatement: string | undefined;
+  private asksLocks = false;
+  // Numbers of touches, in the order of sending.
+  private sent = 0;
+  private lastNow = 0;
+  private lastLater = 0;
+  // Of those that certainly matter: answered, answered when no transaction was open, answered and not to be rolled back.
+  private done = 0;
+  private doneAtStart = 0;
+  private doneLasting = 0;
+  private asked = 0;
+  private answered = 0;
+  /** Of questions without an answer so far: up to which touch each looks. */
+  private readonly asking: number[] = [];
+  private failures = 0;
+
+  constructor(options: SessionBookOptions) {
+    this.user = options.user;
+    this.hidden = options.hidden ?? (() => unknownHiddenState);
+    this.prepared = new PreparedBook(options.bytesMax ?? bytesMaxDefault);
+  }
+
+  // --- What the client sends
+
+  /** A Parse that is passed on. */
+  parseSent(step: number, body: Buffer, isWhole: boolean): Change {
+    const end = body.indexOf(0);
+    const key = keyOf(body.subarray(0, end < 0 ? body.length : end));
+    return isWhole
+      ? { kind: "parse", step, key, body: Buffer.from(body) }
+      : { kind: "parse", step, key };
+  }
+
+  /** A Close of a statement; `body` is the message's. */
+  closeSent(step: number, body: Buffer): Change {
+    const end = body.indexOf(0, 1);
+    return { kind: "close", step, key: keyOf(body.subarray(1, end < 0 ? body.length : end)) };
+  }
+
+  /** Any simple Query. */
+  querySent(): Change {
+    return { kind: "query", step: 0 };
+  }
+
+  /**
+   * A simple Query or an Execute is passed on. `names` are the values of `touch.nameParameters`, where its Bind is
+   * known. Undefined: it changes nothing.
+   */
+  runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
+    const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
+    const reach = this.reachOf(touch, named);
+    for (const name of named) this.addCustomName(name);
+    if (reach === "no") return undefined;
+    const number = ++this.sent;
+    if (reach === "now") {
+      this.lastNow = number;
+      this.failures = 0;
+    } else this.lastLater = number;
+    // Code may take them where nobody sees it; a text that says what it does says so.
+    if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
+    return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
+  }
+
+  // --- What the server answers
+
+  /** The message of this step succeeded. */
+  answeredStep(changes: readonly Change[], step: number): void {
+    for (const change of changes) {
+      if (change.step !== step) continue;
+      if (change.kind === "parse") {
+        const { key, body } = change;
+        this.prepared.parsed(key, body, this.readingNow(), searchPathOf(this.known));
+      } else if (change.kind === "close") this.prepared.forget(change.key);
+    }
+  }
+
+  /** An ErrorResponse came instead of the answer of this step. */
+  failedStep(changes: readonly Change[], step: number): void {
+    for (const change of changes) {
+      // The server lets go of the old one before it looks at the new.
+      const isUnnamed = change.kind === "parse" && change.key === "" && change.step === step;
+      if (isUnnamed) this.prepared.forget("");
+    }
+    this.hasFailed = true;
+  }
+
+  /** ReadyForQuery ended the cycle of these changes. */
+  ready(changes: readonly Change[], isIdle: boolean): void {
+    for (const change of changes) {
+      if (change.kind === "query") this.prepared.forget("");
+      else if (change.kind === "touch") this.touched(change.touch);
+    }
+    this.hasFailed = false;
+    if (!isIdle) return;
+    this.prepared.settle();
+    this.doneAtStart = this.done;
+  }
+
+  /** A ParameterStatus, from the start of the connection on. */
+  parameter(name: string, value: string): void {
+    if ((readingSettings as readonly string[]).includes(name)) this.reading.set(name, value);
+  }
+
+  // --- Reading back
+
+  /**
+   * - now: before the client hears that the statement (or its transaction) is over
+   * - later: when the session has nothing to do for a while
+   * Where the cycle before it ends a transaction, or stands outside of one; not within one.
+   */
+  get needsReadback(): "no" | "later" | "now" {
+    if (this.failures >= failuresMax) return "no";
+    if (this.lastNow > this.asked) return "now";
+    return this.lastLater > this.asked || this.failures > 0 ? "later" : "no";
+  }
+
+  /** The question, with its Sync, to be sent behind all that was sent so far; readbackSteps in readback.ts. */
+  askReadback(): Buffer {
+    this.asked = this.sent;
+    this.asking.push(this.sent);
+    const names = new Set([...this.customNames, ...this.hidden().customNames]);
+    return encodeReadback([...names], this.asksLocks);
+  }
+
+  /** Its cycle is over. `row` is the DataRow's values, if one came; `isIdle` what ReadyForQuery says. */
+  readbackAnswered(row: readonly (string | null)[] | undefined, isIdle: boolean): void {
+    const upTo = this.asking.shift() ?? this.answered;
+    // Within a transaction it says what may still be undone.
+    const read = row && isIdle ? parseReadback(row) : undefined;
+    if (!read) {
+      if (isIdle) this.failures++;
+      this.asked = this.asking.at(-1) ?? this.answered;
+      return;
+    }
+    this.failures = 0;
+    this.answered = upTo;
+    this.known = read;
+    const searchPath = searchPathOf(read);
+    this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow(), searchPath);
+    // It was read outside a transaction.
+    this.prepared.settle();
+    // What was sent behind the question may have taken one since.
+    if (read.hasAdvisoryLock === false && this.sent === upTo) this.asksLocks = false;
+  }
+
+  // --- Making it again
+
+  /** The connection is gone: what was asked on it stays unanswered. */
+  connectionLost(): void {
+    this.asking.length = 0;
+    this.asked = this.answered;
+    this.hasFailed = false;
+  }
+
+  /** Why the session cannot be made again on another connection; undefined: it can. */
+  obstacle(at: Moment = "now"): string | undefined {
+    const { known } = this;
+    if (known?.hasTemporary === true) return "it has temporary objects";
+    if (known?.hasHeldCursor === true) return "it has a cursor WITH HOLD";
+    if (known?.hasAdvisoryLock === true) return "it holds a session advisory lock";
+    if (this.prepared.hasTooLong) return "its prepared statements are too long";
+    if (this.hasTooMany) return "it has too many settings of its own";
+    if (this.unknownStatement !== undefined) {
+      return `where its prepared statement "${this.unknownStatement}" comes from is not known`;
+    }
+    // What a rolled back transaction set is gone with it; but not what it prepared, locked or loaded.
+    const needed = at === "start" ? this.doneAtStart : Math.max(this.doneAtStart, this.doneLasting);
+    return this.answered < needed ? "what its last statements changed is not known" : undefined;
+  }
+
+  /**
+   * What is sent on a new connection with the same login, before anything else. The book stays as it is: messages that
+   * are sent again after a restoration of the start may be told to it again, or not.
+   */
+  restore(at: Moment = "now"): RestorePlan {
+    const { known } = this;
+    const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
+    for (const [name, value] of known?.custom ?? [])
+      if (value !== null) settings.push([name, value]);
+    if (known) {
+      if (known.sessionUser !== this.user)
+        settings.push(["session_authorization", known.sessionUser]);
+      settings.push(["role", known.role]);
+    }
+    return planRestore({
+      loads: [...this.loads],
+      settings,
+      prepared: this.prepared
+        .list(at)
+        .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
+      channels: known?.channels ?? [],
+    });
+  }
+
+  /**
+   * All cycles of `plan` are over: `codes` are the SQLSTATEs of those that failed, by index. Gives why the session is
+   * not what it was, or undefined.
+   */
+  restored(plan: RestorePlan, codes: ReadonlyMap<number, string>): string | undefined {
+    for (const [index, code] of codes) {
+      const cycle = plan.cycles[index];
+      if (cycle?.key === undefined || !namesWhatIsGone.has(code)) {
+        return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
+      }
+      this.prepared.forget(cycle.key);
+    }
+    return undefined;
+  }
+
+  /** Bytes kept of prepared statements. */
+  get sizeBytes(): number {
+    return this.prepared.sizeBytes;
+  }
+
+  private touched({ isCertain, number, survivesRollback, loads }: NumberedTouch): void {
+    if (isCertain) this.done = Math.max(this.done, number);
+    if (isCertain && survivesRollback) this.doneLasting = this.done;
+    if (this.hasFailed) return;
+    for (const load of loads) {
+      if (this.loads.size < loadsMax) this.loads.add(load);
+      else this.hasTooMany = true;
+    }
+  }
+
+  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "now" {
+    if (touch.reach === "now") return "now";
+    const runsTouchy = touch.executes.some((name) => this.prepared.mayTouch(name));
+    if (runsTouchy) return "now";
+    const { known } = this;
+    const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
+    if (touch.mayFree && isHeld) return "now";
+    const { changesSession } = this.hidden();
+    if (touch.reach !== "no" && changesSession !== "no") {
+      return touch.reach === "hidden" && changesSession === "likely" ? "now" : "later";
+    }
+    // A name that is new to us: it exists from now on, whatever its value.
+    const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
+    return named.some(isNew) ? "later" : "no";
+  }
+
+  private addCustomName(name: string): void {
+    if (!name.includes(".") || this.customNames.has(name)) return;
+    if (this.customNames.size < customNamesMax) this.customNames.add(name);
+    else this.hasTooMany = true;
+  }
+
+  private readingNow(): Reading {
+    return new Map(this.reading);
+  }
+}
+
+function searchPathOf(known: Readback | undefined): string | null {
+  return known?.settings.find(([name]) => name === "search_path")?.[1] ?? null;
+}
