@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { newState } from "../../test/helpers/cluster-state.ts";
 import {
   branched,
   clonesMax,
@@ -10,23 +11,7 @@ import {
 } from "./clones.ts";
 import type { ClusterState } from "./state.ts";
 
-const empty: ClusterState = {
-  format: 1,
-  clusterId: "borealis",
-  volumeId: "11111111-2222-4333-8444-555555555555",
-  createdAt: "2026-01-01T00:00:00Z",
-  engineVersion: "18.4",
-  systemIdentifier: "1",
-  genesisLsn: "0/1000000",
-  masterUser: "postgres",
-  isSuperuser: true,
-  encryption: "on",
-  isBootstrapped: true,
-  writer: "instance-1",
-  instances: [],
-  nodes: [],
-};
-
+const empty = newState();
 const createdAt = "2026-01-02T00:00:00Z";
 const pinOf = (n: number): string => `99999999-0000-4000-8000-${String(n).padStart(12, "0")}`;
 const aClone = (n: number) => ({ pinId: pinOf(n), dataDir: `/data/c${n}`, createdAt });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { newState } from "../../test/helpers/cluster-state.ts";
 import {
   plannedInstance,
   withInstance,
@@ -6,32 +7,7 @@ import {
   withoutLeft,
   withTier,
 } from "./instances.ts";
-import { protectionGroupNames, zoneOf } from "./names.ts";
 import type { ClusterState } from "./state.ts";
-
-function aCluster(instances = 3): ClusterState {
-  return {
-    format: 1,
-    clusterId: "borealis",
-    volumeId: "11111111-2222-3333-4444-555555555555",
-    createdAt: "2026-01-01T00:00:00Z",
-    engineVersion: "18.4",
-    systemIdentifier: "1",
-    genesisLsn: "0/1000000",
-    masterUser: "postgres",
-    isSuperuser: true,
-    encryption: "on",
-    isBootstrapped: true,
-    writer: "instance-1",
-    instances: Array.from({ length: instances }, (_, k) => ({
-      id: `instance-${k + 1}`,
-      ordinal: k + 1,
-      az: zoneOf(k + 1),
-      tier: 1,
-    })),
-    nodes: protectionGroupNames().map((node) => ({ ...node, nodeId: node.id })),
-  };
-}
 
 const nothing = { id: null, az: null, tier: null };
 
@@ -41,19 +17,19 @@ function add(state: ClusterState, wish: Partial<typeof nothing> | { id: string }
 
 describe("an instance that is added", () => {
   it("has the first free number, and lives where the fewest are", () => {
-    const four = add(aCluster());
+    const four = add(newState(3));
     expect(four.instances.at(-1)).toEqual({ id: "instance-4", ordinal: 4, az: "az1", tier: 1 });
     expect(add(four).instances.at(-1)).toMatchObject({ id: "instance-5", az: "az2" });
   });
 
   it("has the port that its name says, whichever are free", () => {
-    const state = add(aCluster(), { id: "instance-9" });
+    const state = add(newState(3), { id: "instance-9" });
     expect(state.instances.at(-1)).toMatchObject({ id: "instance-9", ordinal: 9 });
     expect(add(state).instances.map((one) => one.ordinal)).toEqual([1, 2, 3, 4, 9]);
   });
 
   it("takes any free port with a name of its own, which instance-K then has not", () => {
-    const state = add(aCluster(), { id: "reports" });
+    const state = add(newState(3), { id: "reports" });
     expect(state.instances.at(-1)).toMatchObject({ id: "reports", ordinal: 4 });
     expect(() => add(state, { id: "instance-4" })).toThrow("reports has the port of instance-4");
     expect(add(state).instances.at(-1)).toMatchObject({ id: "instance-5", ordinal: 5 });
@@ -61,35 +37,35 @@ describe("an instance that is added", () => {
 
   it.each(["", "1st", "Upper", "a--b", "a-", "a_b", "a/b", "../x", "ä", "a".repeat(64)])(
     "cannot be called %j",
-    (id) => expect(() => add(aCluster(), { id })).toThrow("cannot be the name of an instance"),
+    (id) => expect(() => add(newState(3), { id })).toThrow("cannot be the name of an instance"),
   );
 
   it.each(["writer", "reader", "proxy", "control-plane", "az1-full", "instance-1-driver"])(
     "cannot be called %s, which is something else",
-    (id) => expect(() => add(aCluster(), { id })).toThrow("is taken by something else"),
+    (id) => expect(() => add(newState(3), { id })).toThrow("is taken by something else"),
   );
 
   it.each(["instance-0", "instance-17", "instance-04", "instance-100"])(
     "cannot be called %s, since no endpoint has its port",
-    (id) => expect(() => add(aCluster(), { id })).toThrow("no endpoint has its port"),
+    (id) => expect(() => add(newState(3), { id })).toThrow("no endpoint has its port"),
   );
 
   it("is refused where it cannot be", () => {
-    const wish = (one: object) => () => plannedInstance(aCluster(), { ...nothing, ...one });
+    const wish = (one: object) => () => plannedInstance(newState(3), { ...nothing, ...one });
     expect(wish({ id: "instance-2" })).toThrow('there is an instance "instance-2" already');
     expect(wish({ az: "az4" })).toThrow('there is no availability zone "az4"');
     for (const tier of [-1, 16, 1.5, Number.NaN]) expect(wish({ tier })).toThrow("from 0 to 15");
   });
 
   it("is refused when there are sixteen", () => {
-    expect(add(aCluster(15)).instances.at(-1)?.id).toBe("instance-16");
-    expect(() => add(aCluster(16))).toThrow("there are 16 instances, which is the most");
+    expect(add(newState(15)).instances.at(-1)?.id).toBe("instance-16");
+    expect(() => add(newState(16))).toThrow("there are 16 instances, which is the most");
   });
 });
 
 describe("an instance that is removed", () => {
   it("keeps its name and number until nothing of it is left", () => {
-    const leaving = withoutInstance(aCluster(), "instance-2");
+    const leaving = withoutInstance(newState(3), "instance-2");
     expect(leaving.instances.map((one) => one.id)).toEqual(["instance-1", "instance-3"]);
     expect(() => add(leaving, { id: "instance-2" })).toThrow("is still being removed");
     expect(add(leaving).instances.at(-1)?.id).toBe("instance-4");
@@ -103,27 +79,27 @@ describe("an instance that is removed", () => {
   });
 
   it("leaves those that are not gone yet on their way", () => {
-    const both = withoutInstance(withoutInstance(aCluster(), "instance-2"), "instance-3");
+    const both = withoutInstance(withoutInstance(newState(3), "instance-2"), "instance-3");
     expect(withoutLeft(both, ["instance-3"]).leaving?.map((one) => one.id)).toEqual(["instance-2"]);
   });
 
   it("is not the writer, and is one", () => {
-    expect(() => withoutInstance(aCluster(), "instance-1")).toThrow("is the writer");
-    expect(() => withoutInstance(aCluster(), "instance-4")).toThrow("there is no instance");
+    expect(() => withoutInstance(newState(3), "instance-1")).toThrow("is the writer");
+    expect(() => withoutInstance(newState(3), "instance-4")).toThrow("there is no instance");
   });
 });
 
 describe("the cluster's state", () => {
   it("remembers how many readers it was born with", () => {
-    const once = add(aCluster());
+    const once = add(newState(3));
     expect(once.readersAtBirth).toBe(2);
     expect(withoutInstance(add(once), "instance-2").readersAtBirth).toBe(2);
   });
 
   it("takes another tier for an instance, the writer too", () => {
-    const state = withTier(aCluster(), "instance-1", 0);
+    const state = withTier(newState(3), "instance-1", 0);
     expect(state.instances.map((one) => one.tier)).toEqual([0, 1, 1]);
-    expect(() => withTier(aCluster(), "instance-1", 16)).toThrow("from 0 to 15");
-    expect(() => withTier(aCluster(), "instance-7", 1)).toThrow("there is no instance");
+    expect(() => withTier(newState(3), "instance-1", 16)).toThrow("from 0 to 15");
+    expect(() => withTier(newState(3), "instance-7", 1)).toThrow("there is no instance");
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { newState } from "../../test/helpers/cluster-state.ts";
 import { layoutOf } from "./layout.ts";
-import { protectionGroupNames } from "./names.ts";
 import {
   addressBook,
   asked,
@@ -12,29 +12,9 @@ import {
   nextStep,
   replaced,
 } from "./replacement.ts";
-import { type ClusterState, parseClusterState } from "./state.ts";
+import { parseClusterState } from "./state.ts";
 
 const layout = layoutOf("/data", "/run/b");
-
-/** Nodes n1 to n6 in their places. */
-function aState(): ClusterState {
-  return {
-    format: 1,
-    clusterId: "borealis",
-    volumeId: "v",
-    createdAt: "2026-11-28",
-    engineVersion: "18.4",
-    systemIdentifier: "1",
-    genesisLsn: "0/1000000",
-    masterUser: "postgres",
-    isSuperuser: true,
-    encryption: "on",
-    isBootstrapped: true,
-    writer: "instance-1",
-    instances: [],
-    nodes: protectionGroupNames().map((name, i) => ({ ...name, nodeId: `n${i + 1}` })),
-  };
-}
 
 function seen(disks: Record<string, DiskVerdict> = {}, isOpen = true) {
   return { isOpen, diskOf: (name: string) => disks[name] };
@@ -42,12 +22,12 @@ function seen(disks: Record<string, DiskVerdict> = {}, isOpen = true) {
 
 describe("the replacement of a storage node", () => {
   it("rests while nothing is lost or asked for; a node that nobody could look at is not lost", () => {
-    expect(nextStep(aState(), seen())).toEqual({ kind: "rest" });
-    expect(nextStep(aState(), seen({ "az1-full": "ok" }))).toEqual({ kind: "rest" });
+    expect(nextStep(newState(), seen())).toEqual({ kind: "rest" });
+    expect(nextStep(newState(), seen({ "az1-full": "ok" }))).toEqual({ kind: "rest" });
   });
 
   it("goes from the choice to the member, a write of the state at each step", () => {
-    let state = asked(aState(), "az2-tail", "asked for");
+    let state = asked(newState(), "az2-tail", "asked for");
     expect(nextStep(state, seen())).toEqual({ kind: "choose", id: "az2-tail", why: "asked for" });
     state = chosen(state, "az2-tail", "n7", "asked for");
     expect(nextStep(state, seen())).toEqual({ kind: "make", id: "az2-tail" });
@@ -73,12 +53,12 @@ describe("the replacement of a storage node", () => {
   });
 
   it("survives being written and read at each step", () => {
-    const state = chosen(asked(aState(), "az1-full", "asked for"), "az1-full", "n7", "x");
+    const state = chosen(asked(newState(), "az1-full", "asked for"), "az1-full", "n7", "x");
     expect(parseClusterState(JSON.stringify(state))).toEqual({ kind: "state", state });
   });
 
   it("ends what has begun, then rebuilds what is lost, then does what was asked for", () => {
-    let state = asked(aState(), "az3-full", "asked for");
+    let state = asked(newState(), "az3-full", "asked for");
     const lost = seen({ "az1-tail": "missing" });
     expect(nextStep(state, lost)).toMatchObject({ kind: "choose", id: "az1-tail" });
     state = made(chosen(state, "az1-full", "n7", "x"), "az1-full", "n7");
@@ -86,7 +66,7 @@ describe("the replacement of a storage node", () => {
   });
 
   it("gives up nobody without need while a new member fills itself", () => {
-    const full = made(chosen(aState(), "az1-full", "n7", "x"), "az1-full", "n7");
+    const full = made(chosen(newState(), "az1-full", "n7", "x"), "az1-full", "n7");
     const filling = asked(replaced(full, "az1-full", "n7"), "az2-full", "asked for");
     expect(nextStep(filling, seen())).toEqual({ kind: "fill", id: "az1-full" });
     const lost = seen({ "az3-tail": "missing" });
@@ -98,13 +78,13 @@ describe("the replacement of a storage node", () => {
 
   it("waits for an open writer before it chooses, and before members change", () => {
     const closed = seen({ "az1-full": "failed" }, false);
-    expect(nextStep(aState(), closed)).toEqual({ kind: "wait", id: "az1-full" });
-    const state = made(chosen(aState(), "az1-full", "n7", "x"), "az1-full", "n7");
+    expect(nextStep(newState(), closed)).toEqual({ kind: "wait", id: "az1-full" });
+    const state = made(chosen(newState(), "az1-full", "n7", "x"), "az1-full", "n7");
     expect(nextStep(state, seen({}, false))).toEqual({ kind: "wait", id: "az1-full" });
   });
 
   it("gives a successor that loses its own disk another one", () => {
-    const state = made(chosen(aState(), "az1-full", "n7", "x"), "az1-full", "n7");
+    const state = made(chosen(newState(), "az1-full", "n7", "x"), "az1-full", "n7");
     const step = nextStep(state, seen({ "az1-full": "missing", "az1-full.old": "missing" }));
     expect(step).toMatchObject({ kind: "choose", id: "az1-full" });
     // Its process has the member's name only once it was made: what is missing before says nothing.

@@ -1,8 +1,11 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import {
+  damageTaken,
+  expectHostileIsHarmless,
+  violationOf,
+} from "../../test/helpers/codec-fuzz.ts";
 import { ByteWriter } from "../base/bytes.ts";
 import { crc32c } from "../base/crc32c.ts";
-import { ProtocolViolation } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import {
   decodeHello,
@@ -52,17 +55,6 @@ const samples: { readonly [K in ObjectMessageKind]: ObjectMessageOf<K> } = {
 };
 const everyMessage: ObjectMessage[] = Object.values(samples);
 const encoded = everyMessage.map((message) => encodeObjectMessage(envelope, message));
-
-/** What is wrong with the bytes; undefined: nothing. */
-function violationIn(whole: Buffer): string | undefined {
-  try {
-    decodeObjectMessage(whole);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ProtocolViolation) return error.message;
-    throw error;
-  }
-}
 
 describe("messages of object links", () => {
   it.each(everyMessage.map((message) => [message.kind, message] as const))(
@@ -117,43 +109,22 @@ describe("messages of object links", () => {
       { kind: "objectList", objects: [], isEnd: false },
       { ...samples.objectRefused, message: "x".repeat(refusalBytesMax + 1) },
     ];
-    for (const message of wrong)
-      expect(violationIn(encodeObjectMessage(envelope, message)), message.kind).toBeDefined();
-  });
-
-  it("every truncation is a violation", () => {
-    for (const whole of encoded) {
-      for (let length = 0; length < whole.length; length++)
-        if (!violationIn(whole.subarray(0, length))) expect.fail(`${whole[8]} cut to ${length}`);
+    for (const message of wrong) {
+      const whole = encodeObjectMessage(envelope, message);
+      expect(
+        violationOf(() => decodeObjectMessage(whole)),
+        message.kind,
+      ).toBeDefined();
     }
   });
 
-  it("every single flipped bit is a violation", () => {
-    for (const whole of encoded) {
-      for (let bit = 0; bit < whole.length * 8; bit++) {
-        const flipped = Buffer.from(whole);
-        flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        if (!violationIn(flipped)) expect.fail(`bit ${bit} of ${whole[8]}`);
-      }
-    }
+  it("every truncation and every single flipped bit is a violation", () => {
+    expect(damageTaken(encoded, decodeObjectMessage)).toEqual([]);
   });
 
   it("hostile bytes behind a good CRC decode or are violations, never anything else", () => {
-    fc.assert(
-      fc.property(
-        fc.constantFrom(...encoded),
-        fc.nat(),
-        fc.uint8Array({ minLength: 1, maxLength: 16 }),
-        (good, where, junk) => {
-          const hostile = Buffer.from(good);
-          const from = 8 + (where % (hostile.length - 8));
-          hostile.set(junk.subarray(0, hostile.length - from), from);
-          hostile.writeUInt32BE(crc32c(hostile, 0, 8), 4);
-          violationIn(hostile);
-        },
-      ),
-      { numRuns: 2_000 },
-    );
+    const crcEnd = (whole: Buffer): number => whole.length;
+    expectHostileIsHarmless(encoded, decodeObjectMessage, { runs: 2_000, crcEnd });
   });
 
   it("are cut by the same framer as all others", () => {
