@@ -14,14 +14,12 @@ import {
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
-import { endpointPlaces } from "./endpoints.ts";
 import { Clones } from "./clones-shell.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
-import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
-import { isRecorded } from "./lives.ts";
+import { type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
   addInstanceSchema,
   backtrackRequestSchema,
@@ -42,6 +40,7 @@ import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
+import { topologyOf } from "./topology.ts";
 import { z } from "zod";
 
 export interface ControlDeps {
@@ -275,34 +274,13 @@ export class ControlPlane {
   }
 
   private topology(): TopologyMessage {
-    const writer = this.roles.status(this.state.writer);
-    const { lives = [] } = this.state;
-    const isOpen = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
-    return {
-      writer: isOpen ? writer.id : null,
-      endpoints: endpointPlaces(this.state, this.deps.config.port),
-      instances: this.state.instances.flatMap(({ id }) => {
-        const status = this.roles.status(id);
-        if (!status) return [];
-        // It may be frozen, and not know: who is connected there must not wait for it.
-        const isDeposed = isOpen && status.role === "writer" && id !== writer.id;
-        return {
-          id,
-          role: isDeposed ? ("none" as const) : status.role,
-          // Until the master user exists, a reader would refuse everybody in good faith.
-          isAdmitted:
-            !isDeposed &&
-            status.isAdmitted &&
-            (status.role === "writer" ? isRecorded(lives, status) : this.state.isBootstrapped),
-          socketDir: postgresSocketDir(this.deps.layout, id),
-          agentSocket: agentSocket(this.deps.layout, id),
-          incarnation: `${status.agentPid}.${status.incarnation}`,
-          epoch: status.epoch,
-          lagMs: status.lagMs,
-        };
-      }),
-      lives,
-    };
+    const { layout, config } = this.deps;
+    return topologyOf({
+      layout,
+      port: config.port,
+      state: this.state,
+      statusOf: (id) => this.roles.status(id),
+    });
   }
 
   private publish(): void {
