@@ -10,6 +10,7 @@ export {
   keeperConfigSchema,
   type KeeperReport,
   keeperReportSchema,
+  snapshotDeletedSchema,
   type SnapshotJob,
   snapshotJobSchema,
   type SnapshotRow,

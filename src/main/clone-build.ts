@@ -16,7 +16,7 @@ import {
 import { newInstances, writeSecret } from "./create.ts";
 import { replaceFile } from "./replace-file.ts";
 import { shareFile, type Sharing, shareTree } from "./share-files.ts";
-import { shareObjects } from "./clone-objects.ts";
+import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
 export interface CloneOrder {
@@ -101,7 +101,8 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
 async function shareSnapshots({ parent, target, pinId, sharing }: CloneOrder, pin: Pin) {
   const { layout, state } = parent;
   const keys = await openVolumeKeys(layout, state);
-  const how = { parent: state, keys, pin, sharing };
+  const deletions = await deletionsOf(parent, keys);
+  const how = { parent: state, keys, pin, sharing, deletions };
   await shareObjects(
     `${layout.objectsDir}/${state.volumeId}`,
     `${target.objectsDir}/${pinId}`,

@@ -12,7 +12,7 @@ import {
   logFilesOf,
   makeCloneNode,
 } from "../storage-node/index.ts";
-import { shareObjects } from "./clone-objects.ts";
+import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { replaceFile } from "./replace-file.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
 import { shareFile } from "./share-files.ts";
@@ -115,7 +115,8 @@ async function wholeSources({
 async function keepSnapshots({ layout, state, found, successor }: SuccessorOrder): Promise<void> {
   const keys = await openVolumeKeys(layout, state);
   const pin = { pinId: successor, path: found.path, from: found.low, to: found.b };
-  const how = { parent: state, keys, pin, sharing: "link" as const };
+  const deletions = await deletionsOf({ layout, state }, keys);
+  const how = { parent: state, keys, pin, sharing: "link" as const, deletions };
   const { objectsDir } = layout;
   await shareObjects(`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`, how);
   for (const { id } of state.nodes) {
