@@ -6,7 +6,6 @@ import { parseLsn } from "../src/base/lsn.ts";
 import { listArchivedLog } from "../src/volume/index.ts";
 import { digestOfArchive, digestOfVolume, openArchive, untilArchived } from "./helpers/archive.ts";
 import { makeFolder, runCli, TestCluster, until } from "./helpers/cluster.ts";
-import { statusNow } from "./helpers/control.ts";
 import { bucket, rightKeys, S3Service } from "./helpers/s3-service.ts";
 
 let service: S3Service;
@@ -50,7 +49,7 @@ describe("the archive in a bucket", () => {
   });
 
   it("goes on after a restart that does not name it", async () => {
-    const { archive } = (await statusNow(cluster)).volume;
+    const { archive } = (await cluster.status()).volume;
     await cluster.down();
     await cluster.up();
     await cluster.query("INSERT INTO told SELECT n, 'again' FROM generate_series(1, 1000) n");
@@ -64,7 +63,7 @@ describe("the archive in a bucket", () => {
     service.shim.plan({ kind: "answer", status: 503, code: "SlowDown" }, /./, 1_000_000);
     await cluster.query("INSERT INTO told SELECT n, 'more' FROM generate_series(1, 50000) n");
     await until("it lags", async () => {
-      const { archive } = (await statusNow(cluster)).volume;
+      const { archive } = (await cluster.status()).volume;
       return (archive?.lagBytes ?? 0) > 1_000_000;
     });
     service.shim.forget();

@@ -1,9 +1,13 @@
 /** kill -9 in the middle of a backtrack: what comes up is at the moment, or where it was, whole in either case. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
-import { someOf } from "./helpers/thorough.ts";
+import { killEverything, killOne, logged } from "./helpers/kills.ts";
+import { killsWanted, randomMoments } from "./helpers/thorough.ts";
+
+/** Two backtracks, a restart of everything and two caches built anew: on a busy machine more than the usual. */
+const killTimeoutMs = 300_000;
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -58,89 +62,119 @@ async function untilSettled(): Promise<void> {
   );
 }
 
-const victims = ["control-plane", "instance-1", "instance-2", "everything"] as const;
+/** `successor`: who is to write when the backtrack is done; `former`: who wrote before. */
+const victims = ["control-plane", "former", "successor", "everything"] as const;
 type Victim = (typeof victims)[number];
-
-async function kill(victim: Victim): Promise<void> {
-  const pids = await cluster.pids().catch(() => new Map<string, number>());
-  if (victim !== "everything") {
-    const pid = pids.get(victim);
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
-    return;
-  }
-  // The supervisor's command line has been replaced by its title: it is known by its pid.
-  for (const pid of [cluster.supervisorPid, ...cluster.processesLeft()]) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // Gone meanwhile.
-    }
-  }
-  await until("nothing of it runs", () => cluster.processesLeft().length === 0, 15_000);
-  await cluster.up();
-}
 
 interface Case {
   readonly victim: Victim;
+  /** What is logged first, of the successor or the control plane. */
+  readonly step: string;
   readonly afterMs: number;
 }
 
-/** Each kind, at moments that spread over staging, the held window and what follows. */
-const cases: Case[] = [400, 900, 1_400, 2_000, 2_700, 3_500].flatMap((afterMs) =>
-  victims.map((victim) => ({ victim, afterMs })),
-);
-const order = cases.toSorted((a, b) => ((a.afterMs * 7) % 11) - ((b.afterMs * 7) % 11));
+/** In their order. The last three come once for each epoch. */
+const steps = [
+  "backtrack.begun",
+  "backtrack.staged",
+  "failover.begun",
+  "backtrack.planned",
+  "backtrack.refilled",
+  "epoch.opened",
+  "recovery.replayed",
+  "driver.attached",
+  "writer.available",
+] as const;
+
+/** With BOREALIS_TEST=thorough: BOREALIS_KILLS of each kind, at random moments from BOREALIS_SEED. */
+function casesFrom(few: readonly Case[]): readonly Case[] {
+  const count = killsWanted(25);
+  if (count === 0) return few;
+  const rng = randomMoments();
+  const oneOf = <T>(from: readonly [T, ...T[]]): T => from[rng.below(from.length)] ?? from[0];
+  return Array.from({ length: count }, (): Case => {
+    // Most right behind the step, some as far as the next ones.
+    const afterMs = Math.floor(rng.next() ** 3 * 1_500);
+    return { victim: oneOf(victims), step: oneOf(steps), afterMs };
+  });
+}
+
+async function killDuring(to: string, { victim, step, afterMs }: Case): Promise<void> {
+  // Asked for before, since asking takes longer than many a step that the kill is to fall into.
+  const pids = await cluster.pids();
+  const { writer } = (await cluster.status()).cluster;
+  const [former, successor] = writer === "instance-1" ? [1, 2] : [2, 1];
+  const names = { former: `instance-${former}`, successor: `instance-${successor}` };
+  const before = logged(cluster, step);
+  let isOver = false;
+  const command = cluster.cli("backtrack", `--to=${to}`, "--json");
+  void command.then(() => (isOver = true));
+  await until(`${step} is logged`, () => isOver || logged(cluster, step) > before, 90_000);
+  await new Promise((resolve) => setTimeout(resolve, afterMs));
+  if (victim === "everything") await killEverything(cluster);
+  else killOne(pids.get(victim === "control-plane" ? victim : names[victim]));
+  await command;
+}
+
+async function expectOneOf(outcomes: readonly Seen[]): Promise<void> {
+  await untilSettled();
+  const seen = await look();
+  expect(outcomes).toContainEqual(seen);
+  for (const endpoint of ["instance-1", "instance-2"] as const) {
+    await until(`${endpoint} shows the same`, async () => {
+      return JSON.stringify(await look(endpoint)) === JSON.stringify(seen);
+    });
+  }
+  next = seen.highest + 1;
+  await write(1);
+  expect((await look()).highest).toBe(seen.highest + 1);
+}
 
 describe("kill -9 in the middle of a backtrack", () => {
-  someOf(order, 4)("of $victim after $afterMs ms", async ({ victim, afterMs }) => {
-    await write(30);
-    const moment = { ...(await look()), lsn: await lsnNow() };
-    await write(30);
-    const now = await look();
-    const command = cluster.cli("backtrack", `--to=${moment.lsn}`, "--json");
-    await new Promise((resolve) => setTimeout(resolve, afterMs));
-    await kill(victim);
-    await command;
-    await untilSettled();
-    const seen = await look();
-    expect([moment, now].map(({ rows, highest }) => ({ rows, highest }))).toContainEqual(seen);
-    for (const endpoint of ["instance-1", "instance-2"] as const) {
-      await until(`${endpoint} shows the same`, async () => {
-        return JSON.stringify(await look(endpoint)) === JSON.stringify(seen);
-      });
-    }
-    next = seen.highest + 1;
-    await write(1);
-    expect((await look()).highest).toBe(seen.highest + 1);
-  });
+  const few: Case[] = [
+    { victim: "control-plane", step: "backtrack.begun", afterMs: 300 },
+    { victim: "former", step: "failover.begun", afterMs: 0 },
+    { victim: "successor", step: "epoch.opened", afterMs: 0 },
+    { victim: "everything", step: "backtrack.planned", afterMs: 0 },
+  ];
+  it.each(casesFrom(few))(
+    "of $victim $afterMs ms after $step",
+    async (one) => {
+      await write(30);
+      const [moment, lsn] = [await look(), await lsnNow()];
+      await write(30);
+      const now = await look();
+      await killDuring(lsn, one);
+      await expectOneOf([moment, now]);
+    },
+    killTimeoutMs,
+  );
 });
 
 describe("kill -9 in the middle of a return", () => {
-  someOf(order, 4)("of $victim after $afterMs ms", async ({ victim, afterMs }) => {
-    await write(10);
-    const fork = await lsnNow();
-    await write(40);
-    const far = await look();
-    const gone = await cluster.cli("backtrack", `--to=${fork}`, "--json");
-    expect(gone.code, gone.stdout + gone.stderr).toBe(0);
-    next = (await look()).highest + 1;
-    await write(5);
-    const now = await look();
-    await untilSettled();
-    const end = keptState().abandoned?.at(-1)?.end ?? "";
-    const command = cluster.cli("backtrack", `--to=${end}`, "--json");
-    await new Promise((resolve) => setTimeout(resolve, afterMs));
-    await kill(victim);
-    await command;
-    await untilSettled();
-    const seen = await look();
-    expect([far, now]).toContainEqual(seen);
-    for (const endpoint of ["instance-1", "instance-2"] as const) {
-      await until(`${endpoint} shows the same`, async () => {
-        return JSON.stringify(await look(endpoint)) === JSON.stringify(seen);
-      });
-    }
-    next = seen.highest + 1;
-    await write(1);
-  });
+  const few: Case[] = [
+    { victim: "successor", step: "backtrack.planned", afterMs: 0 },
+    { victim: "successor", step: "backtrack.refilled", afterMs: 0 },
+    { victim: "former", step: "failover.begun", afterMs: 0 },
+    { victim: "everything", step: "recovery.replayed", afterMs: 0 },
+  ];
+  it.each(casesFrom(few))(
+    "of $victim $afterMs ms after $step",
+    async (one) => {
+      await write(10);
+      const fork = await lsnNow();
+      await write(40);
+      const far = await look();
+      const gone = await cluster.cli("backtrack", `--to=${fork}`, "--json");
+      expect(gone.code, gone.stdout + gone.stderr).toBe(0);
+      next = (await look()).highest + 1;
+      await write(5);
+      const now = await look();
+      await untilSettled();
+      const end = keptState().abandoned?.at(-1)?.end ?? "";
+      await killDuring(end, one);
+      await expectOneOf([far, now]);
+    },
+    killTimeoutMs,
+  );
 });

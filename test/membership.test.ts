@@ -2,7 +2,6 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { statusNow } from "./helpers/control.ts";
 import { someOf } from "./helpers/thorough.ts";
 import { Workload } from "./helpers/workload.ts";
 
@@ -38,7 +37,7 @@ async function expectEveryPromiseKept(): Promise<void> {
 }
 
 async function nodeIds(): Promise<Map<string, string>> {
-  const { storage } = await statusNow(cluster);
+  const { storage } = await cluster.status();
   return new Map(storage.map((row) => [row.id, row.nodeId]));
 }
 
@@ -50,7 +49,7 @@ function removeFolder(id: string): void {
 
 /** Process and files. */
 async function destroyNodes(ids: readonly string[]): Promise<void> {
-  const { storage } = await statusNow(cluster);
+  const { storage } = await cluster.status();
   for (const id of ids) {
     const pid = storage.find((row) => row.id === id)?.pid;
     if (typeof pid !== "number") throw new Error(`${id} does not run`);
@@ -61,7 +60,7 @@ async function destroyNodes(ids: readonly string[]): Promise<void> {
 
 async function untilRebuilt(before: Map<string, string>, lost: readonly string[]): Promise<void> {
   await until(`${lost.join(" and ")} are rebuilt, and nobody else`, async () => {
-    const { storage } = await statusNow(cluster);
+    const { storage } = await cluster.status();
     return storage.every((row) => {
       const isNew = row.nodeId !== before.get(row.id);
       return row.state === "up" && isNew === lost.includes(row.id);
@@ -71,7 +70,7 @@ async function untilRebuilt(before: Map<string, string>, lost: readonly string[]
 
 async function untilAllAreUp(): Promise<void> {
   await until("all nodes are up", async () => {
-    const { storage, cluster: facts } = await statusNow(cluster);
+    const { storage, cluster: facts } = await cluster.status();
     return facts.state === "available" && storage.every((row) => row.state === "up");
   });
 }

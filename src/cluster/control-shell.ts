@@ -21,6 +21,7 @@ import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { agentSocket, type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
+import { isRecorded } from "./lives.ts";
 import {
   addInstanceSchema,
   backtrackRequestSchema,
@@ -267,7 +268,8 @@ export class ControlPlane {
 
   private topology(): TopologyMessage {
     const writer = this.roles.status(this.state.writer);
-    const isOpen = writer?.role === "writer" && writer.isAdmitted;
+    const { lives = [] } = this.state;
+    const isOpen = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
     return {
       writer: isOpen ? writer.id : null,
       endpoints: endpointPlaces(this.state, this.deps.config.port),
@@ -283,7 +285,7 @@ export class ControlPlane {
           isAdmitted:
             !isDeposed &&
             status.isAdmitted &&
-            (this.state.isBootstrapped || status.role === "writer"),
+            (status.role === "writer" ? isRecorded(lives, status) : this.state.isBootstrapped),
           socketDir: postgresSocketDir(this.deps.layout, id),
           agentSocket: agentSocket(this.deps.layout, id),
           incarnation: `${status.agentPid}.${status.incarnation}`,
@@ -291,6 +293,7 @@ export class ControlPlane {
           lagMs: status.lagMs,
         };
       }),
+      lives,
     };
   }
 

@@ -14,7 +14,7 @@ export class TopologyFollower {
   private readonly logger: Logger;
   private readonly closing = new AbortController();
   private readonly listeners: (() => void)[] = [];
-  private latest: TopologyMessage = { writer: null, endpoints: [], instances: [] };
+  private latest: TopologyMessage = { writer: null, endpoints: [], instances: [], lives: [] };
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;

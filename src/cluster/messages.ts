@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { instanceStatusSchema } from "../instance/index.ts";
 import { diskVerdicts } from "./replacement.ts";
+import { writerLifeSchema } from "./state.ts";
 
 /** What the control plane says to proxies and the command line, and what it is told. LSNs travel as text. */
 
@@ -29,6 +30,8 @@ export const topologySchema = z.object({
       lagMs: z.number().nullable(),
     }),
   ),
+  /** In the order of their epochs. */
+  lives: z.array(writerLifeSchema).default([]),
 });
 export type TopologyMessage = z.infer<typeof topologySchema>;
 

@@ -11,6 +11,7 @@ import {
 import { requireTarget } from "./failover.ts";
 import { failOver } from "./failover-shell.ts";
 import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
+import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 
@@ -180,12 +181,20 @@ export class InstanceRoles {
     });
     const take = (data: unknown): void => {
       line.status = instanceStatusSchema.parse(data);
+      this.recordLife(line.status);
       this.order(id, line, client);
       this.deps.onChange();
     };
     await client.follow({ method: "status", event: "status", timeoutMs: 5_000 }, take);
     await gone;
     client.close();
+  }
+
+  /** Before anybody is told that it takes sessions. */
+  private recordLife(status: InstanceStatus): void {
+    const { lives = [], backtrack } = this.current;
+    const next = withLife(lives, status, { isReturn: Boolean(backtrack?.order.refill) });
+    if (next !== lives) this.changeState((state) => ({ ...state, lives: [...next] }));
   }
 
   /** Sees to it that an agent is what the cluster's state says; it never takes a role by itself. */

@@ -1,7 +1,7 @@
 import { instanceId, type InstanceId } from "../base/ids.ts";
 import { BorealisError, OutcomeUnknown, sqlState } from "../base/errors.ts";
 import { socketPort } from "../engine/index.ts";
-import type { AwaitDurable, Target, Topology } from "../session/index.ts";
+import type { AwaitDurable, Target, Topology, WriterLife } from "../session/index.ts";
 import type { AgentLines } from "./agent-lines-shell.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
 import type { TopologyMessage } from "./messages.ts";
@@ -75,6 +75,10 @@ export class PushedTopology implements Topology {
     if (!view)
       return endpoints.length > 0 && !endpoints.some((one) => one.id === target.instanceId);
     return incarnationOf(view) !== target.incarnation || view.role !== target.role;
+  }
+
+  lives(): readonly WriterLife[] {
+    return this.follower.current.lives.map((life) => ({ ...life, cutoff: BigInt(life.cutoff) }));
   }
 
   onChange(listener: () => void): () => void {

@@ -26,7 +26,7 @@ function make(): {
 } {
   const listeners: (() => void)[] = [];
   const follower = {
-    current: { writer: null, endpoints: [], instances: [] } as TopologyMessage,
+    current: { writer: null, endpoints: [], instances: [], lives: [] } as TopologyMessage,
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
@@ -37,7 +37,7 @@ function make(): {
       type: "instance" as const,
       port: k + 1,
     }));
-    follower.current = { writer, endpoints, instances };
+    follower.current = { writer, endpoints, instances, lives: [] };
     for (const listener of listeners) listener();
   };
   return { topology, push };

@@ -73,6 +73,15 @@ const abandonedState = z.strictObject({
   leftAtMs: z.number(),
 });
 
+/** One PostgreSQL's life as the writer (session's WriterLife); xids are more than a number of JSON holds exactly. */
+export const writerLifeSchema = z.object({
+  incarnation: z.string(),
+  epoch: z.number().int(),
+  cutoff: z.string().regex(/^\d{1,20}$/),
+  postmaster: z.string(),
+});
+export type LifeRecord = z.infer<typeof writerLifeSchema>;
+
 const clusterStateSchema = z.strictObject({
   format: z.number().int(),
   clusterId: z.string(),
@@ -102,6 +111,8 @@ const clusterStateSchema = z.strictObject({
   abandoned: z.array(abandonedState).optional(),
   /** The epoch in which the last backtrack was done: caches that know no newer one may have followed another path. */
   backtrackEpoch: z.number().int().optional(),
+  /** Who has been the writer lately, and from which transaction id on; the newest is written before it takes sessions. */
+  lives: z.array(writerLifeSchema).optional(),
 });
 
 export type BacktrackState = z.infer<typeof backtrackState>;

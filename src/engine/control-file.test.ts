@@ -32,6 +32,7 @@ describe("pg_control", () => {
       redoLsn: 0x17414f8n,
       timeline: 1,
       previousTimeline: 1,
+      nextXid: 724n,
       minRecoveryLsn: 0n,
       minRecoveryTimeline: 0,
       backupStartLsn: 0n,
@@ -54,6 +55,7 @@ describe("pg_control", () => {
       checkpointLsn: 0x174b2f8n,
       redoLsn: 0x174b2f8n,
       timeline: 1,
+      nextXid: 752n,
       walSegmentBytes: 16 * 1024 * 1024,
       hasChecksums: true,
     });

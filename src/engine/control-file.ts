@@ -30,6 +30,8 @@ export interface ControlFile {
   readonly redoLsn: Lsn;
   readonly timeline: Timeline;
   readonly previousTimeline: Timeline;
+  /** The next transaction id at that checkpoint, its epoch included. */
+  readonly nextXid: bigint;
   /** Recovery must pass this LSN before the cache is consistent; zero outside recovery. */
   readonly minRecoveryLsn: Lsn;
   readonly minRecoveryTimeline: Timeline;
@@ -77,6 +79,7 @@ export function parseControlFile(bytes: Buffer): ControlFile {
     redoLsn: lsn(bytes.readBigUInt64LE(40)),
     timeline: timeline(bytes.readUInt32LE(48)),
     previousTimeline: timeline(bytes.readUInt32LE(52)),
+    nextXid: bytes.readBigUInt64LE(64),
     minRecoveryLsn: lsn(bytes.readBigUInt64LE(136)),
     minRecoveryTimeline: timeline(bytes.readUInt32LE(144)),
     backupStartLsn: lsn(bytes.readBigUInt64LE(152)),

@@ -27,10 +27,11 @@ import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
+import { makeDriver } from "./make-driver-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
-import { type Inherited, makeDriver, WriterRole } from "./writer-shell.ts";
+import { type Inherited, WriterRole } from "./writer-shell.ts";
 
 export interface AgentDeps {
   readonly clock: Clock;
@@ -174,6 +175,7 @@ export class InstanceAgent {
       hasQuorum: facts.hasQuorum,
       restartLsn: facts.restartLsn ?? null,
       stagedAt: facts.stagedAt ?? null,
+      opening: facts.opening ?? null,
       problem: this.problem ?? null,
     };
   }
@@ -293,7 +295,7 @@ export class InstanceAgent {
     const role = new WriterRole(
       this.config,
       this.deps,
-      (error) => this.onRoleBroke(role, error),
+      { onBroke: (error) => this.onRoleBroke(role, error), onNews: () => this.report() },
       inherited,
     );
     this.situation = { kind: "writer", role };
@@ -338,7 +340,7 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
-    const isTangled = this.situation.kind === "reader" && tangled.test(this.problem);
+    const isTangled = tangled.test(this.problem);
     await this.leaveRole("immediate");
     if (isTangled) await unstampCache(this.config.instanceDir);
     await sleep(clock, this.pauseMs, this.closing.signal);

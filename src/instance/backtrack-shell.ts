@@ -2,7 +2,13 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { stampCache, unstampCache } from "../engine/index.ts";
-import type { Claimed, LogDriverHandle, Opened, TimelineChoice } from "../log-driver/index.ts";
+import type {
+  Claimed,
+  LogDriverHandle,
+  Opened,
+  OwnLog,
+  TimelineChoice,
+} from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { type Backtrack, type BacktrackPlan, planBacktrack } from "./backtrack.ts";
@@ -121,9 +127,9 @@ export async function rebuildBelow(below: {
   readonly base: Lsn;
   readonly limit: Lsn;
   readonly signal: AbortSignal;
-}): Promise<void> {
+}): Promise<OwnLog | undefined> {
   const { config, deps, path, base, limit, signal } = below;
-  await rebuildCache({
+  return rebuildCache({
     config,
     deps,
     signal,

@@ -18,7 +18,8 @@ const quietMs = 5_000;
 const patienceMs = 60_000;
 
 export type FormerWriter =
-  | { readonly kind: "keep" }
+  /** Its log is this path's. */
+  | { readonly kind: "keep"; readonly path: History }
   | { readonly kind: "rebuild"; readonly reason: string };
 
 interface Judged {
@@ -45,7 +46,9 @@ export async function judgeFormerWriter(
     const isEarly = clock.nowMs() - startMs < quietMs;
     const found = await judge(judged, { vdl, path }, isEarly);
     if (found !== "undecided") {
-      logger.info({ event: "localLog.compared", result: found.kind, ...found });
+      const { kind: result } = found;
+      const why = found.kind === "rebuild" ? { reason: found.reason } : {};
+      logger.info({ event: "localLog.compared", result, ...why });
       return found;
     }
     if (signal.aborted) throw signal.reason;
@@ -75,7 +78,7 @@ async function judge(
   const found = await compare(judged, { timeline, from: span.start, to, path: volume.path });
   if (found.kind === "different") return { kind: "rebuild", reason: "its log has diverged" };
   if (found.kind === "shorter") return { kind: "rebuild", reason: "its log has lost its end" };
-  if (found.end === to) return { kind: "keep" };
+  if (found.end === to) return { kind: "keep", path: volume.path };
   if (branch === undefined) return "undecided";
   return { kind: "rebuild", reason: "its log goes on where the volume's has branched off" };
 }

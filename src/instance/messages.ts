@@ -31,6 +31,18 @@ export const instanceStatusSchema = z.object({
   restartLsn: z.string().nullable(),
   /** Reader: made ready for a backtrack to here. */
   stagedAt: z.string().nullable().default(null),
+  /** Writer: how this life of its PostgreSQL as the writer began, from before it gave out a transaction id. */
+  opening: z
+    .object({
+      epoch: z.number().int(),
+      /** The epoch of the last byte before its own; null: the volume was empty. */
+      previous: z.number().int().nullable(),
+      nextXid: z.string(),
+      /** Names this start of its PostgreSQL; as session's fateQuery has it. */
+      postmaster: z.string(),
+    })
+    .nullable()
+    .default(null),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
 });

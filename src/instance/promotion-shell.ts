@@ -1,9 +1,12 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import { unstampCache } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { Claimed, Opened } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import { noteCachePath } from "./cache-path-shell.ts";
+import { readCutoff } from "./cutoff-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
@@ -13,6 +16,12 @@ const readyTimeoutMs = 600_000;
 const pollMs = 2;
 /** A standby that replays nothing for so long, though it has not all it needs, never will. */
 const stuckAfterMs = 60_000;
+
+const endsWithinMs = 1_000;
+const lostSession: ReadonlySet<string> = new Set([
+  sqlState.connectionFailure,
+  sqlState.adminShutdown,
+]);
 
 export interface Promotion {
   readonly config: AgentConfig;
@@ -29,25 +38,31 @@ export interface Promotion {
 /**
  * Feeds a standby to the epoch's start and not a byte more, then promotes it there: PostgreSQL ends at its last
  * complete record, which is where the log driver goes on. The order is D45's: cap the feed, open the epoch, replay to
- * b, take all sessions off, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
+ * b, take all sessions off, note the cutoff, promote. pg_promote(false) and polling: waiting inside costs 100 ms.
  *
  * A cache that was just hydrated takes no sessions before it has replayed to its snapshot's end, and nodes that were all
  * started anew do not tell how far readers may read before an epoch is open: so the epoch comes first where nothing runs.
  */
 export async function promoteAt(promotion: Promotion): Promise<Opened> {
-  const { deps, standby, claimed, open, signal } = promotion;
+  const { config, deps, standby, claimed, open, signal } = promotion;
   const { start: at } = claimed;
-  await standby.openFeed(at);
+  // If this dies with the cache still a reader's, it has log of this path, and maybe as far as here.
+  await noteCachePath(config, claimed.history, at);
+  // A node that has not heard of this path yet, and is on one that a backtrack left, would lead PostgreSQL onto that.
+  await standby.openFeed(at, claimed.history);
+  let runs = standby.isRunning;
   try {
-    const openedFirst = standby.isRunning ? undefined : await open();
+    const openedFirst = runs ? undefined : await open();
+    runs = true;
     await ensureOnPath(promotion);
     const client = await connectAgent(standby.postgres);
     try {
       const opened = openedFirst ?? (await open());
       await freeReplay(client);
-      await untilReplayed(client, at, { deps, signal });
+      await untilReplayed(client, at, { config, deps, signal });
+      standby.tellCutoff(await readCutoff(client));
       await client.query("SELECT pg_catalog.pg_promote(false)");
-      await untilPromoted(client, { deps, signal });
+      await untilPromoted(client, { config, deps, signal });
       // Who slipped in meanwhile believes to be on a reader.
       await takeSessionsOff(client);
       await standby.postgres.adoptRole("writer");
@@ -55,9 +70,26 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     } finally {
       client.destroy();
     }
+  } catch (error) {
+    if (runs && (await hasEnded(promotion, error))) await unstampCache(config.instanceDir);
+    throw error;
   } finally {
     await standby.closeFeed();
   }
+}
+
+/**
+ * Whether PostgreSQL ended by itself while it replayed what the volume has: it would do so at each attempt on this cache.
+ * Whoever makes it end on purpose does so after the promotion was given up.
+ */
+async function hasEnded({ deps, standby, signal }: Promotion, error: unknown): Promise<boolean> {
+  const { clock } = deps;
+  const startMs = clock.nowMs();
+  const isLost = error instanceof BorealisError && lostSession.has(error.code);
+  // Its sessions hear of it before it is gone.
+  while (isLost && standby.isRunning && !signal.aborted && clock.nowMs() - startMs < endsWithinMs)
+    await sleep(clock, pollMs);
+  return !standby.isRunning;
 }
 
 /**
@@ -92,11 +124,16 @@ async function takeSessionsOff(client: PgClient): Promise<void> {
 }
 
 interface Wait {
+  readonly config: AgentConfig;
   readonly deps: AgentDeps;
   readonly signal: AbortSignal;
 }
 
-async function untilReplayed(client: PgClient, to: Lsn, { deps, signal }: Wait): Promise<void> {
+async function untilReplayed(
+  client: PgClient,
+  to: Lsn,
+  { config, deps, signal }: Wait,
+): Promise<void> {
   const { clock, logger } = deps;
   let before: Lsn | undefined;
   let movedMs = clock.nowMs();
@@ -108,6 +145,8 @@ async function untilReplayed(client: PgClient, to: Lsn, { deps, signal }: Wait):
     if (at !== before) movedMs = clock.nowMs();
     before = at;
     if (clock.nowMs() - movedMs > stuckAfterMs) {
+      // The next attempt would stand there, too: it begins with another cache.
+      await unstampCache(config.instanceDir);
       const where = at === undefined ? "nowhere" : formatLsn(at);
       const why = `replay stands at ${where} and does not reach ${formatLsn(to)}`;
       throw new BorealisError(sqlState.cannotConnectNow, why);

@@ -3,7 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
-import { inspectVolume, type LogFeed, type VolumeSight } from "../log-driver/index.ts";
+import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
@@ -80,10 +80,16 @@ export class ReaderRole {
     const isStaged = this.stagedAt !== undefined;
     if (!sight && (order.mustKnowPath || isStaged)) throw pathUnknown(config.instance);
     await this.leaveOldPath(path);
-    if (sight && isStaged) await this.buildStage(sight, signal);
-    else await this.ensureCache(feed, order.sources, signal);
-    if (path) await noteCachePath(config, path, this.stagedAt);
-    else await noteCapGone(config);
+    // What is built now may go beyond what the cache before was kept below.
+    await noteCapGone(config);
+    const own =
+      sight && isStaged
+        ? await this.buildStage(sight, signal)
+        : await this.ensureCache(feed, order.sources, { path, signal });
+    if (own) {
+      await noteCachePath(config, own.path, this.stagedAt);
+      feed.follow(own);
+    }
     await this.dropStrayHistory(feed);
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
@@ -157,27 +163,35 @@ export class ReaderRole {
     await unstampCache(config.instanceDir);
   }
 
-  private async buildStage({ path, base }: VolumeSight, signal: AbortSignal): Promise<void> {
+  private buildStage(
+    { path, base }: VolumeSight,
+    signal: AbortSignal,
+  ): Promise<OwnLog | undefined> {
     const { config, deps, stagedAt: limit } = this;
-    if (limit !== undefined) await rebuildBelow({ config, deps, path, base, limit, signal });
+    if (limit === undefined) return Promise.resolve(undefined);
+    return rebuildBelow({ config, deps, path, base, limit, signal });
   }
 
+  /** What log is in the cache; `path`: on which a reader's was found to be. Undefined: nobody says which path it is of. */
   private async ensureCache(
     feed: LogFeed,
     sources: readonly BackupSource[],
-    signal: AbortSignal,
-  ): Promise<void> {
+    { path, signal }: { readonly path: History | undefined; readonly signal: AbortSignal },
+  ): Promise<OwnLog | undefined> {
     const { config, deps } = this;
-    const keep = (): Promise<void> => stampCache(config.instanceDir, volumeId(config.volumeId));
+    const keep = async (of: History | undefined): Promise<OwnLog | undefined> => {
+      await stampCache(config.instanceDir, volumeId(config.volumeId));
+      return of ? { path: of, end: undefined } : undefined;
+    };
     const found = await judge(config);
-    if (found.kind === "reader") return keep();
+    if (found.kind === "reader") return keep(path);
     const former =
       found.kind === "writer"
         ? await judgeFormerWriter({ config, deps }, feed, signal)
         : { kind: "rebuild" as const, reason: found.reason };
-    if (former.kind === "keep") return keep();
+    if (former.kind === "keep") return keep(former.path);
     const hasDiverged = found.kind === "writer";
-    await rebuildCache({
+    return rebuildCache({
       config,
       deps,
       sources,

@@ -3,7 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { hydrateFromBackup, socketPort } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
-import { inspectVolume } from "../log-driver/index.ts";
+import { inspectVolume, type OwnLog } from "../log-driver/index.ts";
 import type { SnapshotWish } from "../volume/index.ts";
 import type { BaseBackup } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
@@ -44,22 +44,26 @@ interface Aim {
 /**
  * Builds the cache anew: from the newest snapshot, from whose start the log is replayed; if that is far back, by a base
  * backup from a live instance (D35); if there is no snapshot at all, from the genesis image and the whole log. The volume is
- * the truth in each case. Raises 58030 when there is nothing to build from.
+ * the truth in each case. Gives what log is in it now; undefined: nobody says of which path. Raises 58030 when there is
+ * nothing to build from.
  */
-export async function rebuildCache(rebuild: Rebuild): Promise<void> {
+export async function rebuildCache(rebuild: Rebuild): Promise<OwnLog | undefined> {
   const { config, deps, reason, sources } = rebuild;
   const aim = await aimOf(rebuild);
   if (!aim) {
-    if (await copyFromSomebody(rebuild)) return;
-    return seedFromGenesis(config, deps.logger, reason);
+    if (!(await copyFromSomebody(rebuild))) await seedFromGenesis(config, deps.logger, reason);
+    return undefined;
   }
+  const { path, base } = aim.wish;
   const first = await hydrate(rebuild, aim, sources.length > 0 ? shortLogBytes : Infinity);
-  if (first?.kind === "done") return;
-  if (await copyFromSomebody(rebuild)) return;
+  if (first?.kind === "done") return { path, end: first.endLsn };
+  const copy = await copyFromSomebody(rebuild);
+  if (copy) return { path, end: copy.endLsn };
   const second = first?.kind === "far" ? await hydrate(rebuild, aim, Infinity) : undefined;
-  if (second?.kind === "done") return;
-  if (aim.wish.base > parseLsn(config.genesisLsn)) throw nothingToBuildFrom(config);
+  if (second?.kind === "done") return { path, end: second.endLsn };
+  if (base > parseLsn(config.genesisLsn)) throw nothingToBuildFrom(config);
   await seedFromGenesis(config, deps.logger, reason);
+  return { path, end: undefined };
 }
 
 /** Undefined: no node answers. */
@@ -105,21 +109,22 @@ async function hydrate(
   }
 }
 
-async function copyFromSomebody(rebuild: Rebuild): Promise<boolean> {
+async function copyFromSomebody(rebuild: Rebuild): Promise<BaseBackup | undefined> {
   const { deps, sources, patienceMs, signal } = rebuild;
   const { clock } = deps;
   const startMs = clock.nowMs();
   for (;;) {
     for (const source of sources) {
       if (signal.aborted) throw signal.reason;
-      if (await copyFrom(source, rebuild)) return true;
+      const copy = await copyFrom(source, rebuild);
+      if (copy) return copy;
     }
-    if (clock.nowMs() - startMs >= patienceMs) return false;
+    if (clock.nowMs() - startMs >= patienceMs) return undefined;
     await sleep(clock, againMs, signal);
   }
 }
 
-async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<boolean> {
+async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<BaseBackup | undefined> {
   const { config, deps, reason, untilUsable, signal } = rebuild;
   const { clock, logger } = deps;
   const facts = { instance: config.instance, from: source.id };
@@ -136,11 +141,11 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<boolean
     const { startLsn, endLsn } = backup;
     const tookMs = Math.round(clock.nowMs() - startMs);
     logger.info({ event: "cache.copied", ...facts, reason, startLsn, endLsn, tookMs });
-    return true;
+    return backup;
   } catch (error) {
     if (signal.aborted) throw error;
     logger.info({ event: "cache.notCopied", ...facts }, messageOf(error));
-    return false;
+    return undefined;
   }
 }
 

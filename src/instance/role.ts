@@ -15,6 +15,8 @@ export interface RoleFacts {
   readonly restartLsn?: string | undefined;
   /** Reader: made ready for a backtrack to here. */
   readonly stagedAt?: string | undefined;
+  /** Writer: as soon as it is known. */
+  readonly opening?: InstanceStatus["opening"];
 }
 
 /**

@@ -5,6 +5,7 @@ import type { LogFeed } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
+import type { Cutoff } from "./cutoff-shell.ts";
 import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { makePostgres } from "./postgres-shell.ts";
@@ -17,6 +18,8 @@ export interface StandbyOwner {
   onFeedback?(feedback: StandbyFeedback): void;
   /** Its log is not the volume's any more. */
   onPathChanged?(): void;
+  /** It is about to be promoted, and will give out transaction ids from there on. */
+  onCutoff?(cutoff: Cutoff): void;
 }
 
 /** A clean stop waits no longer than this for the shutdown checkpoint (D4: without a quorum it would wait for ever). */
@@ -64,6 +67,10 @@ export class Standby {
       this.deps.logger.info({ event: "feed.capped", at: formatLsn(cap) });
     }
     return this.running;
+  }
+
+  tellCutoff(cutoff: Cutoff): void {
+    this.owner.onCutoff?.(cutoff);
   }
 
   async closeFeed(): Promise<void> {

@@ -16,7 +16,6 @@ import {
   findLow,
   type LogDriverHandle,
   type Opened,
-  startLogDriver,
   type TimelineChoice,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
@@ -25,6 +24,7 @@ import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
+import { type Cutoff, openingOf, readStartCutoff } from "./cutoff-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
@@ -42,27 +42,13 @@ import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
+import { makeDriver } from "./make-driver-shell.ts";
 import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
-/** Of WAL kept in the driver's memory for nodes that lag; beyond it they catch up from their peers. */
-const ringBytes = 32 * 1024 * 1024;
 const feedbackEveryMs = 1_000;
-
-/** A log driver for this instance. Its thread does nothing before it is asked to claim. */
-export function makeDriver(config: AgentConfig): LogDriverHandle {
-  return startLogDriver({
-    nodes: volumeNodes(config),
-    owner: linkOwner(config),
-    leaseMs: config.leaseMs,
-    ringBytes,
-    // A file of its own: two writers cannot rotate one.
-    logFile: config.logFile.replace(/\.log$/, "-driver.log"),
-    logLevel: config.logLevel,
-  });
-}
 
 /** What a writer may take over from the reader that it was. */
 export interface Inherited {
@@ -72,6 +58,13 @@ export interface Inherited {
   readonly driver?: LogDriverHandle | undefined;
 }
 
+export interface WriterOwner {
+  /** Something of it has ended by itself. */
+  onBroke(error: unknown): void;
+  /** There is something to tell that others wait for. */
+  onNews(): void;
+}
+
 /**
  * The writer: claim the volume, make sure that this instance's log is the volume's, open the epoch, start PostgreSQL,
  * attach the driver, and let nobody in before VDL has passed the end of the local log.
@@ -79,7 +72,7 @@ export interface Inherited {
 export class WriterRole {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
-  private readonly onBroke: (error: unknown) => void;
+  private readonly owner: WriterOwner;
   private readonly standby: Standby;
   private readonly driver: LogDriverHandle;
   /** What proxies ask before they tell a client what this PostgreSQL said. */
@@ -89,23 +82,24 @@ export class WriterRole {
   private client: PgClient | undefined;
   private waits: DurabilityWaits | undefined;
   private opened: Opened | undefined;
+  /** What was claimed last for being opened, and the cutoff there. */
+  private claimed: Claimed | undefined;
+  private cutoff: Cutoff | undefined;
   private state: RoleFacts["state"] = "starting";
   private isStopping = false;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
   private readonly broken = new AbortController();
 
-  constructor(
-    config: AgentConfig,
-    deps: AgentDeps,
-    onBroke: (error: unknown) => void,
-    inherited: Inherited = {},
-  ) {
+  constructor(config: AgentConfig, deps: AgentDeps, owner: WriterOwner, inherited: Inherited = {}) {
     this.config = config;
     this.deps = deps;
-    this.onBroke = onBroke;
-    const owner = { onBroke: (error: unknown): void => this.broke(error) };
-    this.standby = inherited.standby ?? new Standby(config, deps, owner);
-    this.standby.handTo(owner);
+    this.owner = owner;
+    const standbyOwner = {
+      onBroke: (error: unknown): void => this.broke(error),
+      onCutoff: (cutoff: Cutoff): void => this.noteCutoff(cutoff),
+    };
+    this.standby = inherited.standby ?? new Standby(config, deps, standbyOwner);
+    this.standby.handTo(standbyOwner);
     this.driver = inherited.driver ?? makeDriver(config);
     // A driver that was made long ago knows the nodes of then.
     this.noteNodes();
@@ -145,7 +139,8 @@ export class WriterRole {
     });
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
-    deps.logger.info({ event: "writer.available", epoch: claimed.epoch, vdl: driver.vdl });
+    const { epoch } = this.facts();
+    deps.logger.info({ event: "writer.available", epoch, vdl: driver.vdl });
   }
 
   /** Undefined: none is ordered, or there is none to be done. */
@@ -192,6 +187,7 @@ export class WriterRole {
       replayLsn: vdl,
       lagMs: 0,
       hasQuorum: progress.hasQuorum,
+      opening: this.claimed && this.cutoff ? openingOf(this.claimed, this.cutoff) : null,
     };
   }
 
@@ -278,12 +274,22 @@ export class WriterRole {
     const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
     await postgres.start("writer");
     await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    const client = await connectAgent(postgres);
+    const cutoff = await readStartCutoff(client, dataDirOf(config.instanceDir));
+    client.destroy();
     this.opened = await this.open(claimed, isUnwritten(config, claimed) ? { born } : "keep");
+    this.noteCutoff(cutoff);
   }
 
-  private async open({ epoch }: Claimed, timeline: TimelineChoice): Promise<Opened> {
-    await noteOwnedEpoch(this.config, epoch);
+  private async open(claimed: Claimed, timeline: TimelineChoice): Promise<Opened> {
+    await noteOwnedEpoch(this.config, claimed.epoch);
+    this.claimed = claimed;
     return this.driver.open(timeline);
+  }
+
+  private noteCutoff(cutoff: Cutoff): void {
+    this.cutoff = cutoff;
+    this.owner.onNews();
   }
 
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
@@ -386,6 +392,6 @@ export class WriterRole {
 
   private broke(error: unknown): void {
     this.broken.abort(error);
-    if (!this.isStopping) this.onBroke(error);
+    if (!this.isStopping) this.owner.onBroke(error);
   }
 }

@@ -1,7 +1,7 @@
 import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Timeline } from "../base/ids.ts";
-import { advance, type Lsn } from "../base/lsn.ts";
+import { advance, type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import type { Connection, Timer } from "../io/index.ts";
 import { type FeedData, type History, type Run, type TimelineSpan } from "../quorum/index.ts";
 import {
@@ -39,6 +39,8 @@ export interface FeedContext {
   refresh(): Promise<void>;
   onStandby(message: StandbyMessage): void;
   onPathChanged(history: History): void;
+  /** The standby may have log up to here. */
+  readonly sentTo: Lsn;
   onSent(sizeBytes: number, to: Lsn): void;
 }
 
@@ -228,12 +230,19 @@ export class FeedSession {
     });
   }
 
-  private onData(streaming: Streaming, data: FeedData): void {
-    const { view } = this.context;
-    if (this.phase !== streaming) return;
-    if (view.hasLeft(data, streaming.at)) return this.losePath(data.history);
-    if (!view.learn(data)) return;
-    if (!view.has(streaming.timeline)) return this.losePath(data.history);
+  /** False: the node is behind what is known, and may be on a path that was left. */
+  private onData(streaming: Streaming, data: FeedData): boolean {
+    if (this.phase !== streaming) return true;
+    const { view, sentTo } = this.context;
+    // A stream begins at a segment's start, however far into the segment the standby has come.
+    const isLeft = view.hasLeft(data, lsnMaxOf(streaming.at, sentTo));
+    if (!isLeft && !view.learn(data)) return false;
+    if (isLeft || !view.has(streaming.timeline)) this.losePath(data.history);
+    else this.sendData(streaming, data);
+    return true;
+  }
+
+  private sendData(streaming: Streaming, data: FeedData): void {
     let at = data.lsn;
     for (const run of data.runs) {
       this.sendRun(streaming, run, at);

@@ -6,7 +6,7 @@ import type { History } from "../quorum/index.ts";
 import type { StandbyFeedback, StandbyMessage } from "../wire/index.ts";
 import { type FeedContext, FeedSession } from "./feed-session-shell.ts";
 import type { FeedNodes } from "./feed-subscription-shell.ts";
-import { FeedView } from "./feed-view.ts";
+import { FeedView, type OwnLog } from "./feed-view.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import type { NodeEndpoint } from "./node-endpoint.ts";
 
@@ -67,7 +67,7 @@ export class LogFeed implements FeedContext {
   private heardMs = 0;
   private sentBytes = 0;
   /** The standby may have log up to here, of the path that is known. */
-  private sentTo = lsnZero;
+  sentTo = lsnZero;
   private connections = 0;
   private asking: Promise<void> | undefined;
 
@@ -111,6 +111,14 @@ export class LogFeed implements FeedContext {
   setCap(cap: Lsn | undefined): void {
     this.view.cap = cap;
     for (const session of this.sessions) session.onCapMoved();
+  }
+
+  /**
+   * Log that the standby has before it asks for any: a backtrack may remove it before a word is exchanged, and the number
+   * of its timeline may be one of the path in its place. To be said before the standby runs.
+   */
+  follow(own: OwnLog): void {
+    this.view.follow(own);
   }
 
   /** Asks the nodes how far readers may read; settles at the first answer. Raises 57P03 when none answers in time. */

@@ -29,8 +29,8 @@ export interface SubscriptionSink {
   /** Where to go on, asked at each (re)subscription. */
   position(): Lsn;
   path(): History;
-  /** Runs are borrowed until the call returns and contiguous from `position()` or below it. */
-  onData(data: FeedData): void;
+  /** Runs are borrowed until the call returns and contiguous from `position()` or below it. False: it is of no use. */
+  onData(data: FeedData): boolean;
   onPathChanged(history: History): void;
 }
 
@@ -146,8 +146,8 @@ export class FeedSubscription {
   private take(link: NodeLink, message: QuorumMessage): boolean {
     switch (message.kind) {
       case "feedData":
-        this.sink.onData(message);
-        return true;
+        if (this.sink.onData(message)) return true;
+        break;
       case "pathChanged":
         this.sink.onPathChanged(message.history);
         break;

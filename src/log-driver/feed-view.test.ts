@@ -1,21 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn, type Lsn } from "../base/lsn.ts";
-import type { History } from "../quorum/index.ts";
+import type { History, HistoryEntry } from "../quorum/index.ts";
 import { parseHistoryFile } from "../wal/index.ts";
 import { findHistoryFile } from "./feed-history.ts";
 import { FeedView } from "./feed-view.ts";
 
 const at = (n: number): Lsn => lsn(BigInt(n));
 
+function entryOf(e: number, t: number, start: number): HistoryEntry {
+  return { epoch: epoch(e), timeline: timeline(t), start: at(start), kind: "branch" };
+}
+
 /** [epoch, timeline, start] rows. */
 function path(...rows: [number, number, number][]): History {
-  return rows.map(([e, t, start]) => ({
-    epoch: epoch(e),
-    timeline: timeline(t),
-    start: at(start),
-    kind: "branch",
-  }));
+  return rows.map((row) => entryOf(...row));
 }
 
 const onePath = path([1, 1, 100]);
@@ -26,6 +25,59 @@ function viewOf(history: History, vdl: number, vdlEpoch: number): FeedView {
   view.learn({ history, vdl: at(vdl), vdlEpoch: epoch(vdlEpoch) });
   return view;
 }
+
+/** A backtrack to 300 in epoch 3, and the return from it: the log that was left, again, up to 500, then a branch. */
+const back: History = [...path([1, 1, 100]), { ...entryOf(3, 2, 300), kind: "backtrack" }];
+const returned: History = [
+  ...back,
+  { ...entryOf(4, 1, 300), kind: "backtrack" },
+  entryOf(5, 2, 500),
+];
+
+describe("what a reader has before a feed gives it anything", () => {
+  it("is removed by a backtrack that it has not followed, whatever the timelines are called", () => {
+    const view = new FeedView();
+    view.follow({ path: back, end: undefined });
+    expect(view.hasLeft({ history: back }, at(0))).toBe(false);
+    // Without the reader's own path, 420 of timeline 2 would look like a place of epoch 5.
+    expect(view.hasLeft({ history: returned }, at(0))).toBe(true);
+  });
+
+  it("stays what it is if the backtrack is to above it, or another writer has just branched off", () => {
+    const view = new FeedView();
+    view.follow({ path: back, end: at(300) });
+    expect(view.hasLeft({ history: returned }, at(0))).toBe(false);
+    view.follow({ path: back, end: undefined });
+    expect(view.hasLeft({ history: [...back, entryOf(4, 3, 450)] }, at(0))).toBe(false);
+  });
+});
+
+describe("a node that has not heard of a return yet", () => {
+  const behind = { history: back, vdl: at(420), vdlEpoch: epoch(3) };
+
+  it("teaches nothing to whoever knows the path", () => {
+    const view = new FeedView(returned.slice(0, -1));
+    expect(view.learn(behind)).toBe(false);
+    expect(view.isKnown).toBe(false);
+    view.learn({ history: returned, vdl: at(500), vdlEpoch: epoch(5) });
+    expect([view.limit, view.timeline]).toEqual([at(500), 2]);
+  });
+
+  it("does not make the others believe in its VDL", () => {
+    const view = new FeedView();
+    view.learn(behind);
+    expect(view.limit).toBe(at(420));
+    view.learn({ history: returned, vdl: at(310), vdlEpoch: epoch(4) });
+    expect(view.limit).toBe(at(310));
+  });
+
+  it("is needed by nobody to know how far the shared log goes", () => {
+    // Opened where the epoch before had been lowered to: no node has heard of a higher VDL in it.
+    const view = new FeedView(back);
+    view.learn({ history: back, vdl: at(300), vdlEpoch: epoch(1) });
+    expect([view.isKnown, view.limit]).toEqual([true, at(300)]);
+  });
+});
 
 describe("what a reader may know of the volume", () => {
   it("is nothing until a node has told a VDL", () => {

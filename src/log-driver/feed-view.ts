@@ -2,9 +2,12 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone, type Timeline } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnMaxOf, lsnMin, lsnZero } from "../base/lsn.ts";
 import {
+  commonPrefix,
   type History,
   isOnPath,
+  isSameHistory,
   lastEpoch,
+  newestBacktrack,
   type TimelineSpan,
   timelineAt,
   timelineSpans,
@@ -18,6 +21,14 @@ export type StreamPlan =
   | { readonly kind: "over"; readonly next: TimelineSpan }
   | { readonly kind: "refuse"; readonly error: BorealisError };
 
+/** What a reader has before a feed gives it anything. */
+export interface OwnLog {
+  /** Where it is from. */
+  readonly path: History;
+  /** There is none from here on; undefined: nobody knows how far it goes. */
+  readonly end: Lsn | undefined;
+}
+
 /**
  * What a reader may know of the volume, gathered from what nodes say. Two things are kept from it: an epoch that has
  * not opened (it may be abandoned, and its timeline number used again elsewhere), and, below a cap, everything from
@@ -28,6 +39,7 @@ export class FeedView {
   private openEpoch: Epoch;
   private vdlLsn: Lsn = lsnZero;
   private capLsn: Lsn | undefined;
+  private own: OwnLog | undefined;
 
   /** `path`: that of the reader's own log, if it is known. */
   constructor(path: History = []) {
@@ -44,6 +56,11 @@ export class FeedView {
   }
   set cap(cap: Lsn | undefined) {
     this.capLsn = cap;
+  }
+
+  /** The reader begins with log of its own, which no feed has seen. */
+  follow(own: OwnLog): void {
+    this.own = own;
   }
 
   /** False until a node has told how far readers may read. */
@@ -69,13 +86,23 @@ export class FeedView {
   /** Takes in what a node said. False: the node is older than what is known, and nothing was learnt. */
   learn(said: { readonly history: History; readonly vdl: Lsn; readonly vdlEpoch: Epoch }): boolean {
     if (lastEpoch(said.history) < this.openEpoch) return false;
+    this.forgetRemoved(said.history);
     this.path = said.history;
-    if (said.vdlEpoch < this.openEpoch) return true;
+    // Whoever accepts an epoch lowers its VDL to what the paths share: one of an older epoch holds here, too.
     this.vdlLsn = lsnMaxOf(this.vdlLsn, said.vdl);
+    if (said.vdlEpoch < this.openEpoch) return true;
     // While electing, a driver sends a VDL below its start: only from its start on is its epoch open.
     const entry = said.history.find(({ epoch }) => epoch === said.vdlEpoch);
     if (entry && said.vdl >= entry.start) this.openEpoch = said.vdlEpoch;
     return true;
+  }
+
+  /** A VDL of what a backtrack has removed says nothing of the path in its place. */
+  private forgetRemoved(history: History): void {
+    const from = this.path[0]?.start;
+    if (from === undefined || isSameHistory(this.path, history)) return;
+    if (backtrackOf(history) <= backtrackOf(this.path)) return;
+    this.vdlLsn = commonPrefix(this.path, history, { from, limit: this.vdlLsn });
   }
 
   /**
@@ -83,9 +110,21 @@ export class FeedView {
    * removed some of it. A node that is older than what is known says nothing of it.
    */
   hasLeft({ history }: { readonly history: History }, at: Lsn): boolean {
+    if (lastEpoch(history) < this.openEpoch) return false;
+    if (this.hasLeftOwn(history)) return true;
     const from = this.path[0]?.start;
-    if (from === undefined || at <= from || lastEpoch(history) < this.openEpoch) return false;
-    return !isOnPath(this.path, history, { from, at });
+    return from !== undefined && at > from && !isOnPath(this.path, history, { from, at });
+  }
+
+  /** Only a backtrack removes log that a reader was given. */
+  private hasLeftOwn(history: History): boolean {
+    const { own } = this;
+    if (!own) return false;
+    const known = backtrackOf(own.path);
+    return history.some(
+      ({ kind, epoch, start }) =>
+        kind === "backtrack" && epoch > known && (own.end === undefined || start < own.end),
+    );
   }
 
   /** The path as far as it may be shown. */
@@ -132,6 +171,10 @@ export class FeedView {
     }
     return { kind: "stream" };
   }
+}
+
+function backtrackOf(path: History): Epoch {
+  return newestBacktrack(path)?.epoch ?? epochNone;
 }
 
 function refuse(why: string): StreamPlan {

@@ -18,6 +18,7 @@ export type {
 } from "./driver-messages.ts";
 export { findHistoryFile, historyFileName } from "./feed-history.ts";
 export { FeedView } from "./feed-view.ts";
+export type { OwnLog } from "./feed-view.ts";
 export { type FeedStatus, LogFeed, type LogFeedOptions } from "./feed-shell.ts";
 export { LogDriverHandle, startLogDriver } from "./handle-shell.ts";
 export { inspectNode } from "./inspect-shell.ts";

@@ -15,6 +15,7 @@ export {
   type EndpointsOptions,
   startEndpoints,
 } from "./endpoint-shell.ts";
+export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife } from "./fate.ts";
 export { EndpointSet, type EndpointSetOptions } from "./endpoint-set-shell.ts";
 export type { ExchangeOptions } from "./exchange.ts";
 export { LeaseGate, RoundGate } from "./gate.ts";

@@ -1,5 +1,6 @@
 import type { InstanceId } from "../base/ids.ts";
 import type { PgAddress } from "../wire/index.ts";
+import type { WriterLife } from "./fate.ts";
 
 /** One PostgreSQL that takes sessions. */
 export interface Target {
@@ -18,6 +19,8 @@ export interface Topology {
   instance(id: InstanceId): Target | undefined;
   /** True if its PostgreSQL has ended or has another role now; false also while nobody knows. */
   hasEnded(target: Target): boolean;
+  /** Who has been the writer, and from which xid on: for fateOf. Told before the newest of them takes sessions. */
+  lives(): readonly WriterLife[];
   /** Calls `fn` after each change, until the returned function is called. */
   onChange(fn: () => void): () => void;
 }

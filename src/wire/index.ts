@@ -62,6 +62,7 @@ export {
 } from "./framer.ts";
 export { findMd5Verifier, isMd5Answer, makeMd5Verifier, md5Answer } from "./md5.ts";
 export { encodeMessage } from "./message.ts";
+export { postmasterSql } from "./postmaster.ts";
 export {
   type BackendKey,
   type Column,

@@ -20,7 +20,6 @@ import {
   type VolumeRecord,
 } from "../../src/volume/index.ts";
 import { until } from "./cluster.ts";
-import { statusNow } from "./control.ts";
 import type { TestCluster } from "./cluster.ts";
 
 export interface OpenedArchive {
@@ -100,15 +99,16 @@ export async function digestOfArchive(log: ArchivedLog, from: Lsn, to: Lsn): Pro
 
 /** Waits until everything that is durable now is archived; gives up to where. */
 export async function untilArchived(cluster: TestCluster, deadlineMs = 60_000): Promise<Lsn> {
-  const vdl = await until(
-    "it is writable",
-    async () => (await statusNow(cluster)).cluster.vdl ?? undefined,
-  );
-  const wanted = parseLsn(vdl);
+  // Not the VDL that status shows: that is of the agent's last report, and may be older than the last commit.
+  const end = await until("it is writable", async () => {
+    const { rows } = await cluster.query("SELECT pg_current_wal_flush_lsn()::text AS lsn");
+    return String(rows[0].lsn);
+  });
+  const wanted = parseLsn(end);
   await until(
-    `the log is archived to ${vdl}`,
+    `the log is archived to ${end}`,
     async () => {
-      const { archive } = (await statusNow(cluster)).volume;
+      const { archive } = (await cluster.status()).volume;
       return parseLsn(archive?.archivedLsn ?? "0/0") >= wanted;
     },
     deadlineMs,

@@ -35,6 +35,9 @@ export class PlainTopology implements Topology {
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
     );
   }
+  lives(): [] {
+    return [];
+  }
   onChange(fn: () => void): () => void {
     this.listeners.add(fn);
     return () => this.listeners.delete(fn);

@@ -1,5 +1,6 @@
 /** What repeats one and the same thing at other places: a part of it in `npm test`, all with BOREALIS_TEST=thorough. */
 import { it } from "vitest";
+import { type Rng, seededRng } from "../../src/base/rng.ts";
 
 const isThorough = process.env["BOREALIS_TEST"] === "thorough";
 
@@ -14,4 +15,16 @@ export function someOf<T>(
     if (isThorough) it.each(rest)(name, run);
     else it.skip.each(rest)(name, run);
   };
+}
+
+/** How many kills at random moments: none by default, with BOREALIS_TEST=thorough BOREALIS_KILLS, or `usual`. */
+export function killsWanted(usual: number): number {
+  return isThorough ? Number(process.env["BOREALIS_KILLS"] ?? usual) : 0;
+}
+
+/** Randomness from BOREALIS_SEED, or from a seed that is printed, so that what it found can be run again. */
+export function randomMoments(): Rng {
+  const seed = Number(process.env["BOREALIS_SEED"] ?? Date.now() % 1_000_000);
+  console.log(`BOREALIS_SEED=${seed}`);
+  return seededRng(seed);
 }
