@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { volumeId } from "../src/base/ids.ts";
 import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
 import { openLogger } from "../src/io/index.ts";
+import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
 import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   ExtentSealer,
@@ -15,8 +16,10 @@ import {
   readSnapshot,
   snapshotIds,
 } from "../src/volume/index.ts";
-import { TestCluster, until } from "./helpers/cluster.ts";
+import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
 
+/** The keeper looks every ten seconds for who is back, and a node is tried for fifteen. */
+const untilCopiedMs = 120_000;
 const full = ["az1-full", "az2-full", "az3-full"];
 let cluster: TestCluster;
 let sealer: ExtentSealer;
@@ -41,7 +44,35 @@ function objectsOf(node: string): ObjectStore {
   return new FolderStore(`${cluster.dataDir}/storage/${node}/objects`);
 }
 
+function objectsDir(): string {
+  return `${cluster.dataDir}/objects/${volume}`;
+}
+
+function objectStore(): ObjectStore {
+  return new FolderStore(objectsDir());
+}
+
+/** Of the snapshots that do not come by themselves, and the first one. */
+async function rows(): Promise<SnapshotRow[]> {
+  const list = await cluster.cli("snapshot", "list", "--json");
+  expect(list, list.stderr).toMatchObject({ code: 0 });
+  return snapshotRowsSchema
+    .parse(JSON.parse(list.stdout))
+    .filter(({ kind }) => kind !== "automatic");
+}
+
+async function listed(): Promise<string[]> {
+  return (await rows()).map(({ id }) => id).toSorted();
+}
+
+async function takenAt(id: string): Promise<number> {
+  const found = (await rows()).find((row) => row.id === id);
+  if (!found) throw new Error(`${id} is not listed`);
+  return Date.parse(found.takenAt);
+}
+
 async function create(id: string): Promise<void> {
+  await cluster.query(`DROP TABLE IF EXISTS "${id}"`);
   await cluster.query(
     `CREATE TABLE "${id}" AS SELECT n, md5(n::text) AS text FROM generate_series(1, 5000) n`,
   );
@@ -61,7 +92,7 @@ async function untilItHas(
       const found = (await snapshotIds(store)).filter((id) => !id.startsWith("auto-"));
       return found.join() === ids.toSorted().join();
     },
-    60_000,
+    untilCopiedMs,
   );
   for (const id of await snapshotIds(store)) {
     const { extents } = await readSnapshot(onlyStore(store), id, sealer);
@@ -89,21 +120,42 @@ describe("full nodes", () => {
     await cluster.cli("storage", "stop", "az3-full");
     await create("second");
     for (const node of full.slice(0, 2)) await untilItHas(node, ["first", "genesis", "second"]);
-    // What cannot be deleted everywhere is told.
-    const refused = await cluster.cli("snapshot", "delete", "first");
-    expect(refused.code).not.toBe(0);
-    expect(refused.stderr).toMatch(/at az3-full/);
-    await cluster.cli("storage", "start", "az3-full");
-    await until(
-      "it can be deleted now",
-      async () => {
-        const { code, stderr } = await cluster.cli("snapshot", "delete", "first");
-        return code === 0 || /there is no snapshot/.test(stderr);
-      },
-      60_000,
-    );
-    for (const node of full) await untilItHas(node, ["genesis", "second"]);
   });
+
+  it("lose what was deleted while they were away, also by a keeper that was killed since", async () => {
+    const before = await takenAt("first");
+    const { code, stdout, stderr } = await cluster.cli("snapshot", "delete", "first");
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("snapshot first is deleted\n  az3-full is away: it follows");
+    expect(await listed()).toEqual(["genesis", "second"]);
+    // The one that was away has an older snapshot of this name.
+    await create("first");
+    const again = await takenAt("first");
+    expect(again).not.toBe(before);
+    expect((await cluster.cli("snapshot", "delete", "second")).code).toBe(0);
+    const pid = (await cluster.pids()).get("keeper") ?? 0;
+    process.kill(pid, "SIGKILL");
+    await until("it is dead", () => !isAlive(pid));
+    expect(await snapshotIds(objectsOf("az3-full"))).toEqual(expect.arrayContaining(["first"]));
+    await cluster.cli("storage", "start", "az3-full");
+    const readFirst = (store: ObjectStore) => readSnapshot(onlyStore(store), "first", sealer);
+    await until(
+      "the one that was away has the snapshot that is called so now",
+      async () => (await readFirst(objectsOf("az3-full"))).takenAtMs === again,
+      untilCopiedMs,
+    );
+    for (const node of full) await untilItHas(node, ["first", "genesis"]);
+    await untilItHas("the object store", ["first", "genesis"], objectStore());
+    expect(await takenAt("first")).toBe(again);
+    for (const store of [...full.map(objectsOf), objectStore()])
+      expect((await readFirst(store)).takenAtMs).toBe(again);
+    const text = readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
+    expect(text).toMatch(/"event":"snapshot.notBack","store":"az3-full","snapshot":"first"/);
+    await create("second");
+    for (const node of full) await untilItHas(node, ["first", "genesis", "second"]);
+    expect((await cluster.cli("snapshot", "delete", "first")).code).toBe(0);
+    for (const node of full) await untilItHas(node, ["genesis", "second"]);
+  }, 300_000);
 
   it("that take another's place are given all snapshots, in the background", async () => {
     const { code, stdout, stderr } = await cluster.cli("storage", "replace", "az2-full");
@@ -123,7 +175,7 @@ describe("full nodes", () => {
     const ids = ["genesis", "second", "third"];
     await cluster.down();
     rmSync(`${cluster.dataDir}/instances`, { recursive: true, force: true });
-    const objects = `${cluster.dataDir}/objects/${volume}`;
+    const objects = objectsDir();
     expect((await snapshotIds(new FolderStore(objects))).toSorted()).toEqual(ids);
     rmSync(objects, { recursive: true });
     await cluster.up();

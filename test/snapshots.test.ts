@@ -32,6 +32,7 @@ import type { DataKeys } from "../src/keys/index.ts";
 import {
   collectExtents,
   deleteSnapshot,
+  Deletions,
   extentObject,
   extentPrefix,
   ExtentSealer,
@@ -373,7 +374,9 @@ for (const engine of engines) {
       const first = await take(source, all);
       await source.query("drop table gone");
       const second = await take(source, all, { previous: first.manifest });
-      await deleteSnapshot(all.stores, first.manifest.id);
+      const { stores } = all;
+      const of = { stores, deletions: new Deletions(), sealer, nowMs: Date.now() };
+      expect(await deleteSnapshot({ ...of, id: first.manifest.id })).toEqual([]);
       const nowMs = Date.now() + 60_000;
       for (const [i, store] of all.stores.entries()) {
         const collected = await collectExtents(store, { sealer, nowMs, graceMs: 1000, signal });
@@ -381,7 +384,7 @@ for (const engine of engines) {
         if (i === 0) expect(collected.deleted).toBeGreaterThan(0);
         expect(await snapshotIds(store)).toEqual([second.manifest.id]);
       }
-      await deleteSnapshot(all.stores, second.manifest.id);
+      expect(await deleteSnapshot({ ...of, id: second.manifest.id })).toEqual([]);
       for (const store of all.stores) {
         await collectExtents(store, { sealer, nowMs, graceMs: 1000, signal });
         for await (const { name } of store.list(extentPrefix)) expect(name).toBe("nothing");

@@ -42,6 +42,8 @@ const none: InstanceStatus = {
   hasQuorum: false,
   restartLsn: null,
   stagedAt: null,
+  opening: null,
+  building: null,
   problem: null,
 };
 

@@ -11,6 +11,7 @@ export {
   keeperConfigSchema,
   type KeeperReport,
   keeperReportSchema,
+  snapshotDeletedSchema,
   type SnapshotJob,
   snapshotJobSchema,
   type SnapshotRow,

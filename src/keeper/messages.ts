@@ -51,6 +51,9 @@ export const snapshotCreateSchema = z.object({
   kind: z.enum(["manual", "automatic"]).default("manual"),
 });
 export const snapshotDeleteSchema = z.object({ id: z.string() });
+/** The answer: which stores do not know of it yet, and follow when they are back; for people. */
+export const snapshotDeletedSchema = z.object({ waiting: z.array(z.string()) });
+export type SnapshotDeleted = z.infer<typeof snapshotDeletedSchema>;
 
 /** What the keeper does now for snapshots. `id`: of which one; null: of none, or of one that has no name yet. */
 export const snapshotJobSchema = z.object({

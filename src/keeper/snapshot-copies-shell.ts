@@ -1,26 +1,46 @@
-import { type ObjectStore, replicateSnapshots } from "../volume/index.ts";
+import type { BorealisError } from "../base/errors.ts";
+import {
+  Deletions,
+  type ObjectStore,
+  replicateSnapshots,
+  sweepDeletions,
+} from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { storesOf } from "./stores-shell.ts";
 
 /** So long at a time: taking and deleting snapshots waits meanwhile. What has been copied is not copied again. */
 const sliceMs = 30_000;
+/** A store that was away may be back. */
+const againMs = 10_000;
 /** Few, since the nodes have log to take. */
 const parallel = 3;
+/** So long an object that was put may be on its way to a far store, although nobody waits for it any more. */
+const graceMs = 3_600_000;
 
-/** Brings each store the snapshots that it lacks: a node that has taken another's place, or was away. */
+/**
+ * Makes stores alike: each is brought the snapshots that it lacks, and loses those that were deleted while it was away, a node
+ * that has taken another's place as well as one that is back.
+ */
 export class SnapshotCopies {
   private readonly context: KeeperContext;
+  /** All that any store has told of, until no store needs it. */
+  readonly deletions = new Deletions();
   /** Had all snapshots that there were when it was last seen. */
   private complete: ReadonlySet<ObjectStore> = new Set();
   private seen: readonly ObjectStore[] | undefined;
   private isUnfinished = false;
+  /** Why each store was left out of the last look. */
+  private readonly leftOut = new Map<ObjectStore, string>();
+  private lookedMs = 0;
 
   constructor(context: KeeperContext) {
     this.context = context;
   }
 
   get isDue(): boolean {
-    return this.isUnfinished || this.seen !== this.context.nodeStores();
+    const { clock, nodeStores } = this.context;
+    const isBackPerhaps = this.leftOut.size > 0 && clock.nowMs() - this.lookedMs >= againMs;
+    return this.isUnfinished || isBackPerhaps || this.seen !== nodeStores();
   }
 
   /** Not known to have all snapshots: nothing is collected there, and no new one goes there. */
@@ -42,18 +62,24 @@ export class SnapshotCopies {
     const timer = clock.after(sliceMs, () => slice.abort(new Error("others have their turn")));
     const signal = AbortSignal.any([stop, slice.signal]);
     this.isUnfinished = true;
+    const before = new Map(this.leftOut);
+    this.leftOut.clear();
+    const onLeftOut = (store: ObjectStore, { message }: BorealisError): void => {
+      this.leftOut.set(store, message);
+      if (before.get(store) === message) return;
+      logger.warn({ event: "store.behind", store: store.label }, message);
+    };
     try {
       const complete = await replicateSnapshots({
-        stores,
+        // One that shows what was deleted would bring it to the others.
+        stores: await this.sweep(stores, onLeftOut, signal),
         sealer: sealer(),
         parallel,
         signal,
         onCopied: (store, snapshot, copied) => {
           logger.info({ event: "snapshot.copied", store: store.label, snapshot, ...copied });
         },
-        onLeftOut: (store, error) => {
-          logger.warn({ event: "store.behind", store: store.label }, error.message);
-        },
+        onLeftOut,
         onLacking: (store) => this.forget(store),
       });
       this.complete = new Set(complete);
@@ -62,8 +88,31 @@ export class SnapshotCopies {
       if (!signal.aborted) this.isUnfinished = false;
       if (!signal.aborted || stop.aborted) throw error;
     } finally {
+      this.lookedMs = clock.nowMs();
       timer.cancel();
     }
+  }
+
+  private sweep(
+    stores: readonly ObjectStore[],
+    onLeftOut: (store: ObjectStore, error: BorealisError) => void,
+    signal: AbortSignal,
+  ): Promise<ObjectStore[]> {
+    const { clock, logger, sealer } = this.context;
+    return sweepDeletions({
+      stores,
+      deletions: this.deletions,
+      sealer: sealer(),
+      // Before the control plane has told which nodes there are, there seem to be none.
+      areAll: this.context.nodeStores().length > 0,
+      nowMs: clock.wallMs(),
+      graceMs,
+      signal,
+      onDropped: (store, snapshot) => {
+        logger.info({ event: "snapshot.notBack", store: store.label, snapshot });
+      },
+      onLeftOut,
+    });
   }
 
   private forget(store: ObjectStore): void {

@@ -6,6 +6,7 @@ import {
   deleteSnapshot,
   isOnPath,
   isSnapshotDue,
+  learnDeletions,
   type LogPath,
   type ObjectStore,
   type SnapshotManifest,
@@ -13,7 +14,7 @@ import {
 import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
-import type { SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
+import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
 import { requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
@@ -142,16 +143,19 @@ export class SnapshotJobs {
     });
   }
 
-  /** Gone when it resolves; its extents go with the next collection, which is soon. Raises 22023 if there is none. */
-  delete(id: string): Promise<void> {
+  /**
+   * Gone for good when it resolves, with the stores that follow when they are back; its extents go with the next collection,
+   * which is soon. Raises 22023 if there is none, and what stood in the way when too few stores would know.
+   */
+  delete(id: string): Promise<SnapshotDeleted> {
     return this.lane.run(async () => {
       await this.look();
       if (!this.shelf.has(id)) throw unknownSnapshot(id);
       this.requireNotNeeded(id);
-      // Who asks for it is told of a store that has it still: it would be there again.
-      await this.drop([id], { canWait: false });
+      const waiting = await this.drop([id]);
       this.collectAtMs = 0;
       this.plannedMs = undefined;
+      return { waiting };
     });
   }
 
@@ -212,8 +216,11 @@ export class SnapshotJobs {
   private async look(): Promise<void> {
     const { context, shelf } = this;
     const stores = storesOf(context);
-    const parts = { stores, replicas: replicasOf(context, stores) };
-    await shelf.look({ ...parts, sealer: context.sealer(), isSafe: isSafeIn(context) });
+    const sealer = context.sealer();
+    const { deletions } = this.copies;
+    await learnDeletions(stores, sealer, deletions);
+    const replicas = replicasOf(context, stores);
+    await shelf.look({ stores, replicas, sealer, deletions, isSafe: isSafeIn(context) });
     // A volume that is just born; or a store that it has just been given.
     if (shelf.count === 0) shelf.add(await takeGenesis(context, this.signal));
   }
@@ -245,8 +252,7 @@ export class SnapshotJobs {
     const now = { path, nowMs: clock.wallMs(), windowMs: config.snapshots.retentionMs };
     const plan = planKeeping(this.shelf.facts, now);
     if (plan.drop.length > 0) {
-      // A node that is away is told when it is back: it will show them, and they are let go again.
-      await this.drop(plan.drop, { canWait: true });
+      await this.drop(plan.drop);
       this.collectAtMs = Math.min(this.collectAtMs, clock.nowMs() + collectSoonMs);
     }
     // Only now: as long as a snapshot is there, its log is.
@@ -254,8 +260,9 @@ export class SnapshotJobs {
     this.earliestMs = plan.earliestMs;
   }
 
-  private drop(ids: readonly string[], how: { readonly canWait: boolean }): Promise<void> {
-    const { context, shelf } = this;
+  /** Gives the labels of the stores that follow when they are back. */
+  private drop(ids: readonly string[]): Promise<string[]> {
+    const { context, shelf, copies } = this;
     const what: SnapshotJob = {
       what: "deleting",
       id: ids[0] ?? null,
@@ -263,12 +270,23 @@ export class SnapshotJobs {
       totalBytes: null,
     };
     return this.during(what, async () => {
+      const waiting = new Set<string>();
       for (const id of ids) {
-        const drop = (store: ObjectStore): Promise<void> => deleteSnapshot([store], id);
-        await inEach(context, drop, { ...how, event: "snapshot.notDeleted" });
+        const follow = await deleteSnapshot({
+          id,
+          stores: storesOf(context),
+          deletions: copies.deletions,
+          sealer: context.sealer(),
+          nowMs: context.clock.wallMs(),
+          onLeftOut: ({ label: store }, error) => {
+            context.logger.warn({ event: "snapshot.notDeleted", store }, error.message);
+          },
+        });
+        for (const { label } of follow) waiting.add(label);
         shelf.remove(id);
         context.logger.info({ event: "snapshot.deleted", snapshot: id });
       }
+      return [...waiting];
     });
   }
 
@@ -287,7 +305,7 @@ export class SnapshotJobs {
         });
         logger.info({ event: "extents.collected", store: store.label, ...collected });
       };
-      await inEach(this.context, collect, { event: "extents.notCollected", canWait: true });
+      await inEach(this.context, collect, "extents.notCollected");
       this.extents.noteChange();
     });
   }

@@ -1,13 +1,14 @@
 import { BorealisError, messageOf } from "../base/errors.ts";
 import { formatLsn } from "../base/lsn.ts";
 import {
+  type Deletions,
   type ExtentSealer,
+  liveSnapshots,
   type ObjectStore,
   readSnapshot,
   type Replicas,
   sizeOfSnapshot,
   type SnapshotManifest,
-  snapshotIds,
 } from "../volume/index.ts";
 import type { SnapshotRow } from "./messages.ts";
 import type { KnownSnapshot } from "./snapshot-retention.ts";
@@ -21,6 +22,7 @@ export interface ShelfStores {
   readonly stores: readonly ObjectStore[];
   readonly replicas: Replicas;
   readonly sealer: ExtentSealer;
+  readonly deletions: Deletions;
   /** Whether what is kept is in these: then those that do not answer add nothing that counts. */
   readonly isSafe: (stores: readonly ObjectStore[]) => boolean;
 }
@@ -69,16 +71,18 @@ export class SnapshotShelf {
    * unreadable one.
    */
   async look(shelf: ShelfStores): Promise<void> {
-    const { replicas, sealer } = shelf;
+    const { replicas, sealer, deletions } = shelf;
     const there = await idsIn(shelf);
     for (const id of [...this.known.keys(), ...this.unread.keys()])
       if (!there.has(id)) this.remove(id);
     for (const id of there) {
-      if (this.known.has(id)) continue;
+      // It may be another one of that id.
+      if (this.known.has(id) && !deletions.concerns(id)) continue;
       try {
-        this.add(await readSnapshot(replicas, id, sealer));
+        this.add(await readSnapshot(replicas, id, sealer, deletions));
       } catch (error) {
         if (!(error instanceof BorealisError)) throw error;
+        this.known.delete(id);
         this.unread.set(id, error);
       }
     }
@@ -105,21 +109,11 @@ export class SnapshotShelf {
   }
 }
 
-async function idsIn({ stores, isSafe }: ShelfStores): Promise<Set<string>> {
-  const there = new Set<string>();
-  const listed: ObjectStore[] = [];
-  let failure: BorealisError | undefined;
-  for (const store of stores) {
-    try {
-      for (const id of await snapshotIds(store)) there.add(id);
-      listed.push(store);
-    } catch (error) {
-      if (!(error instanceof BorealisError)) throw error;
-      failure ??= error;
-    }
-  }
-  if (failure && !isSafe(listed)) throw failure;
-  return there;
+async function idsIn({ stores, deletions, isSafe }: ShelfStores): Promise<Set<string>> {
+  const { ids, failures } = await liveSnapshots(stores, deletions);
+  const [failure] = failures.values();
+  if (failure && !isSafe(stores.filter((store) => !failures.has(store)))) throw failure;
+  return new Set(ids.keys());
 }
 
 /** As `snapshot list` shows it. */

@@ -191,7 +191,13 @@ async function publish(
     sealer: context.sealer(),
     stores: replicas.stores,
     isSafe: isSafeIn(context),
-    ...(previous && { current: { stores: replicas.stores, previous: previous.id } }),
+    // One that is behind may have an older snapshot of that id.
+    ...(previous && {
+      current: {
+        stores: replicas.stores.filter((store) => !context.isBehind(store)),
+        previous: previous.id,
+      },
+    }),
     onLeftOut: (store, error) => {
       context.logger.warn({ event: "store.leftOut", store: store.label }, error.message);
     },

@@ -26,12 +26,12 @@ export function isSafeIn(context: KeeperContext): (stores: readonly ObjectStore[
 
 /**
  * Does it in every store. Resolves when so many have done it that what is kept in them is safe; the others are told of in
- * the log, and raised to who cannot wait for them. Raises what stood in the way otherwise.
+ * the log, as `event`. Raises what stood in the way otherwise.
  */
 export async function inEach(
   context: KeeperContext,
   work: (store: ObjectStore) => Promise<void>,
-  how: { readonly event: string; readonly canWait: boolean },
+  event: string,
 ): Promise<void> {
   const good: ObjectStore[] = [];
   let failure: BorealisError | undefined;
@@ -43,11 +43,11 @@ export async function inEach(
       } catch (error) {
         if (!(error instanceof BorealisError)) throw error;
         failure ??= error;
-        context.logger.warn({ event: how.event, store: store.label }, error.message);
+        context.logger.warn({ event, store: store.label }, error.message);
       }
     }),
   );
-  if (failure && !(how.canWait && isSafeIn(context)(good))) throw failure;
+  if (failure && !isSafeIn(context)(good)) throw failure;
 }
 
 /**

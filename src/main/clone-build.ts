@@ -17,7 +17,7 @@ import { newInstances, writeSecret } from "./create.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { shareFile, type Sharing, shareTree, treeBytes } from "./share-files.ts";
-import { shareObjects } from "./clone-objects.ts";
+import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
 export interface CloneOrder {
@@ -111,7 +111,8 @@ async function shareSnapshots(
 ): Promise<void> {
   const { layout, state } = parent;
   const keys = await openVolumeKeys(layout, state);
-  const how = { parent: state, keys, pin, sharing };
+  const deletions = await deletionsOf(parent, keys);
+  const how = { parent: state, keys, pin, sharing, deletions };
   await shareObjects(
     `${layout.objectsDir}/${state.volumeId}`,
     `${target.objectsDir}/${pinId}`,

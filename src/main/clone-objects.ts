@@ -2,15 +2,18 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import type { ClusterState } from "../cluster/index.ts";
+import { type ClusterState, type Layout, nodeDir } from "../cluster/index.ts";
 import type { DataKeys } from "../keys/index.ts";
 import { commonPrefix, type History, type Pin } from "../quorum/index.ts";
 import {
+  type Deletions,
   ExtentSealer,
   extentPrefix,
   findSnapshotId,
+  FolderStore,
   logPrefix,
   parseManifest,
+  readDeletions,
   snapshotObject,
   snapshotPrefix,
 } from "../volume/index.ts";
@@ -24,6 +27,23 @@ export interface ObjectSharing {
   readonly keys: DataKeys | undefined;
   readonly pin: Pin;
   readonly sharing: Sharing;
+  /** A folder of the parent's may still show what was deleted. */
+  readonly deletions: Deletions;
+}
+
+/** What the folders of a volume's objects say of deletions: that of the object store if it has one, and those of its nodes. */
+export function deletionsOf(
+  { layout, state }: { readonly layout: Layout; readonly state: ClusterState },
+  keys: DataKeys | undefined,
+): Promise<Deletions> {
+  const nodes = state.nodes.map(({ id }) => `${nodeDir(layout, id)}/objects`);
+  const folders = [`${layout.objectsDir}/${state.volumeId}`, ...nodes];
+  const stores = folders.filter(existsSync).map((folder) => new FolderStore(folder));
+  return readDeletions(stores, sealerOf(state, keys));
+}
+
+function sealerOf(state: ClusterState, keys: DataKeys | undefined): ExtentSealer {
+  return new ExtentSealer({ volumeId: volumeId(state.ancestorVolumeId ?? state.volumeId), keys });
 }
 
 /**
@@ -34,20 +54,19 @@ export interface ObjectSharing {
 export async function shareObjects(
   from: string,
   to: string,
-  { parent, keys, pin, sharing }: ObjectSharing,
+  { parent, keys, pin, sharing, deletions }: ObjectSharing,
 ): Promise<void> {
   if (!existsSync(from)) return;
   await shareTree(`${from}/${extentPrefix}`, `${to}/${extentPrefix}`, sharing);
   await shareTree(`${from}/${logPrefix}`, `${to}/${logPrefix}`, sharing, (path) =>
     isBelow(path, pin),
   );
-  const volume = volumeId(parent.ancestorVolumeId ?? parent.volumeId);
-  const sealer = new ExtentSealer({ volumeId: volume, keys });
+  const sealer = sealerOf(parent, keys);
   for (const name of namesIn(`${from}/${snapshotPrefix}`)) {
     const id = findSnapshotId(`${snapshotPrefix}${name}`);
     if (id === undefined) continue;
     const source = `${from}/${snapshotObject(id)}`;
-    if (!(await isOfClone(source, id, sealer, pin))) continue;
+    if (!(await isOfClone(source, id, { sealer, deletions, pin }))) continue;
     await mkdir(`${to}/${snapshotPrefix}`, { recursive: true, mode: 0o700 });
     await shareFile(source, `${to}/${snapshotObject(id)}`, sharing).catch((error: unknown) => {
       if (!isErrno(error, "EEXIST") && !isErrno(error, "ENOENT")) throw error;
@@ -63,11 +82,16 @@ function namesIn(folder: string): string[] {
 async function isOfClone(
   path: string,
   id: string,
-  sealer: ExtentSealer,
-  pin: Pin,
+  {
+    sealer,
+    deletions,
+    pin,
+  }: Pick<ObjectSharing, "deletions" | "pin"> & { readonly sealer: ExtentSealer },
 ): Promise<boolean> {
   try {
-    const manifest = parseManifest(id, await sealer.openManifest(id, readFileSync(path)));
+    const sealed = readFileSync(path);
+    if (deletions.isDeleted(id, sealed)) return false;
+    const manifest = parseManifest(id, await sealer.openManifest(id, sealed));
     const { startLsn: from, endLsn: limit, history } = manifest;
     return limit <= pin.to && isSame(history, pin.path, { from, limit });
   } catch {

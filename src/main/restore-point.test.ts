@@ -7,6 +7,7 @@ import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { advance, bytesBetween, formatLsn, lsn, type Lsn } from "../base/lsn.ts";
 import {
   automaticSnapshotId,
+  Deletions,
   encodeManifest,
   ExtentSealer,
   FolderStore,
@@ -94,6 +95,7 @@ function source(changes: Partial<RestoreSource["log"]> = {}): RestoreSource {
     stores: [store],
     replicas: onlyStore(store),
     sealer,
+    deletions: new Deletions(),
     genesis: undefined,
     log: { path, from: origin, to, latestMs, read, pieces, ...changes },
     close: () => Promise.resolve(),

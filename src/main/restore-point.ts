@@ -5,9 +5,9 @@ import {
   automaticSnapshotFacts,
   findMoment,
   genesisSnapshotId,
+  liveSnapshots,
   readSnapshot,
   snapshotFor,
-  snapshotIds,
   type SnapshotManifest,
 } from "../volume/index.ts";
 import type { Moment } from "../wal/index.ts";
@@ -52,7 +52,7 @@ export async function pointOfSnapshot({ source }: PointSearch, id: string): Prom
       log: "none",
       end: genesis.startLsn,
     };
-  const manifest = await readSnapshot(source.replicas, id, source.sealer);
+  const manifest = await readSnapshot(source.replicas, id, source.sealer, source.deletions);
   const { endLsn: end } = manifest;
   const base = { kind: "snapshot", manifest } as const;
   if (manifest.kind === "genesis") return { base, snapshot: id, log: "none", end };
@@ -133,12 +133,12 @@ interface Candidate {
  * many, and their names say when and where they were taken.
  */
 async function candidatesOf(source: RestoreSource): Promise<Candidate[]> {
-  const { replicas, sealer, genesis, log, identity } = source;
+  const { replicas, sealer, deletions, genesis, log, identity } = source;
   const found: Candidate[] = [];
   for (const id of await idsOf(source)) {
     const read = async (): Promise<SnapshotManifest | undefined> => {
       try {
-        return await readSnapshot(replicas, id, sealer);
+        return await readSnapshot(replicas, id, sealer, deletions);
       } catch (error) {
         // An older one is as good, with more log behind it.
         if (error instanceof BorealisError && error.code === sqlState.dataCorrupted)
@@ -175,12 +175,11 @@ async function candidatesOf(source: RestoreSource): Promise<Candidate[]> {
 }
 
 /** Of all stores together; one that is away is passed over while another answers. */
-async function idsOf({ stores }: RestoreSource): Promise<string[]> {
-  const lists = await Promise.allSettled(stores.map((store) => snapshotIds(store)));
-  const known = lists.flatMap((list) => (list.status === "fulfilled" ? [list.value] : []));
-  const failed = lists.find((list) => list.status === "rejected");
-  if (known.length === 0 && failed) throw failed.reason;
-  return [...new Set(known.flat())];
+async function idsOf({ stores, deletions }: RestoreSource): Promise<string[]> {
+  const { ids, failures } = await liveSnapshots(stores, deletions);
+  const [failure] = failures.values();
+  if (failure && failures.size === stores.length) throw failure;
+  return [...ids.keys()];
 }
 
 function reaches(

@@ -17,11 +17,13 @@ import {
   VolumeReader,
 } from "../log-driver/index.ts";
 import {
+  type Deletions,
   ExtentSealer,
   type LogPath,
   type LogSource,
   type ObjectStore,
   openObjectStore,
+  readDeletions,
   Replicas,
 } from "../volume/index.ts";
 import { openCredentials } from "./cluster-certificates.ts";
@@ -38,6 +40,8 @@ export interface RestoreSource {
   readonly stores: readonly ObjectStore[];
   readonly replicas: Replicas;
   readonly sealer: ExtentSealer;
+  /** A store may still show what was deleted while it was away. */
+  readonly deletions: Deletions;
   /** The image that the volume was born with, if it lies here as a directory. */
   readonly genesis: { readonly dir: string; readonly startLsn: Lsn } | undefined;
   readonly log: SourceLog;
@@ -90,15 +94,17 @@ export async function openClusterSource(
   const nodes = reached ?? (await nodesOf(place));
   const stores = await openStores(place, nodes);
   const log = await nodeLog(place, nodes);
+  const sealer = new ExtentSealer({
+    volumeId: volumeId(state.ancestorVolumeId ?? state.volumeId),
+    keys,
+  });
   return {
     label: layout.dataDir,
     identity: identityOf(state),
     stores,
     replicas: new Replicas({ stores, isSafe: () => true }),
-    sealer: new ExtentSealer({
-      volumeId: volumeId(state.ancestorVolumeId ?? state.volumeId),
-      keys,
-    }),
+    sealer,
+    deletions: await readDeletions(stores, sealer),
     genesis: await findGenesis(layout),
     log,
     close: async () => {

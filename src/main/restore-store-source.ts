@@ -10,11 +10,12 @@ import {
   findMoment,
   findSnapshot,
   genesisSnapshotId,
+  liveSnapshots,
   type ObjectStore,
   onlyStore,
   openObjectStore,
+  readDeletions,
   readVolumeRecord,
-  snapshotIds,
   type VolumeRecord,
 } from "../volume/index.ts";
 import type { RestoreSource, SourceLog, VolumeIdentity } from "./restore-source.ts";
@@ -47,14 +48,16 @@ export async function openStoreSource({
     if (!record) throw noVolume(volume, url);
     const keys = await keysOf(record, keyFile);
     const sealer = new ExtentSealer({ volumeId: record.volumeId, keys });
+    const deletions = await readDeletions([store], sealer);
     return {
       label: store.label,
       identity: identityOf(record),
       stores: [store],
       replicas: onlyStore(store),
       sealer,
+      deletions,
       genesis: undefined,
-      log: await logOf(store, sealer, record),
+      log: await logOf(store, record, { sealer, deletions }),
       close: () => store.close(),
     };
   } catch (error) {
@@ -91,13 +94,15 @@ function identityOf(record: VolumeRecord): VolumeIdentity {
 /** The longest stretch of archived log that begins where a snapshot needs it and reaches furthest. */
 async function logOf(
   store: ObjectStore,
-  sealer: ExtentSealer,
   record: VolumeRecord,
+  { sealer, deletions }: Pick<RestoreSource, "sealer" | "deletions">,
 ): Promise<SourceLog> {
   const { history: path } = record;
   const archived = new ArchivedLog(store, sealer, path);
   const starts = new Set<Lsn>();
-  for (const id of await snapshotIds(store)) {
+  const { ids, failures } = await liveSnapshots([store], deletions);
+  for (const failure of failures.values()) throw failure;
+  for (const id of ids.keys()) {
     if (id === genesisSnapshotId) starts.add(record.genesisLsn);
     else {
       const facts = automaticSnapshotFacts(id) ?? (await findSnapshot(store, id, sealer));

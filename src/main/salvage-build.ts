@@ -12,7 +12,7 @@ import {
   logFilesOf,
   makeCloneNode,
 } from "../storage-node/index.ts";
-import { shareObjects } from "./clone-objects.ts";
+import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
@@ -131,9 +131,11 @@ async function keepSnapshots(order: SuccessorOrder): Promise<void> {
   const { layout, state, found, successor, progress } = order;
   const keys = await openVolumeKeys(layout, state);
   const pin = { pinId: successor, path: found.path, from: found.low, to: found.b };
+  const deletions = await deletionsOf({ layout, state }, keys);
   let doneBytes = 0;
   const onShared = (bytes: number): void => progress.at((doneBytes += bytes));
-  const how = { parent: state, keys, pin, sharing: { how: "link", onShared } } as const;
+  const sharing = { how: "link", onShared } as const;
+  const how = { parent: state, keys, pin, sharing, deletions };
   const { objectsDir } = layout;
   await shareObjects(`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`, how);
   for (const { id } of state.nodes) {

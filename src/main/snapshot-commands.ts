@@ -4,6 +4,7 @@ import type { ClusterState, Layout } from "../cluster/index.ts";
 import { connectRpc, openLogger, realClock, type RpcClient } from "../io/index.ts";
 import {
   rowOf,
+  snapshotDeletedSchema,
   type SnapshotJob,
   snapshotJobSchema,
   type SnapshotRow,
@@ -12,10 +13,11 @@ import {
 } from "../keeper/index.ts";
 import {
   ExtentSealer,
+  liveSnapshots,
   onlyStore,
   openObjectStore,
+  readDeletions,
   readSnapshot,
-  snapshotIds,
 } from "../volume/index.ts";
 import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
 import { resumedObjectStore } from "./object-store.ts";
@@ -61,11 +63,16 @@ export async function snapshotList(options: Options): Promise<void> {
   print("  (snapshots share what they store)");
 }
 
-/** Returns when it is gone; what only it held is collected within two hours. Raises 22023 if there is none of that id. */
+/**
+ * Returns when it is gone for good; what only it held is collected within two hours. Raises 22023 if there is none of that
+ * id, 58030 when so many stores are away that it might come back.
+ */
 export async function snapshotDelete(id: string, options: Options): Promise<void> {
-  await askWithProgress("snapshotDelete", { id }, options);
-  if (options.json) return printJson({ deleted: id });
+  const answer = await askWithProgress("snapshotDelete", { id }, options);
+  const { waiting } = snapshotDeletedSchema.parse(answer);
+  if (options.json) return printJson({ deleted: id, waiting });
   print(`snapshot ${id} is deleted`);
+  for (const store of waiting) print(`  ${store} is away: it follows when it is back`);
 }
 
 async function connectControl(layout: Layout): Promise<RpcClient> {
@@ -135,8 +142,9 @@ async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRo
   const store = await openObjectStore(objectStoreUrl, volume, objectStoreEnv);
   const rows: SnapshotRow[] = [];
   try {
-    for (const id of await snapshotIds(store))
-      rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
+    const { ids, failures } = await liveSnapshots([store], await readDeletions([store], sealer));
+    for (const failure of failures.values()) throw failure;
+    for (const id of ids.keys()) rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
   } finally {
     await store.close();
   }

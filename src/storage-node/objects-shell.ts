@@ -1,7 +1,13 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Disk, type Entropy, type Logger, systemCodeOf } from "../io/index.ts";
 import type { ListedObject } from "../quorum/index.ts";
-import { FolderStore, isObjectName, type ObjectDraft, type ObjectFile } from "../volume/index.ts";
+import {
+  findTombstoneName,
+  FolderStore,
+  isObjectName,
+  type ObjectDraft,
+  type ObjectFile,
+} from "../volume/index.ts";
 import type { NodeKind } from "./node-config.ts";
 import { judgeRead } from "./read-failures.ts";
 import { folderOf } from "./state-file-shell.ts";
@@ -9,6 +15,8 @@ import type { NodeStorage } from "./storage-shell.ts";
 
 /** So many log files' worth of a disk are the log's: writes wait when log has no room, and snapshots can wait. */
 const reservedSegments = 16;
+/** A tombstone may take of them: it is what gives room back. */
+const smallBytesMax = 4096;
 
 /**
  * The objects of a full node, in `objects/` beside its log; sealed, so that it knows nothing of them but their names. Every
@@ -47,7 +55,8 @@ export class NodeObjects {
       if (!isObjectName(name))
         throw new BorealisError(sqlState.ioError, `${name} is not the name of an object`);
       await this.deps.storage.requireFolder();
-      const expected = await this.expect(sizeBytes);
+      const isSmall = findTombstoneName(name) !== undefined && sizeBytes <= smallBytesMax;
+      const expected = await this.expect(sizeBytes, { reserves: !isSmall });
       try {
         const draft = await this.store.draft();
         return {
@@ -154,11 +163,14 @@ export class NodeObjects {
   }
 
   /** Room for so many bytes is this put's until it releases it. Raises 53100. */
-  private expect(sizeBytes: number): Promise<{ release(bytes: number): void }> {
+  private expect(
+    sizeBytes: number,
+    { reserves }: { readonly reserves: boolean },
+  ): Promise<{ release(bytes: number): void }> {
     // One at a time: two must not find the same room.
     const expected = this.expecting.then(async () => {
       const { disk, dir, name, segmentBytes } = this.deps;
-      const reservedBytes = reservedSegments * segmentBytes;
+      const reservedBytes = reserves ? reservedSegments * segmentBytes : 0;
       // What is written while the disk is asked counts twice: that errs on the log's side.
       const takenBytes = this.expectedBytes;
       const freeBytes = (await disk.freeBytes(dir)) - takenBytes;

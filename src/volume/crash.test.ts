@@ -9,6 +9,7 @@ import {
   buildManifest,
   collectExtents,
   deleteSnapshot,
+  Deletions,
   extentObject,
   extentPrefix,
   ExtentSealer,
@@ -205,7 +206,13 @@ async function life(disk: MemoryDisk, done: Set<string>): Promise<void> {
   done.add("two");
   disk.nowMs += 10 * graceMs;
   done.delete("one");
-  await deleteSnapshot([store], "one");
+  await deleteSnapshot({
+    id: "one",
+    stores: [store],
+    deletions: new Deletions(),
+    sealer,
+    nowMs: disk.nowMs,
+  });
   const { deleted } = await collect();
   expect(deleted).toBeGreaterThan(0);
   await take(store, "three", tree(3), second);

@@ -12,7 +12,7 @@ import type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
 
 /** Where puts write before they are whole; nothing in it is an object. */
 const draftFolder = "making";
-const folderForm = /^(?:|extents|extents\/[0-9a-f]{2}|snapshots|log|log\/[0-9]{16})$/;
+const folderForm = /^(?:|extents|extents\/[0-9a-f]{2}|snapshots|deleted|log|log\/[0-9]{16})$/;
 
 /** An object that comes in pieces: nothing is seen of it before it is kept. One verb at a time; all raise as `put` does. */
 export interface ObjectDraft {

@@ -67,11 +67,22 @@ export {
   type SnapshotSize,
 } from "./manifest.ts";
 export {
+  deleteSnapshot,
+  type Deletion,
+  learnDeletions,
+  type LiveSnapshots,
+  liveSnapshots,
+  readDeletions,
+  type Sweep,
+  sweepDeletions,
+} from "./deletions-shell.ts";
+export {
   extentObject,
   extentPrefix,
   findExtentId,
   findLogRange,
   findSnapshotId,
+  findTombstoneName,
   isObjectName,
   isSnapshotId,
   logObject,
@@ -80,6 +91,8 @@ export {
   objectNameBytesMax,
   snapshotObject,
   snapshotPrefix,
+  tombstoneObject,
+  tombstonePrefix,
   volumeObject,
 } from "./object-names.ts";
 export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
@@ -103,13 +116,13 @@ export {
   type SnapshotMode,
 } from "./snapshot-plan.ts";
 export {
-  deleteSnapshot,
   findSnapshot,
   type Publication,
   publishSnapshot,
   readSnapshot,
   snapshotIds,
 } from "./snapshots-shell.ts";
+export { Deletions, incarnationOf, type Tombstone, tombstoneBytesMax } from "./tombstone.ts";
 export {
   findUsableSnapshot,
   isUsable,

@@ -7,16 +7,19 @@ import type { Lsn } from "../base/lsn.ts";
  *
  *     extents/7f/7f3a…             an extent, by the keyed hash of its plain content (64 hex digits)
  *     snapshots/ID.manifest        a snapshot: there is one if and only if all its extents are there
+ *     deleted/ID.INCARNATION       a tombstone: that snapshot is deleted, wherever it shows itself
  *     log/EPOCH/FROM-TO            archived log of one epoch (object stores only), LSNs in 16 hex digits
  *     volume.json                  who the volume is: what a restore without the cluster needs (object stores only)
  */
 export const extentPrefix = "extents/";
 export const snapshotPrefix = "snapshots/";
+export const tombstonePrefix = "deleted/";
 export const logPrefix = "log/";
 export const volumeObject = "volume.json";
 
 const extentForm = /^extents\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const snapshotForm = /^snapshots\/([a-z0-9][a-z0-9.-]{0,127})\.manifest$/;
+const tombstoneForm = /^deleted\/([a-z0-9][a-z0-9.-]{0,127})\.([0-9a-f]{20})$/;
 const logForm = /^log\/([0-9]{16})\/([0-9a-f]{16})-([0-9a-f]{16})$/;
 
 /** Longest name that any store must take. */
@@ -46,6 +49,23 @@ export function isSnapshotId(id: string): boolean {
   return snapshotForm.test(snapshotObject(id));
 }
 
+/** One snapshot of all that ever had its id. */
+export interface SnapshotIncarnation {
+  readonly id: string;
+  /** incarnationOf its manifest, 20 hex digits. */
+  readonly incarnation: string;
+}
+
+export function tombstoneObject({ id, incarnation }: SnapshotIncarnation): string {
+  return `${tombstonePrefix}${id}.${incarnation}`;
+}
+
+/** Undefined: not a tombstone's name. */
+export function findTombstoneName(name: string): SnapshotIncarnation | undefined {
+  const [, id, incarnation] = tombstoneForm.exec(name) ?? [];
+  return id !== undefined && incarnation !== undefined ? { id, incarnation } : undefined;
+}
+
 export function logObject(epoch: Epoch, from: Lsn, to: Lsn): string {
   return `${logPrefix}${String(epoch).padStart(16, "0")}/${formatHexLsn(from)}-${formatHexLsn(to)}`;
 }
@@ -68,7 +88,6 @@ export function findLogRange(name: string): LogRange | undefined {
 
 /** Whether a store has to take a name that somebody sent. */
 export function isObjectName(name: string): boolean {
-  return (
-    extentForm.test(name) || snapshotForm.test(name) || logForm.test(name) || name === volumeObject
-  );
+  const forms = [extentForm, snapshotForm, tombstoneForm, logForm];
+  return forms.some((form) => form.test(name)) || name === volumeObject;
 }

@@ -48,14 +48,15 @@ export class Replicas {
   }
 
   /**
-   * What `open` makes of the first copy that it accepts; it refuses one by raising XX001. Copies found missing or damaged on
-   * the way are replaced by the good one; `healsMissing` false: only damaged ones. Undefined: every store says that it has
+   * What `open` makes of the first copy that it accepts; it refuses one by raising XX001, and passes over one, as if it were
+   * not there and never to be healed, by giving undefined. Copies found missing or damaged on
+   * the way are replaced by the good one; `heals`: only damaged ones, or none. Undefined: every store says that it has
    * none. Raises why there is no good one: XX001, or what a store raised.
    */
   async find<T>(
     name: string,
-    open: (bytes: Buffer) => Promise<T>,
-    { healsMissing = true }: { readonly healsMissing?: boolean } = {},
+    open: (bytes: Buffer) => Promise<T | undefined>,
+    { heals = "all" }: { readonly heals?: "all" | "damaged" | "none" } = {},
   ): Promise<T | undefined> {
     const bad = new Map<ObjectStore, BorealisError>();
     let absent = 0;
@@ -64,11 +65,13 @@ export class Replicas {
         const bytes = await store.get(name);
         if (bytes) {
           const opened = await open(bytes);
-          await this.heal(name, bytes, bad);
-          return opened;
+          if (opened !== undefined) {
+            if (heals !== "none") await this.heal(name, bytes, bad);
+            return opened;
+          }
         }
         absent++;
-        if (healsMissing) bad.set(store, missing(store.label, name));
+        if (heals === "all" && !bytes) bad.set(store, missing(store.label, name));
       } catch (error) {
         if (!mayLieElsewhere(error)) throw error;
         bad.set(store, error);

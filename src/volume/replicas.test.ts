@@ -5,7 +5,6 @@ import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import {
   collectExtents,
-  deleteSnapshot,
   encodeManifest,
   extentObject,
   ExtentSealer,
@@ -243,14 +242,6 @@ describe("a snapshot that is published", () => {
       code: "22023",
       message: 'there is no snapshot "nightly"',
     });
-  });
-
-  it("is deleted everywhere, and the failure of one store does not spare the others", async () => {
-    const all = stores();
-    for (const store of all) store.kept.set(snapshotObject("auto-1"), Buffer.from("x"));
-    all[0].failure = unreachable;
-    await expect(deleteSnapshot(all, "auto-1")).rejects.toBe(unreachable);
-    expect(all.map((one) => one.kept.size)).toEqual([1, 0, 0]);
   });
 });
 

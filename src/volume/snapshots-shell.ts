@@ -5,6 +5,7 @@ import type { SnapshotManifest } from "./manifest.ts";
 import { extentObject, findSnapshotId, snapshotObject, snapshotPrefix } from "./object-names.ts";
 import type { ObjectStore } from "./object-store-shell.ts";
 import { onlyStore, type Replicas } from "./replicas-shell.ts";
+import { Deletions } from "./tombstone.ts";
 
 /** Ids of the snapshots in a store, in the order of their names. */
 export async function snapshotIds(store: ObjectStore): Promise<string[]> {
@@ -16,17 +17,25 @@ export async function snapshotIds(store: ObjectStore): Promise<string[]> {
   return ids;
 }
 
-/** Raises BorealisError 22023 if no store has it, XX001 if every copy is damaged; heals damaged copies by the good one. */
+/**
+ * One that was deleted is passed over. Raises BorealisError 22023 if no store has it, XX001 if every copy is damaged; heals
+ * damaged copies by the good one.
+ */
 export async function readSnapshot(
   replicas: Pick<Replicas, "find">,
   id: string,
   sealer: ExtentSealer,
+  deletions: Deletions = new Deletions(),
 ): Promise<SnapshotManifest> {
   const found = await replicas.find(
     snapshotObject(id),
-    async (sealed) => parseManifest(id, await sealer.openManifest(id, sealed)),
-    // A store that lacks it may lack its extents too: replicateSnapshots brings both.
-    { healsMissing: false },
+    async (sealed) => {
+      if (deletions.isDeleted(id, sealed)) return undefined;
+      return parseManifest(id, await sealer.openManifest(id, sealed));
+    },
+    // A store that lacks it may lack its extents too: replicateSnapshots brings both. So may one whose copy is damaged, if that
+    // may be an older one of this id.
+    { heals: deletions.concerns(id) ? "none" : "damaged" },
   );
   if (found) return found;
   throw new BorealisError(sqlState.invalidParameter, `there is no snapshot "${id}"`, {
@@ -157,15 +166,4 @@ function requireSafe(isSafe: Publication["isSafe"], { good, failure }: Outcome):
       hint: "see which storage nodes are down: borealis status",
     })
   );
-}
-
-/**
- * Deletes a snapshot in every store; its extents go when they are collected. One that is gone already is gone. Raises what a
- * store raised after all others were asked: ask again when it is back.
- */
-export async function deleteSnapshot(stores: readonly ObjectStore[], id: string): Promise<void> {
-  const results = await Promise.allSettled(
-    stores.map((store) => store.delete([snapshotObject(id)])),
-  );
-  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
