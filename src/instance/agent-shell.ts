@@ -25,12 +25,13 @@ import {
 } from "./messages.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
+import { makeDriver } from "./driver-shell.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleFacts, StopKind } from "./role.ts";
-import { type Inherited, makeDriver, WriterRole } from "./writer-shell.ts";
+import { type Inherited, WriterRole } from "./writer-shell.ts";
 
 export interface AgentDeps {
   readonly clock: Clock;

@@ -16,15 +16,16 @@ import {
   findLow,
   type LogDriverHandle,
   type Opened,
-  startLogDriver,
   type TimelineChoice,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
+import { AheadCache } from "./ahead-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
+import { makeDriver } from "./driver-shell.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
@@ -47,22 +48,7 @@ import type { RoleFacts, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
-/** Of WAL kept in the driver's memory for nodes that lag; beyond it they catch up from their peers. */
-const ringBytes = 32 * 1024 * 1024;
 const feedbackEveryMs = 1_000;
-
-/** A log driver for this instance. Its thread does nothing before it is asked to claim. */
-export function makeDriver(config: AgentConfig): LogDriverHandle {
-  return startLogDriver({
-    nodes: volumeNodes(config),
-    owner: linkOwner(config),
-    leaseMs: config.leaseMs,
-    ringBytes,
-    // A file of its own: two writers cannot rotate one.
-    logFile: config.logFile.replace(/\.log$/, "-driver.log"),
-    logLevel: config.logLevel,
-  });
-}
 
 /** What a writer may take over from the reader that it was. */
 export interface Inherited {
@@ -70,6 +56,13 @@ export interface Inherited {
   readonly standby?: Standby | undefined;
   /** Warm: its thread has started. */
   readonly driver?: LogDriverHandle | undefined;
+}
+
+interface GoingOn {
+  readonly sources: readonly BackupSource[];
+  /** The cache was built while the volume was claimed. */
+  readonly isBuilt: boolean;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -125,11 +118,18 @@ export class WriterRole {
     const { config, deps, driver, standby } = this;
     const signal = AbortSignal.any([closing, this.broken.signal]);
     if (!standby.isRunning) await this.postgres.clearOrphans();
-    const claimed = await driver.claim();
-    deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
-    this.state = "recovering";
-    this.opened = await this.backtrack(claimed, order, signal);
-    if (!this.opened) await this.goOn(claimed, order.sources, signal);
+    const isAhead = !standby.isRunning && order.backtrack === null;
+    const ahead = isAhead ? new AheadCache(config, deps, signal) : undefined;
+    try {
+      const claimed = await driver.claim();
+      deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
+      this.state = "recovering";
+      this.opened = await this.backtrack(claimed, order, signal);
+      const isBuilt = (await ahead?.isFor(claimed)) ?? false;
+      if (!this.opened) await this.goOn(claimed, { sources: order.sources, isBuilt, signal });
+    } finally {
+      await ahead?.cancel();
+    }
     await driver.attach({
       address: this.postgres.address,
       user: bootstrapUser,
@@ -145,7 +145,7 @@ export class WriterRole {
     });
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
-    deps.logger.info({ event: "writer.available", epoch: claimed.epoch, vdl: driver.vdl });
+    deps.logger.info({ event: "writer.available", epoch: this.opened?.epoch, vdl: driver.vdl });
   }
 
   /** Undefined: none is ordered, or there is none to be done. */
@@ -162,21 +162,18 @@ export class WriterRole {
   }
 
   /** From the recovery LSN on. */
-  private async goOn(
-    claimed: Claimed,
-    sources: readonly BackupSource[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async goOn(claimed: Claimed, how: GoingOn): Promise<void> {
     const { config, standby } = this;
+    const { isBuilt, signal } = how;
     if (standby.isRunning && !(await isCacheOnPath(config, claimed.history))) {
       // A backtrack that it has not noticed yet has removed log that it has replayed.
       await this.postgres.stop("immediate", 5_000);
       await standby.closeFeed();
     }
     if (standby.isRunning) await this.promote(claimed, signal);
-    else if (await mayKeepTimeline(config, this.deps, claimed))
+    else if (!isBuilt && (await mayKeepTimeline(config, this.deps, claimed)))
       await this.startInPlace(claimed, signal);
-    else await this.startByPromotion(claimed, { sources, signal });
+    else await this.startByPromotion(claimed, how);
   }
 
   facts(): RoleFacts {
@@ -289,14 +286,11 @@ export class WriterRole {
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
   private async startByPromotion(
     claimed: Claimed,
-    {
-      sources,
-      signal,
-    }: { readonly sources: readonly BackupSource[]; readonly signal: AbortSignal },
+    { sources, isBuilt, signal }: GoingOn,
   ): Promise<void> {
     const { config, deps } = this;
-    const found = await judge(config);
-    if (found.kind !== "reader" || !(await isCacheOnPath(config, claimed.history))) {
+    const isFit = isBuilt || (await this.hasReadersCache(claimed));
+    if (!isFit) {
       await rebuildCache({
         config,
         deps,
@@ -314,6 +308,11 @@ export class WriterRole {
     }
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await this.promote(claimed, signal);
+  }
+
+  private async hasReadersCache({ history }: Claimed): Promise<boolean> {
+    const { kind } = await judge(this.config);
+    return kind === "reader" && isCacheOnPath(this.config, history);
   }
 
   private async promote(claimed: Claimed, signal: AbortSignal): Promise<void> {
