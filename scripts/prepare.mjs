@@ -1,7 +1,15 @@
 // What must be true before anything of ours can run: a Node that can, dependencies, a build. Node built-ins only,
 // and syntax that an old Node can parse, so that it gets a sentence and not a stack trace.
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -53,6 +61,17 @@ export function installIfStale({ isDevelopment }) {
   run("npm", ["ci", "--no-audit", "--no-fund", "--include=dev", "--include=optional"], "npm ci");
 }
 
+/** Where the package for this platform is missing, the modules are run as they are: a start only takes longer. */
+function bundle() {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts", "bundle.mjs")], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  if (status === 0) return;
+  rmSync(join(root, "dist", "app"), { recursive: true, force: true });
+  console.error(`Joining the modules failed; they are run one by one:\n${stderr ?? ""}`);
+}
+
 /** Builds when a source is newer than the stamp of the last build. tsc leaves its own file untouched when content is the same, so the stamp is ours. */
 export function buildIfStale({ config = "tsconfig.json", out = "dist", sources = ["src"] } = {}) {
   if (!existsSync(join(root, "src"))) return; // a published package: dist is all there is
@@ -60,6 +79,7 @@ export function buildIfStale({ config = "tsconfig.json", out = "dist", sources =
   const newest = Math.max(
     ...sources.map((folder) => newestMs(join(root, folder))),
     modifiedMs(join(root, config)),
+    modifiedMs(join(root, "scripts", "bundle.mjs")),
   );
   if (modifiedMs(stamp) > newest) return;
   console.error(out === "dist" ? "Building ..." : "Building the tools ...");
@@ -68,6 +88,7 @@ export function buildIfStale({ config = "tsconfig.json", out = "dist", sources =
     [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", config],
     "The build",
   );
+  if (out === "dist") bundle();
   mkdirSync(join(root, out), { recursive: true });
   writeFileSync(stamp, "");
 }

@@ -10,4 +10,5 @@ if (existsSync(join(root, "src"))) {
   installIfStale({ isDevelopment: !existsSync(join(root, "dist", ".stamp")) });
   buildIfStale();
 }
-await import("../dist/main/cli.js");
+const app = new URL("../dist/app/cli.js", import.meta.url);
+await import(existsSync(app) ? app.href : "../dist/main/cli.js");

@@ -138,9 +138,14 @@ describe("snapshots of a cluster", () => {
   });
 
   it("are what instances are built from whose caches were deleted while the cluster was down", async () => {
+    const hydrations = (): number =>
+      logOf("instance-1").split('"event":"cache.hydrated"').length - 1;
+    const before = hydrations();
     await cluster.down();
     rmSync(`${cluster.dataDir}/instances`, { recursive: true, force: true });
     await cluster.up();
+    // What the writer has built while it claimed is what it starts from.
+    expect(hydrations()).toBe(before + 1);
     await untilAllRowsOn("writer");
     await untilAllRowsOn("instance-2");
     for (const instance of ["instance-1", "instance-2"])

@@ -1,7 +1,7 @@
 import type { Lsn } from "../base/lsn.ts";
 import type { HydrationFigures, HydrationProgress, OsUser } from "../engine/index.ts";
 import type { LinkOwner, NodeEndpoint } from "../log-driver/index.ts";
-import type { SnapshotWish } from "../volume/index.ts";
+import type { LogPath, SnapshotWish } from "../volume/index.ts";
 
 /** What an agent gives to the thread that hydrates, and what that tells. Between threads of one process only. */
 export interface HydrationOrder {
@@ -27,6 +27,8 @@ export interface FoundSnapshot {
   readonly snapshot: string;
   readonly startLsn: Lsn;
   readonly endLsn: Lsn;
+  /** The path that its bytes are of. */
+  readonly history: LogPath;
   readonly replayBytes: number;
 }
 

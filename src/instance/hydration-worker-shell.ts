@@ -57,9 +57,9 @@ async function hydrate(
     signal,
   });
   if (!manifest) return post({ kind: "none" });
-  const { id, startLsn, endLsn } = manifest;
+  const { id, startLsn, endLsn, history } = manifest;
   const replayBytes = bytesBetween(startLsn, lsnMaxOf(end, startLsn));
-  const found = { snapshot: id, startLsn, endLsn, replayBytes };
+  const found = { snapshot: id, startLsn, endLsn, history, replayBytes };
   if (replayBytes > replayBytesMax) return post({ kind: "far", ...found });
   let toldBytes = 0;
   const figures = await hydrateFromSnapshot(

@@ -8,7 +8,7 @@ import type { SnapshotWish } from "../volume/index.ts";
 import type { BaseBackup } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { seedFromGenesis } from "./cache-shell.ts";
-import type { HydrationResult } from "./hydration-messages.ts";
+import type { FoundSnapshot, HydrationResult } from "./hydration-messages.ts";
 import { hydrateInThread } from "./hydration-shell.ts";
 import type { AgentConfig, BackupSource } from "./messages.ts";
 import { fullNodes, linkOwner, nodesNearestFirst } from "./nodes.ts";
@@ -77,9 +77,19 @@ async function aimOf({ config, deps, wish, signal }: Rebuild): Promise<Aim | und
   return { wish: { path, base, at: undefined }, end };
 }
 
+/** From a snapshot with little log behind it. Undefined: there is none, or it was tried and did not work. */
+export async function hydrateNearest(
+  rebuild: Pick<Rebuild, "config" | "deps" | "reason" | "signal">,
+  wish: SnapshotWish,
+  end: Lsn,
+): Promise<FoundSnapshot | undefined> {
+  const result = await hydrate(rebuild, { wish, end }, shortLogBytes);
+  return result?.kind === "done" ? result : undefined;
+}
+
 /** Undefined: it was tried and did not work. */
 async function hydrate(
-  { config, deps, reason, signal }: Rebuild,
+  { config, deps, reason, signal }: Pick<Rebuild, "config" | "deps" | "reason" | "signal">,
   { wish, end }: Aim,
   replayBytesMax: number,
 ): Promise<HydrationResult | undefined> {
@@ -103,10 +113,15 @@ async function hydrate(
       },
     );
     if (result.kind === "done") {
-      const { kind: _, figures, ...found } = result;
+      const { kind: _, history: __, figures, ...found } = result;
       const tookMs = Math.round(clock.nowMs() - startMs);
       logger.info({ event: "cache.hydrated", instance, reason, ...found, ...figures, tookMs });
-    } else logger.info({ event: "cache.notHydrated", instance, ...result });
+      return result;
+    }
+    const { kind } = result;
+    const told =
+      kind === "far" ? { snapshot: result.snapshot, replayBytes: result.replayBytes } : {};
+    logger.info({ event: "cache.notHydrated", instance, kind, ...told });
     return result;
   } catch (error) {
     if (signal.aborted) throw signal.reason;

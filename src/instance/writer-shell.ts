@@ -21,6 +21,7 @@ import {
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
+import { AheadCache } from "./ahead-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
@@ -40,6 +41,7 @@ import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
+import { queryUntil } from "./query-until-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
@@ -63,6 +65,13 @@ export interface WriterOwner {
   onBroke(error: unknown): void;
   /** There is something to tell that others wait for. */
   onNews(): void;
+}
+
+interface GoingOn {
+  readonly sources: readonly BackupSource[];
+  /** The cache was built while the volume was claimed. */
+  readonly isBuilt: boolean;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -119,11 +128,18 @@ export class WriterRole {
     const { config, deps, driver, standby } = this;
     const signal = AbortSignal.any([closing, this.broken.signal]);
     if (!standby.isRunning) await this.postgres.clearOrphans();
-    const claimed = await driver.claim();
-    deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
-    this.state = "recovering";
-    this.opened = await this.backtrack(claimed, order, signal);
-    if (!this.opened) await this.goOn(claimed, order.sources, signal);
+    const isAhead = !standby.isRunning && order.backtrack === null;
+    const ahead = isAhead ? new AheadCache(config, deps, signal) : undefined;
+    try {
+      const claimed = await driver.claim();
+      deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
+      this.state = "recovering";
+      this.opened = await this.backtrack(claimed, order, signal);
+      const isBuilt = (await ahead?.isFor(claimed)) ?? false;
+      if (!this.opened) await this.goOn(claimed, { sources: order.sources, isBuilt, signal });
+    } finally {
+      await ahead?.cancel();
+    }
     await driver.attach({
       address: this.postgres.address,
       user: bootstrapUser,
@@ -131,7 +147,7 @@ export class WriterRole {
     });
     this.client = await connectAgent(this.postgres);
     await this.untilLocalLogIsDurable(signal);
-    if (bootstrap) await this.run(bootstrapSql(bootstrap), signal);
+    if (bootstrap) await queryUntil(this.client, bootstrapSql(bootstrap), signal);
     this.waits = new DurabilityWaits({
       client: await connectAgent(this.postgres),
       driver,
@@ -157,21 +173,18 @@ export class WriterRole {
   }
 
   /** From the recovery LSN on. */
-  private async goOn(
-    claimed: Claimed,
-    sources: readonly BackupSource[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async goOn(claimed: Claimed, how: GoingOn): Promise<void> {
     const { config, standby } = this;
+    const { isBuilt, signal } = how;
     if (standby.isRunning && !(await isCacheOnPath(config, claimed.history))) {
       // A backtrack that it has not noticed yet has removed log that it has replayed.
       await this.postgres.stop("immediate", 5_000);
       await standby.closeFeed();
     }
     if (standby.isRunning) await this.promote(claimed, signal);
-    else if (await mayKeepTimeline(config, this.deps, claimed))
+    else if (!isBuilt && (await mayKeepTimeline(config, this.deps, claimed)))
       await this.startInPlace(claimed, signal);
-    else await this.startByPromotion(claimed, { sources, signal });
+    else await this.startByPromotion(claimed, how);
   }
 
   facts(): RoleFacts {
@@ -295,14 +308,11 @@ export class WriterRole {
   /** The cache is not what the volume says: it is built as a reader's, up to the recovery LSN, and promoted there. */
   private async startByPromotion(
     claimed: Claimed,
-    {
-      sources,
-      signal,
-    }: { readonly sources: readonly BackupSource[]; readonly signal: AbortSignal },
+    { sources, isBuilt, signal }: GoingOn,
   ): Promise<void> {
     const { config, deps } = this;
-    const found = await judge(config);
-    if (found.kind !== "reader" || !(await isCacheOnPath(config, claimed.history))) {
+    const isFit = isBuilt || (await this.hasReadersCache(claimed));
+    if (!isFit) {
       await rebuildCache({
         config,
         deps,
@@ -322,23 +332,15 @@ export class WriterRole {
     await this.promote(claimed, signal);
   }
 
+  private async hasReadersCache({ history }: Claimed): Promise<boolean> {
+    const { kind } = await judge(this.config);
+    return kind === "reader" && isCacheOnPath(this.config, history);
+  }
+
   private async promote(claimed: Claimed, signal: AbortSignal): Promise<void> {
     const { config, deps, standby } = this;
     const open = (): Promise<Opened> => this.open(claimed, "new");
     this.opened = await promoteAt({ config, deps, standby, claimed, open, signal });
-  }
-
-  /** A statement of our own, given up when the role has broken: it may be waiting for a quorum that never answers. */
-  private async run(sql: string, signal: AbortSignal): Promise<void> {
-    const { client } = this;
-    if (signal.aborted) throw signal.reason;
-    const onAbort = (): void => client?.destroy();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      await client?.query(sql);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
   }
 
   /** Commits that nobody acknowledged are visible after a restart: nobody may see them before they are durable. */

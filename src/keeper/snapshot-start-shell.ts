@@ -24,18 +24,29 @@ export async function beginNearTheEnd(
   const writer = findWriter(context.world());
   if (source.role === "writer" || !writer) return;
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+  const { clock, logger } = context;
+  let sinceMs = clock.nowMs();
+  const lap = (): number => {
+    const tookMs = Math.round(clock.nowMs() - sinceMs);
+    sinceMs = clock.nowMs();
+    return tookMs;
+  };
   try {
     const at = await onPostgres(writer.socketDir, bounded, async (client) => {
       await client.query("CHECKPOINT");
       return lsnOf(client, "pg_catalog.pg_current_wal_insert_lsn()");
     });
+    const checkpointMs = lap();
     await onPostgres(source.socketDir, bounded, async (client) => {
       await untilReplayed(context, client, at, bounded);
+      const replayMs = lap();
       await client.query("CHECKPOINT");
+      const facts = { from: source.id, checkpointMs, replayMs, restartpointMs: lap() };
+      logger.info({ event: "snapshot.prepared", ...facts });
     });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    context.logger.info({ event: "snapshot.beginsEarly", from: source.id }, messageOf(error));
+    logger.info({ event: "snapshot.beginsEarly", from: source.id }, messageOf(error));
   }
 }
 
