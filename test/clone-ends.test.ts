@@ -100,7 +100,6 @@ describe("a clone that cannot be", () => {
 
 describe("a deletion", () => {
   it("asks, does not touch what runs, and leaves clones what they share", async () => {
-    expect((await parent.cli("snapshot", "create", "kept")).code).toBe(0);
     const heir = await start(await clone(parent, "heir"));
     others.push(heir);
     expect((await parent.cli("delete")).stderr).toMatch(/is running/);
@@ -114,18 +113,5 @@ describe("a deletion", () => {
     await heir.up();
     expect(await count(heir)).toBe(1502);
     await remove(heir);
-  });
-
-  it("leaves the snapshots that were kept, and a cluster can be made of them", async () => {
-    const [objects, into] = [join(parent.dataDir, "objects"), beside(parent, "again")];
-    const [volume = ""] = readdirSync(objects).filter((name) => name !== "genesis");
-    const from = ["--store", `file:${objects}`, "--volume", volume, "--from", "kept"];
-    const keys = ["--keys", join(parent.dataDir, "keys", "master.json")];
-    const made = await runCli(["restore", ...from, ...keys, "--into", into, "--readers", "0"]);
-    expect(made.code, made.stderr).toBe(0);
-    const again = await start(into);
-    others.push(again);
-    expect(await count(again)).toBe(1501);
-    await remove(again);
   });
 });
