@@ -14,6 +14,7 @@ import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
+import { untilCaughtUp } from "./catch-up-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
@@ -98,7 +99,7 @@ export class ReaderRole {
     await this.dropStrayHistory(feed);
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
-    await this.dropLogSlot();
+    await this.prepareToServe(feed, signal);
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     deps.logger.info({ event: "reader.available", instance: config.instance });
@@ -144,14 +145,16 @@ export class ReaderRole {
     if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
   }
 
-  /** A former writer's slot would keep all log from there on, and vacuum on the new writer from its rows, for ever. */
-  private async dropLogSlot(): Promise<void> {
+  private async prepareToServe(feed: LogFeed, signal: AbortSignal): Promise<void> {
     const client = await connectAgent(this.standby.postgres);
     try {
+      // A former writer's slot would keep all log from there on, and vacuum on the new writer from its rows, for ever.
       await client.query(
         "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots " +
           `WHERE slot_name = '${logDriverName}'`,
       );
+      // A staged one is kept below what is durable.
+      if (this.stagedAt === undefined) await untilCaughtUp(client, feed, this.deps, signal);
     } finally {
       client.destroy();
     }
