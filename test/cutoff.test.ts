@@ -8,16 +8,13 @@ import { readCutoff, readStartCutoff } from "../src/instance/cutoff-shell.ts";
 import { connectPg, type PgClient } from "../src/wire/index.ts";
 import { eventually } from "./helpers/eventually.ts";
 import {
-  copyEmbeddedEngine,
-  findEngines,
+  enginesForFile,
   startPostgresOn,
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
 
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
-afterAll(() => embedded?.remove());
+const engines = enginesForFile();
 
 function connect(postgres: StockPostgres): Promise<PgClient> {
   return connectPg({ address: postgres.address, user: "rdsadmin", database: "postgres" });

@@ -22,18 +22,15 @@ import { connectTo, openEndpoints, targetOf, type TestEndpoints } from "./helper
 import { eventually } from "./helpers/eventually.ts";
 import { rawLogin } from "./helpers/raw-login.ts";
 import {
-  copyEmbeddedEngine,
+  enginesForFile,
   findEngines,
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
 
 const run = promisify(execFile);
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
+const engines = enginesForFile();
 const psqlBin = findEngines()[0]?.bin;
-
-afterAll(() => embedded?.remove());
 
 /** Raw bytes to a port; gives all that came back when the other side closes. */
 function talk(port: number, bytes: Buffer): Promise<Buffer> {

@@ -5,16 +5,12 @@ import { connectPg, encodeCancelRequest, type PgClient } from "../src/wire/index
 import { connectTo, openEndpoints, type TestEndpoints } from "./helpers/endpoints.ts";
 import { eventually } from "./helpers/eventually.ts";
 import {
-  copyEmbeddedEngine,
-  findEngines,
+  enginesForFile,
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
 
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
-
-afterAll(() => embedded?.remove());
+const engines = enginesForFile();
 
 // The synchronous standby never connects and the log's VDL stands still: whatever is reported as done is a lie.
 describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (engine) => {

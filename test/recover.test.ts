@@ -47,8 +47,7 @@ import {
 } from "../src/volume/index.ts";
 import { segmentBytes, segmentName } from "../src/wal/index.ts";
 import {
-  copyEmbeddedEngine,
-  findEngines,
+  enginesForFile,
   startPostgresOn,
   startStockPostgres,
   type StockPostgres,
@@ -63,8 +62,7 @@ const logger = openLogger({ file: undefined, process: "test" });
 
 const root = mkdtempSync(join(tmpdir(), "borealis-recover-"));
 chmodSync(root, 0o755);
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
+const engines = enginesForFile();
 const replicas = onlyStore(new FolderStore(join(root, "objects")));
 let osUser: OsUser | undefined;
 
@@ -73,7 +71,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
-  embedded?.remove();
 });
 
 let folders = 0;

@@ -28,15 +28,12 @@ import {
 } from "../src/wire/index.ts";
 import { type RawMessage, RawSession } from "./helpers/raw-session.ts";
 import {
-  copyEmbeddedEngine,
-  findEngines,
+  enginesForFile,
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
 
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
-afterAll(() => embedded?.remove());
+const engines = enginesForFile();
 beforeAll(() => loadParser());
 
 type Step =

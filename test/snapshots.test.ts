@@ -48,8 +48,7 @@ import {
 } from "../src/volume/index.ts";
 import { segmentBytes, segmentName } from "../src/wal/index.ts";
 import {
-  copyEmbeddedEngine,
-  findEngines,
+  enginesForFile,
   startPostgresOn,
   startStockPostgres,
   type StockPostgres,
@@ -73,8 +72,7 @@ const isSafe = (stores: readonly unknown[]): boolean => stores.length === 2;
 
 const root = mkdtempSync(join(tmpdir(), "borealis-snapshots-"));
 chmodSync(root, 0o755);
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
+const engines = enginesForFile();
 let osUser: OsUser | undefined;
 
 beforeAll(async () => {
@@ -82,7 +80,6 @@ beforeAll(async () => {
 });
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
-  embedded?.remove();
 });
 
 let folders = 0;

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 import { connectPg, type PgAddress, type PgResult } from "../../src/wire/index.ts";
 
 /** A stock PostgreSQL of the machine, on a unix socket of its own, as an unprivileged user. */
@@ -62,6 +63,13 @@ export function copyEmbeddedEngine():
     bin: join(dir, "native/bin"),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   };
+}
+
+/** Every PostgreSQL that a file tests on: the machine's, and a copy of the embedded one, which goes with the file's last test. */
+export function enginesForFile(): { version: string; bin: string }[] {
+  const embedded = copyEmbeddedEngine();
+  afterAll(() => embedded?.remove());
+  return [...findEngines(), ...(embedded ? [embedded] : [])];
 }
 
 function unprivileged(): { uid: number; gid: number } | undefined {
