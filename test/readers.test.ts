@@ -21,7 +21,8 @@ describe("readers", () => {
     await reader.query("SELECT * FROM watched");
     await cluster.query("INSERT INTO watched VALUES (1)");
     const held = await until("the slot knows the reader's horizon", async () => {
-      return (await cluster.query(slot)).rows[0]?.xmin as string | undefined;
+      const { xmin } = (await cluster.query(slot)).rows[0] ?? {};
+      return (xmin ?? undefined) as string | undefined;
     });
     for (let n = 0; n < 5; n++) await cluster.query("INSERT INTO watched VALUES (2)");
     expect((await cluster.query(slot)).rows[0]?.xmin).toBe(held);
