@@ -51,15 +51,8 @@ function keptState(): { backtrack?: unknown; abandoned?: { end: string }[] } {
 }
 
 async function untilSettled(): Promise<void> {
-  await until(
-    "nothing is pending, and all instances are available",
-    async () => {
-      if (keptState().backtrack !== undefined) return false;
-      const { instances, cluster: facts } = await cluster.status();
-      return facts.state === "available" && instances.every((row) => row.state === "available");
-    },
-    90_000,
-  );
+  await until("nothing is pending", () => keptState().backtrack === undefined, 90_000);
+  await cluster.untilEverybody(90_000);
 }
 
 /** `successor`: who is to write when the backtrack is done; `former`: who wrote before. */

@@ -96,17 +96,6 @@ async function expectEverywhere(balances: unknown[]): Promise<void> {
   }
 }
 
-async function untilAvailable(): Promise<void> {
-  await until(
-    "all instances are available",
-    async () => {
-      const { instances, cluster: facts } = await cluster.status();
-      return facts.state === "available" && instances.every((row) => row.state === "available");
-    },
-    60_000,
-  );
-}
-
 describe("a backtrack", () => {
   let first: Moment;
   let second: Moment;
@@ -151,7 +140,7 @@ describe("a backtrack", () => {
     expect(await ended).toMatchObject({ code: "57P01" });
     await expectEverywhere(second.balances);
     abandoned = report.done?.abandonedEnd ?? "";
-    await untilAvailable();
+    await cluster.untilEverybody();
     await move(40);
     await expectEverywhere(await balancesOn("writer"));
   });
@@ -160,7 +149,7 @@ describe("a backtrack", () => {
     const report = await backtrack(first.lsn);
     expect(report.isReturn).toBe(false);
     await expectEverywhere(first.balances);
-    await untilAvailable();
+    await cluster.untilEverybody();
     await move(12);
   });
 
@@ -168,7 +157,7 @@ describe("a backtrack", () => {
     const report = await backtrack(abandoned);
     expect(report).toMatchObject({ isReturn: true, to: { lsn: abandoned } });
     await expectEverywhere(end.balances);
-    await untilAvailable();
+    await cluster.untilEverybody();
     await move(12);
     await expectEverywhere(await balancesOn("writer"));
     expect((await cluster.query("SELECT count(*)::int AS n FROM bulk")).rows[0].n).toBe(60_000);
@@ -199,7 +188,7 @@ describe("a backtrack", () => {
     await until("nothing of it runs", () => cluster.processesLeft().length === 0, 10_000);
     await cluster.up();
     expect(await balancesOn("writer")).toEqual(before);
-    await untilAvailable();
+    await cluster.untilEverybody();
     const result = await cluster.cli("failover", "--json");
     expect(result.code, result.stderr).toBe(0);
     await expectEverywhere(before);

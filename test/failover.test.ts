@@ -29,13 +29,6 @@ async function failOver(target?: string): Promise<Report> {
   return JSON.parse(result.stdout) as Report;
 }
 
-async function untilEverybodyIsAvailable(): Promise<void> {
-  await until("all instances are available", async () => {
-    const { instances, cluster: facts } = await cluster.status();
-    return facts.state === "available" && instances.every((row) => row.state === "available");
-  });
-}
-
 async function expectEveryPromiseKept(workload: Workload): Promise<void> {
   for (const endpoint of ["writer", "instance-1", "instance-2", "instance-3"] as const) {
     await until(`${endpoint} shows every acknowledged row`, async () => {
@@ -58,7 +51,7 @@ describe("a planned failover", () => {
     expect(report.timeline).toBe(before.timeline + 1);
     expect(report.epoch).toBeGreaterThan(before.epoch);
     await workload.untilMore(50);
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
     await workload.untilMore(50);
     await workload.stop();
     await expectEveryPromiseKept(workload);
@@ -94,7 +87,7 @@ describe("a planned failover", () => {
       await workload.start();
       const report = await failOver(target);
       expect(report.writer).toBe(target);
-      await untilEverybodyIsAvailable();
+      await cluster.untilEverybody();
       await workload.untilMore(20);
       await workload.stop();
       await expectEveryPromiseKept(workload);
@@ -217,7 +210,7 @@ describe("a failover from a frozen writer", () => {
       signalAll("SIGCONT", frozen.toReversed());
       await until("the old PostgreSQL is shut down", () => !isAlive(postmaster));
       expect(isAlive(agent), "its agent did that, and lives").toBe(true);
-      await untilEverybodyIsAvailable();
+      await cluster.untilEverybody();
       await Promise.all([direct.stop(), late.stop(), workload.stop()]);
       // What the quorum had before the freeze may be told of at the thaw: it is looked for below.
       expect(direct.acknowledged.filter((text) => text.startsWith("divergent"))).toEqual([]);
@@ -264,7 +257,7 @@ describe("a failover cut short", () => {
       return writer === to && state === "available";
     });
     await workload.untilMore(50);
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
     await workload.stop();
     await expectEveryPromiseKept(workload);
     await cluster.query("DROP TABLE promises");
@@ -287,7 +280,7 @@ describe("a failover cut short", () => {
     expect(report.writer).toBe(second);
     await asked;
     await workload.untilMore(50);
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
     await workload.stop();
     await expectEveryPromiseKept(workload);
     expect(faultsOf(await readEveryLog(cluster.dataDir))).toEqual([]);
@@ -310,7 +303,7 @@ describe("a failover cut short", () => {
     await cluster.cli("storage", "start", ...three);
     expect((await asked).code).toBe(0);
     expect((await waiting).rows).toEqual([{ one: 1 }]);
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
   });
 });
 
@@ -376,14 +369,14 @@ describe("the command", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`instance-\\d is the writer instead of ${writer}: epoch`));
     expect(stdout).toMatch(/writes were held for \d+\.\d\d s/);
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
   });
 
   it("is remembered: the next up begins with the same writer", async () => {
     const { writer } = (await cluster.status()).cluster;
     await cluster.down();
     await cluster.up();
-    await untilEverybodyIsAvailable();
+    await cluster.untilEverybody();
     expect((await cluster.status()).cluster.writer).toBe(writer);
   });
 });

@@ -45,10 +45,7 @@ describe("kill -9 under load", () => {
       });
       await workload.untilMore(50);
       await workload.stop();
-      await until("all instances are available", async () => {
-        const { instances, cluster: facts } = await cluster.status();
-        return facts.state === "available" && instances.every((row) => row.state === "available");
-      });
+      await cluster.untilEverybody();
       await expectEveryPromiseKept(workload);
     },
   );

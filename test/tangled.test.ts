@@ -22,17 +22,6 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.destroy());
 
-async function untilAvailable(): Promise<void> {
-  await until(
-    "all instances are available",
-    async () => {
-      const { instances, cluster: facts } = await cluster.status();
-      return facts.state === "available" && instances.every((row) => row.state === "available");
-    },
-    90_000,
-  );
-}
-
 async function killAll(): Promise<void> {
   for (const pid of [cluster.supervisorPid, ...cluster.processesLeft()]) {
     try {
@@ -66,19 +55,19 @@ describe("a cache with half a file of its newest timeline", () => {
     "is built again by the next writer, cut at byte %d",
     async (from) => {
       for (let turn = 0; turn < 2; turn++) {
-        await untilAvailable();
+        await cluster.untilEverybody(90_000);
         const failover = await cluster.cli("failover", "--json");
         expect(failover.code, failover.stderr).toBe(0);
         await cluster.query("INSERT INTO kept VALUES (0)");
       }
-      await untilAvailable();
+      await cluster.untilEverybody(90_000);
       const { writer } = (await cluster.status()).cluster;
       const reader = writer === "instance-1" ? "instance-2" : "instance-1";
       // From the genesis image: it has replayed all timelines, and begins with the first one again.
       await cluster.down();
       rmSync(join(cluster.dataDir, "instances", reader), { recursive: true });
       await cluster.up();
-      await untilAvailable();
+      await cluster.untilEverybody(90_000);
       const { rows } = await cluster.query("SELECT count(*)::int AS n FROM kept");
       await until("the reader has it all", async () => {
         const seen = await cluster.query(

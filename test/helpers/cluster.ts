@@ -29,12 +29,21 @@ export function makeFolder(): string {
   return folder;
 }
 
-/** A base port whose whole family (endpoints and HTTP) is free. Below the kernel's ephemeral range, so nobody drifts in. */
+/** Ports that one cluster may have; 3000, the distance of the HTTP port, is a multiple of four of them. */
+const familySpan = 50;
+const familiesApart = 4;
+
+/**
+ * A base port whose whole family (endpoints and HTTP) is free. Below the kernel's ephemeral range, so nobody drifts in;
+ * test files that run at the same time look in different places, so that none takes what another has just found.
+ */
 export async function freeBasePort(instances = 4): Promise<number> {
+  const own = Number(process.env["VITEST_POOL_ID"] ?? 0) % familiesApart;
   for (let attempt = 0; attempt < 200; attempt++) {
-    const base = 10_000 + Math.floor(Math.random() * 17_000);
-    const family = [0, 1, 3000, ...Array.from({ length: instances }, (_, k) => 11 + k)];
-    const free = await Promise.all(family.map((offset) => isFree(base + offset)));
+    const family = Math.floor(Math.random() * 85) * familiesApart + own;
+    const base = 10_000 + family * familySpan;
+    const offsets = [0, 1, 3000, ...Array.from({ length: instances }, (_, k) => 11 + k)];
+    const free = await Promise.all(offsets.map((offset) => isFree(base + offset)));
     if (free.every(Boolean)) return base;
   }
   throw new Error("no free family of ports");
@@ -95,6 +104,8 @@ export interface ClusterOptions {
   readonly dataDir?: string;
   readonly port?: number;
   readonly env?: Record<string, string>;
+  /** What `up` waits for: the writer, as the command does, or every instance, so that a test may use any at once. */
+  readonly awaits?: "writer" | "everybody";
 }
 
 export interface Status {
@@ -168,7 +179,7 @@ export class TestCluster {
     return this.process?.pid ?? 0;
   }
 
-  /** Starts it and waits for "Borealis is ready". */
+  /** Starts it and waits for "Borealis is ready", and for the readers, which come after that. */
   async up(): Promise<void> {
     const args = [
       startScript,
@@ -195,6 +206,19 @@ export class TestCluster {
       child.stderr.on("data", take);
       child.on("exit", (code) => reject(new Error(`up ended with ${code}:\n${this.output}`)));
     });
+    if ((this.options.awaits ?? "everybody") === "everybody") await this.untilEverybody();
+  }
+
+  /** Waits until every instance is available. */
+  async untilEverybody(deadlineMs = 60_000): Promise<void> {
+    await until(
+      "all instances are available",
+      async () => {
+        const { instances, cluster } = await this.status();
+        return cluster.state === "available" && instances.every((row) => row.state === "available");
+      },
+      deadlineMs,
+    );
   }
 
   /** Ctrl-C, and waits until it is gone. */
