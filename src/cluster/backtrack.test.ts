@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import type { History } from "../quorum/index.ts";
-import { forkOf, formatMicros, type LeftPath, pathOf } from "./backtrack.ts";
+import { forkOf, formatMicros, futuresOf, type LeftPath, pathOf } from "./backtrack.ts";
 
 const at = (value: number) => lsn(BigInt(value));
 const path = (...entries: [epoch: number, timeline: number, start: number][]): History =>
@@ -64,4 +64,22 @@ test("paths part where an epoch does", () => {
 test("times are printed to the microsecond", () => {
   expect(formatMicros(0n)).toBe("1970-01-01T00:00:00.000000Z");
   expect(formatMicros(1_769_860_798_123_456n)).toBe("2026-01-31T11:59:58.123456Z");
+});
+
+test("snapshots are kept for the futures that were left, and for the one that is about to be", () => {
+  const path = [{ epoch: 1, timeline: 1, start: "0/0", kind: "branch" as const }];
+  const abandoned = [{ path, fork: "0/30", end: "0/90", leftAtMs: 10_000 }];
+  const backtrack = {
+    order: { to: "0/20", refill: null, sinceEpoch: 4 },
+    left: path,
+    leftEnd: "0/60",
+    lastCommitUs: "0",
+    undone: null,
+    askedAtMs: 20_000,
+  };
+  expect(futuresOf({})).toEqual([]);
+  expect(futuresOf({ abandoned, backtrack })).toEqual([
+    { path, fork: "0/30", end: "0/90" },
+    { path, fork: "0/20", end: "0/60" },
+  ]);
 });

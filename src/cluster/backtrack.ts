@@ -2,7 +2,9 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn, type Lsn } from "../base/lsn.ts";
 import { commonPrefix, type History } from "../quorum/index.ts";
+import type { World } from "../keeper/index.ts";
 import type { MomentTarget } from "../wal/index.ts";
+import type { ClusterState } from "./state.ts";
 
 /** state.ts' AbandonedFuture, read. */
 export interface LeftPath {
@@ -10,6 +12,20 @@ export interface LeftPath {
   readonly fork: Lsn;
   readonly end: Lsn;
   readonly leftAtMs: number;
+}
+
+/**
+ * The futures that snapshots have to be kept for: those that were left, and the one that a backtrack under way leaves, whose
+ * end is not known yet. Pieces of control/state.json.
+ */
+export function futuresOf({
+  abandoned = [],
+  backtrack,
+}: Pick<ClusterState, "abandoned" | "backtrack">): World["futures"] {
+  const futures = abandoned.map(({ path, fork, end }) => ({ path, fork, end }));
+  if (!backtrack) return futures;
+  const { left: path, order, leftEnd: end } = backtrack;
+  return [...futures, { path, fork: order.to, end }];
 }
 
 /** A path, and how far it goes. */

@@ -15,6 +15,7 @@ import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { Clones } from "./clones-shell.ts";
+import { futuresOf } from "./backtrack.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
@@ -348,6 +349,7 @@ export class ControlPlane {
         };
       }),
       durable: durable ? { ...durable, vdl: formatLsn(durable.vdl) } : null,
+      futures: futuresOf(this.state),
     };
   }
 

@@ -47,7 +47,7 @@ export class Keeper {
   private readonly deps: KeeperDeps;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
-  private world: World = { nodes: [], instances: [], durable: null };
+  private world: World = { nodes: [], instances: [], durable: null, futures: [] };
   private objects: ObjectStore | undefined;
   private problem: string | undefined;
   private lastReport = "";

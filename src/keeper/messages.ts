@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { volumeNodesSchema } from "../instance/index.ts";
+import { pathSchema, volumeNodesSchema } from "../instance/index.ts";
 
 /** What the control plane says to the keeper, over its socket, and what it is told. LSNs travel as text. */
 
@@ -27,6 +27,15 @@ export const worldSchema = z.object({
       atMs: z.number(),
     })
     .nullable(),
+  /** What backtracks left and may be returned to, and what one that is under way is about to leave. */
+  futures: z.array(
+    z.object({
+      path: pathSchema,
+      /** Where the volume's path leaves this one. */
+      fork: z.string(),
+      end: z.string(),
+    }),
+  ),
 });
 export type World = z.infer<typeof worldSchema>;
 

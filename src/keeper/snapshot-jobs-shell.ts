@@ -1,5 +1,6 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { parsePath } from "../instance/index.ts";
 import { sleep } from "../io/index.ts";
 import {
   collectExtents,
@@ -244,12 +245,18 @@ export class SnapshotJobs {
 
   /** Looks at what there is, and lets go what the retention window does not need. */
   private async keepPlan(): Promise<void> {
-    const { config, clock } = this.context;
+    const { config, clock, world } = this.context;
     await this.look();
     // What cannot be read may be what everything rests on.
     const path = this.shelf.unreadable.size > 0 ? undefined : await this.pathNow();
     if (!path) return;
-    const now = { path, nowMs: clock.wallMs(), windowMs: config.snapshots.retentionMs };
+    const futures = world().futures.map((future) => ({
+      path: parsePath(future.path),
+      fork: parseLsn(future.fork),
+      end: parseLsn(future.end),
+    }));
+    const windowMs = config.snapshots.retentionMs;
+    const now = { path, futures, nowMs: clock.wallMs(), windowMs };
     const plan = planKeeping(this.shelf.facts, now);
     if (plan.drop.length > 0) {
       await this.drop(plan.drop);

@@ -2,7 +2,12 @@ import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn, segmentStart } from "../base/lsn.ts";
 import type { LogPath } from "../volume/index.ts";
-import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
+import {
+  type KeepingNow,
+  type KeptFuture,
+  type KnownSnapshot,
+  planKeeping,
+} from "./snapshot-retention.ts";
 
 const mebi = 1n << 20n;
 const path: LogPath = [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }];
@@ -21,8 +26,14 @@ function snapshot(
   const startLsn = lsn(at * mebi);
   return { id, kind: "automatic", startLsn, endLsn: startLsn, takenAtMs, history: path, ...more };
 }
-function long(id: string, from: bigint, to: bigint, takenAtMs: number): KnownSnapshot {
-  return snapshot(id, from, takenAtMs, { endLsn: lsn(to * mebi) });
+function long(
+  id: string,
+  from: bigint,
+  to: bigint,
+  takenAtMs: number,
+  history = path,
+): KnownSnapshot {
+  return snapshot(id, from, takenAtMs, { endLsn: lsn(to * mebi), history });
 }
 
 describe("what is kept of snapshots", () => {
@@ -33,7 +44,7 @@ describe("what is kept of snapshots", () => {
       snapshot("auto-2", 80n, 2_000),
       snapshot("mine", 20n, 500, { kind: "manual" }),
     ];
-    const kept = planKeeping(all, { path, nowMs: 11_500, windowMs: 10_000 });
+    const kept = planKeeping(all, { path, futures: [], nowMs: 11_500, windowMs: 10_000 });
     expect(kept).toEqual({
       drop: ["genesis"],
       logFrom: segmentStart(lsn(40n * mebi)),
@@ -43,13 +54,13 @@ describe("what is kept of snapshots", () => {
 
   it("with no window is the newest alone", () => {
     const all = [snapshot("auto-1", 40n, 1_000), snapshot("auto-2", 80n, 2_000)];
-    const kept = planKeeping(all, { path, nowMs: 2_000, windowMs: 0 });
+    const kept = planKeeping(all, { path, futures: [], nowMs: 2_000, windowMs: 0 });
     expect(kept).toMatchObject({ drop: ["auto-1"], logFrom: segmentStart(lsn(80n * mebi)) });
   });
 
   it("after a backtrack never lets one of the left history stand in for an older one that is needed", () => {
     const all = [long("auto-1", 10n, 20n, 1_000), long("auto-2", 120n, 130n, 2_000)];
-    const now = { path: afterBacktrack, nowMs: 12_500, windowMs: 10_000 };
+    const now = { path: afterBacktrack, futures: [], nowMs: 12_500, windowMs: 10_000 };
     const kept = planKeeping(all, now);
     expect(kept).toEqual({
       drop: ["auto-2"],
@@ -62,7 +73,68 @@ describe("what is kept of snapshots", () => {
 
   it("keeps those of a left history, and their log, as long as the window", () => {
     const all = [long("auto-1", 96n, 99n, 1_000), long("left", 64n, 130n, 2_000)];
-    const kept = planKeeping(all, { path: afterBacktrack, nowMs: 3_000, windowMs: 10_000 });
+    const kept = planKeeping(all, {
+      path: afterBacktrack,
+      futures: [],
+      nowMs: 3_000,
+      windowMs: 10_000,
+    });
     expect(kept).toMatchObject({ drop: [], logFrom: lsn(64n * mebi) });
+  });
+
+  describe("for a future that was left and may be returned to", () => {
+    const future: KeptFuture = { path, fork: lsn(100n * mebi), end: lsn(200n * mebi) };
+    const all = [
+      snapshot("genesis", 1n, 0, { kind: "genesis" }),
+      long("base", 40n, 50n, 1_000),
+      long("over", 90n, 110n, 2_000),
+      long("later", 120n, 130n, 3_000),
+      long("now", 150n, 160n, 4_000, afterBacktrack),
+      snapshot("mine", 60n, 1_500, { kind: "manual" }),
+    ];
+    const now: KeepingNow = { path: afterBacktrack, futures: [], nowMs: 100_000, windowMs: 0 };
+
+    it("is the newest that ends before the fork, with its log, whatever the window is", () => {
+      const drop = ["genesis", "base", "over", "later"];
+      expect(planKeeping(all, now)).toMatchObject({ drop, logFrom: lsn(144n * mebi) });
+      expect(planKeeping(all, { ...now, futures: [future] })).toEqual({
+        drop: drop.filter((id) => id !== "base"),
+        logFrom: segmentStart(lsn(40n * mebi)),
+        earliestMs: 4_000,
+      });
+    });
+
+    it("is the lowest in it if none ends before the fork, since that reaches most of it", () => {
+      const some = all.filter(({ id }) => id === "later" || id === "over" || id === "now");
+      expect(planKeeping(some, { ...now, futures: [future] })).toMatchObject({
+        drop: ["later"],
+        logFrom: segmentStart(lsn(90n * mebi)),
+      });
+      const beyond = { ...future, end: lsn(100n * mebi) };
+      expect(planKeeping(some, { ...now, futures: [beyond] })).toMatchObject({
+        drop: ["over", "later"],
+        logFrom: lsn(144n * mebi),
+      });
+    });
+
+    it("is of that future, also when an earlier backtrack has left its history", () => {
+      // Back to 30 MiB since: of what is on the path now nothing is on the second future, but "low".
+      const third: LogPath = [
+        ...path,
+        { epoch: epoch(3), timeline: timeline(3), start: lsn(30n * mebi), kind: "backtrack" },
+      ];
+      const second = { path: afterBacktrack, fork: lsn(30n * mebi), end: lsn(170n * mebi) };
+      const low = long("low", 10n, 20n, 500);
+      const newest = long("newest", 35n, 36n, 5_000, third);
+      const both = { ...now, path: third, futures: [future, second] };
+      expect(planKeeping([low, newest, ...all], both)).toMatchObject({
+        drop: expect.not.arrayContaining(["low", "base"]),
+        logFrom: lsn(0n),
+      });
+      expect(planKeeping([newest, ...all.slice(1)], both)).toMatchObject({
+        drop: ["over", "later", "now"],
+        logFrom: segmentStart(lsn(32n * mebi)),
+      });
+    });
   });
 });

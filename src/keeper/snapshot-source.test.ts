@@ -11,7 +11,7 @@ function instance(
   return { id, az: "az1", role, isAvailable: true, socketDir, replayLsn: "0/1000", ...more };
 }
 function sourceOf(...instances: World["instances"]): string | undefined {
-  return findSource({ nodes: [], instances, durable: null })?.id;
+  return findSource({ nodes: [], instances, durable: null, futures: [] })?.id;
 }
 
 describe("a snapshot is taken from", () => {
