@@ -162,6 +162,9 @@ describe("the archive has no hole", () => {
       const { cluster: now } = await cluster.status();
       return now.epoch > before && now.state === "available";
     });
+    await until("there is a reader that can be promoted", async () => {
+      return (await cluster.status()).instances.every((row) => row.state === "available");
+    });
     const failedOver = await cluster.cli("failover");
     expect(failedOver.code, failedOver.stderr).toBe(0);
     await write(2);

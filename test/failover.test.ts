@@ -10,7 +10,8 @@ import { Workload } from "./helpers/workload.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create();
+  // What freezes here is moved on by hand.
+  cluster = await TestCluster.create({ args: ["--set", "failover.detectionMs=600000"] });
 });
 afterAll(() => cluster.destroy());
 
@@ -309,7 +310,8 @@ describe("a failover cut short", () => {
 
 describe("with one reader", () => {
   it("a writer that diverged is built again from what full nodes keep, where there is no object store", async () => {
-    const args = ["--set", "objectStore.url=file:/dev/null/objects"];
+    const settings = ["objectStore.url=file:/dev/null/objects", "failover.detectionMs=600000"];
+    const args = settings.flatMap((setting) => ["--set", setting]);
     const pair = await TestCluster.create({ readers: 1, args });
     try {
       await pair.query("CREATE TABLE kept AS SELECT generate_series(1, 5000) AS n");

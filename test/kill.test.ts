@@ -61,7 +61,7 @@ describe("kill -9 under load", () => {
     await expectEveryPromiseKept(workload);
   });
 
-  it("of the writer's agent lets nobody in before the quorum holds the instance's whole log", async () => {
+  it("of the writer's PostgreSQL lets nobody in before the quorum holds the instance's whole log", async () => {
     await cluster.query("CREATE TABLE gate (v int)");
     const three = ["az1-full", "az2-full", "az3-full"];
     await cluster.cli("storage", "stop", ...three);
@@ -74,7 +74,8 @@ describe("kill -9 under load", () => {
       return rows.length > 0;
     });
     const pids = await cluster.pids();
-    process.kill(pids.get("postgres:instance-1") ?? 0, "SIGKILL");
+    const { writer } = (await cluster.status()).cluster;
+    process.kill(pids.get(`postgres:${writer}`) ?? 0, "SIGKILL");
     await until("it is noticed", async () => (await cluster.status()).cluster.writer === null);
     // Without a quorum nobody may own the volume: no session may see the row that only the local disk has.
     const early = cluster

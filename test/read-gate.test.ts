@@ -117,7 +117,9 @@ afterEach(() => thaw(...frozen));
 
 describe.each(["lease", "round"])("with gate.mode %s", (mode) => {
   beforeAll(async () => {
-    const args = [`--set=gate.mode=${mode}`, "--set=session.holdTimeoutMs=8000"];
+    // A frozen writer is left alone.
+    const settings = ["session.holdTimeoutMs=8000", "failover.detectionMs=600000"];
+    const args = [`gate.mode=${mode}`, ...settings].map((setting) => `--set=${setting}`);
     cluster = await TestCluster.create({ readers: 0, args });
     await cluster.query("CREATE TABLE t AS SELECT 1 AS n");
   });

@@ -94,6 +94,7 @@ export class ControlPlane {
     });
     this.roles = new InstanceRoles({
       ...deps,
+      detectionMs: deps.config.detectionMs,
       onChange: () => this.publish(),
       greet: (client) => this.tellNodes(client),
     });
@@ -181,7 +182,10 @@ export class ControlPlane {
         status: () => this.status(),
         topology: () => this.topology(),
         health: () => this.health(),
-        failover: (params) => this.roles.failOver(failoverRequestSchema.parse(params).target),
+        failover: (params) => {
+          this.roles.requireSettled();
+          return this.roles.writerMoves.failOver(failoverRequestSchema.parse(params).target);
+        },
         scrub: (params) => scrubNodes(params, this.state, this.deps),
         nodes: () => addressBook(this.state, this.deps.layout, this.deps.config.nodePorts),
         stopping: () => {
@@ -193,6 +197,10 @@ export class ControlPlane {
         modifyInstance: (params) => {
           const { id, tier } = modifySchema.parse(params);
           return this.instances.modify(id, tier);
+        },
+        restartInstance: (params) => {
+          this.roles.requireSettled();
+          return this.roles.writerMoves.restart(namedSchema.parse(params).id);
         },
         leavingInstances: () => ({ leaving: this.instances.leaving }),
         backtrack: (params) => {
@@ -275,12 +283,13 @@ export class ControlPlane {
   }
 
   private topology(): TopologyMessage {
-    const { layout, config } = this.deps;
+    const { roles, state, deps } = this;
     return topologyOf({
-      layout,
-      port: config.port,
-      state: this.state,
-      statusOf: (id) => this.roles.status(id),
+      state,
+      layout: deps.layout,
+      port: deps.config.port,
+      status: (id) => roles.status(id),
+      isGivenUp: (status) => roles.writerMoves.isGivenUp(status),
     });
   }
 

@@ -20,9 +20,11 @@ export interface FailoverWorld {
 /** An agent that answers nothing for so long is taken for frozen: nobody waits for it. */
 const responsiveMs = 500;
 const prepareMs = 5_000;
+/** So long what runs on the old writer may take to end by itself; then it is ended. */
+const drainMs = 1_000;
 /** A fast stop, then a quick one, then SIGKILL, as engine does it; and a little. */
 const yieldMs = 9_000;
-const pollMs = 5;
+const pollMs = 2;
 const deadlineMs = 120_000;
 /** After a restart of the control plane: until agents have said what they are. */
 const knownMs = 500;
@@ -48,6 +50,8 @@ export async function failOver(
   const startMs = clock.nowMs();
   logger.info({ event: "failover.begun", target, from: writers, responsive });
   world.appoint(target);
+  // From here on proxies begin nothing new there; what runs, commits among it, comes to its end.
+  await Promise.all(responsive.map((id) => drain(world, id)));
   await Promise.all(responsive.map((id) => dismiss(world, id)));
   const yieldedMs = clock.nowMs() - startMs;
   const isOurs = (): boolean => world.appointed() === target;
@@ -63,7 +67,7 @@ export async function failOver(
   return { writer: target, previous, heldMs, epoch, timeline };
 }
 
-function isWriter(world: FailoverWorld, id: string): boolean {
+export function isWriter(world: FailoverWorld, id: string): boolean {
   const status = world.status(id);
   return status?.role === "writer" && status.isAdmitted;
 }
@@ -87,17 +91,22 @@ async function prepare(
   ]);
 }
 
+async function drain(world: FailoverWorld, id: string): Promise<void> {
+  const params = { withinMs: drainMs };
+  await ask(world, id, { method: "drain", params, timeoutMs: drainMs + responsiveMs });
+}
+
 async function dismiss(world: FailoverWorld, id: string): Promise<void> {
   await ask(world, id, { method: "yieldVolume", timeoutMs: yieldMs });
 }
 
 /** Raises nothing: an agent that failed is ordered again when it says that it is free, as at any start. */
-async function promote(world: FailoverWorld, target: string): Promise<void> {
+export async function promote(world: FailoverWorld, target: string): Promise<void> {
   await ask(world, target, { method: "beWriter", params: world.writerOrder(target) });
 }
 
 /** Whether it was done. */
-async function ask(
+export async function ask(
   world: FailoverWorld,
   id: string,
   request: { readonly method: string; readonly params?: unknown; readonly timeoutMs?: number },
@@ -115,8 +124,8 @@ async function ask(
   }
 }
 
-async function until(
-  { clock }: FailoverWorld,
+export async function until(
+  { clock }: Pick<FailoverWorld, "clock">,
   isTrue: () => boolean,
   wait: { readonly withinMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
@@ -126,12 +135,12 @@ async function until(
   }
 }
 
-function superseded(target: string, by: string): BorealisError {
+export function superseded(target: string, by: string): BorealisError {
   const why = `the failover to ${target} was given up for one to ${by}`;
   return new BorealisError(sqlState.notInPrerequisiteState, why);
 }
 
-function notYet(target: string, problem: string | null | undefined): BorealisError {
+export function notYet(target: string, problem: string | null | undefined): BorealisError {
   const why = `${target} does not accept writes after ${deadlineMs / 1000} s`;
   const told = problem ? `: ${problem}` : "";
   return new BorealisError(sqlState.cannotConnectNow, `${why}${told}`, {

@@ -14,7 +14,13 @@ export class TopologyFollower {
   private readonly logger: Logger;
   private readonly closing = new AbortController();
   private readonly listeners: (() => void)[] = [];
-  private latest: TopologyMessage = { writer: null, endpoints: [], instances: [], lives: [] };
+  private latest: TopologyMessage = {
+    writer: null,
+    endpoints: [],
+    instances: [],
+    isRewinding: false,
+    lives: [],
+  };
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;

@@ -30,6 +30,8 @@ export const topologySchema = z.object({
       lagMs: z.number().nullable(),
     }),
   ),
+  /** A backtrack is under way: sessions end. */
+  isRewinding: z.boolean().default(false),
   /** In the order of their epochs. */
   lives: z.array(writerLifeSchema).default([]),
 });
@@ -116,6 +118,8 @@ export const controlConfigSchema = z.object({
   logMaxBytes: z.number(),
   /** For how long a future that a backtrack left can be returned to. */
   backtrackWindowMs: z.number(),
+  /** How long the writer may be silent before another instance takes over. */
+  detectionMs: z.number(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
 

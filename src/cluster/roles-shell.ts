@@ -2,18 +2,18 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { findLsn } from "../base/lsn.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, Scope, sleep } from "../io/index.ts";
 import {
-  type BackupSource,
   type InstanceStatus,
   instanceStatusSchema,
   type ReaderOrder,
   type WriterOrder,
 } from "../instance/index.ts";
-import { requireTarget } from "./failover.ts";
-import { failOver } from "./failover-shell.ts";
-import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
+import type { Candidate } from "./failover.ts";
+import { agentSocket, type Layout } from "./layout.ts";
 import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
+import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
 import type { ClusterState } from "./state.ts";
+import { type Change, WriterMoves } from "./writer-moves-shell.ts";
 
 export interface RolesDeps {
   readonly clock: Clock;
@@ -22,6 +22,8 @@ export interface RolesDeps {
   readonly state: ClusterState;
   readonly masterPassword: () => string;
   readonly saveState: (state: ClusterState) => void;
+  /** How long the writer may be silent before another takes over. */
+  readonly detectionMs: number;
   /** Something has changed that status or topology may show. */
   readonly onChange: () => void;
   /** What every agent is told before any order. */
@@ -30,8 +32,6 @@ export interface RolesDeps {
 
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
-
-type Change = (state: ClusterState) => ClusterState;
 
 /** What the control plane knows of one agent. */
 interface AgentLine {
@@ -55,13 +55,24 @@ export class InstanceRoles {
   private readonly scope: Scope;
   private current: ClusterState;
   private isStopping = false;
-  private failover: { readonly target: string; readonly done: Promise<FailoverReport> } | undefined;
+  private readonly moves: WriterMoves;
 
   constructor(deps: RolesDeps) {
     this.deps = deps;
     this.current = deps.state;
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "control.taskFailed" }, messageOf(error));
+    });
+    this.moves = new WriterMoves({
+      ...deps,
+      signal: this.scope.signal,
+      state: () => this.current,
+      isStopping: () => this.isStopping,
+      status: (id) => this.status(id),
+      client: (id) => this.agents.get(id)?.client,
+      candidates: () => this.candidates(),
+      appoint: (id, change) => this.appoint(id, change),
+      writerOrder: (id) => this.writerOrder(id),
     });
   }
 
@@ -86,6 +97,21 @@ export class InstanceRoles {
     return isOpen && !this.isStopping ? client : undefined;
   }
 
+  /** What moves the writer from one instance to another. */
+  get writerMoves(): WriterMoves {
+    return this.moves;
+  }
+
+  /** Who is to be the writer after a backtrack: the best reader; undefined: there is none that is ready. */
+  findSuccessor(): string | undefined {
+    return this.moves.findSuccessor();
+  }
+
+  /** A failover whose appointment changes more of the state, in the same move. */
+  replaceWriter(target: string, change: Change): Promise<FailoverReport> {
+    return this.moves.replaceWriter(target, change);
+  }
+
   clients(): RpcClient[] {
     return [...this.agents.values()].flatMap(({ client }) => (client ? [client] : []));
   }
@@ -105,11 +131,12 @@ export class InstanceRoles {
 
   /** Somebody is being promoted: who is the writer may change at any moment. */
   get isFailingOver(): boolean {
-    return this.failover !== undefined;
+    return this.moves.isUnderWay;
   }
 
   start(): void {
     this.followInstances();
+    this.scope.run((signal) => this.moves.watch(signal));
   }
 
   /** The state's instances have changed: those that are new are given roles, those that are gone are left alone. */
@@ -161,6 +188,7 @@ export class InstanceRoles {
       line.status = undefined;
       line.orderedFor = undefined;
       line.toldWriter = undefined;
+      this.moves.observe();
       this.deps.onChange();
       await sleep(clock, reconnectMs, signal);
     }
@@ -182,6 +210,7 @@ export class InstanceRoles {
     const take = (data: unknown): void => {
       line.status = instanceStatusSchema.parse(data);
       this.recordLife(line.status);
+      this.moves.observe();
       this.order(id, line, client);
       this.deps.onChange();
     };
@@ -204,10 +233,10 @@ export class InstanceRoles {
     const isWriter = id === this.current.writer;
     if (status.role === "none") return this.orderRole(id, line, client);
     line.orderedFor = undefined;
-    if (status.role === "reader" && isWriter) this.resumeFailover();
+    if (status.role === "reader" && isWriter) this.moves.resume();
     else if (status.role === "reader") this.tellWriter(line, client);
     // The job that appointed another asks it to yield; after that it is one that has not noticed yet.
-    else if (!isWriter && !this.failover) this.dethrone(id, status, client);
+    else if (!isWriter && !this.moves.isUnderWay) this.dethrone(id, status, client);
   }
 
   private orderRole(id: string, line: AgentLine, client: RpcClient): void {
@@ -231,15 +260,16 @@ export class InstanceRoles {
   }
 
   private writerOrder(id: string): WriterOrder {
-    const backtrack = this.current.backtrack?.order ?? null;
-    return { bootstrap: this.bootstrap(), sources: this.sourcesFor(id), backtrack };
+    return writerOrder(this.orderFacts, id, this.deps.masterPassword);
   }
 
   private readerOrder(id: string): ReaderOrder {
-    const { backtrack, backtrackEpoch } = this.current;
-    const mustKnowPath = backtrack !== undefined || backtrackEpoch !== undefined;
-    const writerAgentSocket = agentSocket(this.deps.layout, this.current.writer);
-    return { writerAgentSocket, sources: this.sourcesFor(id), stageAt: null, mustKnowPath };
+    return readerOrder(this.orderFacts, id);
+  }
+
+  private get orderFacts(): OrderFacts {
+    const { layout } = this.deps;
+    return { state: this.current, layout, status: (id) => this.status(id) };
   }
 
   /** Makes a reader ready for a backtrack to `stageAt`; resolves when it replays. Raises what stands in the way. */
@@ -254,47 +284,12 @@ export class InstanceRoles {
     await this.agents.get(id)?.client?.call("unstage", {}, { timeoutMs: 30_000 });
   }
 
-  /** Who is to be the writer after a backtrack: the best reader; undefined: there is none that is ready. */
-  findSuccessor(): string | undefined {
-    const { writer } = this.current;
-    try {
-      return requireTarget(this.candidates(), { writer, wanted: undefined });
-    } catch {
-      return undefined;
-    }
-  }
-
   /** Stops the writer, after a change of the state that its next order depends on. It is ordered again when it is free. */
   async restartWriter(change: (state: ClusterState) => ClusterState): Promise<void> {
     this.changeState(change);
     this.deps.onChange();
     const { client } = this.agents.get(this.current.writer) ?? {};
     await client?.call("yieldVolume", {}, { timeoutMs: 30_000 });
-  }
-
-  /** A failover whose appointment changes more of the state, in the same move. */
-  replaceWriter(
-    target: string,
-    change: (state: ClusterState) => ClusterState,
-  ): Promise<FailoverReport> {
-    return this.beginFailover(target, change);
-  }
-
-  /** Who can be copied: readers first, then the writer, since a backup of it costs a segment of log; then the rest. */
-  private sourcesFor(id: string): BackupSource[] {
-    const rank = (other: string): number => {
-      if (other === this.current.writer) return 1;
-      const status = this.status(other);
-      return status?.role === "reader" && status.isAdmitted ? 0 : 2;
-    };
-    const { backtrack, backtrackEpoch = 0 } = this.current;
-    // One that has not heard of the last backtrack shows what that has removed; its timeline may have the same number.
-    const isOnPath = (other: string): boolean =>
-      backtrack === undefined && (this.status(other)?.epoch ?? 0) >= backtrackEpoch;
-    return this.current.instances
-      .filter((one) => one.id !== id && isOnPath(one.id))
-      .toSorted((a, b) => rank(a.id) - rank(b.id))
-      .map((one) => ({ id: one.id, socketDir: postgresSocketDir(this.deps.layout, one.id) }));
   }
 
   /** A reader's feedback goes to the writer's agent, which may be another one now. */
@@ -316,51 +311,6 @@ export class InstanceRoles {
     client.call("yieldVolume", {}, { timeoutMs: 10_000 }).catch(() => undefined);
   }
 
-  /**
-   * Promotes `wanted`, or the best reader. Resolves when it accepts writes; raises what stands in the way. One under way
-   * is joined, but gives way to another name: whoever was to write before may be in trouble.
-   */
-  failOver(wanted: string | null): Promise<FailoverReport> {
-    this.requireSettled();
-    const { failover } = this;
-    if (failover && (wanted === null || wanted === failover.target)) return failover.done;
-    const { writer } = this.current;
-    return this.beginFailover(
-      requireTarget(this.candidates(), { writer, wanted: wanted ?? undefined }),
-    );
-  }
-
-  /** A control plane before this one had appointed it, and did not come to the end. */
-  private resumeFailover(): void {
-    if (this.failover) return;
-    this.beginFailover(this.current.writer).catch((error: unknown) => {
-      this.deps.logger.warn({ event: "failover.notDone" }, messageOf(error));
-    });
-  }
-
-  private beginFailover(target: string, change?: Change): Promise<FailoverReport> {
-    const done = this.runFailover(target, change).finally(() => {
-      if (this.failover?.done === done) this.failover = undefined;
-    });
-    this.failover = { target, done };
-    return done;
-  }
-
-  private runFailover(target: string, change?: Change): Promise<FailoverReport> {
-    const { clock, logger } = this.deps;
-    const world = {
-      clock,
-      logger,
-      instances: this.current.instances.map((one) => one.id),
-      status: (id: string) => this.agents.get(id)?.status,
-      client: (id: string) => this.agents.get(id)?.client,
-      appoint: (id: string) => this.appoint(id, change),
-      appointed: () => this.current.writer,
-      writerOrder: (id: string) => this.writerOrder(id),
-    };
-    return failOver(world, target, this.scope.signal);
-  }
-
   /** Durable before anybody is ordered anything: whoever resumes knows who is meant. */
   private appoint(writer: string, change: Change = (state) => state): void {
     const next = { ...change(this.current), writer };
@@ -371,7 +321,7 @@ export class InstanceRoles {
     this.deps.onChange();
   }
 
-  private candidates() {
+  private candidates(): Candidate[] {
     return this.current.instances.map(({ id, ordinal, tier }) => {
       const status = this.agents.get(id)?.status;
       const isReady = status?.role === "reader" && status.isAdmitted;
@@ -386,11 +336,5 @@ export class InstanceRoles {
     this.deps.saveState(this.current);
     this.deps.onChange();
     this.deps.logger.info({ event: "volume.bootstrapped", instance: id });
-  }
-
-  private bootstrap(): { masterUser: string; password: string; isSuperuser: boolean } | null {
-    if (this.current.isBootstrapped) return null;
-    const { masterUser, isSuperuser } = this.current;
-    return { masterUser, isSuperuser, password: this.deps.masterPassword() };
   }
 }

@@ -81,6 +81,10 @@ export class PushedTopology implements Topology {
     return this.follower.current.lives.map((life) => ({ ...life, cutoff: BigInt(life.cutoff) }));
   }
 
+  isRewinding(): boolean {
+    return this.follower.current.isRewinding;
+  }
+
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

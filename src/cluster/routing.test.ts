@@ -26,7 +26,13 @@ function make(): {
 } {
   const listeners: (() => void)[] = [];
   const follower = {
-    current: { writer: null, endpoints: [], instances: [], lives: [] } as TopologyMessage,
+    current: {
+      writer: null,
+      endpoints: [],
+      instances: [],
+      isRewinding: false,
+      lives: [],
+    } as TopologyMessage,
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
@@ -37,7 +43,7 @@ function make(): {
       type: "instance" as const,
       port: k + 1,
     }));
-    follower.current = { writer, endpoints, instances, lives: [] };
+    follower.current = { writer, endpoints, instances, isRewinding: false, lives: [] };
     for (const listener of listeners) listener();
   };
   return { topology, push };

@@ -5,45 +5,44 @@ import { isRecorded } from "./lives.ts";
 import type { TopologyMessage } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 
-/** What proxies are told: where sessions may go, as the cluster's state and the agents' last words have it. */
-export function topologyOf({
-  layout,
-  port,
-  state,
-  statusOf,
-}: {
+/** What the proxies are told. Pure. */
+export function topologyOf(facts: {
+  readonly state: ClusterState;
   readonly layout: Layout;
   /** Of the writer endpoint. */
   readonly port: number;
-  readonly state: ClusterState;
-  readonly statusOf: (id: string) => InstanceStatus | undefined;
+  readonly status: (id: string) => InstanceStatus | undefined;
+  /** A writer that was given up, though it may not know. */
+  readonly isGivenUp: (status: InstanceStatus) => boolean;
 }): TopologyMessage {
-  const writer = statusOf(state.writer);
-  const { lives = [] } = state;
+  const { state, layout, port } = facts;
+  const { lives = [], isBootstrapped } = state;
+  const writer = facts.status(state.writer);
   const isOpen = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
   return {
     writer: isOpen ? writer.id : null,
     endpoints: endpointPlaces(state, port),
     instances: state.instances.flatMap(({ id }) => {
-      const status = statusOf(id);
+      const status = facts.status(id);
       if (!status) return [];
+      const { role, epoch, lagMs } = status;
       // It may be frozen, and not know: who is connected there must not wait for it.
-      const isDeposed = isOpen && status.role === "writer" && id !== writer.id;
+      const isReplaced = isOpen && role === "writer" && id !== writer.id;
+      const isDeposed = isReplaced || facts.isGivenUp(status);
+      // Until the master user exists, a reader would refuse everybody in good faith.
+      const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
       return {
         id,
-        role: isDeposed ? ("none" as const) : status.role,
-        // Until the master user exists, a reader would refuse everybody in good faith.
-        isAdmitted:
-          !isDeposed &&
-          status.isAdmitted &&
-          (status.role === "writer" ? isRecorded(lives, status) : state.isBootstrapped),
+        role: isDeposed ? ("none" as const) : role,
+        isAdmitted: !isDeposed && status.isAdmitted && mayServe,
         socketDir: postgresSocketDir(layout, id),
         agentSocket: agentSocket(layout, id),
         incarnation: `${status.agentPid}.${status.incarnation}`,
-        epoch: status.epoch,
-        lagMs: status.lagMs,
+        epoch,
+        lagMs,
       };
     }),
-    lives,
+    isRewinding: state.backtrack !== undefined,
+    lives: [...lives],
   };
 }

@@ -74,6 +74,7 @@ type Situation = { readonly kind: "down" } | Running;
 export class Postgres {
   private readonly options: PostgresOptions;
   private readonly exitListeners: ((exit: PostgresExit) => void)[] = [];
+  private readonly dyingListeners: (() => void)[] = [];
   private situation: Situation = { kind: "down" };
   /** The process whose end stop() or killAll() asked for. */
   private stoppingPid: number | undefined;
@@ -95,6 +96,11 @@ export class Postgres {
   /** Calls `listener` at each end of the process, after the last of its children is gone. */
   onExit(listener: (exit: PostgresExit) => void): void {
     this.exitListeners.push(listener);
+  }
+
+  /** Calls `listener` as soon as the postmaster has ended unasked; what it left is being ended. onExit follows. */
+  onDying(listener: () => void): void {
+    this.dyingListeners.push(listener);
   }
 
   /**
@@ -294,6 +300,7 @@ export class Postgres {
     ): Promise<PostgresExit> => {
       watchdog.stop();
       clearInterval(rotation);
+      if (this.stoppingPid !== pid) for (const listener of this.dyingListeners) listener();
       await killProcesses(dataDir, osUser).catch((error: unknown) => {
         logger.error({ event: "postgres.orphansRemain", instance, why: messageOf(error) });
       });

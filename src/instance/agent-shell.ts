@@ -12,6 +12,8 @@ import {
   type InstanceStatus,
   needLogSchema,
   pinOrderSchema,
+  drainSchema,
+  type PulseReport,
   type ReaderOrder,
   readGateSchema,
   type ReadLease,
@@ -23,7 +25,10 @@ import {
   type VolumeNodes,
   writerMovedSchema,
   type WriterOrder,
+  type YieldOrder,
+  yieldVolumeSchema,
 } from "./messages.ts";
+import { agentStatus } from "./agent-status.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
@@ -31,7 +36,7 @@ import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
-import type { RoleFacts, StopKind } from "./role.ts";
+import type { RoleOwner, StopKind } from "./role.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
 
 export interface AgentDeps {
@@ -44,10 +49,8 @@ export interface AgentDeps {
   readonly onBuilding?: (building: Building | undefined) => void;
 }
 
-/** A writer at rest says so often that VDL is still where it was. */
-const vdlTimeStepMs = 500;
 const statusEveryMs = 500;
-/** A role that failed reports itself free only after a pause, longer each time: no hot loop of restarts. */
+/** A role that failed takes the next order only after a pause, longer each time: no hot loop of restarts. */
 const firstPauseMs = 50;
 const maxPauseMs = 5_000;
 
@@ -61,18 +64,6 @@ type Situation =
  * ends so at each start, for ever. The volume has all of it.
  */
 const tangled = /belongs to timeline \d+, but previous recovered WAL file came from timeline/;
-
-const noFacts: RoleFacts = {
-  state: "stopped",
-  isAdmitted: false,
-  postgresPid: undefined,
-  epoch: 0,
-  timeline: 0,
-  vdl: undefined,
-  replayLsn: undefined,
-  lagMs: undefined,
-  hasQuorum: false,
-};
 
 /**
  * The agent of one instance. It takes no role unasked: the control plane orders one, storage decides whether a writer
@@ -119,7 +110,10 @@ export class InstanceAgent {
         },
         unstage: () => this.unstage(),
         prepareWriter: () => this.prepareWriter(),
-        yieldVolume: () => this.yieldVolume(),
+        yieldVolume: (params) => this.yieldVolume(yieldVolumeSchema.parse(params)),
+        drain: (params) => this.requireWriter().drain(drainSchema.parse(params).withinMs),
+        restart: () => this.restart(),
+        pulse: () => this.pulse(),
         checkpoint: () => this.requireWriter().checkpoint(),
         writerMoved: (params) => {
           const { writerAgentSocket } = writerMovedSchema.parse(params);
@@ -158,31 +152,14 @@ export class InstanceAgent {
   }
 
   status(): InstanceStatus {
+    const { situation, incarnation, problem, deps } = this;
     // Before VDL is read: all that was committed until then lies below.
-    const nowMs = this.deps.clock.wallMs();
-    const facts = this.situation.kind === "none" ? noFacts : this.situation.role.facts();
-    const isWriter = this.situation.kind === "writer" && facts.vdl !== undefined;
-    return {
-      id: this.config.instance,
-      role: this.situation.kind,
-      state: this.problem !== undefined && this.situation.kind === "none" ? "failed" : facts.state,
-      incarnation: this.incarnation,
-      agentPid: this.deps.pid,
-      postgresPid: facts.postgresPid ?? null,
-      isAdmitted: facts.isAdmitted,
-      epoch: facts.epoch,
-      timeline: facts.timeline,
-      vdl: facts.vdl ?? null,
-      vdlAtMs: isWriter ? nowMs - (nowMs % vdlTimeStepMs) : null,
-      replayLsn: facts.replayLsn ?? null,
-      lagMs: facts.lagMs ?? null,
-      hasQuorum: facts.hasQuorum,
-      restartLsn: facts.restartLsn ?? null,
-      stagedAt: facts.stagedAt ?? null,
-      opening: facts.opening ?? null,
-      building: this.building ?? null,
-      problem: this.problem ?? null,
-    };
+    const nowMs = deps.clock.wallMs();
+    const facts = situation.kind === "none" ? undefined : situation.role.facts();
+    const { instance: id } = this.config;
+    const { building } = this;
+    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, ...deps };
+    return agentStatus(agent, facts);
   }
 
   /**
@@ -191,7 +168,7 @@ export class InstanceAgent {
    */
   private async endFormerLife(): Promise<void> {
     const { config, deps } = this;
-    await makePostgres(config, deps.logger, () => undefined).clearOrphans();
+    await makePostgres(config, deps.logger, { onBroke: () => undefined }).clearOrphans();
     await releaseOwnedEpoch(config, deps, this.closing.signal);
   }
 
@@ -235,10 +212,11 @@ export class InstanceAgent {
 
   /** A failover to this instance is about to begin: what takes time and disturbs nobody is done now. */
   private async prepareWriter(): Promise<void> {
-    if (this.situation.kind !== "reader") return;
+    const { situation } = this;
+    if (situation.kind !== "reader") return;
     this.warmDriver ??= makeDriver(this.config);
     // Answered by the thread itself: it has loaded what it needs.
-    await this.warmDriver.status();
+    await Promise.all([this.warmDriver.status(), situation.role.warmUp()]);
   }
 
   /** The backtrack that this reader was made ready for does not take place: the next order makes it one like any other. */
@@ -254,17 +232,39 @@ export class InstanceAgent {
    * Another instance is to write: this one stops, in order if it can, and gives its epoch back. Answered when its
    * PostgreSQL is gone and the epoch released; the next order makes it a reader.
    */
-  private yieldVolume(): Promise<void> {
+  private yieldVolume({ isHurried }: YieldOrder): Promise<void> {
     const { situation } = this;
-    if (situation.kind === "writer") situation.role.abandonStart();
+    if (situation.kind === "writer") {
+      situation.role.abandonStart();
+      // Beside what is being done: that may be waiting for a PostgreSQL that is frozen.
+      if (isHurried) void situation.role.kill().catch(() => undefined);
+    }
     return this.enqueue(async () => {
       if (this.situation.kind !== "writer") return;
       this.deps.logger.info({ event: "volume.yielded", instance: this.config.instance });
+      const left = this.leaveRole(isHurried ? "immediate" : "handOver");
+      this.report();
+      await left;
+      this.report();
+    });
+  }
+
+  /** Its PostgreSQL stops in order; the next order starts it again in whatever role. */
+  private restart(): Promise<void> {
+    return this.enqueue(async () => {
+      if (this.situation.kind === "none") return;
+      this.deps.logger.info({ event: "instance.restarts", instance: this.config.instance });
       const left = this.leaveRole("handOver");
       this.report();
       await left;
       this.report();
     });
+  }
+
+  private pulse(): PulseReport {
+    const { situation } = this;
+    const silentMs = situation.kind === "writer" ? situation.role.silentMs() : undefined;
+    return { silentMs: silentMs ?? 0 };
   }
 
   /** One change of role at a time. */
@@ -297,15 +297,22 @@ export class InstanceAgent {
 
   private async becomeWriter(order: WriterOrder): Promise<void> {
     const inherited = await this.takeOver();
-    const role = new WriterRole(
+    const role: WriterRole = new WriterRole(
       this.config,
       this.deps,
-      { onBroke: (error) => this.onRoleBroke(role, error), onNews: () => this.report() },
+      this.ownerOf(() => role),
       inherited,
     );
     this.situation = { kind: "writer", role };
     this.report();
     await role.start(order, this.closing.signal);
+  }
+
+  private ownerOf(role: () => ReaderRole | WriterRole): RoleOwner {
+    return {
+      onBroke: (error) => this.onRoleBroke(role(), error),
+      onNews: () => this.report(),
+    };
   }
 
   /** A reader that runs is promoted as it is; anything else is taken down first. */
@@ -319,10 +326,16 @@ export class InstanceAgent {
 
   private async becomeReader(order: ReaderOrder): Promise<void> {
     await this.leaveRole("immediate");
-    const role = new ReaderRole(this.config, this.deps, (error) => this.onRoleBroke(role, error));
+    const role: ReaderRole = new ReaderRole(
+      this.config,
+      this.deps,
+      this.ownerOf(() => role),
+    );
     this.situation = { kind: "reader", role };
     this.report();
     await role.start(order, this.closing.signal);
+    // Should it be promoted one day: the thread is there, and has loaded what it needs (decisions.md D5).
+    this.warmDriver ??= makeDriver(this.config);
   }
 
   /** Something of a running role ended by itself: its PostgreSQL, its driver, its feed. */
@@ -348,9 +361,10 @@ export class InstanceAgent {
     const isTangled = tangled.test(this.problem);
     await this.leaveRole("immediate");
     if (isTangled) await unstampCache(this.config.instanceDir);
+    // Free, and its epoch released: who takes over need not wait for the pause. An order to this one does.
+    this.report();
     await sleep(clock, this.pauseMs, this.closing.signal);
     this.pauseMs = Math.min(this.pauseMs * 2, maxPauseMs);
-    this.report();
   }
 
   private async leaveRole(kind: StopKind): Promise<void> {

@@ -5,9 +5,17 @@ import type { AgentDeps } from "./agent-shell.ts";
 import { judge } from "./cache-shell.ts";
 import type { FoundSnapshot } from "./hydration-messages.ts";
 import { isUnwritten } from "./keep-timeline-shell.ts";
-import type { AgentConfig } from "./messages.ts";
+import type { AgentConfig, BackupSource } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { hydrateNearest } from "./rebuild-shell.ts";
+
+/** With what a writer-to-be goes on from its claim. */
+export interface GoingOn {
+  readonly sources: readonly BackupSource[];
+  /** The cache was built while the volume was claimed. */
+  readonly isBuilt: boolean;
+  readonly signal: AbortSignal;
+}
 
 const askTimeoutMs = 1_000;
 const againMs = 100;

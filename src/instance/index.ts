@@ -16,6 +16,7 @@ export {
   type PinReport,
   pinReportSchema,
   pathSchema,
+  pulseSchema,
   type PathText,
   type ReaderOrder,
   readLeaseSchema,

@@ -117,6 +117,16 @@ export type ReaderOrder = z.infer<typeof beReaderSchema>;
 
 export const writerMovedSchema = z.object({ writerAgentSocket: z.string() });
 
+/** `isHurried`: it answers nobody, and is killed. */
+export const yieldVolumeSchema = z.object({ isHurried: z.boolean().default(false) });
+export type YieldOrder = z.infer<typeof yieldVolumeSchema>;
+
+export const drainSchema = z.object({ withinMs: z.number() });
+
+/** An agent that answers lives; `silentMs`: since its open writer's PostgreSQL last answered, 0 if that is none. */
+export const pulseSchema = z.object({ silentMs: z.number() });
+export type PulseReport = z.infer<typeof pulseSchema>;
+
 export const untilDurableSchema = z.object({ what: z.enum(["flushed", "inserted"]) });
 
 /** `life` is that of the writer whose session asks, as the topology names it: agent's pid and incarnation. */

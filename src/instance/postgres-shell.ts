@@ -9,12 +9,14 @@ export function feedDirOf(config: AgentConfig): string {
   return `${config.socketDir}/feed`;
 }
 
-/** The instance's PostgreSQL; `onBroke` is told when it ends without having been asked to. */
-export function makePostgres(
-  config: AgentConfig,
-  logger: Logger,
-  onBroke: (error: unknown) => void,
-): Postgres {
+/** Told when a PostgreSQL ends without having been asked to: at once, and when nothing of it is left. */
+export interface PostgresOwner {
+  onDying?(): void;
+  onBroke(error: unknown): void;
+}
+
+/** The instance's PostgreSQL. */
+export function makePostgres(config: AgentConfig, logger: Logger, owner: PostgresOwner): Postgres {
   const postgres = new Postgres({
     engine: config.engine,
     instance: config.instance,
@@ -26,18 +28,19 @@ export function makePostgres(
     overrides: new Map(Object.entries(config.overrides)),
     logger,
   });
+  postgres.onDying(() => owner.onDying?.());
   postgres.onExit((exit) => {
     if (exit.isExpected) return;
     const why =
       exit.logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
       `code ${exit.code ?? exit.signal ?? ""}`;
-    onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
+    owner.onBroke(new BorealisError(sqlState.adminShutdown, `PostgreSQL ended: ${why}`));
   });
   return postgres;
 }
 
 /** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
-export function connectAgent(postgres: Postgres): Promise<PgClient> {
+export function connectAgent(postgres: Pick<Postgres, "address">): Promise<PgClient> {
   return connectPg({
     address: postgres.address,
     user: bootstrapUser,

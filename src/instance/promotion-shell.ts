@@ -9,7 +9,6 @@ import { noteCachePath } from "./cache-path-shell.ts";
 import { readCutoff } from "./cutoff-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { connectAgent } from "./postgres-shell.ts";
 import type { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 600_000;
@@ -55,7 +54,7 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     const openedFirst = runs ? undefined : await open();
     runs = true;
     await ensureOnPath(promotion);
-    const client = await connectAgent(standby.postgres);
+    const client = await standby.takeSession();
     try {
       const opened = openedFirst ?? (await open());
       await freeReplay(client);
@@ -63,12 +62,15 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
       standby.tellCutoff(await readCutoff(client));
       await client.query("SELECT pg_catalog.pg_promote(false)");
       await untilPromoted(client, { config, deps, signal });
+      deps.logger.info({ event: "recovery.promoted", at: formatLsn(at) });
       // Who slipped in meanwhile believes to be on a reader.
       await takeSessionsOff(client);
       await standby.postgres.adoptRole("writer");
+      standby.giveSession(client);
       return opened;
-    } finally {
+    } catch (error) {
       client.destroy();
+      throw error;
     }
   } catch (error) {
     if (runs && (await hasEnded(promotion, error))) await unstampCache(config.instanceDir);

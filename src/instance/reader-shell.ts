@@ -18,7 +18,7 @@ import { untilCaughtUp } from "./catch-up-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
-import type { RoleFacts, StopKind } from "./role.ts";
+import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 import { letWriterGoFirst } from "./writer-first-shell.ts";
 
@@ -54,15 +54,19 @@ export class ReaderRole {
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
   private readonly broken = new AbortController();
 
-  constructor(config: AgentConfig, deps: AgentDeps, onBroke: (error: unknown) => void) {
+  constructor(config: AgentConfig, deps: AgentDeps, owner: RoleOwner) {
     this.config = config;
     this.deps = deps;
     this.onBroke = (error) => {
       this.broken.abort(error);
-      onBroke(error);
+      owner.onBroke(error);
     };
     this.standby = new Standby(config, deps, {
       onBroke: this.onBroke,
+      onDying: () => {
+        this.state = "stopped";
+        owner.onNews();
+      },
       onFeedback: (feedback) => {
         this.feedback = feedback;
       },
@@ -100,6 +104,7 @@ export class ReaderRole {
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
     await this.prepareToServe(feed, signal);
+    if (this.broken.signal.aborted) throw this.broken.signal.reason;
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     deps.logger.info({ event: "reader.available", instance: config.instance });
@@ -108,6 +113,11 @@ export class ReaderRole {
   /** Feedback goes to another instance's agent from now on. */
   writerMoved(writerAgentSocket: string): void {
     this.writerAgentSocket = writerAgentSocket;
+  }
+
+  /** It may be promoted in a moment. */
+  warmUp(): Promise<void> {
+    return this.state === "available" ? this.standby.warmUp() : Promise.resolve();
   }
 
   /** The running standby, for a promotion; this role is over. Undefined while there is none that takes sessions. */
@@ -291,6 +301,8 @@ export class ReaderRole {
   private async passFeedbackOn(stop: AbortSignal): Promise<void> {
     let client: RpcClient | undefined;
     let dialled = "";
+    // Whoever promotes this reader must not wait for the answer of a writer that is frozen.
+    stop.addEventListener("abort", () => client?.close(), { once: true });
     while (!stop.aborted) {
       const { feedback, writerAgentSocket } = this;
       try {

@@ -24,3 +24,11 @@ export interface RoleFacts {
  * shutdown checkpoint, but nothing is synced); or because something of it broke.
  */
 export type StopKind = "clean" | "handOver" | "immediate";
+
+/** Who keeps a role. */
+export interface RoleOwner {
+  /** Something of it has ended by itself: its PostgreSQL, its driver, its feed. */
+  onBroke(error: unknown): void;
+  /** There is something to tell that others wait for. */
+  onNews(): void;
+}

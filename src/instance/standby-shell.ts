@@ -3,18 +3,20 @@ import { formatLsn, type Lsn } from "../base/lsn.ts";
 import type { Postgres, StopResult } from "../engine/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
-import type { StandbyFeedback } from "../wire/index.ts";
+import type { PgClient, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import type { Cutoff } from "./cutoff-shell.ts";
 import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";
-import { makePostgres } from "./postgres-shell.ts";
+import { connectAgent, makePostgres } from "./postgres-shell.ts";
 import type { StopKind } from "./role.ts";
 
 /** The role that a standby works for; told what it cannot know otherwise. */
 export interface StandbyOwner {
   /** Its PostgreSQL has ended without having been asked to. */
   onBroke(error: unknown): void;
+  /** The same, at once: what is left of it is being ended. */
+  onDying?(): void;
   onFeedback?(feedback: StandbyFeedback): void;
   /** Its log is not the volume's any more. */
   onPathChanged?(): void;
@@ -35,12 +37,16 @@ export class Standby {
   private readonly deps: AgentDeps;
   private owner: StandbyOwner;
   private running: LogFeed | undefined;
+  private session: PgClient | undefined;
 
   constructor(config: AgentConfig, deps: AgentDeps, owner: StandbyOwner) {
     this.config = config;
     this.deps = deps;
     this.owner = owner;
-    this.postgres = makePostgres(config, deps.logger, (error) => this.owner.onBroke(error));
+    this.postgres = makePostgres(config, deps.logger, {
+      onDying: () => this.owner.onDying?.(),
+      onBroke: (error) => this.owner.onBroke(error),
+    });
   }
 
   get feed(): LogFeed | undefined {
@@ -48,6 +54,25 @@ export class Standby {
   }
   get isRunning(): boolean {
     return this.postgres.pid !== undefined;
+  }
+
+  /** Opens a session ahead of a promotion, which then need not wait for one. */
+  async warmUp(): Promise<void> {
+    if (!this.isRunning || (this.session && !this.session.isClosed)) return;
+    this.session = await connectAgent(this.postgres);
+  }
+
+  /** A session of the agent's own: the one that was opened ahead, or a new one. Whoever takes it ends it. */
+  async takeSession(): Promise<PgClient> {
+    const { session } = this;
+    this.session = undefined;
+    return session && !session.isClosed ? session : connectAgent(this.postgres);
+  }
+
+  /** It is not needed any more just now, but may be soon. */
+  giveSession(session: PgClient): void {
+    if (this.session) session.destroy();
+    else this.session = session;
   }
 
   /** From now on another role answers for it. */
@@ -88,7 +113,14 @@ export class Standby {
     await this.postgres.untilReady(wait);
   }
 
+  /** Its processes are gone when this resolves, whatever state they were in. */
+  kill(): Promise<void> {
+    return this.postgres.killAll();
+  }
+
   async stop(kind: StopKind): Promise<StopResult> {
+    this.session?.destroy();
+    this.session = undefined;
     const stopped = await this.postgres.stop(
       kind === "immediate" ? "immediate" : "fast",
       fastStopMs,

@@ -21,32 +21,29 @@ import {
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
-import { AheadCache } from "./ahead-shell.ts";
+import { AheadCache, type GoingOn } from "./ahead-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
 import { type Cutoff, openingOf, readStartCutoff } from "./cutoff-shell.ts";
+import { problemOf } from "./driver-events.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
-import type {
-  AgentConfig,
-  BackupSource,
-  Feedback,
-  WantedMembers,
-  WriterOrder,
-} from "./messages.ts";
+import type { AgentConfig, Feedback, WantedMembers, WriterOrder } from "./messages.ts";
 import { isUnwritten, mayKeepTimeline } from "./keep-timeline-shell.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { queryUntil } from "./query-until-shell.ts";
+import { drainSessions } from "./drain-shell.ts";
+import { Pulse } from "./pulse-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { ReadGrants } from "./read-gate-shell.ts";
-import type { RoleFacts, StopKind } from "./role.ts";
+import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
@@ -60,20 +57,6 @@ export interface Inherited {
   readonly driver?: LogDriverHandle | undefined;
 }
 
-export interface WriterOwner {
-  /** Something of it has ended by itself. */
-  onBroke(error: unknown): void;
-  /** There is something to tell that others wait for. */
-  onNews(): void;
-}
-
-interface GoingOn {
-  readonly sources: readonly BackupSource[];
-  /** The cache was built while the volume was claimed. */
-  readonly isBuilt: boolean;
-  readonly signal: AbortSignal;
-}
-
 /**
  * The writer: claim the volume, make sure that this instance's log is the volume's, open the epoch, start PostgreSQL,
  * attach the driver, and let nobody in before VDL has passed the end of the local log.
@@ -81,7 +64,7 @@ interface GoingOn {
 export class WriterRole {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
-  private readonly owner: WriterOwner;
+  private readonly owner: RoleOwner;
   private readonly standby: Standby;
   private readonly driver: LogDriverHandle;
   /** What proxies ask before they tell a client what this PostgreSQL said. */
@@ -96,15 +79,18 @@ export class WriterRole {
   private cutoff: Cutoff | undefined;
   private state: RoleFacts["state"] = "starting";
   private isStopping = false;
+  private isDead = false;
+  private readonly pulse: Pulse;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
   private readonly broken = new AbortController();
 
-  constructor(config: AgentConfig, deps: AgentDeps, owner: WriterOwner, inherited: Inherited = {}) {
+  constructor(config: AgentConfig, deps: AgentDeps, owner: RoleOwner, inherited: Inherited = {}) {
     this.config = config;
     this.deps = deps;
     this.owner = owner;
     const standbyOwner = {
       onBroke: (error: unknown): void => this.broke(error),
+      onDying: (): void => this.die(),
       onCutoff: (cutoff: Cutoff): void => this.noteCutoff(cutoff),
     };
     this.standby = inherited.standby ?? new Standby(config, deps, standbyOwner);
@@ -114,6 +100,7 @@ export class WriterRole {
     this.noteNodes();
     const { clock } = deps;
     this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
+    this.pulse = new Pulse(clock, () => connectAgent(this.postgres));
     this.driver.onEvent((event) => this.onDriverEvent(event));
     this.scope = new Scope((error) => this.broke(error));
   }
@@ -140,19 +127,22 @@ export class WriterRole {
     } finally {
       await ahead?.cancel();
     }
-    await driver.attach({
-      address: this.postgres.address,
-      user: bootstrapUser,
-      systemId: config.systemIdentifier,
-    });
-    this.client = await connectAgent(this.postgres);
+    const target = { address: this.postgres.address, user: bootstrapUser };
+    const [client, waiting] = await Promise.all([
+      standby.takeSession(),
+      connectAgent(this.postgres),
+      driver.attach({ ...target, systemId: config.systemIdentifier }),
+    ]);
+    this.client = client;
     await this.untilLocalLogIsDurable(signal);
     if (bootstrap) await queryUntil(this.client, bootstrapSql(bootstrap), signal);
     this.waits = new DurabilityWaits({
-      client: await connectAgent(this.postgres),
+      client: waiting,
       driver,
       signal: this.scope.signal,
     });
+    if (this.isDead) throw new BorealisError(sqlState.adminShutdown, "PostgreSQL ended");
+    this.pulse.begin();
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     const { epoch } = this.facts();
@@ -215,6 +205,30 @@ export class WriterRole {
     this.isStopping = true;
     this.broken.abort(new BorealisError(sqlState.adminShutdown, "another instance is to write"));
     void this.driver.resign().catch(() => undefined);
+  }
+
+  /** No session gets an answer any more; who waits for another writer need not wait for our end. */
+  private die(): void {
+    this.isDead = true;
+    this.state = "stopped";
+    this.owner.onNews();
+  }
+
+  /** It answers nobody: nothing of it is to wait for. */
+  async kill(): Promise<void> {
+    this.die();
+    await this.standby.kill();
+  }
+
+  /** Milliseconds since its PostgreSQL last answered a new session; undefined while it is not open. */
+  silentMs(): number | undefined {
+    return this.state === "available" ? this.pulse.silentMs() : undefined;
+  }
+
+  /** Waits until the statements that run now have ended. */
+  async drain(withinMs: number): Promise<void> {
+    if (this.state !== "available") return;
+    await drainSessions(this.postgres, { clock: this.deps.clock, withinMs });
   }
 
   takeFeedback(feedback: Feedback): void {
@@ -364,36 +378,15 @@ export class WriterRole {
   }
 
   private onDriverEvent(event: DriverEvent): void {
-    const { logger } = this.deps;
-    switch (event.kind) {
-      case "standDown":
-        return this.broke(
-          new BorealisError(sqlState.adminShutdown, `the log driver stood down: ${event.reason}`),
-        );
-      case "failed":
-      case "detached":
-        return this.broke(
-          new BorealisError(
-            sqlState.adminShutdown,
-            `the log driver ${event.kind}: ${event.reason}`,
-          ),
-        );
-      case "quorumLost":
-        logger.warn({ event: "quorum.lost" }, "fewer than four storage nodes answer: writes wait");
-        return undefined;
-      case "quorumBack":
-        logger.info({ event: "quorum.back" });
-        return undefined;
-      case "attached":
-        logger.info({ event: "driver.attached", from: event.from });
-        return undefined;
-      default:
-        return event satisfies never;
-    }
+    const problem = problemOf(event, this.deps.logger);
+    if (problem) this.broke(problem);
   }
 
   private broke(error: unknown): void {
     this.broken.abort(error);
-    if (!this.isStopping) this.owner.onBroke(error);
+    if (this.isStopping) return;
+    // The driver may notice the end of PostgreSQL before the agent does.
+    this.die();
+    this.owner.onBroke(error);
   }
 }

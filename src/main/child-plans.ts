@@ -57,6 +57,7 @@ export function childPlans(facts: PlanFacts): {
       nodePorts: links.nodePorts,
       credential: links.credentialOf("control-plane"),
       backtrackWindowMs: settings["backtrack.windowHours"] * 3_600_000,
+      detectionMs: settings["failover.detectionMs"],
       ...log,
     }),
     keeper: () => keeperConfig(facts),

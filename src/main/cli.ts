@@ -202,6 +202,14 @@ withCommon(instance.command("remove"), "borealis instance remove instance-3")
       (await import("./instance-commands.ts")).instanceRemove(id, options),
     ),
   );
+withCommon(instance.command("reboot"), "borealis instance reboot instance-2")
+  .description("restart an instance's PostgreSQL; returns when it takes sessions again")
+  .argument("<id>")
+  .action(
+    running(async (id: string, options: CommonOptions) =>
+      (await import("./instance-commands.ts")).instanceReboot(id, options),
+    ),
+  );
 withCommon(instance.command("modify"), "borealis instance modify instance-2 --tier 0")
   .description("change an instance's place in the order of failover")
   .argument("<id>")

@@ -119,6 +119,15 @@ const settingsSchema = z.strictObject({
     .describe(
       "length of the lease; a takeover from a writer that was not seen to die waits so long",
     ),
+  "failover.detectionMs": z
+    .number()
+    .int()
+    .min(500)
+    .max(600_000)
+    .default(2_000)
+    .describe(
+      "how long the writer, or its agent, may answer nothing before another instance takes over; the end of a process counts at once",
+    ),
   "session.unauthenticatedMax": z
     .number()
     .int()

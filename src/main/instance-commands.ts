@@ -17,6 +17,7 @@ import { reachableHost } from "./urls.ts";
 
 const pollMs = 200;
 const answerMs = 10_000;
+const rebootMs = 100_000;
 /** The control plane may just be restarting. */
 const answerDeadlineMs = 20_000;
 
@@ -61,6 +62,16 @@ export async function instanceModify(
   await tell(layout, "modifyInstance", { id, tier });
   if (options.json) printJson({ id, tier });
   else print(`${id} has tier ${tier}`);
+}
+
+/** Restarts an instance's PostgreSQL; returns when it takes sessions again. */
+export async function instanceReboot(id: string, options: Options): Promise<void> {
+  const { layout } = requireCluster(options);
+  const startedMs = performance.now();
+  await tell(layout, "restartInstance", { id }, rebootMs);
+  const ms = Math.round(performance.now() - startedMs);
+  if (options.json) printJson({ rebooted: id, ms });
+  else print(`${id} takes sessions again (${(ms / 1000).toFixed(1)} s)`);
 }
 
 function parseTier(text: string): number {
@@ -110,13 +121,18 @@ function nameOf(added: unknown): string {
 }
 
 /** Asked once: a change that was made twice would be another one. */
-async function tell(layout: Layout, method: string, params: unknown): Promise<unknown> {
+async function tell(
+  layout: Layout,
+  method: string,
+  params: unknown,
+  timeoutMs = answerMs,
+): Promise<unknown> {
   const client = await retry(patience(isConnectionFailure), async () => {
     if (!isRunning(layout)) throw notRunning(layout);
     return connectRpc({ kind: "unix", path: layout.controlSocket }, { timeoutMs: 1_000 });
   });
   try {
-    return await client.call(method, params, { timeoutMs: answerMs });
+    return await client.call(method, params, { timeoutMs });
   } catch (error) {
     if (!isConnectionFailure(error)) throw error;
     throw new BorealisError(

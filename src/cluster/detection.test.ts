@@ -1,0 +1,91 @@
+import { describe, expect, it } from "vitest";
+import type { InstanceStatus } from "../instance/index.ts";
+import { WriterWatch } from "./detection.ts";
+
+const open = { role: "writer", isAdmitted: true } as InstanceStatus; // what is read of a status
+const dying = { role: "writer", isAdmitted: false } as InstanceStatus;
+const none = { role: "none", isAdmitted: false } as InstanceStatus;
+
+function make(): WriterWatch {
+  return new WriterWatch({ detectionMs: 2_000, stepMs: 250, nowMs: 0 });
+}
+
+/** Judges as often as is meant, from `fromMs` on; when it was lost first, or undefined. */
+function lostAt(
+  watch: WriterWatch,
+  { fromMs, toMs, pulse }: { fromMs: number; toMs: number; pulse?: (nowMs: number) => void },
+): number | undefined {
+  for (let nowMs = fromMs; nowMs <= toMs; nowMs += 250) {
+    pulse?.(nowMs);
+    if (watch.judge(nowMs)) return nowMs;
+  }
+  return undefined;
+}
+
+describe("the watch over the writer", () => {
+  it.each([
+    ["its PostgreSQL dies", dying],
+    ["its agent has no role any more", none],
+    ["the line to its agent is gone", undefined],
+  ])("sees at once that %s", (_, status) => {
+    const watch = make();
+    watch.noteStatus(open, 10);
+    expect(watch.judge(20)).toBe(undefined);
+    watch.noteStatus(status, 30);
+    expect(watch.judge(30)).toBe("ended");
+  });
+
+  it("lets one live that answers", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    const pulse = (nowMs: number): void => watch.notePulse(900, nowMs);
+    expect(lostAt(watch, { fromMs: 0, toMs: 60_000, pulse })).toBe(undefined);
+  });
+
+  it("gives one up whose agent does not answer, after the time that was set", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    expect(lostAt(watch, { fromMs: 0, toMs: 9_000 })).toBe(2_250);
+    expect(watch.judge(9_250)).toBe("silent");
+  });
+
+  it("gives one up whose agent answers that PostgreSQL does not", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    const pulse = (nowMs: number): void => watch.notePulse(nowMs, nowMs);
+    expect(lostAt(watch, { fromMs: 0, toMs: 9_000, pulse })).toBe(2_250);
+  });
+
+  it("does not take for silence that it did not run itself", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    watch.judge(0);
+    expect(watch.judge(60_000)).toBe(undefined);
+    expect(lostAt(watch, { fromMs: 60_250, toMs: 90_000 })).toBeGreaterThan(61_500);
+  });
+
+  it("lets one recover for as long as it takes, if its agent answers", () => {
+    const watch = make();
+    watch.noteStatus(dying, 0);
+    const pulse = (nowMs: number): void => watch.notePulse(0, nowMs);
+    expect(lostAt(watch, { fromMs: 0, toMs: 600_000, pulse })).toBe(undefined);
+    watch.noteStatus(none, 600_250);
+    expect(watch.judge(600_250)).toBe(undefined);
+  });
+
+  it("waits longer for one that was never heard", () => {
+    expect(lostAt(make(), { fromMs: 0, toMs: 60_000 })).toBe(10_250);
+  });
+
+  it("begins anew when another is appointed, and when the lost one opens again", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    watch.noteStatus(none, 10);
+    watch.reset(20);
+    expect(watch.judge(30)).toBe(undefined);
+    watch.noteStatus(open, 40);
+    watch.noteStatus(none, 50);
+    watch.noteStatus(open, 60);
+    expect(watch.judge(70)).toBe(undefined);
+  });
+});

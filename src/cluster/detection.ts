@@ -1,0 +1,85 @@
+import type { InstanceStatus } from "../instance/index.ts";
+
+/** What is known of the instance that is to write. */
+type Sight =
+  /** It has not opened yet, as far as this control plane knows; `heardMs`: when its agent last showed that it lives. */
+  | { readonly kind: "awaited"; readonly heardMs: number }
+  /** `heardMs`: when its PostgreSQL last answered. */
+  | { readonly kind: "open"; readonly heardMs: number }
+  | { readonly kind: "lost"; readonly why: Loss };
+
+/**
+ * `ended`: its PostgreSQL, its agent or what else a writer needs has ended. `silent`: its agent, or its PostgreSQL, does
+ * not answer. `absent`: its agent has never been heard.
+ */
+export type Loss = "ended" | "silent" | "absent";
+
+/** An agent that starts takes longer than one that was seen to live may be silent. */
+const startGraceMs = 10_000;
+
+/**
+ * Whether the writer has to be replaced. An end is told and counts at once; silence counts after a bounded time, on our own
+ * clock, of which moments in which we did not run ourselves do not count. A writer that was never seen open is not replaced
+ * while its agent answers: it recovers, or waits for a quorum, and another would do the same.
+ */
+export class WriterWatch {
+  private readonly detectionMs: number;
+  private readonly stepMs: number;
+  private sight: Sight;
+  private judgedMs: number;
+
+  /** `stepMs`: how often judge is meant to be called. */
+  constructor(options: { detectionMs: number; stepMs: number; nowMs: number }) {
+    this.detectionMs = options.detectionMs;
+    this.stepMs = options.stepMs;
+    this.judgedMs = options.nowMs;
+    this.sight = { kind: "awaited", heardMs: options.nowMs };
+  }
+
+  /** Another is to write, or this one was stopped on purpose: what was seen says nothing any more. */
+  reset(nowMs: number): void {
+    this.sight = { kind: "awaited", heardMs: nowMs };
+  }
+
+  /** What its agent tells; undefined: the line to it is gone. */
+  noteStatus(status: InstanceStatus | undefined, nowMs: number): void {
+    const isOpen = status?.role === "writer" && status.isAdmitted;
+    switch (this.sight.kind) {
+      case "awaited":
+        if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
+        else if (status) this.sight = { kind: "awaited", heardMs: nowMs };
+        return;
+      case "open":
+        if (!isOpen) this.sight = { kind: "lost", why: "ended" };
+        return;
+      default:
+        if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
+    }
+  }
+
+  /** Its agent has said, just now, that PostgreSQL has been silent for so long. */
+  notePulse(silentMs: number, nowMs: number): void {
+    const { sight } = this;
+    if (sight.kind === "lost") return;
+    const answeredMs = nowMs - silentMs;
+    if (answeredMs > sight.heardMs) this.sight = { ...sight, heardMs: answeredMs };
+  }
+
+  /** Undefined: all is well, or may be. */
+  judge(nowMs: number): Loss | undefined {
+    this.forgiveOurOwnPause(nowMs);
+    const { sight } = this;
+    if (sight.kind === "lost") return sight.why;
+    const silentMs = nowMs - sight.heardMs;
+    if (sight.kind === "open") return silentMs > this.detectionMs ? "silent" : undefined;
+    return silentMs > Math.max(startGraceMs, this.detectionMs) ? "absent" : undefined;
+  }
+
+  private forgiveOurOwnPause(nowMs: number): void {
+    const lateMs = nowMs - this.judgedMs - this.stepMs;
+    this.judgedMs = nowMs;
+    const { sight } = this;
+    if (sight.kind === "lost" || lateMs <= this.stepMs) return;
+    this.sight = { ...sight, heardMs: Math.min(nowMs, sight.heardMs + lateMs) };
+  }
+}

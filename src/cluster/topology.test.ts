@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import type { InstanceStatus } from "../instance/index.ts";
+import { layoutOf } from "./layout.ts";
+import type { ClusterState } from "./state.ts";
+import { topologyOf } from "./topology.ts";
+
+const state = {
+  writer: "instance-2",
+  isBootstrapped: true,
+  instances: [1, 2].map((n) => ({ id: `instance-${n}`, ordinal: n, az: "az1", tier: 1 })),
+  lives: [
+    { incarnation: "instance-1.7.1", epoch: 1, cutoff: "700", postmaster: "instance-1 1" },
+    { incarnation: "instance-2.8.1", epoch: 2, cutoff: "800", postmaster: "instance-2 1" },
+  ],
+} as unknown as ClusterState; // what a topology is made of
+
+function status(n: number, facts: Partial<InstanceStatus>): InstanceStatus {
+  const id = `instance-${n}`;
+  const all = {
+    id,
+    agentPid: 6 + n,
+    incarnation: 1,
+    isAdmitted: true,
+    lagMs: 0,
+    epoch: n,
+    ...facts,
+  };
+  return all as InstanceStatus;
+}
+
+function topology(statuses: readonly InstanceStatus[], givenUp?: string) {
+  const { writer, instances } = topologyOf({
+    state,
+    layout: layoutOf("/d", "/r"),
+    port: 5432,
+    status: (id) => statuses.find((one) => one.id === id),
+    isGivenUp: ({ id }) => id === givenUp,
+  });
+  const roles = instances.map(({ id, role, isAdmitted }) => `${id} ${role} ${isAdmitted}`);
+  return { writer, roles };
+}
+
+describe("what the proxies are told", () => {
+  const old = status(1, { role: "writer" });
+
+  it("is that nobody writes while one hands over to another, and that the old one is still there", () => {
+    expect(topology([old, status(2, { role: "reader" })])).toEqual({
+      writer: null,
+      roles: ["instance-1 writer true", "instance-2 reader true"],
+    });
+  });
+
+  it("is that a writer which was given up is gone, though it says nothing of the kind", () => {
+    const { writer, roles } = topology([old, status(2, { role: "reader" })], "instance-1");
+    expect(writer).toBe(null);
+    expect(roles[0]).toBe("instance-1 none false");
+  });
+
+  it("is that a writer is open only once its life is recorded", () => {
+    const unrecorded = status(2, { role: "writer", epoch: 3 });
+    expect(topology([unrecorded])).toEqual({
+      writer: null,
+      roles: ["instance-2 writer false"],
+    });
+    expect(topology([status(2, { role: "writer" })])).toEqual({
+      writer: "instance-2",
+      roles: ["instance-2 writer true"],
+    });
+  });
+
+  it("is that an older writer is gone when the newer one is open", () => {
+    expect(topology([old, status(2, { role: "writer" })]).roles).toEqual([
+      "instance-1 none false",
+      "instance-2 writer true",
+    ]);
+  });
+});

@@ -1,0 +1,207 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import type { Clock, Logger, RpcClient } from "../io/index.ts";
+import type { InstanceStatus, WriterOrder } from "../instance/index.ts";
+import type { Loss } from "./detection.ts";
+import { type Candidate, requireTarget } from "./failover.ts";
+import { failOver, type FailoverWorld, until } from "./failover-shell.ts";
+import { WriterGuard } from "./guard-shell.ts";
+import type { FailoverReport } from "./messages.ts";
+import type { ClusterState } from "./state.ts";
+import { takeOver } from "./takeover-shell.ts";
+
+export type Change = (state: ClusterState) => ClusterState;
+
+export interface MovesDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long the writer may be silent before another takes over. */
+  readonly detectionMs: number;
+  readonly signal: AbortSignal;
+  readonly state: () => ClusterState;
+  readonly isStopping: () => boolean;
+  status(id: string): InstanceStatus | undefined;
+  client(id: string): RpcClient | undefined;
+  candidates(): Candidate[];
+  /** Makes `id` the one that is to write, durably, with whatever else `change` does. */
+  appoint(id: string, change?: Change): void;
+  writerOrder(id: string): WriterOrder;
+}
+
+const drainMs = 1_000;
+const stopMs = 30_000;
+const restartMs = 60_000;
+
+/**
+ * Everything that changes who writes, or stops who does: failovers that are asked for, takeovers from a writer that is
+ * lost, restarts. One at a time.
+ */
+export class WriterMoves {
+  private readonly deps: MovesDeps;
+  private readonly guard: WriterGuard;
+  private failover: { target: string; readonly done: Promise<FailoverReport> } | undefined;
+  private restarting: string | undefined;
+  /** The life of a writer that was given up, though it may not know. */
+  private givenUp: string | undefined;
+
+  constructor(deps: MovesDeps) {
+    this.deps = deps;
+    this.guard = new WriterGuard({
+      ...deps,
+      writer: () => deps.state().writer,
+      isBusy: () => this.isBusy,
+      takeOver: (from, loss) => this.takeOver(from, loss),
+    });
+  }
+
+  /** Somebody is being promoted: who is the writer may change at any moment. */
+  get isUnderWay(): boolean {
+    return this.failover !== undefined;
+  }
+
+  /** Replaces a writer that is lost, until `signal` aborts. */
+  watch(signal: AbortSignal): Promise<void> {
+    return this.guard.run(signal);
+  }
+
+  /** An agent has told something, or its line is gone. */
+  observe(): void {
+    this.guard.observe();
+  }
+
+  /** Nobody is to be sent there, nor to stay. */
+  isGivenUp(status: InstanceStatus): boolean {
+    return this.givenUp === lifeOf(status);
+  }
+
+  /**
+   * Promotes `wanted`, or the best reader. Resolves when it accepts writes; raises what stands in the way. One under way
+   * is joined, but gives way to another name: whoever was to write before may be in trouble.
+   */
+  failOver(wanted: string | null): Promise<FailoverReport> {
+    const { failover, deps } = this;
+    if (failover && (wanted === null || wanted === failover.target)) return failover.done;
+    const { writer } = deps.state();
+    const target = requireTarget(deps.candidates(), { writer, wanted: wanted ?? undefined });
+    return this.beginFailover(target);
+  }
+
+  /** A failover whose appointment changes more of the state, in the same move. */
+  replaceWriter(target: string, change: Change): Promise<FailoverReport> {
+    return this.beginFailover(target, change);
+  }
+
+  /** The best reader that is not among `tried`; undefined: there is none that is ready. */
+  findSuccessor(tried: ReadonlySet<string> = new Set()): string | undefined {
+    const { writer } = this.deps.state();
+    const candidates = this.deps.candidates().filter((one) => !tried.has(one.id));
+    try {
+      return requireTarget(candidates, { writer, wanted: undefined });
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** A control plane before this one had appointed who is a reader still, and did not come to the end. */
+  resume(): void {
+    if (this.failover) return;
+    this.beginFailover(this.deps.state().writer).catch((error: unknown) => {
+      this.deps.logger.warn({ event: "failover.notDone" }, messageOf(error));
+    });
+  }
+
+  /** Stops an instance's PostgreSQL in order, and has it started again in its role; resolves when it takes sessions. */
+  async restart(id: string): Promise<void> {
+    const { clock, signal, client: lineTo, status: statusOf } = this.deps;
+    const before = statusOf(id);
+    const client = lineTo(id);
+    if (!client || !before) {
+      const why = `${id} cannot be restarted: there is no such instance, or it is away`;
+      throw new BorealisError(sqlState.notInPrerequisiteState, why, {
+        hint: "borealis status shows the instances",
+      });
+    }
+    if (this.isBusy) {
+      const why = `${id} cannot be restarted while the writer is being changed`;
+      throw new BorealisError(sqlState.notInPrerequisiteState, why);
+    }
+    const isWriter = before.role === "writer";
+    if (isWriter) this.restarting = id;
+    try {
+      if (isWriter) {
+        const bounds = { timeoutMs: drainMs * 2 };
+        await client.call("drain", { withinMs: drainMs }, bounds).catch(() => undefined);
+      }
+      await client.call("restart", {}, { timeoutMs: stopMs });
+      const isBack = (): boolean => {
+        const status = statusOf(id);
+        return status?.isAdmitted === true && lifeOf(status) !== lifeOf(before);
+      };
+      await until({ clock }, isBack, { withinMs: restartMs, signal });
+      if (isBack()) return;
+      const problem = statusOf(id)?.problem ?? statusOf(id)?.state ?? "it is away";
+      throw new BorealisError(sqlState.cannotConnectNow, `${id} is not available yet: ${problem}`);
+    } finally {
+      this.restarting = undefined;
+      this.guard.observe();
+    }
+  }
+
+  private get isBusy(): boolean {
+    const { failover, restarting } = this;
+    const { backtrack, isBootstrapped } = this.deps.state();
+    return Boolean(
+      failover || restarting || backtrack || !isBootstrapped || this.deps.isStopping(),
+    );
+  }
+
+  /** The writer is lost: false if there is no reader to take its place. */
+  private takeOver(from: string, loss: Loss): boolean {
+    const first = this.findSuccessor();
+    if (first === undefined) return false;
+    const { deps } = this;
+    const lost = deps.status(from);
+    this.givenUp = lost && lifeOf(lost);
+    const world = {
+      ...this.world(),
+      detectionMs: deps.detectionMs,
+      choose: (tried: ReadonlySet<string>) => this.findSuccessor(tried),
+    };
+    this.begin(first, takeOver(world, { from, loss, first }, deps.signal)).catch(
+      (error: unknown) => {
+        deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));
+      },
+    );
+    return true;
+  }
+
+  private beginFailover(target: string, change?: Change): Promise<FailoverReport> {
+    return this.begin(target, failOver(this.world(change), target, this.deps.signal));
+  }
+
+  private begin(target: string, work: Promise<FailoverReport>): Promise<FailoverReport> {
+    const done = work.finally(() => {
+      if (this.failover?.done !== done) return;
+      this.failover = undefined;
+      this.guard.observe();
+    });
+    this.failover = { target, done };
+    return done;
+  }
+
+  private world(change?: Change): FailoverWorld {
+    const { deps } = this;
+    return {
+      ...deps,
+      instances: deps.state().instances.map((one) => one.id),
+      appoint: (id) => {
+        if (this.failover) this.failover.target = id;
+        deps.appoint(id, change);
+      },
+      appointed: () => deps.state().writer,
+    };
+  }
+}
+
+function lifeOf({ id, agentPid, incarnation }: InstanceStatus): string {
+  return `${id}.${agentPid}.${incarnation}`;
+}
