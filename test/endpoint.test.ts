@@ -479,14 +479,25 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       expect(await sleeping).toContain("57P01");
     });
 
-    it("a session of an instance that was restarted ends with 57P01", async () => {
+    it("a session of an instance that was restarted goes on with another server process", async () => {
+      const client = await connectTo(ends.port);
+      const pid = async (): Promise<number> =>
+        (await client.query("select pg_backend_pid() pid")).rows[0].pid;
+      const before = await pid();
+      ends.topology.set({ writer: targetOf(stock, "writer", "2"), reader: undefined });
+      expect(await pid()).not.toBe(before);
+      await client.end();
+      ends.topology.set({ writer: targetOf(stock), reader: undefined });
+    });
+
+    it("a set-back of the cluster ends every session", async () => {
       const client = await connectTo(ends.port);
       const ended = new Promise<string>((resolve) =>
         client.once("error", (error) => resolve(codeOf(error))),
       );
-      ends.topology.set({ writer: targetOf(stock, "writer", "2"), reader: undefined });
+      ends.topology.setBack(true);
       expect(await ended).toContain("57P01");
-      ends.topology.set({ writer: targetOf(stock), reader: undefined });
+      ends.topology.setBack(false);
     });
   });
 });

@@ -3,21 +3,52 @@ import type { BorealisError } from "../base/errors.ts";
 /** How much of the log must be durable: all that is flushed, or all that is inserted, at the moment of asking. */
 export type UpTo = "flushed" | "inserted";
 
+/**
+ * What became of a session whose server was lost:
+ * - continued: nothing was under way
+ * - rerun: a statement outside a transaction was run again
+ * - replayed: an open transaction was run again, with the same answers
+ * - answered: what was under way had been committed, and its client was told so
+ * - refused: 40001
+ * - unknown: 08007
+ * - ended: 57P01, its state could not be made again
+ * - expired: no other server within hold_timeout
+ * - disconnected: borealis.on_failover
+ */
+export type Outcome =
+  | "continued"
+  | "rerun"
+  | "replayed"
+  | "answered"
+  | "refused"
+  | "unknown"
+  | "ended"
+  | "expired"
+  | "disconnected";
+
 /** What the shell does for a conversation, in this order. */
 export type Action =
   | { readonly kind: "toServer"; readonly bytes: Buffer }
   | { readonly kind: "toClient"; readonly bytes: Buffer }
-  /** Nothing more from the server until `durable` or `outcomeUnknown` is answered. */
+  /** Nothing more from the server until `durable` is answered; if it never will be, the server is lost. */
   | { readonly kind: "awaitDurable"; readonly upTo: UpTo }
   /** Stop reading the client; what still arrives is kept. */
   | { readonly kind: "pauseClient" }
   | { readonly kind: "resumeClient" }
   | { readonly kind: "resumeServer" }
+  /** When nothing has come for a while: `readBack`. */
+  | { readonly kind: "readLater" }
   /** A commit is under way; answer `commitTimedOut` after so long. 0: it has ended. */
   | { readonly kind: "commitTimer"; readonly timeoutMs: number }
   /** A statement that changes the traits of this database is on its way; they settle when its transaction ends. */
   | { readonly kind: "traitsChanging" }
   | { readonly kind: "traitsSettled" }
+  /** Leave this server, if it is there still, and find another: `connected`, or `gaveUp` after hold_timeout. */
+  | { readonly kind: "reconnect" }
+  /** Find out what became of this transaction of the server that is lost: `fateKnown`. */
+  | { readonly kind: "askFate"; readonly xid: bigint }
+  /** How a loss ended for this session; to be counted. */
+  | { readonly kind: "outcome"; readonly outcome: Outcome; readonly reason?: string | undefined }
   /** Tell the client, FATAL, and end both connections. */
   | { readonly kind: "fail"; readonly error: BorealisError }
   /** End both connections; everything has been said. */

@@ -61,6 +61,23 @@ export class AdminSessions {
     return undefined;
   }
 
+  /** Whether it takes new connections at this moment. */
+  async isAlive(target: Target): Promise<boolean> {
+    try {
+      const client = await connectPg({
+        address: target.address,
+        user: adminUser,
+        database: "postgres",
+        applicationName,
+        timeoutMs: 1_000,
+      });
+      await client.close();
+      return true;
+    } catch {
+      return false; // whatever the reason: that is the answer
+    }
+  }
+
   /** What the backend with this pid waits for; undefined if it waits for nothing, or is gone. */
   async waitEvent(target: Target, pid: number): Promise<string | undefined> {
     const sql = `SELECT wait_event FROM pg_catalog.pg_stat_activity WHERE pid = ${pid}`;
@@ -77,9 +94,10 @@ export class AdminSessions {
     });
     try {
       const { rows } = await client.query(traitsSql);
-      const [hasTriggers, hasRules, relations] = rows[0] ?? [];
+      const [reachesOutside, hasTriggers, hasRules, relations] = rows[0] ?? [];
       const hidden = await client.query(hiddenStateQuery);
       return {
+        reachesOutside: reachesOutside !== "f",
         hasDeferrableTriggers: hasTriggers !== "f",
         hasRules: hasRules !== "f",
         relationsWithCode: new Set((relations ?? "").split("\n").filter((name) => name !== "")),
@@ -147,6 +165,9 @@ function loginOf(result: PgResult): Login {
 
 // 16384 is FirstNormalObjectId: below it everything is the system's own.
 const traitsSql = `SELECT
+  EXISTS (SELECT FROM pg_catalog.pg_language WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c'))
+    OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname IN ('dblink', 'http', 'pg_net', 'pg_cron', 'postgres_fdw', 'file_fdw'))
+    OR EXISTS (SELECT FROM pg_catalog.pg_foreign_server),
   EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384),
   (SELECT pg_catalog.string_agg(relname, E'\\n') FROM pg_catalog.pg_class

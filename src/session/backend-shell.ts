@@ -1,5 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { type Clock, type Connection, dial, sleep } from "../io/index.ts";
+import { type Clock, type Connection, dial } from "../io/index.ts";
 import {
   backend,
   type BackendKey,
@@ -25,6 +25,8 @@ export interface BackendOptions {
   readonly isWanted: () => boolean;
   /** Where to go, asked again at each attempt; undefined while there is nobody. */
   readonly findTarget: () => Target | undefined;
+  /** Resolves when it may have an answer, or after a moment. */
+  readonly untilChange: () => Promise<void>;
   /** The cancel key that the client gets instead of the backend's. */
   readonly clientKey: Buffer;
 }
@@ -55,7 +57,7 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
     if (start) return start;
     const isLate = clock.nowMs() - startMs > holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
-    await sleep(clock, 50);
+    await options.untilChange();
   }
 }
 

@@ -1,5 +1,5 @@
 import { transactionState } from "../wire/index.ts";
-import { type Cycle, newCycle } from "./cycle.ts";
+import { addOwnSteps, type Cycle, newCycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import type { TextPlan } from "./plan.ts";
 import { functionProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
@@ -27,12 +27,17 @@ export class CommitQuestions {
     // The client's cycle is made first, because ours points to it; in the queue ours is first.
     const cycle = open({ verify: "answer" });
     exchange.cycles.clear();
-    exchange.open(isFull ? "batch" : "function", {
-      isOwn: true,
-      isOpen: false,
-      stepsSent: isFull ? queryProbeSteps : 0,
-      answers: cycle,
-    });
+    if (isFull) {
+      exchange.open("batch", {
+        isOwn: true,
+        isOpen: false,
+        stepsSent: queryProbeSteps,
+        answers: cycle,
+      });
+    } else {
+      exchange.open("function", { isOwn: true, answers: cycle, asks: "xid" });
+      exchange.open("function", { isOwn: true, answers: cycle, asks: "synchronousCommit" });
+    }
     exchange.cycles.pushBack(cycle);
     this.exchange.startTimer(cycle);
     return isFull ? syncedQueryProbe : functionProbe;
@@ -116,7 +121,7 @@ export class CommitQuestions {
     const wasAsked =
       batch.verify === "answer" && batch.executes === 0 && batch.sections.length === 0;
     if (!wasAsked) {
-      this.addSection(batch);
+      addOwnSteps(batch, queryProbeSteps);
       if (batch.verify === "nothing") batch.verify = "answer";
       this.exchange.startTimer(batch);
     }
@@ -128,12 +133,8 @@ export class CommitQuestions {
   /** For the Sync at hand. */
   beforeSync(batch: Cycle): Buffer | undefined {
     if (!batch.mayCommitAtSync || batch.mustNotProbe || batch.verify !== "answer") return undefined;
-    this.addSection(batch);
+    batch.holdsAnswer = batch.stepsSeen === 0;
+    addOwnSteps(batch, queryProbeSteps);
     return this.exchange.question;
-  }
-
-  private addSection(batch: Cycle): void {
-    batch.sections.push({ from: batch.stepsSent, to: batch.stepsSent + queryProbeSteps });
-    batch.stepsSent += queryProbeSteps;
   }
 }

@@ -1,22 +1,23 @@
 import { BorealisError, OutcomeUnknown, ProtocolViolation } from "../base/errors.ts";
 import type { Action } from "./action.ts";
 import { ClientSide } from "./client-side.ts";
-import { Exchange, type ExchangeOptions } from "./exchange.ts";
+import { Exchange, type ExchangeOptions, type Succession } from "./exchange.ts";
 import { ServerSide } from "./server-side.ts";
 
 /**
- * One client's conversation with its backend after the start-up, pure: bytes in, actions out. Bytes pass as they are;
+ * One client's conversation with one backend after the start-up, pure: bytes in, actions out. Bytes pass as they are;
  * what is added, taken out and held back is told in client-side.ts and server-side.ts. The first ReadyForQuery has
  * been passed on before it begins.
  */
 export class Conversation {
   readonly exchange: Exchange;
-  private readonly client: ClientSide;
-  private readonly server: ServerSide;
+  readonly client: ClientSide;
+  readonly server: ServerSide;
   private hasEnded = false;
+  private isDraining = false;
 
-  constructor(options: ExchangeOptions) {
-    this.exchange = new Exchange(options);
+  constructor(options: ExchangeOptions, succession?: Succession) {
+    this.exchange = new Exchange(options, succession);
     this.client = new ClientSide(this.exchange);
     this.server = new ServerSide(this.exchange);
   }
@@ -43,10 +44,22 @@ export class Conversation {
   }
 
   fromServer(chunk: Buffer): Action[] {
+    return this.follow(() => {
+      this.server.push(chunk);
+      if (!this.isDraining) this.client.goOn();
+    });
+  }
+
+  /** The server is lost: what it has said so far is told no more, and looked at. Then what comes is, too. */
+  drain(): Action[] {
+    this.isDraining = true;
+    return this.follow(() => this.server.drain());
+  }
+
+  private follow(step: () => void): Action[] {
     if (this.hasEnded) return [];
     try {
-      this.server.push(chunk);
-      this.client.goOn();
+      step();
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
       const isOurs = error instanceof ProtocolViolation || this.exchange.mayHaveCommitted;
@@ -63,18 +76,6 @@ export class Conversation {
     return this.exchange.takeActions();
   }
 
-  /** ... or can no longer be waited for. */
-  outcomeUnknown(cause: unknown): Action[] {
-    const error =
-      cause instanceof BorealisError && cause.code === new OutcomeUnknown("").code
-        ? cause
-        : new OutcomeUnknown("the outcome of the transaction is not known", {
-            cause,
-            hint: "Look for the transaction's effects before you repeat it.",
-          });
-    return this.finish(error);
-  }
-
   commitTimedOut(): Action[] {
     if (!this.exchange.mayHaveCommitted) return [];
     return this.finish(
@@ -89,8 +90,8 @@ export class Conversation {
     this.exchange.hasTerminated = true;
   }
 
-  /** The backend's connection is gone. */
-  serverLost(cause?: unknown): Action[] {
+  /** The session ends here: 08007 if something may have been committed, else `cause`, or 57P01. */
+  terminate(cause?: unknown): Action[] {
     if (this.hasEnded || this.exchange.hasTerminated) return [];
     // The client has got the server's own last words.
     if (this.exchange.hasFatal) return this.finish(undefined);

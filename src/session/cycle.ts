@@ -1,4 +1,5 @@
 import type { Answer } from "./probe.ts";
+import type { Change } from "./session-book.ts";
 
 /**
  * One stretch of a conversation that the server ends with ReadyForQuery: a simple Query, a FunctionCall, or the
@@ -17,6 +18,8 @@ export interface Cycle {
   isOpen: boolean;
   stepsSent: number;
   stepsSeen: number;
+  /** What each step is: the first byte of its message; "." for ours. */
+  steps: string;
   /** Execute messages of the client sent so far. */
   executes: number;
   /** Our steps within the client's. */
@@ -28,11 +31,39 @@ export interface Cycle {
   /** The first step that is a COMMIT in a transaction block: a later failure does not undo it. */
   commitFromStep: number;
   hasCommitted: boolean;
+  /** The tag that its COMMIT is answered with, if that is all that it does besides ending well. */
+  commitTag: string | undefined;
+  /** Completions that were passed on, or are held only until ReadyForQuery comes. */
+  completionsSeen: number;
   /** For an own cycle: whose question it asks. */
   readonly answers: Cycle | undefined;
+  /** ... and what its FunctionCall asks for. */
+  readonly asks: "xid" | "synchronousCommit" | undefined;
   answer: Answer | undefined;
+  /** How many commits were asked about. */
+  answersSeen: number;
   /** An own cycle in front of it failed and took the transaction along: the client hears of that only. */
   isDiscarded: boolean;
+  /** Its answer is held as a whole while it is small: until then it can be run again unseen. */
+  holdsAnswer: boolean;
+  /** What its messages do to the session: the session's book knows what of it comes true. */
+  readonly changes: Change[];
+  /** An own one, which asks what the session has. */
+  readonly isReadback: boolean;
+  /** ... and what it says. */
+  readRow: readonly (string | null)[] | undefined;
+  /** A simple Query of one statement. */
+  isSingle: boolean;
+  /** Opens a transaction block. */
+  begins: boolean;
+  /** COPY FROM STDIN has begun. */
+  isCopying: boolean;
+  /** ... and the client has, or may have, sent the end of its data. */
+  isCopyEnded: boolean;
+  /** The client was told an error in place of the answer: of the rest it hears ReadyForQuery only. */
+  isMuted: boolean;
+  /** It has a COMMIT of the client's that PostgreSQL takes for a ROLLBACK. */
+  hasLostCommit: boolean;
   /** PostgreSQL says that the wait for the quorum was broken off. */
   wasInterrupted: boolean;
   /** A cancel request went to the backend while it was under way. */
@@ -69,14 +100,29 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     isOpen: kind === "batch",
     stepsSent: 0,
     stepsSeen: 0,
+    steps: "",
     executes: 0,
     sections: [],
     verify: "nothing",
     verifyFromStep: kind === "batch" ? Number.POSITIVE_INFINITY : 0,
     commitFromStep: Number.POSITIVE_INFINITY,
     hasCommitted: false,
+    commitTag: undefined,
+    completionsSeen: 0,
     answers: undefined,
+    asks: undefined,
+    holdsAnswer: false,
+    changes: [],
+    isReadback: false,
+    readRow: undefined,
+    isSingle: false,
+    begins: false,
+    isCopying: false,
+    isCopyEnded: false,
+    isMuted: false,
+    hasLostCommit: false,
     answer: undefined,
+    answersSeen: 0,
     isDiscarded: false,
     wasInterrupted: false,
     wasCancelled: false,
@@ -95,4 +141,17 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
 /** Whether the answer that ends `step` is ours. */
 export function isOwnStep(cycle: Cycle, step: number): boolean {
   return cycle.sections.some(({ from, to }) => step >= from && step < to);
+}
+
+/** Counts a step of the client's in: `letter` is the first byte of its message. */
+export function addStep(cycle: Cycle, letter: string): void {
+  cycle.stepsSent++;
+  cycle.steps += letter;
+}
+
+/** ... and `count` of ours. */
+export function addOwnSteps(cycle: Cycle, count: number): void {
+  cycle.sections.push({ from: cycle.stepsSent, to: cycle.stepsSent + count });
+  cycle.stepsSent += count;
+  cycle.steps += ".".repeat(count);
 }

@@ -19,10 +19,12 @@ import { loadParser } from "../route/index.ts";
 import { encodeCancelRequest, encodeError, pgSocketPath } from "../wire/index.ts";
 import { AdminSessions, noInstance } from "./admin-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
-import { startBackend } from "./backend-shell.ts";
+import { AdminFates } from "./fates-shell.ts";
+import type { Outcome } from "./action.ts";
+import { Outcomes } from "./outcomes.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
 import { Session } from "./session-shell.ts";
-import { honestyAtStart, parametersForBackend } from "./start-options.ts";
+import { type Arrival, type SharedWorld, startServer, worldOf } from "./session-world-shell.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
 import type { EndpointType, Target, Topology } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
@@ -41,6 +43,8 @@ export interface EndpointLimits {
   readonly authenticationTimeoutMs: number;
   /** How long a new connection waits while there is no instance for it, and a result while the writer's gate is closed. */
   readonly holdTimeoutMs: number;
+  /** Of a transaction's messages so much is kept, to run it again; 1 MiB. */
+  readonly journalBytesMax: number;
   /** Connections that are not logged in yet, over all endpoints; further ones are turned away. */
   readonly unauthenticatedMax: number;
 }
@@ -48,6 +52,7 @@ export interface EndpointLimits {
 const defaultLimits: EndpointLimits = {
   authenticationTimeoutMs: 60_000,
   holdTimeoutMs: 30_000,
+  journalBytesMax: 1024 * 1024,
   unauthenticatedMax: 1_000,
 };
 
@@ -87,6 +92,8 @@ export class EndpointServer {
   private readonly tls: TlsServer | undefined;
   private readonly admin: AdminSessions;
   private readonly traits: TraitsBook;
+  private readonly outcomes = new Outcomes();
+  private readonly shared: SharedWorld;
   private readonly mockSecret: Buffer;
   private readonly listeners = new Map<string, { endpoint: Endpoint; listener: Listener }>();
   private readonly sessions = new Map<number, Set<Session>>();
@@ -95,6 +102,7 @@ export class EndpointServer {
   private readonly stopWatching: () => void;
   private count = 0;
   private isClosing = false;
+  private wasRewinding = false;
 
   constructor(options: EndpointsOptions) {
     this.options = options;
@@ -102,12 +110,20 @@ export class EndpointServer {
     this.tls = options.tls && openTlsServer(options.tls);
     this.admin = new AdminSessions(options);
     this.traits = new TraitsBook(this.admin, options.clock, options.logger);
+    const { admin, traits, outcomes } = this;
+    const fates = new AdminFates(options, admin);
+    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes };
     this.mockSecret = options.entropy.bytes(32);
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
   }
 
   get sessionCount(): number {
     return this.count;
+  }
+
+  /** How losses of servers ended for sessions. */
+  get outcomeCounts(): Readonly<Record<Outcome, number>> {
+    return this.outcomes.all;
   }
 
   get unauthenticatedCount(): number {
@@ -218,20 +234,18 @@ export class EndpointServer {
     client: Connection,
     login: LoggedIn,
   ): Promise<void> {
-    const { clock, entropy } = this.options;
     const { database } = login.wishes;
     // Bytes of an eager client wait in the kernel.
     client.pause();
-    const clientKey = entropy.bytes(login.minor >= 2 ? 32 : 4);
-    const start = await startBackend({
-      clock,
+    const arrival: Arrival = {
       client,
-      clientKey,
-      parameters: parametersForBackend(login.request),
-      holdTimeoutMs: this.limits.holdTimeoutMs,
+      login,
+      clientKey: this.options.entropy.bytes(login.minor >= 2 ? 32 : 4),
       isWanted: () => this.isOpen(endpoint),
       findTarget: () => this.findTarget(endpoint),
-    });
+    };
+    const { shared, limits } = this;
+    const start = await startServer(shared, arrival, { holdTimeoutMs: limits.holdTimeoutMs });
     if (start.kind !== "ready") {
       const bytes = start.kind === "refused" ? start.bytes : this.whyNobody(endpoint);
       client.end(bytes);
@@ -247,23 +261,13 @@ export class EndpointServer {
       return;
     }
     const session: Session = new Session({
-      ...this.options,
       client,
-      clientKey,
       backend: start,
-      gate: this.options.gates?.find(target),
-      holdTimeoutMs: this.limits.holdTimeoutMs,
-      exchange: {
-        isHonest: target.role === "writer",
-        planner,
-        ...honestyAtStart(login.wishes, login.settings),
-      },
-      onTraitsChanging: () => this.traits.changing(database, session),
-      onTraitsSettled: () => this.traits.settled(target, database, session),
-      onEnd: () => {
-        this.forget(session);
-        this.traits.leave(database, session);
-      },
+      clientKey: arrival.clientKey,
+      world: worldOf(shared, arrival, planner, {
+        sessionOf: () => session,
+        onEnd: () => this.forget(session),
+      }),
     });
     this.remember(session, endpoint);
     session.start(login.rest);
@@ -303,12 +307,16 @@ export class EndpointServer {
     if (same.size === 0) this.sessions.delete(session.pid);
   }
 
-  /** A session whose PostgreSQL has stopped, or is no writer any more, cannot go on. */
+  /** A session whose PostgreSQL has stopped, or is no writer any more, goes on with another. */
   private onTopologyChange(): void {
+    const isRewinding = this.options.topology.isRewinding();
+    const begins = isRewinding && !this.wasRewinding;
+    this.wasRewinding = isRewinding;
     for (const sessions of this.sessions.values()) {
       for (const session of sessions) {
         const { target } = session;
-        if (this.options.topology.hasEnded(target)) session.terminate(changed(target));
+        if (begins) session.terminate(rewound);
+        else if (this.options.topology.hasEnded(target)) session.retire();
       }
     }
   }
@@ -320,22 +328,24 @@ export class EndpointServer {
   private async cancel(pid: number, key: Buffer): Promise<void> {
     const session = this.findSession(pid, key);
     if (!session) return;
-    const { target } = session;
+    // Between two servers there is nothing to cancel.
+    if (!session.survivor.isLive) return;
+    const { target, backendKey: own } = session;
     try {
-      if (target.role === "writer" && (await this.admin.waitEvent(target, pid)) === "SyncRep")
+      if (target.role === "writer" && (await this.admin.waitEvent(target, own.pid)) === "SyncRep")
         return;
       const connection = await dial({ kind: "unix", path: pgSocketPath(target.address) });
-      session.conversation.cancelled();
+      session.survivor.cancelled();
       // PostgreSQL has sent the signal when it closes this connection: what it may still hit is then known.
       const timer = this.options.clock.after(cancelTimeoutMs, () => connection.destroy());
       await new Promise<void>((resolve) => {
         connection.onClose(() => resolve());
         connection.onEnd(() => connection.end());
         connection.onData(() => undefined);
-        connection.write(encodeCancelRequest(pid, session.backendKey));
+        connection.write(encodeCancelRequest(own.pid, own.key));
       });
       timer.cancel();
-      session.conversation.cancelled();
+      session.survivor.cancelled();
     } catch (error) {
       // A cancel has no answer: the client sees that its statement goes on.
       this.options.logger.warn({ event: "cancel.failed", pid, reason: messageOf(error) });
@@ -351,6 +361,12 @@ export class EndpointServer {
   }
 }
 
+const rewound = new BorealisError(
+  sqlState.adminShutdown,
+  "terminating connection because the cluster is set back to an earlier moment",
+  { hint: "Connect again." },
+);
+
 const shutdown = new BorealisError(
   sqlState.adminShutdown,
   "terminating connection due to administrator command",
@@ -362,9 +378,4 @@ function endpointGone({ id }: Endpoint): BorealisError {
   return new BorealisError(sqlState.adminShutdown, message, {
     hint: "Connect to another endpoint.",
   });
-}
-
-function changed({ instanceId }: Target): BorealisError {
-  const message = `terminating connection because ${instanceId} was restarted or removed, or has another role`;
-  return new BorealisError(sqlState.adminShutdown, message, { hint: "Connect again." });
 }

@@ -1,8 +1,10 @@
 import { Deque } from "../base/deque.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { transactionState } from "../wire/index.ts";
+import { encodeParameterStatus, transactionState } from "../wire/index.ts";
 import type { Action, UpTo } from "./action.ts";
 import { type Cycle, newCycle } from "./cycle.ts";
+import { Journal } from "./journal.ts";
+import type { Memory } from "./memory.ts";
 import type { TextPlan, TextPlanner } from "./plan.ts";
 import {
   type Answer,
@@ -10,9 +12,11 @@ import {
   flushedQueryProbe,
   type HonestySettings,
   isLowered,
-  queryProbe,
 } from "./probe.ts";
+import { readbackSteps } from "./readback.ts";
 import { StatementBook } from "./statement-book.ts";
+import { applyWish, defaultWishes, type SurvivalWishes } from "./survival-wishes.ts";
+import { Comparison, type Told, Transcript } from "./transcript.ts";
 
 /** In these a byte that looks like a backslash may be the second half of a character. */
 const trickyEncodings = new Set([
@@ -37,15 +41,55 @@ export interface ExchangeOptions {
   readonly synchronousCommit?: string;
   /** client_min_messages keeps warnings from us from the start. */
   readonly hidesWarnings?: boolean;
+  readonly wishes?: SurvivalWishes;
+  /** The session's book: one over all its servers. */
+  readonly memory: Memory;
+  /** How much of a client's messages is kept; 1 MiB unless told. */
+  readonly journalBytesMax?: number;
 }
+
+/** What goes over to another server connection. */
+export interface Succession {
+  readonly before: Exchange;
+  /** The transaction state that the new connection is in. */
+  readonly state: number;
+  /** What is told first must be this, and the client has it already. */
+  readonly expected?: Told | undefined;
+  /** The transaction is lost: the client hears it with the next answer that is an error, or should be one. */
+  readonly pendingError?: Buffer | undefined;
+}
+
+const journalBytesDefault = 1024 * 1024;
+/** The server ends its sessions because it goes away itself; or an operator ends one. */
+const goingAway = new Set<string>([
+  sqlState.adminShutdown,
+  sqlState.crashShutdown,
+  sqlState.cannotConnectNow,
+]);
 
 /** What both directions of one session share: what the server still owes, and what the session is. */
 export class Exchange {
   readonly isHonest: boolean;
   readonly planner: TextPlanner;
+  readonly options: ExchangeOptions;
   readonly cycles = new Deque<Cycle>();
-  readonly book = new StatementBook();
-  readonly parameters = new Map<string, string>();
+  readonly book: StatementBook;
+  /** As the server has them. */
+  readonly parameters: Map<string, string>;
+  /** As the client has heard of them. */
+  readonly toldParameters: Map<string, string>;
+  readonly journal: Journal;
+  readonly memory: Memory;
+  readonly transcript = new Transcript();
+  readonly comparison: Comparison | undefined;
+  pendingError: Buffer | undefined;
+  /** The transaction was lost with its server: nothing of it can be run again. */
+  isLostTransaction: boolean;
+  wishes: SurvivalWishes;
+  /** What the server said as it went: not for the client, unless somebody ended this session on purpose. */
+  lastWords: { readonly code: string; readonly bytes: Buffer } | undefined;
+  /** Cycles of the client's opened so far. */
+  openedCount = 0;
   /** Of the last ReadyForQuery. */
   state: number = transactionState.idle;
   honesty: HonestySettings;
@@ -62,12 +106,27 @@ export class Exchange {
   private actions: Action[] = [];
   private areTraitsDirty = false;
 
-  constructor(options: ExchangeOptions) {
+  constructor(options: ExchangeOptions, succession?: Succession) {
+    const before = succession?.before;
+    this.options = options;
     this.isHonest = options.isHonest;
+    this.memory = options.memory;
     this.planner = options.planner;
-    this.honesty = options.honesty ?? defaultHonesty;
-    this.hidesWarnings = options.hidesWarnings ?? false;
-    this.isSuspicious = !this.honesty.isForced || isLowered(options.synchronousCommit ?? "on");
+    this.honesty = before?.honesty ?? options.honesty ?? defaultHonesty;
+    this.hidesWarnings = before?.hidesWarnings ?? options.hidesWarnings ?? false;
+    this.isSuspicious =
+      before?.isSuspicious ??
+      (!this.honesty.isForced || isLowered(options.synchronousCommit ?? "on"));
+    this.book = before?.book ?? new StatementBook();
+    this.book.endTransaction();
+    this.parameters = new Map(before?.parameters);
+    this.toldParameters = before?.toldParameters ?? new Map<string, string>();
+    this.journal = new Journal(options.journalBytesMax ?? journalBytesDefault);
+    this.state = succession?.state ?? transactionState.idle;
+    this.comparison = succession?.expected && new Comparison(succession.expected);
+    this.pendingError = succession?.pendingError;
+    this.isLostTransaction = this.state !== transactionState.idle;
+    this.wishes = before?.wishes ?? options.wishes ?? defaultWishes;
   }
 
   /** PostgreSQL reads the text as our parser does. */
@@ -81,6 +140,45 @@ export class Exchange {
     this.actions.push(action);
   }
 
+  /** To the client, as an answer. */
+  tell(bytes: Buffer): void {
+    this.transcript.add(bytes, this.state !== transactionState.idle);
+    const news = this.comparison ? this.comparison.take(bytes) : bytes;
+    if (news.length > 0) this.add({ kind: "toClient", bytes: news });
+  }
+
+  /** To the client, besides its answers. */
+  tellAside(bytes: Buffer): void {
+    this.add({ kind: "toClient", bytes });
+  }
+
+  noteParameter(name: string, value: string): void {
+    this.parameters.set(name, value);
+    this.memory.parameter(name, value);
+    if (!this.isComparing) this.toldParameters.set(name, value);
+  }
+
+  /** The client hears what it has heard before: nothing of it is told. */
+  get isComparing(): boolean {
+    return this.comparison !== undefined && this.comparison.verdict !== "same";
+  }
+
+  /** What another server has set differently. */
+  tellParameters(): void {
+    for (const [name, value] of this.parameters) {
+      if (this.toldParameters.get(name) === value) continue;
+      this.toldParameters.set(name, value);
+      this.tellAside(encodeParameterStatus(name, value));
+    }
+  }
+
+  /** True: it is kept, and the client does not hear it now. */
+  keepLastWords(code: string, bytes: Buffer): boolean {
+    if (!goingAway.has(code)) return false;
+    this.lastWords ??= { code, bytes: Buffer.from(bytes) };
+    return true;
+  }
+
   takeActions(): Action[] {
     const { actions } = this;
     if (actions.length > 0) this.actions = [];
@@ -91,7 +189,44 @@ export class Exchange {
   open(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle {
     const cycle = newCycle(kind, facts);
     this.cycles.pushBack(cycle);
+    if (!cycle.isOwn) {
+      this.openedCount++;
+      this.journal.begin();
+    }
     return cycle;
+  }
+
+  /** The client has been told that a cycle of its own is over. */
+  finished(): void {
+    const isIdle = this.state === transactionState.idle;
+    this.journal.finish(isIdle);
+    if (!isIdle) {
+      this.transcript.mark();
+      return;
+    }
+    this.transcript.reset();
+    this.isLostTransaction = false;
+    this.pendingError = undefined;
+    this.readBackIfNeeded();
+  }
+
+  /** Outside a transaction, with nothing under way, the session is asked what it has, if that may be new. */
+  private readBackIfNeeded(): void {
+    const { needsReadback } = this.memory;
+    if (needsReadback === "later") this.add({ kind: "readLater" });
+    else if (needsReadback === "now") this.readBack();
+  }
+
+  readBack(): void {
+    if (this.state !== transactionState.idle || this.cycles.length > 0 || this.isComparing) return;
+    this.open("batch", {
+      isOwn: true,
+      isOpen: false,
+      isOptional: true,
+      isReadback: true,
+      stepsSent: readbackSteps,
+    });
+    this.add({ kind: "toServer", bytes: this.memory.askReadback() });
   }
 
   /** The batch that has no Sync yet, if there is one: always the last. */
@@ -114,6 +249,8 @@ export class Exchange {
       this.add({ kind: "traitsChanging" });
     }
     if (plan.deallocates !== undefined) this.book.deallocate(plan.deallocates);
+    if (plan.obstacle !== undefined) this.journal.bar(plan.obstacle);
+    for (const { name, value } of plan.wishes) this.wishes = applyWish(this.wishes, name, value);
   }
 
   /** No transaction is open any more: what it did to the catalogs can be seen. */
@@ -123,10 +260,16 @@ export class Exchange {
     this.add({ kind: "traitsSettled" });
   }
 
+  /** The id of the transaction that `cycle` is going to commit; the rest of the answer follows. */
+  learnXid(cycle: Cycle, answer: Answer): void {
+    cycle.answer = answer;
+  }
+
   learn(cycle: Cycle, answer: Answer): void {
     const before = cycle.answer;
     // Two commits in one batch: the worse counts.
     cycle.answer = before && isLowered(before.synchronousCommit) ? before : answer;
+    cycle.answersSeen++;
     if (answer.settings) {
       this.honesty = answer.settings;
       this.isSuspicious = isLowered(answer.synchronousCommit) || !answer.settings.isForced;
@@ -136,8 +279,7 @@ export class Exchange {
 
   /** Our question within extended messages. */
   get question(): Buffer {
-    // The answer is wanted while the commit waits only where it may change what happens meanwhile: the timeout.
-    return this.isSuspicious ? flushedQueryProbe : queryProbe;
+    return flushedQueryProbe;
   }
 
   startTimer(cycle: Cycle): void {
@@ -163,7 +305,7 @@ export class Exchange {
     const { answer } = cycle;
     // No answer: the question was swallowed somehow; then the worst is true.
     if (!answer) return "inserted";
-    if (answer.hasId === false && !this.writesAtCommit) {
+    if (answer.xid === null && !this.writesAtCommit) {
       return cycle.drawsSequence ? "flushed" : undefined;
     }
     // They are queued by changes of rows, which have given the transaction an id; then they do as they like.

@@ -3,6 +3,7 @@ import {
   type Classified,
   classifyUnparsed,
   type Refusal,
+  type SettingChange,
   type StatementClass,
 } from "../route/index.ts";
 import type { HiddenState } from "./hidden-state.ts";
@@ -43,6 +44,14 @@ export interface TextPlan {
   /** What it may do to the session beyond its transaction. */
   readonly touch: SessionTouch;
   readonly refusal: Refusal | undefined;
+  /** A transaction block is open after it that was not open before. */
+  readonly begins: boolean;
+  /** What PostgreSQL answers to it where it is a commit and nothing else. */
+  readonly commitTag: string | undefined;
+  /** Why a transaction with it is not to be run a second time. */
+  readonly obstacle: string | undefined;
+  /** Settings of ours for this session. */
+  readonly wishes: readonly SettingChange[];
 }
 
 /** What the catalogs of one database say, as far as a text alone cannot. */
@@ -55,6 +64,8 @@ export interface DatabaseTraits {
   readonly relationsWithCode: ReadonlySet<string>;
   /** What its code may do to a session; absent where that is not known. */
   readonly hidden?: HiddenState;
+  /** Functions can reach beyond this database: dblink, foreign tables, languages that are not trusted. */
+  readonly reachesOutside?: boolean;
 }
 
 /** Nothing known: every doubt counts. */
@@ -79,6 +90,10 @@ export const opaquePlan: TextPlan = {
   deallocates: undefined,
   touch: unknownTouch,
   refusal: undefined,
+  begins: false,
+  commitTag: undefined,
+  obstacle: "a text of it was too long to be looked at",
+  wishes: [],
 };
 
 /** Plans by text; the texts and their classes are cached by route, per process. */
@@ -111,6 +126,10 @@ export class TextPlanner {
     return plan;
   }
 }
+
+// What these do, a rollback does not undo; and a pid means somebody else on another server.
+const outside =
+  /\b(dblink\w*|lo_(import|export)|pg_(terminate|cancel)_backend|pg_file_\w+|pg_(promote|reload_conf|rotate_logfile|switch_wal|create_restore_point|wal_replay_\w+)|pg_\w*replication_slot\w*)\b/i;
 
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
@@ -151,7 +170,48 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
     touch: touchOf(classified),
     refusal,
+    begins: statements.findLast(isBoundary)?.transaction === "begin",
+    commitTag: only && commitTagOf(only),
+    obstacle: outside.test(sql)
+      ? "it acts beyond its transaction"
+      : firstObstacle(statements, traits),
+    wishes: statements.flatMap(({ settings }) =>
+      settings.filter(({ name }) => name.startsWith("borealis.")),
+    ),
   };
+}
+
+function isBoundary({ transaction, endsTransaction }: StatementClass): boolean {
+  return transaction === "begin" || endsTransaction;
+}
+
+function commitTagOf({ transaction, isChained }: StatementClass): string | undefined {
+  if (transaction === "prepare") return "PREPARE TRANSACTION";
+  return transaction === "commit" && !isChained ? "COMMIT" : undefined;
+}
+
+function firstObstacle(
+  statements: readonly StatementClass[],
+  traits: DatabaseTraits,
+): string | undefined {
+  for (const statement of statements) {
+    const obstacle = obstacleOf(statement, traits);
+    if (obstacle !== undefined) return obstacle;
+  }
+  return undefined;
+}
+
+/** What a transaction may not have in it if it is to be run again. */
+function obstacleOf(statement: StatementClass, traits: DatabaseTraits): string | undefined {
+  const { kind, tag, copy, transaction } = statement;
+  if (kind === "unknown") return "a statement of it is not understood";
+  if (statement.mayCommitInside) return `it has ${tag}, which may commit inside`;
+  if (statement.forbidsTransactionBlock) return `it has ${tag}`;
+  if (copy !== undefined && copy !== "out") return "it has COPY into a table, a file or a program";
+  if (transaction === "prepare") return "it is a two-phase commit";
+  if (statement.mayRunUserCode && traits.reachesOutside === true)
+    return "functions in this database can reach beyond it";
+  return undefined;
 }
 
 function roleOf(statement: StatementClass, traits: DatabaseTraits): Role {

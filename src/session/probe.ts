@@ -16,8 +16,8 @@ import {
 export interface Answer {
   /** synchronous_commit at the end of the transaction. */
   readonly synchronousCommit: string;
-  /** False: it certainly has no transaction id so far. Undefined: not asked. */
-  readonly hasId: boolean | undefined;
+  /** Null: it certainly has no transaction id so far. Undefined: not asked. */
+  readonly xid: bigint | null | undefined;
   /** Undefined: not asked. */
   readonly settings: HonestySettings | undefined;
 }
@@ -31,8 +31,9 @@ export interface HonestySettings {
 
 export const defaultHonesty: HonestySettings = { isForced: true, commitTimeoutMs: 0 };
 
-// pg_proc.dat assigns it by hand; the same on every version from 15 to 18 (checked by test/endpoint.test.ts).
+// pg_proc.dat assigns them by hand; the same on every version from 15 to 18 (checked by test/endpoint.test.ts).
 const currentSettingOid = 2077;
+const currentXactIdIfAssignedOid = 5060;
 
 const name = "borealis probe";
 const sql =
@@ -41,10 +42,14 @@ const sql =
   " pg_catalog.current_setting('borealis.force_durable_commit', true)," +
   " pg_catalog.current_setting('borealis.commit_timeout', true)";
 
-export const functionProbe = encodeFunctionCall(currentSettingOid, ["synchronous_commit"]);
+/** The id, then synchronous_commit: each is a cycle of its own, and has an answer of its own before the COMMIT begins. */
+export const functionProbe = Buffer.concat([
+  encodeFunctionCall(currentXactIdIfAssignedOid, []),
+  encodeFunctionCall(currentSettingOid, ["synchronous_commit"]),
+]);
 
 // Parsed each time: a DEALLOCATE ALL that a function hides would make Bind fail, and the client's transaction with it.
-export const queryProbe = Buffer.concat([
+const queryProbe = Buffer.concat([
   encodeParse(name, sql),
   encodeBind(name, name),
   encodeExecute(name),
@@ -52,7 +57,10 @@ export const queryProbe = Buffer.concat([
   encodeClose("statement", name),
 ]);
 
-/** With it the answer comes before the commit begins to wait, at the price of a packet more. */
+/**
+ * The Flush brings the answer before the commit begins: over a unix socket, where no answer has come there was no commit
+ * either, whatever happens to the server. It costs a packet more.
+ */
 export const flushedQueryProbe = Buffer.concat([queryProbe, encodeFlush()]);
 
 /** Answers of queryProbe that end a step: ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
@@ -61,15 +69,26 @@ export const queryProbeSteps = 5;
 /** The query alone in a cycle of its own, for a COMMIT in an open transaction. */
 export const syncedQueryProbe = Buffer.concat([queryProbe, encodeSync()]);
 
-export function answerOfFunction(value: string | null): Answer {
-  return { synchronousCommit: value ?? "on", hasId: undefined, settings: undefined };
+/** Of the two FunctionCalls: the second completes what the first has said. */
+export function answerOfFunction(
+  asks: "xid" | "synchronousCommit",
+  value: string | null,
+  before: Answer | undefined,
+): Answer {
+  const settings = undefined;
+  if (asks === "xid") return { synchronousCommit: "on", xid: xidOf(value), settings };
+  return { synchronousCommit: value ?? "on", xid: before?.xid, settings };
+}
+
+function xidOf(text: string | null | undefined): bigint | null {
+  return text === null || text === undefined ? null : BigInt(text);
 }
 
 export function answerOfRow(values: readonly (string | null)[]): Answer {
   const [id, , synchronousCommit, force, timeout] = values;
   return {
     synchronousCommit: synchronousCommit ?? "on",
-    hasId: (id ?? null) !== null,
+    xid: xidOf(id),
     settings: {
       isForced: parseSwitch(force ?? undefined) ?? true,
       commitTimeoutMs: parseDurationMs(timeout ?? undefined) ?? 0,

@@ -1,154 +1,170 @@
-import type { Clock, Connection, Logger, Timer } from "../io/index.ts";
+import type { Connection, Timer } from "../io/index.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
-import type { Action, UpTo } from "./action.ts";
-import type { AwaitDurable } from "./durability-shell.ts";
+import type { Action, Outcome, UpTo } from "./action.ts";
+import { noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
-import { Conversation } from "./conversation.ts";
-import type { ExchangeOptions } from "./exchange.ts";
-import { HeldOutput, type ReadGate } from "./read-gate-shell.ts";
+import type { Conversation } from "./conversation.ts";
+import { send } from "./send.ts";
+import { ServerLine } from "./server-line-shell.ts";
+import { Survivor } from "./survivor.ts";
 import type { Target } from "./topology.ts";
+import type { SessionWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: Connection;
   readonly backend: BackendReady;
-  readonly exchange: ExchangeOptions;
   readonly clientKey: Buffer;
-  readonly awaitDurable: AwaitDurable;
-  /** What the backend says passes it; undefined: at once. */
-  readonly gate: ReadGate | undefined;
-  /** How long it may be held there. */
-  readonly holdTimeoutMs: number;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly onTraitsChanging: () => void;
-  readonly onTraitsSettled: () => void;
-  /** Called once, when both connections are done with. */
-  readonly onEnd: () => void;
+  readonly world: SessionWorld;
 }
 
-/** Joined into one write up to here; beyond it the copy costs more than the second system call. */
-const joinBytesMax = 16 * 1024;
+/** What is asked of an idle session is not worth its while earlier. */
+const readLaterMs = 50;
 
-/** Moves the bytes of one session between client and backend, as its conversation decides. */
+/** Moves the bytes of one session between its client and its servers, as its survivor decides. */
 export class Session {
+  /** What the client knows as its server's. */
   readonly pid: number;
   readonly clientKey: Buffer;
-  readonly conversation: Conversation;
-  private readonly options: SessionOptions;
+  readonly survivor: Survivor;
+  private readonly world: SessionWorld;
   private readonly client: Connection;
-  private readonly server: Connection;
-  private readonly output: HeldOutput | undefined;
+  private line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
   private commitTimer: Timer | undefined;
+  private holdTimer: Timer | undefined;
+  private readTimer: Timer | undefined;
+  private readonly asking = new AbortController();
+  /** An operator may have ended the server; the client's next words must not go there. */
+  private isJudging = false;
   private isGated = false;
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
 
   constructor(options: SessionOptions) {
-    this.options = options;
+    const { backend, world } = options;
+    this.world = world;
     this.client = options.client;
-    this.server = options.backend.connection;
-    this.pid = options.backend.key.pid;
+    this.pid = backend.key.pid;
     this.clientKey = options.clientKey;
-    this.conversation = new Conversation(options.exchange);
-    const { gate, clock, holdTimeoutMs } = options;
-    this.output =
-      gate &&
-      new HeldOutput({
-        gate,
-        clock,
-        holdTimeoutMs,
-        onOpen: (chunk) => {
-          this.run(this.conversation.fromServer(chunk));
-          this.readOn();
-        },
-        onExpired: () => this.terminate(mayBeFenced),
-      });
-    for (const [name, value] of options.backend.parameters) {
-      this.conversation.exchange.parameters.set(name, value);
-    }
+    this.survivor = new Survivor(world.exchangeOf(backend.target));
+    const { exchange } = this.conversation;
+    for (const [name, value] of backend.parameters) exchange.noteParameter(name, value);
+    this.line = this.makeLine(backend);
   }
 
   get target(): Target {
-    return this.options.backend.target;
+    return this.line.target;
   }
 
-  /** The backend's own key, for cancel requests. */
-  get backendKey(): Buffer {
-    return this.options.backend.key.key;
+  get conversation(): Conversation {
+    return this.survivor.conversation;
+  }
+
+  /** The server's own pid and key, for cancel requests. */
+  get backendKey(): BackendReady["key"] {
+    return this.line.backend.key;
   }
 
   /** Tells the client that its backend is ready, and begins. `early` is what it sent ahead. */
   start(early: Buffer): void {
-    const { client, server } = this;
-    client.write(this.options.backend.greeting);
+    const { client } = this;
+    client.write(this.line.backend.greeting);
     client.onDrain(() => {
       this.isClientFull = false;
       this.readOn();
     });
-    server.onDrain(() => {
-      this.isServerFull = false;
-      this.readOn();
-    });
     client.onEnd(() => {
-      this.conversation.clientEnded();
-      server.end();
+      this.survivor.clientEnded();
+      if (this.survivor.isLive) this.line.end();
+      else this.finish();
     });
     client.onClose(() => this.onClientGone());
-    server.onEnd(() => server.end());
-    server.onClose((error) => this.onServerGone(error));
+    this.line.attach();
     if (early.length > 0) this.fromClient(early);
     client.onData((chunk) => this.fromClient(chunk));
-    server.onData((chunk) => {
-      // Nobody is left to be told; what is under way is followed to its end all the same.
-      const isAdmitted = !this.output || client.closed || this.output.admits(chunk);
-      if (isAdmitted) this.run(this.conversation.fromServer(chunk));
-      else server.pause();
-    });
     this.readOn();
   }
 
-  private fromClient(chunk: Buffer): void {
-    this.output?.noteStatement();
-    this.run(this.conversation.fromClient(chunk));
+  /** Ends it, whatever it is doing. */
+  terminate(cause: unknown): void {
+    this.run(this.survivor.terminate(cause));
   }
 
-  /** Ends it as if the backend had gone. */
-  terminate(cause: unknown): void {
-    this.run(this.conversation.serverLost(cause));
+  /** The cluster says that this server's instance has ended, or is something else now. */
+  retire(): void {
+    const { line } = this;
+    if (line.isRetired || this.hasEnded || line.closed) return;
+    if (!this.survivor.isLive) {
+      // It is only being made ready.
+      line.destroy();
+      return;
+    }
+    this.drain();
+    line.retire();
+    this.readOn();
+  }
+
+  private makeLine(backend: BackendReady): ServerLine {
+    const { clock, holdTimeoutMs } = this.world;
+    const gate = this.world.gateOf(backend.target);
+    return new ServerLine({
+      backend,
+      clock,
+      gate,
+      holdTimeoutMs,
+      onBytes: (chunk) => this.run(this.survivor.fromServer(chunk)),
+      onReleased: () => this.readOn(),
+      onExpired: () => this.terminate(mayBeFenced),
+      onDrain: () => {
+        this.isServerFull = false;
+        this.readOn();
+      },
+      onGone: () => this.onServerGone(),
+    });
+  }
+
+  /** Nothing that the server says is told from here on; what a commit decides about is kept. */
+  private drain(): void {
+    const chunks = this.line.openGate();
+    if (!this.survivor.isLive) return;
+    this.run(this.survivor.drain());
+    for (const chunk of chunks) this.run(this.survivor.fromServer(chunk));
+  }
+
+  private fromClient(chunk: Buffer): void {
+    this.line.noteStatement();
+    this.run(this.survivor.fromClient(chunk));
   }
 
   private run(actions: Action[]): void {
+    if (this.hasEnded) return;
     for (const action of actions) {
       if (action.kind === "toClient") this.toClient.push(action.bytes);
       else if (action.kind === "toServer") this.toServer.push(action.bytes);
       else this.perform(action);
     }
     if (this.toServer.length > 0) {
-      if (!send(this.server, this.toServer)) this.isServerFull = true;
+      if (!this.line.send(this.toServer)) this.isServerFull = true;
       this.toServer = [];
       if (this.isServerFull) this.client.pause();
     }
     if (this.toClient.length > 0) {
       if (!send(this.client, this.toClient)) this.isClientFull = true;
       this.toClient = [];
-      if (this.isClientFull) this.server.pause();
+      if (this.isClientFull) this.line.pause();
     }
   }
 
   private perform(action: Exclude<Action, { kind: "toClient" | "toServer" }>): void {
     switch (action.kind) {
       case "awaitDurable":
-        this.server.pause();
+        this.line.pause();
         // Nobody is left to be told.
-        if (this.client.closed) {
-          this.server.destroy();
-          return;
-        }
-        void this.awaitDurable(action.upTo);
+        if (this.client.closed) this.line.destroy();
+        else void this.awaitDurable(action.upTo);
         return;
       case "pauseClient":
         this.isGated = true;
@@ -161,23 +177,32 @@ export class Session {
       case "resumeServer":
         this.readOn();
         return;
+      case "readLater":
+        this.readTimer ??= this.world.clock.after(readLaterMs, () => {
+          this.readTimer = undefined;
+          this.run(this.survivor.readBack());
+        });
+        return;
       case "commitTimer":
         this.setCommitTimer(action.timeoutMs);
         return;
+      case "reconnect":
+        void this.reconnect();
+        return;
+      case "askFate":
+        void this.askFate(action.xid);
+        return;
+      case "outcome":
+        this.onOutcome(action.outcome, action.reason);
+        return;
       case "traitsChanging":
-        this.options.onTraitsChanging();
+        this.world.onTraitsChanging();
         return;
       case "traitsSettled":
-        this.options.onTraitsSettled();
+        this.world.onTraitsSettled();
         return;
       case "fail":
-        this.toClient.push(encodeError(action.error, "FATAL"));
-        this.options.logger.info({
-          event: "session.failed",
-          pid: this.pid,
-          reason: action.error.message,
-        });
-        this.finish();
+        this.fail(action.error);
         return;
       case "close":
         this.finish();
@@ -185,41 +210,98 @@ export class Session {
     }
   }
 
+  private fail(error: BorealisError): void {
+    this.toClient.push(encodeError(error, "FATAL"));
+    const reason = error.message;
+    this.world.logger.info({ event: "session.failed", pid: this.pid, reason });
+    this.finish();
+  }
+
+  private onOutcome(outcome: Outcome, reason: string | undefined): void {
+    const { logger } = this.world;
+    const instance = this.target.instanceId;
+    this.holdTimer?.cancel();
+    this.holdTimer = undefined;
+    logger.info({ event: "session.survived", pid: this.pid, outcome, reason, instance });
+    this.world.onOutcome(outcome);
+  }
+
   private async awaitDurable(upTo: UpTo): Promise<void> {
-    const { awaitDurable, logger } = this.options;
-    const { instanceId } = this.target;
+    const { awaitDurable, logger } = this.world;
+    const { line } = this;
+    const { instanceId } = line.target;
     try {
       await (upTo === "inserted"
         ? awaitDurable.untilInserted(instanceId)
         : awaitDurable.untilFlushed(instanceId));
     } catch (error) {
-      logger.warn({ event: "commit.unknown", pid: this.pid, reason: messageOf(error) });
-      this.run(this.conversation.outcomeUnknown(error));
+      logger.warn({ event: "commit.unconfirmed", pid: this.pid, reason: messageOf(error) });
+      // The next writer knows what became of it.
+      if (line === this.line) this.retire();
       return;
     }
-    this.run(this.conversation.durable());
-    // The backend went away meanwhile; what it had said before is told now.
-    if (this.server.closed) this.run(this.conversation.serverLost());
+    if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
+  }
+
+  private holdFor(): void {
+    const { wishes } = this.conversation.exchange;
+    const holdMs = wishes.holdTimeoutMs ?? this.world.holdTimeoutMs;
+    const onTimeout = (): void => this.run(this.survivor.gaveUp(noInstance()));
+    this.holdTimer ??= this.world.clock.after(holdMs, onTimeout);
+  }
+
+  private async reconnect(): Promise<void> {
+    const { line } = this;
+    // One that we leave while it lives may be had again.
+    const lost = line.closed || line.isRetired ? line.target : undefined;
+    line.leave();
+    this.holdFor();
+    // It is read while it waits, to see it leave; what it sends is kept.
+    this.isServerFull = false;
+    this.readOn();
+    const isWanted = (): boolean => !this.hasEnded && this.line === line;
+    const start = await this.world.connect(lost, isWanted);
+    if (!isWanted()) {
+      if (start.kind === "ready") start.connection.destroy();
+      return;
+    }
+    if (start.kind !== "ready") {
+      const why = start.kind === "refused" ? cannotReturn(start.reason) : noInstance();
+      this.run(this.survivor.gaveUp(why));
+      return;
+    }
+    // Making it ready, and running a transaction again, may take longer.
+    this.holdTimer?.cancel();
+    this.holdTimer = undefined;
+    this.line = this.makeLine(start);
+    this.line.attach();
+    this.run(this.survivor.connected(this.world.exchangeOf(start.target), start.parameters));
+    this.readOn();
+  }
+
+  private async askFate(xid: bigint): Promise<void> {
+    this.holdFor();
+    const { incarnation } = this.target;
+    const fate = await this.world.fates.of(incarnation, xid, this.asking.signal);
+    this.world.logger.info({ event: "session.fate", pid: this.pid, xid: String(xid), fate });
+    this.run(this.survivor.fateKnown(fate));
   }
 
   private setCommitTimer(timeoutMs: number): void {
     this.commitTimer?.cancel();
-    this.commitTimer =
-      timeoutMs > 0
-        ? this.options.clock.after(timeoutMs, () => this.run(this.conversation.commitTimedOut()))
-        : undefined;
-  }
-
-  /** What the backend said waits for the gate, or for the quorum: it must not be read. */
-  private get isHeld(): boolean {
-    return this.conversation.isHeld || this.output?.isHolding === true;
+    const onTimeout = (): void => this.run(this.survivor.commitTimedOut());
+    this.commitTimer = timeoutMs > 0 ? this.world.clock.after(timeoutMs, onTimeout) : undefined;
   }
 
   /** Reads whichever side may be read. */
   private readOn(): void {
     if (this.hasEnded) return;
-    if (!this.isServerFull && !this.isGated) this.client.resume();
-    if (!this.isClientFull && !this.isHeld) this.server.resume();
+    const isLeaving = this.survivor.isLive && (this.line.isRetired || this.isJudging);
+    if (isLeaving) this.client.pause();
+    else if (!this.isServerFull && !this.isGated) this.client.resume();
+    // What waits for the gate, or for the quorum, must not be followed by more.
+    if (this.line.isRetired || this.isClientFull) return;
+    if (!this.survivor.isHeld && !this.line.isHolding) this.line.resume();
   }
 
   /** Both connections end once what was written is out. */
@@ -228,39 +310,58 @@ export class Session {
     if (this.toClient.length > 0) send(this.client, this.toClient);
     this.toClient = [];
     this.client.end();
-    this.server.destroy();
+    this.line.leave();
     // A client that does not read would keep its socket for ever.
-    this.options.clock.after(5_000, () => this.client.destroy());
+    this.world.clock.after(5_000, () => this.client.destroy());
     this.ended();
   }
 
   private onClientGone(): void {
-    for (const chunk of this.output?.drop() ?? []) this.run(this.conversation.fromServer(chunk));
+    const { line, survivor } = this;
+    for (const chunk of line.openGate()) this.run(survivor.fromServer(chunk));
     // While a completion is held the backend has nothing to say; otherwise it ends by itself at our end of stream.
-    if (this.conversation.isHeld) this.server.destroy();
-    else this.server.end();
+    if (survivor.isHeld || !survivor.isLive) line.destroy();
+    else line.end();
     // What it still says is read and dropped, or it would block for ever on a full socket.
     this.isClientFull = false;
     this.isServerFull = false;
-    if (!this.conversation.isHeld) this.server.resume();
-    if (this.server.closed) this.ended();
+    if (!survivor.isHeld) line.resume();
+    if (line.closed || !survivor.isLive) this.ended();
   }
 
-  private onServerGone(error: Error | undefined): void {
+  private onServerGone(): void {
     if (this.client.closed) {
       this.ended();
       return;
     }
-    if (!this.conversation.isHeld) this.run(this.conversation.serverLost(error));
-    if (this.conversation.exchange.hasTerminated) this.finish();
+    if (this.hasEnded) return;
+    this.drain();
+    const { lastWords, hasTerminated } = this.conversation.exchange;
+    const mayBeOnPurpose = lastWords?.code === sqlState.adminShutdown && !this.line.isRetired;
+    if (hasTerminated) this.finish();
+    else if (mayBeOnPurpose && this.survivor.isLive) void this.judge();
+    else this.run(this.survivor.lost());
+  }
+
+  /** An operator ended this server process, or its whole PostgreSQL ends. */
+  private async judge(): Promise<void> {
+    this.isJudging = true;
+    this.readOn();
+    const isOnPurpose = await this.world.wasEndedOnPurpose(this.target);
+    this.isJudging = false;
+    if (this.hasEnded) return;
+    this.run(isOnPurpose ? this.survivor.endedOnPurpose() : this.survivor.lost());
   }
 
   private ended(): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    this.output?.drop();
+    this.asking.abort();
+    this.line.leave();
     this.commitTimer?.cancel();
-    this.options.onEnd();
+    this.holdTimer?.cancel();
+    this.readTimer?.cancel();
+    this.world.onEnd();
   }
 }
 
@@ -272,15 +373,10 @@ const mayBeFenced = new BorealisError(
   },
 );
 
-function send(connection: Connection, parts: readonly Buffer[]): boolean {
-  const [first] = parts;
-  if (first && parts.length === 1) return connection.write(first);
-  let totalBytes = 0;
-  for (const part of parts) totalBytes += part.length;
-  if (totalBytes <= joinBytesMax) return connection.write(Buffer.concat(parts, totalBytes));
-  connection.cork();
-  let mayGoOn = true;
-  for (const part of parts) mayGoOn = connection.write(part);
-  connection.uncork();
-  return mayGoOn;
+function cannotReturn(code: string): BorealisError {
+  const message = "terminating connection because its instance is gone, and another refused it";
+  return new BorealisError(sqlState.adminShutdown, message, {
+    detail: `SQLSTATE ${code}`,
+    hint: "Connect again.",
+  });
 }

@@ -4,6 +4,7 @@ import { findParameter, type StartupParameter, type StartupRequest } from "../wi
 import type { ExchangeOptions } from "./exchange.ts";
 import { hidesWarnings } from "./plan.ts";
 import { defaultHonesty, parseDurationMs, parseSwitch } from "./probe.ts";
+import { applyWish, defaultWishes } from "./survival-wishes.ts";
 
 /** What a start-up packet asks for, as far as the endpoint must know it. */
 export interface StartWishes {
@@ -87,19 +88,22 @@ function splitWords(options: string): string[] {
 export function honestyAtStart(
   wishes: StartWishes,
   stored: readonly string[],
-): Pick<ExchangeOptions, "honesty" | "synchronousCommit" | "hidesWarnings"> {
+): Pick<ExchangeOptions, "honesty" | "synchronousCommit" | "hidesWarnings" | "wishes"> {
   const settings = new Map<string, string>();
   for (const setting of stored) {
     const equals = setting.indexOf("=");
     settings.set(setting.slice(0, equals).toLowerCase(), setting.slice(equals + 1));
   }
   for (const [name, value] of wishes.settings) settings.set(name, value);
+  let survival = defaultWishes;
+  for (const [name, value] of settings) survival = applyWish(survival, name, value);
   const isForced = parseSwitch(settings.get("borealis.force_durable_commit"));
   const timeoutMs = parseDurationMs(settings.get("borealis.commit_timeout"));
   const text = settings.get("synchronous_commit")?.toLowerCase();
   // "no", "false" and "0" mean off, too; what else it says does not matter here.
   const synchronousCommit = parseSwitch(text) === false ? "off" : text;
   return {
+    wishes: survival,
     hidesWarnings: hidesWarnings(settings.get("client_min_messages") ?? ""),
     honesty: {
       isForced: isForced ?? defaultHonesty.isForced,

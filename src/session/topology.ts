@@ -21,6 +21,8 @@ export interface Topology {
   hasEnded(target: Target): boolean;
   /** Who has been the writer, and from which xid on: for fateOf. Told before the newest of them takes sessions. */
   lives(): readonly WriterLife[];
+  /** True while the cluster is set back to an earlier moment: no session may go on from before it to after it. */
+  isRewinding(): boolean;
   /** Calls `fn` after each change, until the returned function is called. */
   onChange(fn: () => void): () => void;
 }

@@ -91,6 +91,18 @@ export class MessageScanner {
     return rest;
   }
 
+  /** What was cut off before its head was complete. */
+  takeKept(): Buffer[] {
+    const { kept } = this;
+    this.dropKept();
+    return kept;
+  }
+
+  /** Of the body that is under way, so much is still to come. */
+  get missingBytes(): number {
+    return this.bodyLeftBytes;
+  }
+
   private keep(neededBytes: number): false {
     // A copy: the view would pin its whole chunk for as long as the peer leaves the message unfinished.
     this.kept = [Buffer.from(this.buffer.subarray(this.at))];

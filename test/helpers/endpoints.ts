@@ -9,12 +9,15 @@ import {
   startEndpoints,
   type Target,
   type Topology,
+  type WriterLife,
 } from "../../src/session/index.ts";
 import type { StockPostgres } from "./stock-postgres.ts";
 
 /** A topology that a test sets by hand. */
 export class PlainTopology implements Topology {
   private readonly listeners = new Set<() => void>();
+  known: readonly WriterLife[] = [];
+  private isSetBack = false;
   current: { writer: Target | undefined; reader: Target | undefined };
 
   constructor(writer: Target | undefined, reader?: Target) {
@@ -35,12 +38,19 @@ export class PlainTopology implements Topology {
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
     );
   }
-  lives(): [] {
-    return [];
+  lives(): readonly WriterLife[] {
+    return this.known;
   }
   onChange(fn: () => void): () => void {
     this.listeners.add(fn);
     return () => this.listeners.delete(fn);
+  }
+  isRewinding(): boolean {
+    return this.isSetBack;
+  }
+  setBack(isSetBack: boolean): void {
+    this.isSetBack = isSetBack;
+    for (const listener of this.listeners) listener();
   }
   set(current: PlainTopology["current"]): void {
     this.current = current;

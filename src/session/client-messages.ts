@@ -1,0 +1,370 @@
+import { BorealisError } from "../base/errors.ts";
+import {
+  encodeBind,
+  encodeDescribe,
+  encodeError,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+  findBindNames,
+  findExecutePortal,
+  findParseName,
+  findTarget,
+  frontend,
+  type MessageScanner,
+  parseTextOf,
+  queryTextOf,
+  transactionState,
+} from "../wire/index.ts";
+import { parseBindTexts } from "./bind-values.ts";
+import { CommitQuestions } from "./commit-questions.ts";
+import { addOwnSteps, addStep, type Cycle } from "./cycle.ts";
+import type { Exchange } from "./exchange.ts";
+import { opaquePlan, type TextPlan } from "./plan.ts";
+import { queryProbeSteps } from "./probe.ts";
+import { unknownTouch } from "./session-touch.ts";
+
+/** Longer texts are not looked at: they may do anything. */
+export const textBytesMax = 256 * 1024;
+
+/** What becomes of the message at hand. */
+export type Verdict =
+  | { readonly kind: "pass" }
+  /** Not before the server has answered all that it owes: the decision needs its state. */
+  | { readonly kind: "wait" }
+  | { readonly kind: "insertBefore"; readonly bytes: Buffer }
+  | { readonly kind: "replace"; readonly bytes: Buffer };
+
+/** The message is left out. */
+export const dropped: Verdict = { kind: "replace", bytes: Buffer.alloc(0) };
+const goesOn = new Set<number>([frontend.sync, frontend.flush, frontend.terminate]);
+const pass: Verdict = { kind: "pass" };
+const wait: Verdict = { kind: "wait" };
+
+// Fails in every state, aborts an open transaction, and runs nothing: just what a refused statement must do.
+export const unparsable = "refused by the endpoint";
+
+// In a failed transaction it is refused without being run (25P02), whatever has been told meanwhile.
+const refusedInFailed = encodeQuery("select 'refused by the endpoint'");
+
+/** What each message of a client means for the exchange, and what is sent in its place. */
+export class ClientMessages {
+  private readonly exchange: Exchange;
+  private readonly questions: CommitQuestions;
+  private readonly scanner: MessageScanner;
+  private readonly boundNames = new Map<string, string[]>();
+
+  constructor(exchange: Exchange, scanner: MessageScanner) {
+    this.scanner = scanner;
+    this.exchange = exchange;
+    this.questions = new CommitQuestions(exchange);
+  }
+
+  /** Of the message that the scanner is at. */
+  next(): Verdict {
+    const { type } = this.scanner;
+    // PostgreSQL leaves out what follows on a COMMIT that failed; for it, this one has not.
+    if (this.exchange.openBatch?.hasLostCommit === true && !goesOn.has(type)) return dropped;
+    switch (type) {
+      case frontend.query:
+        return this.onQuery();
+      case frontend.parse:
+        return this.onParse();
+      case frontend.bind:
+        return this.onBind();
+      case frontend.describe:
+        // S: of a statement, which has two answers, and one that ends the step.
+        addStep(this.questions.batch(), this.body[0] === 0x53 ? "S" : "D");
+        return pass;
+      case frontend.execute:
+        return this.onExecute();
+      case frontend.close:
+        return this.onClose();
+      case frontend.sync:
+        return this.onSync();
+      case frontend.functionCall:
+        return this.onFunctionCall();
+      case frontend.copyDone:
+        this.onCopyDone();
+        return pass;
+      case frontend.terminate:
+        this.exchange.hasTerminated = true;
+        return pass;
+      default:
+        return pass; // Flush, CopyData, CopyFail: no answers of their own
+    }
+  }
+
+  /** As far as it is here. */
+  private get body(): Buffer {
+    const { buffer, start, end } = this.scanner;
+    return buffer.subarray(start + 5, Math.min(end, buffer.length));
+  }
+
+  private get isWhole(): boolean {
+    return this.scanner.end <= this.scanner.buffer.length;
+  }
+
+  private planOf(textOf: (body: Buffer) => string): TextPlan {
+    if (!this.isWhole) return opaquePlan;
+    const text = textOf(this.body);
+    return this.exchange.planner.plan(text, this.exchange.isPlain(text));
+  }
+
+  private onQuery(): Verdict {
+    const { exchange } = this;
+    const { openBatch } = exchange;
+    const plan = this.planOf(queryTextOf);
+    if (openBatch) return this.onQueryInBatch(openBatch, plan);
+    if (plan.refusal) {
+      const error = errorOf(plan.refusal);
+      exchange.open("query", { substitute: { step: 0, error } });
+      return { kind: "replace", bytes: encodeQuery(unparsable) };
+    }
+    if (exchange.pendingError) return this.onQueryInLost(plan);
+    if (
+      !exchange.isHonest ||
+      plan.role === "harmless" ||
+      plan.role === "begin" ||
+      plan.role === "rollback"
+    ) {
+      this.noteQuery(exchange.open("query", { begins: plan.begins }), plan);
+      return pass;
+    }
+    if (exchange.cycles.length > 0) return wait;
+    if (exchange.state === transactionState.idle) return this.onQueryOutside(plan);
+    if (plan.role === "commit" && exchange.state === transactionState.open) {
+      const { commitTag } = plan;
+      const bytes = this.questions.askBefore((facts) => {
+        const cycle = exchange.open("query", { ...facts, commitTag });
+        this.noteQuery(cycle, plan);
+        return cycle;
+      });
+      return { kind: "insertBefore", bytes };
+    }
+    const mayCommit = plan.role === "several" && plan.mayEndTransaction;
+    const verify = mayCommit ? "always" : "nothing";
+    const cycle = exchange.open("query", { verify, begins: plan.begins });
+    exchange.startTimer(cycle);
+    this.noteQuery(cycle, plan);
+    return pass;
+  }
+
+  /**
+   * In a transaction that was lost with its server, and that is a failed one of the new server now. A ROLLBACK is what
+   * it needs; all else hears of the loss, a COMMIT too, though PostgreSQL takes it for a ROLLBACK.
+   */
+  private onQueryInLost(plan: TextPlan): Verdict {
+    const { exchange } = this;
+    if (plan.role === "rollback" || plan.role === "commit") {
+      exchange.open("query", { hasLostCommit: plan.role === "commit" });
+      return pass;
+    }
+    exchange.open("query");
+    return { kind: "replace", bytes: refusedInFailed };
+  }
+
+  /** A simple Query outside a transaction block that may write. */
+  private onQueryOutside(plan: TextPlan): Verdict {
+    const { exchange } = this;
+    if (plan.role === "commit") {
+      // A warning: there is no transaction in progress.
+      this.noteQuery(exchange.open("query"), plan);
+      return pass;
+    }
+    if (!plan.mayBeRewritten) {
+      const isSingle = plan.role === "write";
+      const cycle = exchange.open("query", { verify: "always", begins: plan.begins, isSingle });
+      this.noteQuery(cycle, plan);
+      exchange.startTimer(cycle);
+      const bytes = this.questions.askWishes(cycle);
+      return bytes ? { kind: "insertBefore", bytes } : pass;
+    }
+    const steps = 4; // Parse, Bind, Describe, Execute
+    const cycle = exchange.open("batch", {
+      isRewritten: true,
+      isOpen: false,
+      stepsSent: steps,
+      steps: "PBDE",
+      verify: "answer",
+      verifyFromStep: steps - 1,
+      drawsSequence: plan.drawsSequence,
+      holdsAnswer: true,
+    });
+    addOwnSteps(cycle, queryProbeSteps);
+    this.noteQuery(cycle, plan);
+    exchange.startTimer(cycle);
+    const text = this.body.subarray(0, -1);
+    return {
+      kind: "replace",
+      bytes: Buffer.concat([
+        encodeParse("", text),
+        encodeBind("", ""),
+        encodeDescribe("portal", ""),
+        encodeExecute(""),
+        exchange.question,
+        encodeSync(),
+      ]),
+    };
+  }
+
+  private noteQuery(cycle: Cycle, plan: TextPlan): void {
+    const { exchange } = this;
+    const { memory } = exchange;
+    exchange.noteSent(plan);
+    const change = memory.runSent(0, plan.touch);
+    cycle.changes.push(memory.querySent(), ...(change ? [change] : []));
+  }
+
+  /** A simple Query ends the unsynced messages before it: one ReadyForQuery for both. */
+  private onQueryInBatch(batch: Cycle, plan: TextPlan = opaquePlan): Verdict {
+    batch.isOpen = false;
+    batch.verifyFromStep = Math.min(batch.verifyFromStep, batch.stepsSent);
+    if (this.exchange.isHonest) batch.verify = "always";
+    this.noteQuery(batch, plan);
+    this.exchange.journal.bar("it mixes the simple with the extended protocol");
+    return pass;
+  }
+
+  private onParse(): Verdict {
+    const { exchange } = this;
+    const name = findParseName(this.body);
+    const plan = this.planOf(parseTextOf);
+    if (plan.refusal) {
+      const batch = this.questions.batch();
+      batch.substitute ??= { step: batch.stepsSent, error: errorOf(plan.refusal) };
+      addStep(batch, "P");
+      return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
+    }
+    const question = this.questions.askBeforeBatch(plan);
+    const batch = this.questions.batch();
+    batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
+    addStep(batch, "P");
+    // One statement by protocol, however long its text is.
+    const single: TextPlan =
+      plan === opaquePlan ? { ...opaquePlan, role: "write", mayEndTransaction: false } : plan;
+    if (name !== undefined) exchange.book.parse(name, single);
+    return question ? { kind: "insertBefore", bytes: question } : pass;
+  }
+
+  private onBind(): Verdict {
+    const { exchange } = this;
+    const names = findBindNames(this.body);
+    const question =
+      names && this.questions.askBeforeBatch(exchange.book.planOfStatement(names.statement));
+    addStep(this.questions.batch(), "B");
+    if (names) {
+      exchange.book.bind(names.portal, names.statement);
+      this.noteBound(names.portal, exchange.book.planOfPortal(names.portal));
+    }
+    return question ? { kind: "insertBefore", bytes: question } : pass;
+  }
+
+  private onClose(): Verdict {
+    const closed = findTarget(this.body);
+    const batch = this.questions.batch();
+    if (closed?.target === "statement") {
+      this.exchange.book.closeStatement(closed.name);
+      batch.changes.push(this.exchange.memory.closeSent(batch.stepsSent, this.body));
+    } else if (closed) this.exchange.book.closePortal(closed.name);
+    addStep(batch, "C");
+    return pass;
+  }
+
+  private onExecute(): Verdict {
+    const { exchange } = this;
+    const portal = findExecutePortal(this.body);
+    const plan = portal === undefined ? undefined : exchange.book.planOfPortal(portal);
+    if (!exchange.isHonest || plan?.role === "harmless")
+      return this.sendExecute(this.questions.batch(), plan, portal);
+    // A portal of an earlier batch: nothing was sent in this one yet.
+    const question = this.questions.askBeforeBatch(plan);
+    const batch = this.questions.batch();
+    // The transaction's state is known only when the server owes nothing from before this batch.
+    if (batch.state === undefined) {
+      if (this.exchange.cycles.front() !== batch) return wait;
+      batch.state = exchange.state;
+    }
+    const inserted = this.questions.beforeExecute(batch, plan);
+    this.sendExecute(batch, plan, portal);
+    const bytes = question ?? inserted;
+    return bytes ? { kind: "insertBefore", bytes } : pass;
+  }
+
+  /** Values of parameters that name settings, for the book. */
+  private noteBound(portal: string, plan: TextPlan | undefined): void {
+    const parameters = plan?.touch.nameParameters ?? [];
+    if (parameters.length === 0) this.boundNames.delete(portal);
+    else this.boundNames.set(portal, parseBindTexts(this.body, parameters));
+  }
+
+  private sendExecute(
+    batch: Cycle,
+    plan: TextPlan | undefined,
+    portal: string | undefined,
+  ): Verdict {
+    const { exchange } = this;
+    const names = portal === undefined ? undefined : this.boundNames.get(portal);
+    const touch = plan?.touch ?? unknownTouch;
+    const change = exchange.memory.runSent(batch.stepsSent, touch, names);
+    if (change) batch.changes.push(change);
+    addStep(batch, "E");
+    batch.executes++;
+    if (exchange.pendingError && plan?.role !== "rollback") batch.hasLostCommit = true;
+    if (plan) {
+      batch.begins = (batch.begins || plan.begins) && !ends(plan);
+      if (plan.role === "commit") batch.commitTag = plan.commitTag;
+      exchange.noteSent(plan);
+    } else {
+      exchange.isSuspicious = true;
+      exchange.journal.bar("a statement of it is not known");
+    }
+    return pass;
+  }
+
+  private onSync(): Verdict {
+    const batch = this.questions.batch();
+    batch.isOpen = false;
+    const bytes = this.questions.beforeSync(batch);
+    return bytes ? { kind: "insertBefore", bytes } : pass;
+  }
+
+  private onCopyDone(): void {
+    const { cycles } = this.exchange;
+    for (let index = 0; index < cycles.length; index++) {
+      const cycle = cycles.at(index);
+      if (cycle) cycle.isCopyEnded = true;
+    }
+  }
+
+  private onFunctionCall(): Verdict {
+    const { exchange } = this;
+    const { openBatch } = exchange;
+    if (openBatch) return this.onQueryInBatch(openBatch);
+    if (!exchange.isHonest) {
+      exchange.open("function");
+      return pass;
+    }
+    if (exchange.cycles.length > 0) return wait;
+    const isOutside = exchange.state === transactionState.idle;
+    // Which function it is says an OID only; the transaction is over when the answer comes.
+    const cycle = exchange.open("function", { verify: isOutside ? "always" : "nothing" });
+    exchange.startTimer(cycle);
+    const change = exchange.memory.runSent(0, unknownTouch);
+    if (change) cycle.changes.push(change);
+    exchange.journal.bar("it has a call of a function by its number");
+    return pass;
+  }
+}
+
+function ends({ role }: TextPlan): boolean {
+  return role === "commit" || role === "rollback";
+}
+
+function errorOf(refusal: { code: string; message: string; hint: string }): Buffer {
+  return encodeError(
+    new BorealisError(refusal.code, refusal.message, { hint: refusal.hint }),
+    "ERROR",
+  );
+}

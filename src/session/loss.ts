@@ -1,0 +1,110 @@
+import {
+  backend,
+  encodeCommandComplete,
+  encodeMessage,
+  encodeReadyForQuery,
+  transactionState,
+} from "../wire/index.ts";
+import type { Cycle } from "./cycle.ts";
+import type { Exchange } from "./exchange.ts";
+
+/**
+ * What can be said of the cycle that was under way when the server was lost, without asking anybody.
+ *
+ * It rests on this: what a server writes to a unix socket arrives, whatever happens to the server. Each answer of ours
+ * (probe.ts) is flushed before the commit that it is about begins, and each ReadyForQuery before the next cycle does. So
+ * only the first cycle that is not answered can have begun; and where no answer to our question has come, nothing of
+ * that cycle was committed.
+ * - idle: nothing is under way
+ * - undone: it has certainly committed nothing
+ * - done: it wrote nothing, and its answer is here
+ * - ask: its transaction's fate is its own
+ * - doubt: nobody can tell
+ */
+export type Sight =
+  | { readonly kind: "idle" }
+  | { readonly kind: "undone" }
+  | { readonly kind: "done" }
+  | { readonly kind: "ask"; readonly xid: bigint }
+  | { readonly kind: "doubt" };
+
+/** The first of the client's cycles that is not answered. */
+export function frontOf(exchange: Exchange): Cycle | undefined {
+  const { cycles } = exchange;
+  for (let index = 0; index < cycles.length; index++) {
+    const cycle = cycles.at(index);
+    if (cycle?.isOwn === false) return cycle;
+  }
+  return undefined;
+}
+
+export function sightOf(exchange: Exchange): Sight {
+  const front = frontOf(exchange);
+  if (!front) return { kind: "idle" };
+  // Our question before it is not answered: the server has not come to it.
+  const isBegun = exchange.cycles.front() === front;
+  if (!isBegun || front.isDiscarded) return { kind: "undone" };
+  switch (front.verify) {
+    case "nothing":
+      return { kind: "undone" };
+    case "always":
+      return isHarmless(front) ? { kind: "undone" } : { kind: "doubt" };
+    case "answer":
+      return sightOfAnswer(exchange, front);
+  }
+}
+
+/** Nothing of it that could commit has been sent. */
+function isHarmless({ kind, executes, isOpen, isCopying, isCopyEnded, isSingle }: Cycle): boolean {
+  if (kind === "batch" && isOpen && executes === 0) return true;
+  return isCopying && !isCopyEnded && (kind === "query" ? isSingle : executes === 1);
+}
+
+function sightOfAnswer(exchange: Exchange, front: Cycle): Sight {
+  const { answer } = front;
+  if (!answer) return { kind: "undone" };
+  // The answer is about one commit: of several, each has a fate.
+  if (answer.xid === undefined || front.answersSeen > 1) return { kind: "doubt" };
+  if (answer.xid !== null) return { kind: "ask", xid: answer.xid };
+  if (exchange.writesAtCommit) return { kind: "doubt" };
+  return restOfAnswer(front) ? { kind: "done" } : { kind: "undone" };
+}
+
+/**
+ * What the client has still to hear of a cycle that was committed, from its completion to ReadyForQuery; undefined: it
+ * cannot be told without the server.
+ */
+export function restOfAnswer(front: Cycle): Buffer | undefined {
+  if (front.hasFailed || front.isOpen) return undefined;
+  const ready = encodeReadyForQuery(transactionState.idle);
+  if (front.kind === "query") {
+    if (front.completionsSeen > 0) return ready;
+    const tag = front.commitTag;
+    return tag === undefined ? undefined : Buffer.concat([encodeCommandComplete(tag), ready]);
+  }
+  const parts: Buffer[] = [];
+  let hasCompleted = front.hasCommitted;
+  for (const step of front.steps.slice(front.stepsSeen)) {
+    const isCommit = step === "E" && !hasCompleted;
+    const answer = isCommit ? completionOf(front) : quietAnswers[step];
+    if (!answer) return undefined;
+    hasCompleted ||= isCommit;
+    parts.push(answer);
+  }
+  return Buffer.concat([...parts, ready]);
+}
+
+function completionOf({ commitTag }: Cycle): Buffer | undefined {
+  return commitTag === undefined ? undefined : encodeCommandComplete(commitTag);
+}
+
+const noData = encodeMessage(backend.noData);
+/** What a COMMIT's messages other than Execute are answered with; it has no parameters and no result. */
+const quietAnswers: Readonly<Record<string, Buffer>> = {
+  P: encodeMessage(backend.parseComplete),
+  B: encodeMessage(backend.bindComplete),
+  C: encodeMessage(backend.closeComplete),
+  D: noData,
+  S: Buffer.concat([encodeMessage(backend.parameterDescription, (body) => body.u16(0)), noData]),
+  ".": Buffer.alloc(0),
+};

@@ -1,0 +1,21 @@
+import type { SessionBook } from "./session-book.ts";
+
+/** What a session has beyond its transaction: what making it again needs. */
+export type Memory = Pick<
+  SessionBook,
+  | "parseSent"
+  | "closeSent"
+  | "querySent"
+  | "runSent"
+  | "answeredStep"
+  | "failedStep"
+  | "ready"
+  | "parameter"
+  | "needsReadback"
+  | "askReadback"
+  | "readbackAnswered"
+  | "connectionLost"
+  | "obstacle"
+  | "restore"
+  | "restored"
+>;

@@ -1,0 +1,48 @@
+import type { Exchange } from "./exchange.ts";
+
+/** Held completions are some dozen bytes each; notices and rows of a long Query behind them are let go in pieces. */
+export const heldBytesMax = 64 * 1024;
+
+/** What is on its way from the server to the client: told, or held until more is known. */
+export class Outbox {
+  private readonly exchange: Exchange;
+  private held: Buffer[] = [];
+  private completionAt: number | undefined;
+  heldBytes = 0;
+  /** From here on what comes is held. */
+  isCollecting = false;
+
+  constructor(exchange: Exchange) {
+    this.exchange = exchange;
+  }
+
+  put(bytes: Buffer, isHeld: boolean): void {
+    if (!isHeld) {
+      this.exchange.tell(bytes);
+      return;
+    }
+    this.held.push(bytes);
+    this.heldBytes += bytes.length;
+  }
+
+  /** What is put from here on is told only if the commit succeeds. */
+  markCompletion(): void {
+    this.completionAt ??= this.held.length;
+  }
+
+  /** ... and it has not. */
+  dropCompletion(): void {
+    const dropped = this.held.splice(this.completionAt ?? this.held.length);
+    for (const { length } of dropped) this.heldBytes -= length;
+    this.completionAt = undefined;
+  }
+
+  letGo(): void {
+    const { held } = this;
+    this.completionAt = undefined;
+    if (held.length === 0) return;
+    this.held = [];
+    this.heldBytes = 0;
+    for (const bytes of held) this.exchange.tell(bytes);
+  }
+}

@@ -1,0 +1,60 @@
+import {
+  backend,
+  encodeQuery,
+  MessageScanner,
+  parseParameterStatus,
+  parseReport,
+} from "../wire/index.ts";
+import { unparsable } from "./client-messages.ts";
+import type { Memory } from "./memory.ts";
+import type { RestorePlan } from "./restore.ts";
+import type { Resume } from "./resume.ts";
+
+const wholeBytesMax = 8 * 1024;
+
+/** Makes the state of a session again on a new connection, up to the moment when its client's messages may follow. */
+export class Restoration {
+  private readonly memory: Memory;
+  private readonly plan: RestorePlan;
+  private readonly cycleCount: number;
+  private readonly codes = new Map<number, string>();
+  private readonly scanner = new MessageScanner((_, totalBytes) =>
+    totalBytes <= wholeBytesMax ? totalBytes : 5,
+  );
+  private done = 0;
+  /** To be sent. */
+  readonly bytes: Buffer;
+
+  constructor(memory: Memory, { moment, isFailed }: Resume) {
+    this.memory = memory;
+    this.plan = memory.restore(moment);
+    const own = isFailed ? [encodeQuery("begin"), encodeQuery(unparsable)] : [];
+    this.cycleCount = this.plan.cycles.length + own.length;
+    this.bytes = Buffer.concat([...this.plan.cycles.map(({ bytes }) => bytes), ...own]);
+  }
+
+  /** Gives what came behind the last answer, once that is here. */
+  push(chunk: Buffer, parameters: Map<string, string>): Buffer | undefined {
+    if (this.done === this.cycleCount) return chunk;
+    const { scanner } = this;
+    scanner.begin(chunk);
+    while (scanner.next()) {
+      const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
+      if (scanner.type === backend.error)
+        this.codes.set(this.done, parseReport(body).get("C") ?? "");
+      else if (scanner.type === backend.parameterStatus) {
+        const { name, value } = parseParameterStatus(body);
+        parameters.set(name, value);
+        this.memory.parameter(name, value);
+      } else if (scanner.type === backend.readyForQuery) this.done++;
+      if (this.done === this.cycleCount) return scanner.buffer.subarray(scanner.end);
+    }
+    return undefined;
+  }
+
+  /** Why the session is not what it was; undefined: it is. */
+  problem(): string | undefined {
+    const ofPlan = [...this.codes].filter(([index]) => index < this.plan.cycles.length);
+    return this.memory.restored(this.plan, new Map(ofPlan));
+  }
+}

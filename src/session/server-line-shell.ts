@@ -1,0 +1,134 @@
+import type { Clock, Timer } from "../io/index.ts";
+import type { BackendReady } from "./backend-shell.ts";
+import { HeldOutput, type ReadGate } from "./read-gate-shell.ts";
+import { send } from "./send.ts";
+import type { Target } from "./topology.ts";
+
+export interface ServerLineOptions {
+  readonly backend: BackendReady;
+  readonly clock: Clock;
+  /** What the server says passes it; undefined: at once. */
+  readonly gate: ReadGate | undefined;
+  /** How long it may be held there. */
+  readonly holdTimeoutMs: number;
+  readonly onBytes: (chunk: Buffer) => void;
+  /** What was held has been given to onBytes. */
+  readonly onReleased: () => void;
+  readonly onExpired: () => void;
+  readonly onDrain: () => void;
+  /** It is gone, and all that it has said was read; not called after `leave`. */
+  readonly onGone: () => void;
+}
+
+/** A server that is gone for the cluster, and does not say so itself, has said all when it was quiet for so long. */
+const quietMs = 20;
+
+/** The connection of one session to one server. */
+export class ServerLine {
+  readonly backend: BackendReady;
+  private readonly options: ServerLineOptions;
+  private readonly output: HeldOutput | undefined;
+  private quietTimer: Timer | undefined;
+  private hasLeft = false;
+  /** The gate is nothing to what it says: it is not told. */
+  private isUngated = false;
+  isRetired = false;
+
+  constructor(options: ServerLineOptions) {
+    this.options = options;
+    this.backend = options.backend;
+    const { gate, clock, holdTimeoutMs, onExpired, onBytes, onReleased } = options;
+    const onOpen = (chunk: Buffer): void => {
+      onBytes(chunk);
+      onReleased();
+    };
+    this.output = gate && new HeldOutput({ gate, clock, holdTimeoutMs, onOpen, onExpired });
+  }
+
+  /** It is listened to from here on. */
+  attach(): void {
+    const { connection } = this.backend;
+    connection.onDrain(() => {
+      if (!this.hasLeft) this.options.onDrain();
+    });
+    connection.onEnd(() => connection.end());
+    connection.onClose(() => {
+      this.quietTimer?.cancel();
+      if (!this.hasLeft) this.options.onGone();
+    });
+    connection.onData((chunk) => this.onData(chunk));
+  }
+
+  get target(): Target {
+    return this.backend.target;
+  }
+
+  get closed(): boolean {
+    return this.backend.connection.closed;
+  }
+
+  /** What it has said waits for the gate: it must not be read. */
+  get isHolding(): boolean {
+    return this.output?.isHolding === true;
+  }
+
+  /** False: stop until onDrain. */
+  send(parts: readonly Buffer[]): boolean {
+    return send(this.backend.connection, parts);
+  }
+
+  noteStatement(): void {
+    this.output?.noteStatement();
+  }
+
+  pause(): void {
+    this.backend.connection.pause();
+  }
+
+  resume(): void {
+    this.backend.connection.resume();
+  }
+
+  /** From here on everything goes to onBytes as it comes; gives what was held until now. */
+  openGate(): Buffer[] {
+    this.isUngated = true;
+    return this.output?.drop() ?? [];
+  }
+
+  /** Its instance is gone, or another: it is read until it is quiet, and then gone, too. */
+  retire(): void {
+    this.isRetired = true;
+    this.awaitQuiet();
+    this.resume();
+  }
+
+  /** No more is sent; it ends by itself. */
+  end(): void {
+    this.backend.connection.end();
+  }
+
+  destroy(): void {
+    this.backend.connection.destroy();
+  }
+
+  /** Nothing of it is of interest any more. */
+  leave(): void {
+    this.hasLeft = true;
+    this.quietTimer?.cancel();
+    this.output?.drop();
+    this.destroy();
+  }
+
+  private onData(chunk: Buffer): void {
+    if (this.hasLeft) return;
+    if (this.isRetired) this.awaitQuiet();
+    const isAdmitted = !this.output || this.isUngated || this.output.admits(chunk);
+    if (isAdmitted) this.options.onBytes(chunk);
+    else this.pause();
+  }
+
+  private awaitQuiet(): void {
+    this.quietTimer?.cancel();
+    this.quietTimer = this.options.clock.after(quietMs, () => this.destroy());
+  }
+}

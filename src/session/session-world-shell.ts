@@ -1,0 +1,129 @@
+import { type Clock, type Connection, type Logger, sleep } from "../io/index.ts";
+import type { AdminSessions } from "./admin-shell.ts";
+import { type BackendStart, startBackend } from "./backend-shell.ts";
+import type { AwaitDurable } from "./durability-shell.ts";
+import type { Fates } from "./fates-shell.ts";
+import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
+import type { LoggedIn } from "./login-shell.ts";
+import type { Outcomes } from "./outcomes.ts";
+import type { TextPlanner } from "./plan.ts";
+import type { ReadGates } from "./read-gate-shell.ts";
+import { SessionBook } from "./session-book.ts";
+import type { Session } from "./session-shell.ts";
+import type { SessionWorld } from "./world-shell.ts";
+import { honestyAtStart, parametersForBackend } from "./start-options.ts";
+import type { Target, Topology } from "./topology.ts";
+import type { TraitsBook } from "./traits-shell.ts";
+
+/** What all sessions of a process share. */
+export interface SharedWorld {
+  readonly topology: Topology;
+  readonly awaitDurable: AwaitDurable;
+  readonly fates: Fates;
+  readonly gates: ReadGates | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly admin: AdminSessions;
+  readonly traits: TraitsBook;
+  readonly outcomes: Outcomes;
+  readonly holdTimeoutMs: number;
+  readonly journalBytesMax: number;
+}
+
+/** One client that is logged in at one endpoint. */
+export interface Arrival {
+  readonly client: Connection;
+  readonly login: LoggedIn;
+  readonly clientKey: Buffer;
+  readonly isWanted: () => boolean;
+  /** Where its endpoint sends a session at this moment. */
+  readonly findTarget: () => Target | undefined;
+}
+
+const retryMs = 50;
+/** An instance that ends its sessions and then ends or changes itself has shown so by then. */
+const onPurposeMs = 1_000;
+
+/** Starts a server for it, waiting for an instance; no longer than `holdTimeoutMs`. */
+export function startServer(
+  shared: SharedWorld,
+  arrival: Arrival,
+  { holdTimeoutMs, lost }: { holdTimeoutMs: number; lost?: Target | undefined },
+): Promise<BackendStart> {
+  const { clock, topology } = shared;
+  const { client, clientKey, login, isWanted } = arrival;
+  return startBackend({
+    clock,
+    client,
+    clientKey,
+    parameters: parametersForBackend(login.request),
+    holdTimeoutMs,
+    isWanted,
+    findTarget: () => {
+      const target = arrival.findTarget();
+      return lost && target && isSameLife(target, lost) ? undefined : target;
+    },
+    untilChange: () => untilChange(clock, topology, retryMs),
+  });
+}
+
+/** The world of one session; `sessionOf` gives that, once it is there. */
+export function worldOf(
+  shared: SharedWorld,
+  arrival: Arrival,
+  planner: TextPlanner,
+  { sessionOf, onEnd }: { sessionOf: () => Session; onEnd: () => void },
+): SessionWorld {
+  const { topology, admin, traits, clock } = shared;
+  const { wishes, settings } = arrival.login;
+  const { database, user } = wishes;
+  const hidden = (): HiddenState => planner.traits.hidden ?? unknownHiddenState;
+  const memory = new SessionBook({ user, hidden });
+  return {
+    ...shared,
+    gateOf: (target) => shared.gates?.find(target),
+    exchangeOf: (target) => ({
+      isHonest: target.role === "writer",
+      planner,
+      memory,
+      journalBytesMax: shared.journalBytesMax,
+      ...honestyAtStart(wishes, settings),
+    }),
+    connect: (lost, isStillWanted) => {
+      const isWanted = (): boolean => arrival.isWanted() && isStillWanted();
+      const holdTimeoutMs = Number.POSITIVE_INFINITY; // the session has a timer of its own
+      return startServer(shared, { ...arrival, isWanted }, { holdTimeoutMs, lost });
+    },
+    wasEndedOnPurpose: async (target) => {
+      const untilMs = clock.nowMs() + onPurposeMs;
+      for (;;) {
+        const now = topology.instance(target.instanceId);
+        if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
+        if (!(await admin.isAlive(target))) return false;
+        if (clock.nowMs() > untilMs) return true;
+        await untilChange(clock, topology, retryMs);
+      }
+    },
+    onTraitsChanging: () => traits.changing(database, sessionOf()),
+    onTraitsSettled: () => {
+      const session = sessionOf();
+      traits.settled(session.target, database, session);
+    },
+    onOutcome: (outcome) => shared.outcomes.count(outcome),
+    onEnd: () => {
+      onEnd();
+      traits.leave(database, sessionOf());
+    },
+  };
+}
+
+function isSameLife(a: Target, b: Target): boolean {
+  return a.incarnation === b.incarnation && a.role === b.role;
+}
+
+/** Until the cluster is another, or for so long. */
+function untilChange(clock: Clock, topology: Topology, withinMs: number): Promise<void> {
+  const changed = new AbortController();
+  const stop = topology.onChange(() => changed.abort());
+  return sleep(clock, withinMs, changed.signal).finally(stop);
+}

@@ -1,0 +1,389 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { transactionState } from "../wire/index.ts";
+import type { Action, Outcome } from "./action.ts";
+import { Conversation } from "./conversation.ts";
+import type { Exchange, ExchangeOptions } from "./exchange.ts";
+import type { Fate } from "./fate.ts";
+import { frontOf, restOfAnswer, sightOf } from "./loss.ts";
+import type { Memory } from "./memory.ts";
+import { Restoration } from "./restoration.ts";
+import { goingOn, refuse, type Refused, type Resume, runAgain, unknownOutcome } from "./resume.ts";
+
+type Phase =
+  | { readonly kind: "live" }
+  /** Its server is gone; what became of the commit that was under way is being asked. */
+  | { readonly kind: "asking" }
+  | { readonly kind: "connecting"; readonly resume: Resume }
+  | {
+      readonly kind: "restoring";
+      readonly resume: Resume;
+      readonly options: ExchangeOptions;
+      readonly restoration: Restoration;
+    }
+  | { readonly kind: "replaying"; readonly resume: Resume }
+  | { readonly kind: "ended" };
+
+/** What a client may send while it has no server, before it is read no more. */
+const waitingBytesMax = 256 * 1024;
+
+/**
+ * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
+ *
+ *     live ── server lost ──▶ asking (a commit was under way) ──▶ connecting ──▶ restoring ──▶ replaying ──▶ live
+ */
+export class Survivor {
+  private current: Conversation;
+  private readonly memory: Memory;
+  private phase: Phase = { kind: "live" };
+  private actions: Action[] = [];
+  /** What the client has sent since its server was lost. */
+  private waiting: Buffer[] = [];
+  private waitingBytes = 0;
+  private skippedBytes = 0;
+  private isPaused = false;
+  /** Counts servers: what was asked for one means nothing for the next. */
+  generation = 0;
+
+  constructor(options: ExchangeOptions) {
+    this.current = new Conversation(options);
+    this.memory = options.memory;
+  }
+
+  get conversation(): Conversation {
+    return this.current;
+  }
+
+  get isLive(): boolean {
+    return this.phase.kind === "live";
+  }
+
+  get hasEnded(): boolean {
+    return this.phase.kind === "ended";
+  }
+
+  /** Its server must not be read. */
+  get isHeld(): boolean {
+    return this.hasConversation && this.current.isHeld;
+  }
+
+  fromClient(chunk: Buffer): Action[] {
+    const bytes = this.withoutSkipped(chunk);
+    if (bytes.length === 0) return [];
+    if (this.phase.kind === "live") return this.current.fromClient(bytes);
+    this.waiting.push(bytes);
+    this.waitingBytes += bytes.length;
+    if (this.waitingBytes > waitingBytesMax && !this.isPaused) {
+      this.isPaused = true;
+      this.actions.push({ kind: "pauseClient" });
+    }
+    return this.take();
+  }
+
+  fromServer(chunk: Buffer): Action[] {
+    const { phase } = this;
+    if (phase.kind === "restoring") this.onRestored(phase, chunk);
+    else if (this.hasConversation) {
+      this.actions.push(...this.current.fromServer(chunk));
+      if (phase.kind === "replaying") this.onReplayed(phase.resume);
+    }
+    return this.take();
+  }
+
+  durable(): Action[] {
+    if (this.hasConversation) this.actions.push(...this.current.durable());
+    return this.take();
+  }
+
+  /** What `readLater` asked for. */
+  readBack(): Action[] {
+    if (this.phase.kind !== "live") return [];
+    this.current.exchange.readBack();
+    this.takeFrom(this.current);
+    return this.take();
+  }
+
+  commitTimedOut(): Action[] {
+    if (this.phase.kind === "asking" || this.phase.kind === "live")
+      this.actions.push(...this.current.commitTimedOut());
+    return this.take();
+  }
+
+  clientEnded(): void {
+    this.current.clientEnded();
+  }
+
+  cancelled(): void {
+    if (this.hasConversation) this.current.cancelled();
+  }
+
+  /** The server is lost: of what still comes from it nothing is told, until `lost` says that there is no more. */
+  drain(): Action[] {
+    if (this.phase.kind === "live") this.actions.push(...this.current.drain());
+    return this.take();
+  }
+
+  /** All that the server has said is here. */
+  lost(): Action[] {
+    switch (this.phase.kind) {
+      case "live":
+        this.onLost();
+        break;
+      case "restoring":
+      case "replaying":
+        this.connect(this.phase.resume);
+        break;
+      case "asking":
+      case "connecting":
+      case "ended":
+    }
+    return this.take();
+  }
+
+  /** What `askFate` asked for. */
+  fateKnown(fate: Fate): Action[] {
+    if (this.phase.kind !== "asking") return [];
+    const front = frontOf(this.current.exchange);
+    const isPrepare = front?.commitTag === "PREPARE TRANSACTION";
+    if (fate === "committed" || (fate === "prepared" && isPrepare)) this.answer();
+    else if (fate === "aborted" || fate === "neverHappened") this.again();
+    else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
+    return this.take();
+  }
+
+  /** What `reconnect` asked for; `options` as the new server needs them. */
+  connected(options: ExchangeOptions, parameters: ReadonlyMap<string, string>): Action[] {
+    if (this.phase.kind !== "connecting") return [];
+    const { resume } = this.phase;
+    this.generation++;
+    for (const [name, value] of parameters) {
+      this.current.exchange.parameters.set(name, value);
+      this.memory.parameter(name, value);
+    }
+    const restoration = new Restoration(this.memory, resume);
+    this.phase = { kind: "restoring", resume, options, restoration };
+    if (restoration.bytes.length > 0)
+      this.actions.push({ kind: "toServer", bytes: restoration.bytes });
+    else this.onRestored(this.phase, Buffer.alloc(0));
+    return this.take();
+  }
+
+  /** No other server was found in time. */
+  gaveUp(error: BorealisError): Action[] {
+    if (this.phase.kind === "live" || this.phase.kind === "ended") return [];
+    const isUnknown = this.phase.kind === "asking";
+    const outcome = isUnknown ? "unknown" : "expired";
+    this.fail(isUnknown ? unknownOutcome(false) : error, outcome, error.message);
+    return this.take();
+  }
+
+  /** The session ends here, whatever it is doing. */
+  terminate(cause?: unknown): Action[] {
+    if (this.phase.kind === "ended") return [];
+    if (this.phase.kind === "live" || this.phase.kind === "asking") {
+      this.phase = { kind: "ended" };
+      return this.current.terminate(cause);
+    }
+    this.phase = { kind: "ended" };
+    const error = cause instanceof BorealisError ? cause : ended("it was to end");
+    this.actions.push({ kind: "fail", error });
+    return this.take();
+  }
+
+  /** Somebody has ended this session's server process, and only that: it hears what the server said. */
+  endedOnPurpose(): Action[] {
+    if (this.phase.kind !== "live") return [];
+    const { exchange } = this.current;
+    this.phase = { kind: "ended" };
+    if (exchange.mayHaveCommitted || !exchange.lastWords) return this.current.terminate();
+    this.actions.push({ kind: "toClient", bytes: exchange.lastWords.bytes }, { kind: "close" });
+    return this.take();
+  }
+
+  private get hasConversation(): boolean {
+    return this.phase.kind === "live" || this.phase.kind === "replaying";
+  }
+
+  private onLost(): void {
+    const { exchange } = this.current;
+    if (exchange.hasTerminated || exchange.hasFatal) {
+      this.end({ kind: "close" });
+      return;
+    }
+    if (exchange.wishes.onFailover === "disconnect") {
+      this.count("disconnected");
+      this.end({ kind: "close" });
+      return;
+    }
+    exchange.settleTraits();
+    this.takeFrom(this.current);
+    this.memory.connectionLost();
+    const sight = sightOf(exchange);
+    // What the client sent behind the front may have begun, too; or it is not kept.
+    const isTangled = this.current.server.hasMore || !isAllKept(exchange);
+    if (isTangled) {
+      const error = exchange.lossOf();
+      this.fail(
+        error,
+        error.code === sqlState.outcomeUnknown ? "unknown" : "ended",
+        "it ran ahead",
+      );
+    } else if (sight.kind === "doubt") {
+      const reason = "it may have been committed in parts";
+      this.refuse(refuse(this.current, unknownOutcome(false), reason));
+    } else if (sight.kind === "ask") {
+      this.phase = { kind: "asking" };
+      this.actions.push({ kind: "askFate", xid: sight.xid });
+    } else if (sight.kind === "done") this.answer();
+    else this.again();
+  }
+
+  private again(): void {
+    const next = runAgain(this.current);
+    if ("resume" in next) this.refuse(next);
+    else this.connect(next);
+  }
+
+  /** What was under way is committed, or has nothing to commit. */
+  private answer(): void {
+    const { exchange, server, client } = this.current;
+    const front = frontOf(exchange);
+    const bytes = front && restOfAnswer(front);
+    if (!bytes) {
+      this.refuse(refuse(this.current, unknownOutcome(true), "its answer is lost"));
+      return;
+    }
+    server.outbox.letGo();
+    exchange.tell(bytes);
+    exchange.state = transactionState.idle;
+    for (let step = front.stepsSeen; step < front.stepsSent; step++)
+      this.memory.answeredStep(front.changes, step);
+    this.memory.ready(front.changes, true);
+    this.takeFrom(this.current);
+    this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
+    const { later } = exchange.journal.kept;
+    this.connect(goingOn("answered", [...later, ...client.takeRest()]));
+  }
+
+  private refuse({ told, resume }: Refused): void {
+    this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
+    if (!told) {
+      this.count(resume.outcome, "the client was in the middle of a message");
+      this.end({ kind: "close" });
+      return;
+    }
+    if (told.length > 0) this.actions.push({ kind: "toClient", bytes: told });
+    this.connect(resume);
+  }
+
+  private connect(resume: Resume): void {
+    const obstacle = this.memory.obstacle(resume.moment);
+    if (obstacle !== undefined) {
+      this.fail(ended(`it cannot be made again on another one: ${obstacle}`), "ended", obstacle);
+      return;
+    }
+    this.phase = { kind: "connecting", resume };
+    this.actions.push({ kind: "reconnect" });
+  }
+
+  private onRestored(phase: Extract<Phase, { kind: "restoring" }>, chunk: Buffer): void {
+    const { resume, options, restoration } = phase;
+    const { exchange } = this.current;
+    const rest = restoration.push(chunk, exchange.parameters);
+    if (!rest) return;
+    const problem = restoration.problem();
+    if (problem !== undefined) {
+      this.fail(ended(problem), "ended", problem);
+      return;
+    }
+    const { failed, idle } = transactionState;
+    const { replay } = resume;
+    this.current = new Conversation(options, {
+      before: exchange,
+      state: resume.isFailed ? failed : idle,
+      expected: replay?.told,
+      pendingError: resume.pendingError,
+    });
+    if (resume.skipsToSync !== undefined) this.current.client.skipToSync(resume.skipsToSync);
+    if (replay) {
+      this.phase = { kind: "replaying", resume };
+      for (const bytes of replay.bytes) this.actions.push(...this.current.fromClient(bytes));
+    } else this.goLive(resume);
+    if (rest.length > 0) this.actions.push(...this.fromServer(rest));
+  }
+
+  private onReplayed(resume: Resume): void {
+    const { exchange } = this.current;
+    const verdict = exchange.comparison?.verdict;
+    // A batch that failed says nothing more before its Sync.
+    const owed = exchange.cycles.length - (exchange.openBatch?.hasFailed === true ? 1 : 0);
+    if (verdict === "same") this.goLive(resume);
+    else if ((verdict === "different" || owed === 0) && resume.otherwise) {
+      exchange.settleTraits();
+      this.takeFrom(this.current);
+      this.refuse(resume.otherwise());
+    }
+  }
+
+  private goLive(resume: Resume): void {
+    this.phase = { kind: "live" };
+    this.count(resume.outcome, resume.reason);
+    this.current.exchange.tellParameters();
+    this.takeFrom(this.current);
+    this.isPaused = false;
+    this.actions.push({ kind: "resumeClient" });
+    this.skippedBytes = resume.skippedBytes;
+    const { waiting } = this;
+    this.waiting = [];
+    this.waitingBytes = 0;
+    for (const bytes of resume.rest) this.actions.push(...this.current.fromClient(bytes));
+    for (const bytes of waiting) this.actions.push(...this.fromClient(bytes));
+  }
+
+  /** The rest of a message that was given up. */
+  private withoutSkipped(chunk: Buffer): Buffer {
+    if (this.skippedBytes === 0 || this.phase.kind !== "live") return chunk;
+    const skipped = Math.min(this.skippedBytes, chunk.length);
+    this.skippedBytes -= skipped;
+    return chunk.subarray(skipped);
+  }
+
+  private count(outcome: Outcome, reason?: string): void {
+    this.actions.push({ kind: "outcome", outcome, reason });
+  }
+
+  private fail(error: BorealisError, outcome: Outcome, reason?: string): void {
+    this.count(outcome, reason);
+    this.end({ kind: "fail", error });
+  }
+
+  private end(action: Action): void {
+    this.phase = { kind: "ended" };
+    this.actions.push(action);
+  }
+
+  private takeFrom(conversation: Conversation): void {
+    this.actions.push(...conversation.exchange.takeActions());
+  }
+
+  private take(): Action[] {
+    const { actions } = this;
+    if (actions.length > 0) this.actions = [];
+    return actions;
+  }
+}
+
+/** Only the front may be forgotten: it is not needed to refuse it. */
+function isAllKept({ journal, cycles }: Exchange): boolean {
+  let count = 0;
+  for (let index = 0; index < cycles.length; index++)
+    if (cycles.at(index)?.isOwn === false) count++;
+  return count <= 1 || journal.kept.isComplete;
+}
+
+function ended(why: string): BorealisError {
+  return new BorealisError(
+    sqlState.adminShutdown,
+    "terminating connection because its instance is gone",
+    { detail: `The session ended, since ${why}.`, hint: "Connect again." },
+  );
+}

@@ -1,0 +1,30 @@
+import type { Clock, Logger } from "../io/index.ts";
+import type { Outcome } from "./action.ts";
+import type { BackendStart } from "./backend-shell.ts";
+import type { AwaitDurable } from "./durability-shell.ts";
+import type { ExchangeOptions } from "./exchange.ts";
+import type { Fates } from "./fates-shell.ts";
+import type { ReadGate } from "./read-gate-shell.ts";
+import type { Target } from "./topology.ts";
+
+/** What a session needs of the endpoints and the cluster around it. */
+export interface SessionWorld {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly awaitDurable: AwaitDurable;
+  readonly fates: Fates;
+  /** How long a result may be held at the gate, and a session while there is no server for it. */
+  readonly holdTimeoutMs: number;
+  /** What a server there says passes it; undefined: at once. */
+  gateOf(target: Target): ReadGate | undefined;
+  exchangeOf(target: Target): ExchangeOptions;
+  /** Another server, of any life but `lost`. Given up once `isWanted` says no. */
+  connect(lost: Target | undefined, isWanted: () => boolean): Promise<BackendStart>;
+  /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
+  wasEndedOnPurpose(target: Target): Promise<boolean>;
+  onTraitsChanging(): void;
+  onTraitsSettled(): void;
+  onOutcome(outcome: Outcome): void;
+  /** Called once, when both connections are done with. */
+  onEnd(): void;
+}
