@@ -182,9 +182,10 @@ describe("rot", () => {
       [1, 1_500_000],
       [1, 2_000_000],
     ];
-    for (const [node, at] of places) spoil(local, node, advance(base, at));
+    // A node that runs may find the first of them, and mend it, while the next is looked for.
     await local.stop(0);
     await local.stop(1);
+    for (const [node, at] of places) spoil(local, node, advance(base, at));
     await local.start(0);
     await local.start(1);
     for (const [node] of places) {
