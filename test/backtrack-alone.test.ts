@@ -45,8 +45,7 @@ interface Done {
 async function backtrack(to: string): Promise<Done> {
   const result = await cluster.cli("backtrack", `--to=${to}`, "--json");
   expect(result.code, result.stdout + result.stderr).toBe(0);
-  const lines = result.stdout.split("\n").filter((line) => !line.startsWith('{"progress"'));
-  return JSON.parse(lines.join("\n")) as Done;
+  return JSON.parse(result.stdout) as Done;
 }
 
 function isPending(): boolean {

@@ -2,7 +2,6 @@
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CliResult, TestCluster, until } from "./helpers/cluster.ts";
-import { documentIn } from "./helpers/json.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -29,7 +28,7 @@ interface Report {
 
 function lastDocument(result: CliResult): unknown {
   expect(result.code, result.stdout + result.stderr).toBe(0);
-  return documentIn(result.stdout);
+  return JSON.parse(result.stdout);
 }
 
 async function backtrack(to: string, ...more: string[]): Promise<Report> {
@@ -39,8 +38,8 @@ async function backtrack(to: string, ...more: string[]): Promise<Report> {
 async function refusal(to: string): Promise<{ code: string; message: string; hint: string }> {
   const result = await cluster.cli("backtrack", `--to=${to}`, "--json");
   expect(result.code).not.toBe(0);
-  const last = result.stdout.trim().split("\n").at(-1) ?? "";
-  return (JSON.parse(last) as { error: { code: string; message: string; hint: string } }).error;
+  return (JSON.parse(result.stdout) as { error: { code: string; message: string; hint: string } })
+    .error;
 }
 
 /** Moves money about in `count` transactions of four clients. */

@@ -12,8 +12,7 @@ import {
   remove,
   start,
 } from "./helpers/clones.ts";
-import { documentIn } from "./helpers/json.ts";
-import { runCli, TestCluster, until } from "./helpers/cluster.ts";
+import { freeBasePort, runCli, TestCluster, until } from "./helpers/cluster.ts";
 
 let parent: TestCluster;
 const others: TestCluster[] = [];
@@ -43,10 +42,10 @@ describe("a clone that cannot be", () => {
     await refused(/lie in each other/, "--into", join(parent.dataDir, "inner"));
     const taken = beside(parent, "taken");
     const made = await parent.cli("clone", "--into", taken, "--readers", "0", "--json");
-    expect(made.stdout).toMatch(
+    expect(made.stderr).toMatch(
       /^\{"progress":\{"step":"sharing the parent's files","doneBytes":[1-9]\d*,"totalBytes":[1-9]/m,
     );
-    expect(documentIn(made.stdout)).toMatchObject({ clone: taken });
+    expect(JSON.parse(made.stdout)).toMatchObject({ clone: taken });
     await refused(/holds a cluster already/, "--into", taken);
     // Those that had begun have left nothing.
     expect(readdirSync(into)).toEqual([]);
@@ -95,6 +94,21 @@ describe("a clone that cannot be", () => {
     expect((await parent.cli("storage", "unpin", dataDir)).code).toBe(0);
     expect(await pins(parent)).toEqual([]);
     await until("its log is let go", () => keptBy(parent, "az3-full").length === 0);
+  });
+});
+
+describe("a clone that is started as it is made", () => {
+  it("is told of in one document", async () => {
+    const [into, port] = [beside(parent, "ready"), String(await freeBasePort(1))];
+    const args = ["--into", into, "--readers", "0", "--port", port, "--json"];
+    const made = await parent.cli("clone", ...args);
+    try {
+      expect(made.code, made.stdout + made.stderr).toBe(0);
+      const told = { clone: into, cluster: { state: "available", dataDir: into } };
+      expect(JSON.parse(made.stdout)).toMatchObject(told);
+    } finally {
+      await runCli(["delete", "--force", "--yes", "--data-dir", into]);
+    }
   });
 });
 

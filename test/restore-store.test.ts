@@ -231,9 +231,9 @@ describe("a cluster that lost everything but its object store and its keys", () 
     for (const step of ["unpacking snapshot", "putting it on the disk"]) {
       const args = ["up", "--json", "--data-dir", dataDir, "--port", String(cluster.port)];
       const child = spawn(process.execPath, [startScript, ...args], {
-        stdio: ["ignore", "pipe", "ignore"],
+        stdio: ["ignore", "ignore", "pipe"],
       });
-      child.stdout.on("data", (chunk) => {
+      child.stderr.on("data", (chunk) => {
         if (String(chunk).includes(`"step":"${step}`)) child.kill("SIGKILL");
       });
       await once(child, "exit");

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseLsn } from "../src/base/lsn.ts";
 import { makeFolder, runCli, startScript, TestCluster, until } from "./helpers/cluster.ts";
 import { someOf } from "./helpers/thorough.ts";
-import { documentIn } from "./helpers/json.ts";
 
 interface Point {
   /** Rows that were committed by then. */
@@ -65,8 +64,8 @@ async function restore(
 ): Promise<RestoredDocument["restored"]> {
   const result = await from.cli("restore", "--json", "--readers", "0", ...args);
   expect(result.code, result.stdout + result.stderr).toBe(0);
-  expect(result.stdout).toContain('{"progress":{"step":"unpacking snapshot');
-  return (documentIn(result.stdout) as RestoredDocument).restored; // what the command prints
+  expect(result.stderr).toContain('{"progress":{"step":"unpacking snapshot');
+  return (JSON.parse(result.stdout) as RestoredDocument).restored; // what the command prints
 }
 
 /** Starts what was restored, asks it, and takes it away. */
@@ -216,7 +215,7 @@ describe("a restore", () => {
     const into = place();
     const result = await source.cli("restore", "--json", ...args, "--into", into);
     expect(result.code).toBe(2);
-    const { error } = JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "");
+    const { error } = JSON.parse(result.stdout);
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
     expect(error.hint).toBeTruthy();
@@ -293,11 +292,13 @@ describe("a restore", () => {
           { stdio: ["ignore", "pipe", "pipe"] },
         );
         let output = "";
+        let told = "";
         await new Promise<void>((resolve) => {
           let isFull = false;
-          child.stdout.on("data", (chunk) => {
-            output += String(chunk);
-            if (isFull || step === undefined || !output.includes(`"step":"${step}`)) return;
+          child.stdout.on("data", (chunk) => (output += String(chunk)));
+          child.stderr.on("data", (chunk) => {
+            told += String(chunk);
+            if (isFull || step === undefined || !told.includes(`"step":"${step}`)) return;
             isFull = true;
             child.kill("SIGSTOP");
             spawnSync("dd", ["if=/dev/zero", `of=${disk}/ballast`, "bs=64k"]);
@@ -305,8 +306,8 @@ describe("a restore", () => {
           });
           child.on("exit", () => resolve());
         });
-        expect(existsSync(into), output).toBe(false);
-        return JSON.parse(output.trim().split("\n").at(-1) ?? "").error;
+        expect(existsSync(into), output + told).toBe(false);
+        return JSON.parse(output).error;
       } finally {
         execFileSync("umount", [disk]);
       }

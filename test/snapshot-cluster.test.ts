@@ -168,9 +168,7 @@ describe("snapshots that users take", () => {
     expect(again.stderr).toMatch(/there is a snapshot "nightly" already; choose another id/);
     for (const id of ["Not_One", "auto-1", "genesis"])
       expect((await cluster.cli("snapshot", "create", id)).code, id).toBe(2);
-    const json = await cluster.cli("snapshot", "create", "--json");
-    const lines = json.stdout.trim().split("\n");
-    const document = lines.slice(lines.findIndex((line) => line === "{")).join("\n");
+    const { stdout: document } = await cluster.cli("snapshot", "create", "--json");
     expect(JSON.parse(document)).toMatchObject({ kind: "manual" });
     // What automatic ones may not have: it is older than the window, which is empty.
     await write();

@@ -79,8 +79,10 @@ export async function clone(options: CloneOptions): Promise<void> {
     if (!readOrigin(target)) removeIfEmpty(target.controlDir);
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
-  tell(options, target, built, seconds);
-  if (options.port !== undefined) await start(options, target, options.port);
+  const facts = { clone: target.dataDir, lsn: built.branch, seconds };
+  if (!options.json) tell(options, target, built, seconds);
+  else if (options.port === undefined) printJson(facts);
+  if (options.port !== undefined) await start(options, target, { port: options.port, facts });
 }
 
 function instanceCount(readers: string | undefined, state: ClusterState): number {
@@ -214,7 +216,6 @@ async function undo(origin: CloneOrigin, target: Layout): Promise<void> {
 
 function tell(options: CloneOptions, target: Layout, built: BuiltClone, seconds: number): void {
   const { branch, wholeNodes, nodes } = built;
-  if (options.json) return printJson({ clone: target.dataDir, lsn: branch, seconds });
   print(
     `clone of ${options.dataDir} at ${branch} made in ${target.dataDir} (${seconds.toFixed(1)} s)`,
   );
@@ -226,8 +227,14 @@ function tell(options: CloneOptions, target: Layout, built: BuiltClone, seconds:
   print(`end it:    borealis delete --data-dir ${target.dataDir}`);
 }
 
-async function start(options: CloneOptions, target: Layout, port: string): Promise<void> {
+/** With --json, what was made is told in the document of the start. */
+async function start(
+  options: CloneOptions,
+  target: Layout,
+  { port, facts }: { readonly port: string; readonly facts: Record<string, unknown> },
+): Promise<void> {
   const { up } = await import("./up.ts");
   const given = ["dataDir", "port", "detach"];
-  await up({ dataDir: target.dataDir, port, detach: true, json: options.json ?? false, given });
+  const { dataDir } = target;
+  await up({ dataDir, port, detach: true, json: options.json ?? false, given }, facts);
 }

@@ -3,7 +3,7 @@ import { print } from "./print.ts";
 import { describeProgress, formatBytes, ProgressMeter } from "./progress-meter.ts";
 
 export interface ProgressOptions {
-  /** One JSON document a line, `{"progress":{…}}`, instead of a line that is written over. */
+  /** One JSON object a line on stderr, `{"progress":{…}}`, instead of a line that is written over. */
   readonly isJson: boolean;
 }
 
@@ -13,7 +13,8 @@ const jsonEveryMs = 1_000;
 /**
  * What a long command tells while it works: bytes, rate and time left. On a terminal one line (stderr) that is written over
  * and becomes `step: 1.1 GiB, 7.2 s` (stdout) when the step has ended; with --json a JSON line at each begin, each
- * second and each end; elsewhere, as in a log file, only the ends.
+ * second and each end (stderr: stdout is for the one document that the command prints); elsewhere, as in a log file, only
+ * the ends.
  *
  *     const progress = new Progress({ isJson });
  *     try {
@@ -75,7 +76,10 @@ export class Progress {
     if (!current) return;
     this.saidMs = nowMs;
     const facts = current.meter.facts(nowMs);
-    if (this.isJson) return print(JSON.stringify({ progress: facts }));
+    if (this.isJson) {
+      process.stderr.write(`${JSON.stringify({ progress: facts })}\n`);
+      return;
+    }
     if (!process.stderr.isTTY) return;
     this.hasHalfLine = true;
     // A line that is longer than the terminal is wide could not be written over.

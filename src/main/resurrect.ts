@@ -93,15 +93,24 @@ export interface Loss {
   readonly settings: Settings;
 }
 
+/** What came back, as --json tells it. */
+export interface Resurrected {
+  readonly from: string;
+  readonly volumeId: string;
+  readonly lsn: string;
+  readonly lastCommitTime: string | null;
+  readonly seconds: number;
+}
+
 /**
  * Brings a lost volume back into its own directory. Does nothing where nothing was lost. Raises 55000 where storage nodes are
  * left, which know more than any archive; and what a restore raises: nothing is started then.
  */
-export async function resurrect(loss: Loss): Promise<void> {
+export async function resurrect(loss: Loss): Promise<Resurrected | undefined> {
   const { layout, options } = loss;
-  if (readState(layout)) return;
+  if (readState(layout)) return undefined;
   const places = placesOf(loss);
-  if (places.length === 0) return;
+  if (places.length === 0) return undefined;
   // Of an attempt that was killed are the nodes that lie there; before it began there were none.
   if (!isHalfRestored(layout)) requireNoStorage(layout);
   const say = (text: string): void => {
@@ -111,7 +120,7 @@ export async function resurrect(loss: Loss): Promise<void> {
   const { source, store } = await openNewest(places, say);
   const progress = new Progress({ isJson: options.json });
   try {
-    await rebuild(loss, { source, store }, { progress, say });
+    return await rebuild(loss, { source, store }, { progress, say });
   } finally {
     progress.close();
     await source.close();
@@ -199,7 +208,7 @@ async function rebuild(
   { options, layout, settings }: Loss,
   { source, store }: Found,
   told: { readonly progress: Progress; readonly say: (text: string) => void },
-): Promise<void> {
+): Promise<Resurrected> {
   const startedMs = realClock.nowMs();
   const { progress, say } = told;
   const { identity } = source;
@@ -227,13 +236,12 @@ async function rebuild(
     const time = lastCommitUs === undefined ? null : formatTimeUs(lastCommitUs);
     const seconds = Math.round(realClock.nowMs() - startedMs) / 1000;
     const facts = { from: identity.volumeId, volumeId: restored.state.volumeId, lsn };
-    if (options.json)
-      print(JSON.stringify({ resurrected: { ...facts, lastCommitTime: time, seconds } }));
     say(
       `Back up to ${lsn}${time === null ? "" : `, last commit at ${time}`} (${seconds.toFixed(1)} s).`,
     );
     say("What was committed after that had not reached the object store and is lost.");
     logger.warn({ event: "volume.resurrected", ...facts, lastCommitTime: time });
+    return { ...facts, lastCommitTime: time, seconds };
   } catch (error) {
     progress.close();
     target.discard();

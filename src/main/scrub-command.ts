@@ -62,6 +62,11 @@ export async function storageScrub(
   }
   const bad = results.filter((one) => one.unhealed > 0 || one.problem !== null);
   if (bad.length === 0) return;
+  if (options.json) {
+    // The rows say it: an error's document after them would be a second one.
+    process.exitCode = 1;
+    return;
+  }
   throw new BorealisError(
     sqlState.dataCorrupted,
     `${bad.map((one) => one.node).join(", ")}: not everything could be read and healed`,

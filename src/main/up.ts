@@ -15,7 +15,7 @@ import { printBanner } from "./banner.ts";
 import { BuildingWatch, watchStart } from "./building-watch.ts";
 import { childPlans } from "./child-plans.ts";
 import { requireWhole } from "./clone-origin.ts";
-import { isRunning, readPassword } from "./commands.ts";
+import { isRunning, printJson, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { createCluster, newInstances, openEngine } from "./create.ts";
 import {
@@ -50,8 +50,11 @@ const readyPollMs = 25;
 /** Longer than any start seen on a loaded laptop; a start that needs more has a problem to be told. */
 const readyDeadlineMs = 120_000;
 
-/** `borealis up`: creates or resumes the cluster, then stays until it is told to stop. */
-export async function up(given: unknown): Promise<void> {
+/**
+ * `borealis up`: creates or resumes the cluster, then stays until it is told to stop. `facts`: what the command that starts it
+ * has done before, for the one document that --json prints.
+ */
+export async function up(given: unknown, facts: Record<string, unknown> = {}): Promise<void> {
   const startedMs = performance.now();
   const parsed = parseUpOptions(withEnvironment(given));
   const layout = resolveLayout(parsed.dataDir);
@@ -66,18 +69,19 @@ export async function up(given: unknown): Promise<void> {
     });
   await requireObjectStore(layout, settingsNow(), options);
   requireWhole(layout);
-  await resurrect({ options, layout, settings: settingsNow() });
+  const resurrected = await resurrect({ options, layout, settings: settingsNow() });
+  const told = resurrected ? { ...facts, resurrected } : facts;
   const settings = settingsNow();
   const known = readState(layout);
   requireNoHalfRestore(layout);
   if (known) requireSameBirth(options, known, readPassword(layout));
   await requireFreePorts(options.host, wantedPorts(options, known));
-  if (options.detach) return detach(options, layout, settings);
+  if (options.detach) return detach({ options, layout, settings, startedMs, facts: told });
   makeDataDir(layout);
   const unlock = lockDataDir(layout);
   try {
     requireSpace(layout, known ? resumedClusterBytes : newClusterBytes);
-    await run({ options, layout, settings, startedMs });
+    await run({ options, layout, settings, startedMs, facts: told });
   } finally {
     unlock();
   }
@@ -110,9 +114,11 @@ interface Run {
   readonly layout: Layout;
   readonly settings: Settings;
   readonly startedMs: number;
+  /** What --json tells beside the report. */
+  readonly facts: Record<string, unknown>;
 }
 
-async function run({ options, layout, settings, startedMs }: Run): Promise<void> {
+async function run({ options, layout, settings, startedMs, facts }: Run): Promise<void> {
   prepareRuntimeDir(layout);
   const logger = openLogger({
     file: `${layout.logDir}/supervisor.log`,
@@ -156,7 +162,7 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
     });
   });
   const ready = untilReady(layout, progressOf(options)).then((report) =>
-    announce(report, { options, layout, settings, startedMs }),
+    announce(report, { options, layout, settings, startedMs, facts }),
   );
   const stopFirst = await Promise.race([asked.then(() => true), ready.then(() => false)]).catch(
     async (error: unknown) => {
@@ -175,7 +181,10 @@ async function run({ options, layout, settings, startedMs }: Run): Promise<void>
 }
 
 /** What the next start goes by, after a loss too. */
-function writeNotes({ options, layout, settings }: Omit<Run, "startedMs">, state: ClusterState) {
+function writeNotes(
+  { options, layout, settings }: Pick<Run, "options" | "layout" | "settings">,
+  state: ClusterState,
+): void {
   remember(layout, options);
   keepPassword(layout, options);
   noteVolume(layout, state, settings["objectStore.url"]);
@@ -259,22 +268,19 @@ async function untilWritable(
   return false;
 }
 
-function announce(report: StatusReport, { options, layout, settings, startedMs }: Run): void {
-  const seconds = (performance.now() - startedMs) / 1000;
+function announce(report: StatusReport, run: Run): void {
   if (process.send) {
     process.send({ ready: true });
     return;
   }
-  printReady(report, { layout, options, settings, seconds, end: "Ctrl-C stops it." });
+  printReady(report, run, "Ctrl-C stops it.");
 }
 
 /** What a person, or a program (--json), is told when writes are accepted. */
-function printReady(
-  report: StatusReport,
-  told: { layout: Layout; options: UpOptions; settings: Settings; seconds: number; end: string },
-): void {
-  const { layout, options, settings, seconds, end } = told;
-  if (options.json) return print(JSON.stringify(report, null, 2));
+function printReady(report: StatusReport, run: Run, end: string): void {
+  const { layout, options, settings, startedMs, facts } = run;
+  if (options.json) return printJson({ ...facts, ...report });
+  const seconds = (performance.now() - startedMs) / 1000;
   const gate = settings["gate.mode"];
   printBanner({ report, layout, options, password: readPassword(layout), gate });
   print(dim(`  ${end}`));
@@ -282,8 +288,8 @@ function printReady(
 }
 
 /** Runs the same command as a process of its own, waits until it is ready, prints its banner, and returns. */
-async function detach(options: UpOptions, layout: Layout, settings: Settings): Promise<void> {
-  const startedMs = performance.now();
+async function detach(run: Run): Promise<void> {
+  const { options, layout } = run;
   makeDataDir(layout);
   mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
   mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
@@ -323,6 +329,5 @@ async function detach(options: UpOptions, layout: Layout, settings: Settings): P
   );
   const report = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
   client.close();
-  const seconds = (performance.now() - startedMs) / 1000;
-  printReady(report, { layout, options, settings, seconds, end: "borealis down stops it." });
+  printReady(report, run, "borealis down stops it.");
 }
