@@ -144,6 +144,73 @@ describe("kill -9 in the middle of a backtrack", () => {
   );
 });
 
+/** The writer's next life opens while its successor is still being made ready: what is acknowledged there counts, too. */
+describe("a writer that starts again before its successor is appointed", () => {
+  /** Gives what it had acknowledged before the appointment, and how the command ended. */
+  async function race(fork: string) {
+    const pids = await cluster.pids();
+    const { writer, epoch } = (await cluster.status()).cluster;
+    const successor = pids.get(writer === "instance-1" ? "instance-2" : "instance-1") ?? 0;
+    const [staged, begun] = [
+      logged(cluster, "backtrack.staged"),
+      logged(cluster, "failover.begun"),
+    ];
+    const isAppointed = (): boolean => logged(cluster, "failover.begun") > begun;
+    const command = cluster.cli("backtrack", `--to=${fork}`, "--json");
+    // At once: what follows in the successor takes a fraction of a second.
+    while (logged(cluster, "backtrack.staged") === staged)
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    process.kill(successor, "SIGSTOP");
+    killOne(pids.get(`postgres:${writer}`));
+    let acknowledged = 0;
+    await until(
+      "somebody writes",
+      async () => {
+        const now = (await cluster.status()).cluster;
+        return isAppointed() || (now.epoch > epoch && now.state === "available");
+      },
+      60_000,
+    );
+    while (!isAppointed() && acknowledged < 5) {
+      await write(1);
+      if (!isAppointed()) acknowledged++;
+    }
+    process.kill(successor, "SIGCONT");
+    return { acknowledged, result: await command };
+  }
+
+  /** Gives how many rows the next life had acknowledged, all of which are there at the end. */
+  async function tried(): Promise<number> {
+    await write(10);
+    const fork = await lsnNow();
+    await write(10);
+    const before = await look();
+    const { acknowledged, result } = await race(fork);
+    await untilSettled();
+    if (result.code === 0) {
+      const { abandonedEnd } = JSON.parse(result.stdout).done;
+      expect((await cluster.cli("backtrack", `--to=${abandonedEnd}`)).code).toBe(0);
+      await untilSettled();
+    } else {
+      expect(result.stdout).toMatch(/nothing was undone/);
+    }
+    const seen = await look();
+    next = seen.highest + 1;
+    expect(seen.rows).toBeGreaterThanOrEqual(before.rows + acknowledged);
+    return acknowledged;
+  }
+
+  it(
+    "keeps all that it acknowledged",
+    async () => {
+      // The successor may be ready too soon: then nothing is acknowledged, and nothing was tried.
+      for (let attempt = 0; attempt < 3; attempt++) if ((await tried()) > 0) return;
+      throw new Error("the successor was always ready before it could be stopped");
+    },
+    killTimeoutMs,
+  );
+});
+
 describe("kill -9 in the middle of a return", () => {
   const few: Case[] = [
     { victim: "successor", step: "backtrack.planned", afterMs: 0 },

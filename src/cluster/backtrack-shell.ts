@@ -7,6 +7,7 @@ import type { State } from "../quorum/index.ts";
 import { walkToEnd } from "../volume/index.ts";
 import type { CommitSpan, MomentTarget } from "../wal/index.ts";
 import { PathLog, planBacktrack, reportOf, spanText } from "./backtrack-plan-shell.ts";
+import { lostStage, notYet, otherWriter } from "./backtrack.ts";
 import type {
   BacktrackProgress,
   BacktrackReport,
@@ -149,9 +150,8 @@ export class Backtracks {
     if (successor !== undefined) {
       try {
         await this.stage(successor, parseLsn(to), signal);
-        this.requireSame(state);
       } catch (error) {
-        await roles.unstage(successor).catch(() => undefined);
+        await this.unstage(successor);
         throw error;
       }
     }
@@ -220,16 +220,17 @@ export class Backtracks {
     logger.info({ event: "backtrack.staged", instance: id, tookMs });
   }
 
-  /** What was planned is planned for this epoch of this writer. */
+  /** What was planned is planned for this epoch of this writer: an epoch more, and the path that is left is another one. */
   private requireSame({ order }: BacktrackState): void {
-    const { roles, durable } = this.options;
-    roles.requireSettled();
-    if (!roles.isFailingOver && durable()?.epoch === order.sinceEpoch) return;
-    const why = "another writer has taken the volume meanwhile; nothing was undone";
-    throw new BorealisError(sqlState.notInPrerequisiteState, why, { hint: "ask again" });
+    if (this.options.durable()?.epoch !== order.sinceEpoch) throw otherWriter();
   }
 
-  /** From here on there is no way back but by another backtrack. */
+  /** Raises nothing: `tidy` sees to an agent that is away now. */
+  private async unstage(id: string): Promise<void> {
+    await this.options.roles.unstage(id).catch(() => undefined);
+  }
+
+  /** Once the writer of the path from there on is appointed, there is no way back but by another backtrack. */
   private async hold(
     state: BacktrackState,
     report: BacktrackReport,
@@ -237,16 +238,24 @@ export class Backtracks {
   ): Promise<BacktrackReport> {
     const { roles, clock, logger } = this.options;
     this.tell({ phase: "holding", doneBytes: 0, totalBytes: 0 });
-    this.requireSame(state);
     const sinceMs = clock.nowMs();
+    // Seconds may lie between the beginning of a failover and this, and the writer may have started again in them.
     const appoint = (now: typeof roles.state): typeof roles.state => {
+      this.requireSame(state);
       return { ...now, backtrack: state };
     };
     let heldMs: number | undefined;
     try {
+      roles.requireSettled();
+      if (roles.isFailingOver) throw otherWriter();
+      this.requireSame(state);
       if (successor === undefined) await roles.restartWriter(appoint);
       else heldMs = (await roles.replaceWriter(successor, appoint)).heldMs;
     } catch (error) {
+      if (roles.state.backtrack !== state) {
+        if (successor !== undefined) await this.unstage(successor);
+        throw error;
+      }
       // Whoever takes the volume carries it out: that is waited for, whatever became of the first attempt.
       logger.warn({ event: "backtrack.slow" }, messageOf(error));
     }
@@ -381,16 +390,4 @@ function sum(before: BacktrackState["undone"], more: CommitSpan | undefined) {
     earliestUs: isEarlier ? next.earliestUs : before.earliestUs,
     latestUs: isLater ? next.latestUs : before.latestUs,
   };
-}
-
-function lostStage(id: string, problem: string | null | undefined): BorealisError {
-  const why = `${id} could not be made ready${problem ? `: ${problem}` : ""}; nothing was undone`;
-  return new BorealisError(sqlState.cannotConnectNow, why, { hint: "ask again" });
-}
-
-function notYet(): BorealisError {
-  const why = "the backtrack goes on, but no writer has opened yet";
-  return new BorealisError(sqlState.cannotConnectNow, why, {
-    hint: "it is carried out by whoever takes the volume; borealis status shows how it is",
-  });
 }

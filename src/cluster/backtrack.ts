@@ -106,3 +106,21 @@ export function noSnapshot(target: MomentTarget): BorealisError {
     hint: "name a later moment; borealis snapshot list shows what there is",
   });
 }
+
+/** The plan holds no more: there is nothing to regret, since nothing was written down yet. */
+export function otherWriter(): BorealisError {
+  const why = "the writer was lost or has changed meanwhile; nothing was undone";
+  return new BorealisError(sqlState.notInPrerequisiteState, why, { hint: "ask again" });
+}
+
+export function lostStage(id: string, problem: string | null | undefined): BorealisError {
+  const why = `${id} could not be made ready${problem ? `: ${problem}` : ""}; nothing was undone`;
+  return new BorealisError(sqlState.cannotConnectNow, why, { hint: "ask again" });
+}
+
+export function notYet(): BorealisError {
+  const why = "the backtrack goes on, but no writer has opened yet";
+  return new BorealisError(sqlState.cannotConnectNow, why, {
+    hint: "it is carried out by whoever takes the volume; borealis status shows how it is",
+  });
+}
