@@ -23,8 +23,12 @@ import { uuidFromBytes, uuidToBytes } from "./codec-fields.ts";
  *         10    1  result: 0 ok, 1 wrong volume, 2 wrong node, 3 wrong version
  *         11    1  zero
  *         12    4  crc32c of bytes [0, 12)
+ *
+ * There is one version for all links: whoever changes the layout of any message raises it, also if that is only one byte of
+ * one kind. Nobody reads what another version has written; the link is refused and dialled again until both are the same,
+ * which is after a restart of the cluster. 2: listings of objects say what is shared (1 was never released).
  */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 export const helloBytes = 112;
 export const helloAnswerBytes = 16;
 const magic = Buffer.from("BOREALIS", "latin1");
