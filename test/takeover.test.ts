@@ -1,6 +1,8 @@
 /** A writer that dies or freezes is replaced unasked: nothing acknowledged is lost, and it comes back as a reader. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { agentSocket } from "../src/cluster/index.ts";
+import { connectRpc } from "../src/io/index.ts";
 import { childrenOf, isAlive, type Status, TestCluster, until } from "./helpers/cluster.ts";
 import { statusNow } from "./helpers/control.ts";
 import { faultsOf, layoutFor, readEveryLog } from "./helpers/volume-log.ts";
@@ -27,15 +29,8 @@ function writerOf({ instances, cluster: facts }: Status): Writer {
 }
 
 async function untilSettled(): Promise<Status> {
-  return until(
-    "all instances are available",
-    async () => {
-      const status = await statusNow(cluster);
-      const isWhole = status.instances.every((row) => row.state === "available");
-      return status.cluster.state === "available" && isWhole && status;
-    },
-    90_000,
-  );
+  await cluster.untilEverybody(90_000);
+  return statusNow(cluster);
 }
 
 function appointed(): string {
@@ -160,6 +155,52 @@ describe("another instance takes over", () => {
       () => signal([frozen], "SIGCONT"),
     );
     expect(now).not.toBe(first);
+  });
+
+  it("another one still, when PostgreSQL of the reader that would be the best is frozen", async () => {
+    const { instances } = await untilSettled();
+    const best = instances.find((row) => row.role === "reader");
+    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
+    const postmaster = best?.postgresPid ?? 0;
+    const frozen = [postmaster, ...childrenOf(postmaster)];
+    signal(frozen, "SIGSTOP");
+    const { now } = await takenOver(
+      (writer) => signal([writer.postmaster], "SIGKILL"),
+      () => signal(frozen.toReversed(), "SIGCONT"),
+    );
+    expect(now).not.toBe(best?.id);
+    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
+  });
+});
+
+describe("an order to write that is read too late", () => {
+  it("is not carried out: another was appointed meanwhile", async () => {
+    const { instances, cluster: before } = await untilSettled();
+    const reader = instances.find((row) => row.role === "reader");
+    const path = agentSocket(layoutFor(cluster.dataDir), reader?.id ?? "");
+    const agent = await connectRpc({ kind: "unix", path });
+    signal([reader?.agentPid ?? 0], "SIGSTOP");
+    const ordered = agent.call("beWriter", { bootstrap: null, sources: [], backtrack: null });
+    const withdrawn = agent.call("yieldVolume", { isHurried: true });
+    signal([reader?.agentPid ?? 0], "SIGCONT");
+    await Promise.all([ordered, withdrawn]);
+    agent.close();
+    const { cluster: after } = await untilSettled();
+    expect([after.writer, after.epoch]).toEqual([before.writer, before.epoch]);
+  });
+});
+
+describe("a failover to a reader that does not answer", () => {
+  it("is refused, and the writer goes on as if nothing had been asked", async () => {
+    const { instances, cluster: before } = await untilSettled();
+    const target = instances.find((row) => row.role === "reader");
+    signal([target?.agentPid ?? 0], "SIGSTOP");
+    const { code, stderr } = await cluster.cli("failover", "--target", target?.id ?? "");
+    signal([target?.agentPid ?? 0], "SIGCONT");
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${target?.id} cannot be promoted: it does not answer`);
+    const { cluster: after } = await untilSettled();
+    expect([after.writer, after.epoch]).toEqual([before.writer, before.epoch]);
   });
 });
 

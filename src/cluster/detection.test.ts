@@ -73,6 +73,24 @@ describe("the watch over the writer", () => {
     expect(watch.judge(600_250)).toBe(undefined);
   });
 
+  it("does not take what a starting one said last for a sign of life", () => {
+    const watch = make();
+    const repeat = (): void => watch.noteStatus(dying, 0);
+    expect(lostAt(watch, { fromMs: 0, toMs: 60_000, pulse: repeat })).toBe(10_250);
+  });
+
+  it("heeds only the silence of its agent while a job may stop it", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    watch.expectEnd(10);
+    expect(watch.judge(20)).toBe(undefined);
+    const pulse = (nowMs: number): void => {
+      watch.expectEnd(nowMs);
+      if (nowMs < 30_000) watch.notePulse(0, nowMs);
+    };
+    expect(lostAt(watch, { fromMs: 0, toMs: 60_000, pulse })).toBe(40_000);
+  });
+
   it("waits longer for one that was never heard", () => {
     expect(lostAt(make(), { fromMs: 0, toMs: 60_000 })).toBe(10_250);
   });

@@ -41,13 +41,18 @@ export class WriterWatch {
     this.sight = { kind: "awaited", heardMs: nowMs };
   }
 
-  /** What its agent tells; undefined: the line to it is gone. */
+  /** It may stop on purpose: only the silence of its agent counts now. */
+  expectEnd(nowMs: number): void {
+    if (this.sight.kind !== "awaited") this.reset(nowMs);
+  }
+
+  /** What its agent told last; undefined: the line to it is gone. */
   noteStatus(status: InstanceStatus | undefined, nowMs: number): void {
     const isOpen = status?.role === "writer" && status.isAdmitted;
     switch (this.sight.kind) {
       case "awaited":
+        // What it said last says nothing of whether it still answers.
         if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
-        else if (status) this.sight = { kind: "awaited", heardMs: nowMs };
         return;
       case "open":
         if (!isOpen) this.sight = { kind: "lost", why: "ended" };

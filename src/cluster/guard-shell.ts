@@ -14,6 +14,8 @@ export interface GuardWorld {
   client(id: string): RpcClient | undefined;
   /** Somebody is at it: the writer is stopped or moved on purpose. */
   isBusy(): boolean;
+  /** A job that outlives its control plane may stop the writer, which then starts again. */
+  mayStop(): boolean;
   /** Another instance takes over; false: there is none that could. */
   takeOver(from: string, loss: Loss): boolean;
 }
@@ -51,7 +53,8 @@ export class WriterGuard {
     if (world.isBusy() || writer !== this.watched) watch.reset(nowMs);
     this.watched = writer;
     if (world.isBusy()) return;
-    watch.noteStatus(world.status(writer), nowMs);
+    if (world.mayStop()) watch.expectEnd(nowMs);
+    else watch.noteStatus(world.status(writer), nowMs);
     const loss = watch.judge(nowMs);
     if (loss) this.replace(writer, loss);
   }

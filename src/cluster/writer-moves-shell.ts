@@ -3,11 +3,12 @@ import type { Clock, Logger, RpcClient } from "../io/index.ts";
 import type { InstanceStatus, WriterOrder } from "../instance/index.ts";
 import type { Loss } from "./detection.ts";
 import { type Candidate, requireTarget } from "./failover.ts";
-import { failOver, type FailoverWorld, until } from "./failover-shell.ts";
+import { failOver } from "./failover-shell.ts";
 import { WriterGuard } from "./guard-shell.ts";
 import type { FailoverReport } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 import { takeOver } from "./takeover-shell.ts";
+import { type ChangeWorld, superseded, until } from "./writer-change-shell.ts";
 
 export type Change = (state: ClusterState) => ClusterState;
 
@@ -49,6 +50,7 @@ export class WriterMoves {
       ...deps,
       writer: () => deps.state().writer,
       isBusy: () => this.isBusy,
+      mayStop: () => deps.state().backtrack !== undefined,
       takeOver: (from, loss) => this.takeOver(from, loss),
     });
   }
@@ -82,7 +84,11 @@ export class WriterMoves {
     if (failover && (wanted === null || wanted === failover.target)) return failover.done;
     const { writer } = deps.state();
     const target = requireTarget(deps.candidates(), { writer, wanted: wanted ?? undefined });
-    return this.beginFailover(target);
+    return this.beginFailover(target).then((report) => {
+      // Somebody took over, as it had to be; but not whom somebody has named.
+      if (wanted !== null && report.writer !== wanted) throw superseded(wanted, report.writer);
+      return report;
+    });
   }
 
   /** A failover whose appointment changes more of the state, in the same move. */
@@ -120,7 +126,7 @@ export class WriterMoves {
         hint: "borealis status shows the instances",
       });
     }
-    if (this.isBusy) {
+    if (this.isBusy || this.deps.state().backtrack) {
       const why = `${id} cannot be restarted while the writer is being changed`;
       throw new BorealisError(sqlState.notInPrerequisiteState, why);
     }
@@ -147,11 +153,8 @@ export class WriterMoves {
   }
 
   private get isBusy(): boolean {
-    const { failover, restarting } = this;
-    const { backtrack, isBootstrapped } = this.deps.state();
-    return Boolean(
-      failover || restarting || backtrack || !isBootstrapped || this.deps.isStopping(),
-    );
+    const { failover, restarting, deps } = this;
+    return Boolean(failover || restarting || !deps.state().isBootstrapped || deps.isStopping());
   }
 
   /** The writer is lost: false if there is no reader to take its place. */
@@ -161,16 +164,10 @@ export class WriterMoves {
     const { deps } = this;
     const lost = deps.status(from);
     this.givenUp = lost && lifeOf(lost);
-    const world = {
-      ...this.world(),
-      detectionMs: deps.detectionMs,
-      choose: (tried: ReadonlySet<string>) => this.findSuccessor(tried),
-    };
-    this.begin(first, takeOver(world, { from, loss, first }, deps.signal)).catch(
-      (error: unknown) => {
-        deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));
-      },
-    );
+    const work = takeOver(this.world(), { from, loss, first }, deps.signal);
+    this.begin(first, work).catch((error: unknown) => {
+      deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));
+    });
     return true;
   }
 
@@ -188,7 +185,7 @@ export class WriterMoves {
     return done;
   }
 
-  private world(change?: Change): FailoverWorld {
+  private world(change?: Change): ChangeWorld {
     const { deps } = this;
     return {
       ...deps,
@@ -198,6 +195,8 @@ export class WriterMoves {
         deps.appoint(id, change);
       },
       appointed: () => deps.state().writer,
+      // The cache that a backtrack was prepared on is not to be had twice.
+      choose: (tried) => (deps.state().backtrack ? undefined : this.findSuccessor(tried)),
     };
   }
 }

@@ -31,10 +31,9 @@ import {
 import { agentStatus } from "./agent-status.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
-import { releaseOwnedEpoch } from "./owned-epoch-shell.ts";
+import { endFormerLife } from "./owned-epoch-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
-import { makePostgres } from "./postgres-shell.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
@@ -84,6 +83,8 @@ export class InstanceAgent {
   private lastStatus = "";
   /** Started ahead of a promotion that is about to be ordered. */
   private warmDriver: LogDriverHandle | undefined;
+  /** How often it was told that another is to write: an order to write from before that counts no more. */
+  private yields = 0;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
@@ -91,14 +92,15 @@ export class InstanceAgent {
   }
 
   async start(): Promise<void> {
-    this.changing = this.endFormerLife();
+    this.changing = endFormerLife(this.config, this.deps, this.closing.signal);
     this.server = await serveRpc(
       { kind: "unix", path: this.config.agentSocket },
       {
         status: () => this.status(),
         beWriter: (params) => {
           const order = beWriterSchema.parse(params);
-          return this.take("writer", () => this.becomeWriter(order));
+          const { yields } = this;
+          return this.take("writer", () => this.becomeWriter(order, yields));
         },
         beReader: (params) => {
           const order = beReaderSchema.parse(params);
@@ -160,16 +162,6 @@ export class InstanceAgent {
     const { building } = this;
     const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, ...deps };
     return agentStatus(agent, facts);
-  }
-
-  /**
-   * An agent that died left a lease behind. Once nothing of its PostgreSQL lives it is ended, so that a claim, this
-   * instance's or another's, need not wait for it (decisions.md D6).
-   */
-  private async endFormerLife(): Promise<void> {
-    const { config, deps } = this;
-    await makePostgres(config, deps.logger, { onBroke: () => undefined }).clearOrphans();
-    await releaseOwnedEpoch(config, deps, this.closing.signal);
   }
 
   /** A data key was rotated: snapshots from now on are read with the new one too. */
@@ -234,6 +226,7 @@ export class InstanceAgent {
    */
   private yieldVolume({ isHurried }: YieldOrder): Promise<void> {
     const { situation } = this;
+    this.yields++;
     if (situation.kind === "writer") {
       situation.role.abandonStart();
       // Beside what is being done: that may be waiting for a PostgreSQL that is frozen.
@@ -295,7 +288,9 @@ export class InstanceAgent {
     });
   }
 
-  private async becomeWriter(order: WriterOrder): Promise<void> {
+  private async becomeWriter(order: WriterOrder, yields: number): Promise<void> {
+    // Read late, by one that was frozen: what it would take is another's by now.
+    if (yields !== this.yields) return this.withdraw();
     const inherited = await this.takeOver();
     const role: WriterRole = new WriterRole(
       this.config,
@@ -306,6 +301,12 @@ export class InstanceAgent {
     this.situation = { kind: "writer", role };
     this.report();
     await role.start(order, this.closing.signal);
+  }
+
+  /** Free under another name, so that whoever wants it to write after all orders it anew. */
+  private withdraw(): void {
+    this.deps.logger.warn({ event: "order.withdrawn", instance: this.config.instance });
+    if (this.situation.kind === "none") this.incarnation++;
   }
 
   private ownerOf(role: () => ReaderRole | WriterRole): RoleOwner {

@@ -123,7 +123,7 @@ export type YieldOrder = z.infer<typeof yieldVolumeSchema>;
 
 export const drainSchema = z.object({ withinMs: z.number() });
 
-/** An agent that answers lives; `silentMs`: since its open writer's PostgreSQL last answered, 0 if that is none. */
+/** An agent that answers lives; `silentMs`: since its writer's PostgreSQL last answered, 0 if that has reasons not to. */
 export const pulseSchema = z.object({ silentMs: z.number() });
 export type PulseReport = z.infer<typeof pulseSchema>;
 

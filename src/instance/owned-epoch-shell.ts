@@ -4,6 +4,7 @@ import { releaseEpoch } from "../log-driver/index.ts";
 import type { AgentDeps } from "./agent-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, volumeNodes } from "./nodes.ts";
+import { makePostgres } from "./postgres-shell.ts";
 
 /** Longer than the longest lease that can be set. */
 const patienceMs = 10_000;
@@ -44,6 +45,19 @@ export async function releaseOwnedEpoch(
   const owner = linkOwner(config);
   const nodes = volumeNodes(config);
   void releaseEpoch({ nodes, owner, epoch: owned, clock: deps.clock, patienceMs, signal });
+}
+
+/**
+ * An agent that died left a lease behind. Once nothing of its PostgreSQL lives it is ended, so that a claim, this
+ * instance's or another's, need not wait for it (decisions.md D6).
+ */
+export async function endFormerLife(
+  config: AgentConfig,
+  deps: AgentDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  await makePostgres(config, deps.logger, { onBroke: () => undefined }).clearOrphans();
+  await releaseOwnedEpoch(config, deps, signal);
 }
 
 async function findOwnedEpoch(config: AgentConfig): Promise<Epoch | undefined> {

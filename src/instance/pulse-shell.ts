@@ -1,8 +1,11 @@
 import { type Clock } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
 
-/** A session and a statement cost PostgreSQL a few milliseconds: so often at most. */
-const everyMs = 1_000;
+/**
+ * A session and a statement cost PostgreSQL a few milliseconds: so often at most. What is left of the time after which it
+ * counts as silent is what a busy machine may take for one.
+ */
+const everyMs = 500;
 
 /**
  * Whether a PostgreSQL answers: a new session and one statement, now and then, while somebody asks. A frozen one, or one
@@ -41,7 +44,8 @@ export class Pulse {
       client.destroy();
       this.heardMs = this.clock.nowMs();
     } catch (error) {
-      // Too many clients, starting up: somebody is there. No answer in time, or a socket that is gone: nobody.
+      // Too many clients, starting up, taken off before a promotion: somebody is there. No answer in time, or a socket that
+      // is gone: nobody.
       if (isRefusal(error)) this.heardMs = this.clock.nowMs();
     } finally {
       this.isAsking = false;
@@ -52,5 +56,5 @@ export class Pulse {
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
   const { code } = error;
-  return typeof code === "string" && /^(53|57P03|28|42)/.test(code);
+  return typeof code === "string" && /^(53|57P01|57P03|28|42)/.test(code);
 }

@@ -56,10 +56,12 @@ export class Standby {
     return this.postgres.pid !== undefined;
   }
 
-  /** Opens a session ahead of a promotion, which then need not wait for one. */
+  /** Opens a session ahead of a promotion, which then need not wait for one. Resolves when PostgreSQL has answered on it. */
   async warmUp(): Promise<void> {
-    if (!this.isRunning || (this.session && !this.session.isClosed)) return;
-    this.session = await connectAgent(this.postgres);
+    if (!this.isRunning) return;
+    const session = await this.takeSession();
+    await session.query("SELECT 1");
+    this.giveSession(session);
   }
 
   /** A session of the agent's own: the one that was opened ahead, or a new one. Whoever takes it ends it. */

@@ -9,7 +9,7 @@ import {
   sealCache,
   stampCache,
 } from "../engine/index.ts";
-import { Scope, sleep } from "../io/index.ts";
+import { Scope } from "../io/index.ts";
 import {
   type Claimed,
   type DriverEvent,
@@ -29,6 +29,7 @@ import { type Cutoff, openingOf, readStartCutoff } from "./cutoff-shell.ts";
 import { problemOf } from "./driver-events.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
+import { passFeedbackOn } from "./feedback-shell.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
 import type { AgentConfig, Feedback, WantedMembers, WriterOrder } from "./messages.ts";
 import { isUnwritten, mayKeepTimeline } from "./keep-timeline-shell.ts";
@@ -47,7 +48,6 @@ import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
 import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
-const feedbackEveryMs = 1_000;
 
 /** What a writer may take over from the reader that it was. */
 export interface Inherited {
@@ -80,7 +80,10 @@ export class WriterRole {
   private state: RoleFacts["state"] = "starting";
   private isStopping = false;
   private isDead = false;
+  private isAbandoned = false;
   private readonly pulse: Pulse;
+  /** The PostgreSQL that it has from the reader it was: it takes sessions from the first moment on. */
+  private readonly inheritedPid: number | undefined;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
   private readonly broken = new AbortController();
 
@@ -101,6 +104,8 @@ export class WriterRole {
     const { clock } = deps;
     this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
     this.pulse = new Pulse(clock, () => connectAgent(this.postgres));
+    this.inheritedPid = this.postgres.pid;
+    this.pulse.begin();
     this.driver.onEvent((event) => this.onDriverEvent(event));
     this.scope = new Scope((error) => this.broke(error));
   }
@@ -144,7 +149,7 @@ export class WriterRole {
     if (this.isDead) throw new BorealisError(sqlState.adminShutdown, "PostgreSQL ended");
     this.pulse.begin();
     this.state = "available";
-    this.scope.run((stop) => this.passFeedbackOn(stop));
+    this.scope.run((stop) => passFeedbackOn(this.feedback, { driver, clock: deps.clock }, stop));
     const { epoch } = this.facts();
     deps.logger.info({ event: "writer.available", epoch, vdl: driver.vdl });
   }
@@ -203,6 +208,7 @@ export class WriterRole {
   abandonStart(): void {
     if (this.state === "available") return;
     this.isStopping = true;
+    this.isAbandoned = true;
     this.broken.abort(new BorealisError(sqlState.adminShutdown, "another instance is to write"));
     void this.driver.resign().catch(() => undefined);
   }
@@ -220,9 +226,11 @@ export class WriterRole {
     await this.standby.kill();
   }
 
-  /** Milliseconds since its PostgreSQL last answered a new session; undefined while it is not open. */
+  /** Milliseconds since its PostgreSQL last answered a new session; undefined while it may have reasons not to. */
   silentMs(): number | undefined {
-    return this.state === "available" ? this.pulse.silentMs() : undefined;
+    const { pid } = this.postgres;
+    const isPromoted = pid !== undefined && pid === this.inheritedPid;
+    return this.state === "available" || isPromoted ? this.pulse.silentMs() : undefined;
   }
 
   /** Waits until the statements that run now have ended. */
@@ -284,10 +292,16 @@ export class WriterRole {
     await this.driver.release().catch(async (error: unknown) => {
       this.deps.logger.debug({ event: "epoch.notReleased" }, messageOf(error));
       // Its thread is gone, and so is PostgreSQL: the same from outside, while the next start goes on.
-      await releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
+      await this.releaseOwned();
     });
+    // A driver that has resigned releases nothing, and its epoch may have been open.
+    if (this.isAbandoned) await this.releaseOwned();
     this.driver.stop();
     if (kind === "clean" && stopped.isClean) await sealCache(this.config.instanceDir);
+  }
+
+  private releaseOwned(): Promise<void> {
+    return releaseOwnedEpoch(this.config, this.deps, new AbortController().signal);
   }
 
   /**
@@ -364,17 +378,6 @@ export class WriterRole {
     };
     const end = parseLsn(rows[0]?.[0] ?? "");
     await this.driver.waitForVcl(end, signal);
-  }
-
-  private async passFeedbackOn(stop: AbortSignal): Promise<void> {
-    let last = "";
-    while (!stop.aborted) {
-      const horizon = this.feedback.horizon(this.deps.clock.nowMs());
-      const text = JSON.stringify(horizon);
-      if (text !== last) this.driver.setFeedback(horizon);
-      last = text;
-      await sleep(this.deps.clock, feedbackEveryMs, stop);
-    }
   }
 
   private onDriverEvent(event: DriverEvent): void {
