@@ -34,6 +34,7 @@ import type { LogDriverHandle } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
+import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
@@ -194,6 +195,7 @@ export class InstanceAgent {
   /** Feeds and the next driver read the list when they need it; a running driver is told. */
   private setNodes(nodes: VolumeNodes): void {
     this.config.nodes = nodes;
+    this.warmDriver?.setNodes(volumeNodes(this.config));
     if (this.situation.kind === "writer") this.situation.role.noteNodes();
   }
 
@@ -206,9 +208,8 @@ export class InstanceAgent {
   private async prepareWriter(): Promise<void> {
     const { situation } = this;
     if (situation.kind !== "reader") return;
-    this.warmDriver ??= makeDriver(this.config);
     // Answered by the thread itself: it has loaded what it needs.
-    await Promise.all([this.warmDriver.status(), situation.role.warmUp()]);
+    await Promise.all([this.warmUpDriver().status(), situation.role.warmUp()]);
   }
 
   /** The backtrack that this reader was made ready for does not take place: the next order makes it one like any other. */
@@ -335,8 +336,14 @@ export class InstanceAgent {
     this.situation = { kind: "reader", role };
     this.report();
     await role.start(order, this.closing.signal);
-    // Should it be promoted one day: the thread is there, and has loaded what it needs (decisions.md D5).
+    this.warmUpDriver();
+  }
+
+  /** Should it be promoted one day: the thread is there, has loaded what it needs (decisions.md D5), and is linked. */
+  private warmUpDriver(): LogDriverHandle {
     this.warmDriver ??= makeDriver(this.config);
+    this.warmDriver.standBy();
+    return this.warmDriver;
   }
 
   /** Something of a running role ended by itself: its PostgreSQL, its driver, its feed. */

@@ -150,6 +150,7 @@ export type DriverRequest =
 
 export type ToDriver =
   | { readonly kind: "request"; readonly id: number; readonly request: DriverRequest }
+  | { readonly kind: "standBy" }
   | { readonly kind: "setNodes"; readonly nodes: readonly VolumeNode[] }
   | { readonly kind: "wantLow"; readonly lsn: Lsn }
   | { readonly kind: "setFeedback"; readonly feedback: StandbyFeedback };

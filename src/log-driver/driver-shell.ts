@@ -1,5 +1,5 @@
 import { assert, unreachable } from "../base/assert.ts";
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
@@ -26,7 +26,7 @@ import { PinKeeper } from "./pins-shell.ts";
 import type { SharedProgress } from "./progress.ts";
 import { QuorumWatch } from "./quorum-watch-shell.ts";
 import { ReadGate } from "./read-gate-shell.ts";
-import { findRecordEnd } from "./record-end-shell.ts";
+import { tryRecordEnd } from "./record-end-shell.ts";
 import { refillTail } from "./refill-shell.ts";
 import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
 
@@ -119,7 +119,13 @@ export class Reign {
     return this.tail;
   }
 
+  /** Makes the links that a claim needs, ahead of it. */
+  standBy(): void {
+    this.fleet.standBy(this.core.configuration);
+  }
+
   claim(timeoutMs: number): Promise<Claimed> {
+    this.fleet.begin();
     const claimed = new Promise<Claimed>((resolve, reject) => {
       this.claiming = { resolve, reject };
     });
@@ -310,13 +316,12 @@ export class Reign {
   }
 
   private onDurable(vdl: Lsn, vcl: Lsn): void {
-    const { progress } = this;
     this.reports++;
-    progress.vcl = vcl;
-    progress.vdl = vdl;
+    this.progress.vcl = vcl;
+    this.progress.vdl = vdl;
     // Section 7 allows VCL here. VDL releases the same commits, and keeps the slot at a record end.
     this.outlet?.onDurable(vdl);
-    if ((progress.awaited ?? vcl + 1n) <= vcl) this.listener.onAwaited();
+    if ((this.progress.awaited ?? vcl + 1n) <= vcl) this.listener.onAwaited();
   }
 
   private reading(nodes: readonly VolumeNode[]) {
@@ -325,11 +330,8 @@ export class Reign {
   }
 
   private async walk(action: Extract<DriverAction, { kind: "findRecordEnd" }>): Promise<void> {
-    const nodes = this.fleet.nodes.filter(({ nodeId }) => nodeId === action.node);
-    const b = await findRecordEnd(this.reading(nodes), action).catch((error: unknown) => {
-      this.world.logger.warn({ event: "recovery.unreadable", node: action.node }, messageOf(error));
-      return undefined;
-    });
+    const { logger } = this.world;
+    const b = await tryRecordEnd(this.reading(this.fleet.nodes), action, logger);
     const nowMs = this.nowMs();
     if (b === undefined) this.step({ kind: "recordEndNotFound", nowMs });
     else this.step({ kind: "recordEndFound", b, nowMs });
@@ -339,9 +341,8 @@ export class Reign {
     this.decision = decision;
     const { epoch, b, node } = decision;
     this.world.logger.info({ event: "epoch.claimed", epoch, start: b, node }, "epoch claimed");
-    const { claiming } = this;
+    this.claiming?.resolve(claimedOf(decision, this.recoveryEnd ?? b));
     this.claiming = undefined;
-    claiming?.resolve(claimedOf(decision, this.recoveryEnd ?? b));
   }
 
   private onOpened(action: Extract<DriverAction, { kind: "opened" }>): void {
@@ -351,9 +352,8 @@ export class Reign {
     this.tail ??= new LogTail(start, this.settings.ringBytes);
     this.progress.open(epoch, action.vdl);
     this.world.logger.info({ event: "epoch.opened", epoch, start }, "epoch opened");
-    const { opening } = this;
+    this.opening?.resolve(this.opened);
     this.opening = undefined;
-    opening?.resolve(this.opened);
   }
 
   private tick(): void {

@@ -31,6 +31,8 @@ export class Fleet {
 
   private book: readonly VolumeNode[];
   private followed: Configuration | undefined;
+  /** Nothing is claimed yet. */
+  private isAhead = false;
 
   constructor(nodes: readonly VolumeNode[], world: FleetWorld, handlers: LinksHandlers) {
     this.book = nodes;
@@ -66,12 +68,27 @@ export class Fleet {
     for (const node of members) {
       if (links.has(node)) continue;
       const known = book.find(({ nodeId }) => nodeId === node);
-      if (known) links.set(node, new NodeLinks(known, world, handlers));
-      else if (!this.unknown.has(node)) {
+      if (known) {
+        const link = new NodeLinks(known, world, handlers);
+        links.set(node, link);
+        if (!this.isAhead) link.openAppend();
+      } else if (!this.unknown.has(node)) {
         this.unknown.add(node);
         world.logger.warn({ event: "member.unknown", node }, "a member has no known address");
       }
     }
+  }
+
+  /** Links that a claim needs, ahead of it. */
+  standBy(configuration: Configuration): void {
+    this.isAhead = true;
+    this.follow(configuration);
+  }
+
+  /** The claim begins: what else an epoch needs is made beside it. */
+  begin(): void {
+    this.isAhead = false;
+    for (const link of this.links.values()) link.openAppend();
   }
 
   /** Dropped if there is no link: whoever needs an answer asks again. */
@@ -81,10 +98,7 @@ export class Fleet {
 
   /** Dropped if there is no link: the core hears of that, and asks again when it is back. */
   append(node: NodeId, frame: AppendFrame, payload: RingView): void {
-    const links = this.links.get(node);
-    if (!links?.append.send(frame, payload)) return;
-    links.frames++;
-    links.sentBytes += payload.bytes.length;
+    this.links.get(node)?.sendAppend(frame, payload);
   }
 
   noteLagging(node: NodeId, isLagging: boolean): void {

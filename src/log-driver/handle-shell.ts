@@ -156,6 +156,14 @@ export class LogDriverHandle {
     await this.ask({ kind: "unpin", pinId });
   }
 
+  /**
+   * It may have to claim one day: links to the nodes are made now, and kept, which a claim in a failover would wait for.
+   * They cost a node a socket; nothing is said on them.
+   */
+  standBy(): void {
+    this.post({ kind: "standBy" });
+  }
+
   /** Every node that may be a member, with its address; replaces what was known. */
   setNodes(nodes: readonly VolumeNode[]): void {
     this.post({ kind: "setNodes", nodes });

@@ -1,9 +1,10 @@
 import type { NodeId } from "../base/ids.ts";
 import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
 import { NodeLink } from "../quorum/index.ts";
-import { AppendLink, keepLinked, type LinkWorld } from "./append-link-shell.ts";
+import { type AppendFrame, AppendLink, keepLinked, type LinkWorld } from "./append-link-shell.ts";
 import type { VolumeNode } from "./driver-messages.ts";
 import { linkTo } from "./node-endpoint.ts";
+import type { RingView } from "./ring.ts";
 
 const dialTimeoutMs = 2_000;
 
@@ -21,7 +22,7 @@ const takesNone: ReadonlySet<string> = new Set(["full", "damaged"]);
 
 export class NodeLinks {
   readonly node: VolumeNode;
-  readonly append: AppendLink;
+  private append: AppendLink | undefined;
   private readonly world: LinkWorld;
   // One for each node: a signal that dozens listen to is taken for a leak by Node.
   private readonly controller = new AbortController();
@@ -35,14 +36,20 @@ export class NodeLinks {
   takesLog = true;
   sentBytes = 0;
   frames = 0;
-  readonly finished: Promise<unknown>;
 
+  /** The control link only: see openAppend. */
   constructor(node: VolumeNode, outer: Omit<LinkWorld, "signal">, handlers: LinksHandlers) {
     this.node = node;
     const world = { ...outer, signal: this.controller.signal };
     this.world = world;
     this.handlers = handlers;
-    this.append = new AppendLink(node, world, {
+    void keepLinked(world, () => this.openControl());
+  }
+
+  /** The link for appends too, from now on. A claim needs none: a node keeps few threads for them. */
+  openAppend(): void {
+    const { node, world, handlers } = this;
+    this.append ??= new AppendLink(node, world, {
       onUp: () => {
         this.isAppendUp = true;
         this.look();
@@ -57,10 +64,6 @@ export class NodeLinks {
         handlers.onAnswer(node.nodeId, answer);
       },
     });
-    this.finished = Promise.all([
-      this.append.finished,
-      keepLinked(world, () => this.openControl()),
-    ]);
   }
 
   get isConnected(): boolean {
@@ -69,13 +72,21 @@ export class NodeLinks {
 
   /** Drops both connections; new ones are made. */
   hangUp(): void {
-    this.append.hangUp();
+    this.append?.hangUp();
     this.control?.close();
   }
 
   /** Drops both connections and makes no new ones. */
   close(reason: string): void {
     this.controller.abort(new Error(reason));
+  }
+
+  /** False: there is no link, or none for appends; nothing was sent. */
+  sendAppend(frame: AppendFrame, payload: RingView): boolean {
+    if (!this.append?.send(frame, payload)) return false;
+    this.frames++;
+    this.sentBytes += payload.bytes.length;
+    return true;
   }
 
   /** Dropped if there is no link: whoever needs an answer asks again. */

@@ -1,4 +1,7 @@
+import { messageOf } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
 import { advance, type Lsn, segmentStart } from "../base/lsn.ts";
+import type { Logger } from "../io/index.ts";
 import { segmentBytes, WalWalker } from "../wal/index.ts";
 import { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
 
@@ -16,6 +19,20 @@ export async function findRecordEnd(
   } finally {
     reader.close();
   }
+}
+
+/** The same from the log of one node; undefined, which is logged, where that cannot be read. */
+export async function tryRecordEnd(
+  options: VolumeReaderOptions,
+  range: VolumeRange & { readonly node: NodeId },
+  logger: Logger,
+): Promise<Lsn | undefined> {
+  const { node } = range;
+  const nodes = options.nodes.filter(({ nodeId }) => nodeId === node);
+  return findRecordEnd({ ...options, nodes }, range).catch((error: unknown) => {
+    logger.warn({ event: "recovery.unreadable", node }, messageOf(error));
+    return undefined;
+  });
 }
 
 /**

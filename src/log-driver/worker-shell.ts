@@ -10,6 +10,7 @@ import type {
   DriverStatus,
   FromDriver,
   ToDriver,
+  VolumeNode,
 } from "./driver-messages.ts";
 import { Reign } from "./driver-shell.ts";
 import type { DriverWorkerData } from "./handle-shell.ts";
@@ -36,6 +37,8 @@ class DriverThread {
   private readonly world: DriverWorld;
   private readonly post: (message: FromDriver) => void;
   private reign: Reign | undefined;
+  /** Stands by for the next claim. */
+  private next: Reign | undefined;
   private outlet: PgOutlet | undefined;
   private feedback: StandbyFeedback | undefined;
 
@@ -58,9 +61,10 @@ class DriverThread {
       return;
     }
     switch (message.kind) {
+      case "standBy":
+        return this.standBy();
       case "setNodes":
-        this.settings = { ...this.settings, nodes: message.nodes };
-        return this.reign?.setNodes(message.nodes);
+        return this.setNodes(message.nodes);
       case "wantLow":
         return this.reign?.wantLow(message.lsn);
       default:
@@ -113,15 +117,38 @@ class DriverThread {
     }
   }
 
+  /** The next reign, with its links, before it claims. */
+  private standBy(): void {
+    if (this.reign || this.next) return;
+    this.next = this.makeReign();
+    this.next.standBy();
+  }
+
+  private setNodes(nodes: readonly VolumeNode[]): void {
+    const isSame = JSON.stringify(nodes) === JSON.stringify(this.settings.nodes);
+    this.settings = { ...this.settings, nodes };
+    this.reign?.setNodes(nodes);
+    if (!this.next || isSame) return;
+    // It would begin its claim at the members of then.
+    this.next.resign();
+    this.next = undefined;
+    this.standBy();
+  }
+
   private newReign(): Reign {
     this.reign?.resign();
     this.outlet = undefined;
+    this.reign = this.next ?? this.makeReign();
+    this.next = undefined;
+    return this.reign;
+  }
+
+  private makeReign(): Reign {
     const { settings, world, progress } = this;
-    this.reign = new Reign(settings, world, progress, {
+    return new Reign(settings, world, progress, {
       emit: (event) => this.emit(event),
       onAwaited: () => this.post({ kind: "awaitedReached" }),
     });
-    return this.reign;
   }
 
   private changeMembers(members: readonly Member[]): Promise<void> {
