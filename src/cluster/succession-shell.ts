@@ -24,6 +24,8 @@ export interface Heir {
 
 /** A reader that does not answer so long that it is there is passed over, if there is another. */
 const readyMs = 1_000;
+/** One that fails so soon is to blame for it; later it was the storage quorum (log-driver's claim), which the next lacks, too. */
+const quickMs = 10_000;
 const pulseEveryMs = 500;
 const lookMs = 5;
 
@@ -78,12 +80,14 @@ async function isInstalled(
   let heardMs = startMs;
   let askedMs = startMs;
   let isUnfit = false;
-  const fail = (isFit: boolean): void => {
-    isUnfit ||= !isFit && isReady !== undefined;
-  };
+  void isReady?.then((hasAnswered) => {
+    isUnfit ||= !hasAnswered;
+  });
   // One that failed is ordered again when it says that it is free, as at any start.
-  void order(world, target, { method: "beWriter", params: world.writerOrder(target) }).then(fail);
-  void isReady?.then(fail);
+  const params = world.writerOrder(target);
+  void order(world, target, { method: "beWriter", params }).then((isDone) => {
+    isUnfit ||= !isDone && isReady !== undefined && clock.nowMs() - startMs < quickMs;
+  });
   while (!signal.aborted && clock.nowMs() - startMs < deadlineMs) {
     if (world.appointed() !== target) return false;
     if (isWriter(world, target)) return true;

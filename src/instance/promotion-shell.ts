@@ -65,7 +65,7 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
       deps.logger.info({ event: "recovery.promoted", at: formatLsn(at) });
       // Who slipped in meanwhile believes to be on a reader.
       await takeSessionsOff(client);
-      await standby.postgres.adoptRole("writer");
+      await Promise.all([standby.postgres.adoptRole("writer"), standby.closeFeed()]);
       standby.giveSession(client);
       return opened;
     } catch (error) {
