@@ -47,6 +47,15 @@ export const realClock: Clock = {
   },
 };
 
+/**
+ * Calls `fn` once everything has been given out that had arrived at this thread's sockets by now: a timer that comes late
+ * comes before what arrived meanwhile.
+ */
+export function afterReading(fn: () => void): Timer {
+  const handle = setImmediate(fn);
+  return { cancel: () => clearImmediate(handle) };
+}
+
 /** Resolves after `delayMs`, or at once when `signal` aborts; the caller looks at the signal. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

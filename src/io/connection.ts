@@ -3,6 +3,7 @@ import { connect, createServer, type Server, Socket } from "node:net";
 import { type Address, formatAddress, type PlainAddress } from "../base/address.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { connectTls, type TlsDial } from "./cluster-tls.ts";
+import { PatientSocket } from "./patient-socket.ts";
 
 /**
  * One socket, nothing more: bytes in order, back pressure both ways. Handlers are replaceable slots, not
@@ -129,6 +130,8 @@ export interface DialOptions {
   readonly tls?: TlsDial | undefined;
   /** A unix socket has to belong to this process's user (or root): nobody else may pose as our cluster. */
   readonly isOwnOnly?: boolean;
+  /** All that a peer has said is read, though it is dead and something is written to it. Unix sockets only. */
+  readonly isReadToEnd?: boolean;
 }
 
 /**
@@ -161,7 +164,11 @@ export function dial(address: Address, options: DialOptions = {}): Promise<Conne
 }
 
 function openSocket(address: Address, options: DialOptions): Socket {
-  if (address.kind === "unix") return connect({ path: address.path, allowHalfOpen: true });
+  if (address.kind === "unix") {
+    const { path } = address;
+    if (options.isReadToEnd === true) return new PatientSocket().connect({ path });
+    return connect({ path, allowHalfOpen: true });
+  }
   const { host, port } = address;
   if (address.kind === "tls") return connectTls({ host, port }, options.tls);
   return connect({ host, port, noDelay: true, allowHalfOpen: true });

@@ -5,7 +5,7 @@
 export { type Address, formatAddress, parseAddress, type PlainAddress } from "../base/address.ts";
 export { type BlockingSocket, takeFromLoop } from "./blocking-socket.ts";
 export { findBootId } from "./boot-id.ts";
-export { type Clock, realClock, sleep, type Timer } from "./clock.ts";
+export { afterReading, type Clock, realClock, sleep, type Timer } from "./clock.ts";
 export { type ClusterCredential, type ClusterRole, roleName, type TlsDial } from "./cluster-tls.ts";
 export {
   Connection,

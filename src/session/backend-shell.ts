@@ -27,6 +27,8 @@ export interface BackendOptions {
   readonly findTarget: () => Target | undefined;
   /** Resolves when it may have an answer, or after a moment. */
   readonly untilChange: () => Promise<void>;
+  /** Refusals, besides 57P03, that may pass: it tries again. */
+  readonly passing?: ReadonlySet<string>;
   /** The cancel key that the client gets instead of the backend's. */
   readonly clientKey: Buffer;
 }
@@ -61,17 +63,33 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
   }
 }
 
+/**
+ * A reader may be promoted while its sessions are connected still. What they sent must not write then: nothing looks after
+ * their commits, and who does not hear of one would have it run again.
+ */
+const readerParameters = [
+  { name: "default_transaction_read_only", value: Buffer.from("on") },
+] satisfies StartupParameter[];
+
+function isPassing(code: string, { passing }: BackendOptions): boolean {
+  return code === sqlState.cannotConnectNow || passing?.has(code) === true;
+}
+
 /** Undefined: try again. */
 async function attempt(target: Target, options: BackendOptions): Promise<BackendStart | undefined> {
   let connection: Connection;
   try {
-    connection = await dial({ kind: "unix", path: pgSocketPath(target.address) });
+    connection = await dial(
+      { kind: "unix", path: pgSocketPath(target.address) },
+      { isReadToEnd: true },
+    );
   } catch (error) {
     if (error instanceof BorealisError && error.safeToRetry) return undefined;
     throw error;
   }
   // 3.0 whatever the client speaks: 3.2 differs in the length of cancel keys only, and the client's is ours.
-  connection.write(encodeStartup(0, options.parameters));
+  const parameters = target.role === "reader" ? readerParameters : [];
+  connection.write(encodeStartup(0, [...options.parameters, ...parameters]));
   return new Promise((resolve, reject) => {
     const greeting = new Greeting(target, connection, options.clientKey);
     connection.onClose(() => resolve(undefined));
@@ -82,11 +100,7 @@ async function attempt(target: Target, options: BackendOptions): Promise<Backend
         if (!start) return;
         if (start.kind === "ready") connection.pause();
         else connection.destroy();
-        resolve(
-          start.kind === "refused" && start.reason === sqlState.cannotConnectNow
-            ? undefined
-            : start,
-        );
+        resolve(start.kind === "refused" && isPassing(start.reason, options) ? undefined : start);
       } catch (error) {
         connection.destroy();
         reject(error instanceof Error ? error : new Error(String(error)));

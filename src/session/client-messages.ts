@@ -213,6 +213,7 @@ export class ClientMessages {
     const { exchange } = this;
     const { memory } = exchange;
     exchange.noteSent(plan);
+    cycle.mayEndTransaction ||= plan.mayEndTransaction;
     const change = memory.runSent(0, plan.touch);
     cycle.changes.push(memory.querySent(), ...(change ? [change] : []));
   }
@@ -316,6 +317,7 @@ export class ClientMessages {
       batch.begins = (batch.begins || plan.begins) && !ends(plan);
       if (plan.role === "commit") batch.commitTag = plan.commitTag;
       exchange.noteSent(plan);
+      batch.mayEndTransaction ||= plan.mayEndTransaction;
     } else {
       exchange.isSuspicious = true;
       exchange.journal.bar("a statement of it is not known");

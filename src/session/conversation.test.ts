@@ -1,5 +1,16 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { ClassificationCache, loadParser } from "../route/index.ts";
+import {
+  aConversation,
+  bytesTo,
+  aPlanner,
+  ConversationScript,
+  extended,
+  functionResult,
+  letters,
+  one,
+  queryAnswer,
+} from "../../test/helpers/session-script.ts";
+import { loadParser } from "../route/index.ts";
 import {
   backend,
   encodeBind,
@@ -18,81 +29,16 @@ import {
   encodeRowDescription,
   encodeSync,
   encodeTerminate,
-  MessageScanner,
   transactionState,
 } from "../wire/index.ts";
 import { BorealisError } from "../base/errors.ts";
-import type { Action } from "./action.ts";
-import { Conversation } from "./conversation.ts";
-import type { ExchangeOptions } from "./exchange.ts";
-import { TextPlanner } from "./plan.ts";
-import { SessionBook } from "./session-book.ts";
 
 beforeAll(() => loadParser());
 
-const plainTraits = {
-  hasDeferrableTriggers: false,
-  hasRules: false,
-  relationsWithCode: new Set<string>(),
-};
-const quietCode = { changesSession: "no", customNames: [] } as const;
 const { idle, open, failed } = transactionState;
 
-function aConversation(options: Partial<ExchangeOptions> = {}): Conversation {
-  const planner = new TextPlanner(new ClassificationCache());
-  planner.learnTraits(plainTraits);
-  const memory = new SessionBook({ user: "postgres", hidden: () => quietCode });
-  return new Conversation({ isHonest: true, planner, memory, ...options });
-}
-
-/** Letters of the messages in some bytes: "PBES". */
-function letters(bytes: Buffer): string {
-  const scanner = new MessageScanner((_, totalBytes) => totalBytes);
-  scanner.begin(bytes);
-  let text = "";
-  while (scanner.next()) text += String.fromCharCode(scanner.type);
-  return text;
-}
-
-function bytesTo(side: "toServer" | "toClient", actions: readonly Action[]): Buffer {
-  return Buffer.concat(actions.flatMap((action) => (action.kind === side ? [action.bytes] : [])));
-}
-
-/** A script: what each side sends, and what came out of it, one line per step. */
-class Script {
-  readonly lines: string[] = [];
-  readonly conversation: Conversation;
-
-  constructor(conversation: Conversation) {
-    this.conversation = conversation;
-  }
-  client(...messages: Buffer[]): this {
-    return this.note("client", this.conversation.fromClient(Buffer.concat(messages)));
-  }
-  server(...messages: Buffer[]): this {
-    return this.note("server", this.conversation.fromServer(Buffer.concat(messages)));
-  }
-  durable(): this {
-    return this.note("durable", this.conversation.durable());
-  }
-  note(who: string, actions: readonly Action[]): this {
-    const server = letters(bytesTo("toServer", actions));
-    const client = letters(bytesTo("toClient", actions));
-    const others = actions.flatMap((action) => {
-      if (action.kind === "toServer" || action.kind === "toClient") return [];
-      if (action.kind === "awaitDurable") return [`await ${action.upTo}`];
-      return action.kind === "fail" ? [`fail ${action.error.code}`] : [action.kind];
-    });
-    const parts = [server && `> ${server}`, client && `< ${client}`, ...others].filter(
-      (part) => part !== "",
-    );
-    this.lines.push(`${who}: ${parts.join(" ")}`);
-    return this;
-  }
-}
-
-const begin = (): Script => {
-  const script = new Script(aConversation());
+const begin = (): ConversationScript => {
+  const script = new ConversationScript(aConversation());
   script
     .client(encodeQuery("begin"))
     .server(encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
@@ -102,18 +48,6 @@ const begin = (): Script => {
 /** To both of our FunctionCalls, without the last ReadyForQuery. */
 const functionAnswer = (value: string, id = "77"): Buffer =>
   Buffer.concat([functionResult(id), encodeReadyForQuery(open), functionResult(value)]);
-const functionResult = (value: string): Buffer =>
-  encodeMessage(backend.functionResult, (body) => body.u32(value.length).text(value));
-const one = (type: number): Buffer => encodeMessage(type);
-/** What the server says to our query within extended messages. */
-const queryAnswer = (synchronousCommit: string, id: string | null = "77"): Buffer[] => [
-  one(backend.parseComplete),
-  one(backend.bindComplete),
-  encodeDataRow([id, "0", synchronousCommit, null, null]),
-  encodeCommandComplete("SELECT 1"),
-  one(backend.closeComplete),
-  one(backend.closeComplete),
-];
 const interrupted = encodeMessage(backend.notice, (body) =>
   body
     .text("S")
@@ -141,7 +75,7 @@ describe("what needs nothing passes untouched", () => {
   });
 
   it("everything on a reader", () => {
-    const script = new Script(aConversation({ isHonest: false }));
+    const script = new ConversationScript(aConversation({ isHonest: false }));
     script.client(encodeQuery("insert into t values (1)"), encodeQuery("commit"));
     script.server(
       encodeError(new BorealisError("25006", "read-only"), "ERROR"),
@@ -159,6 +93,36 @@ describe("what needs nothing passes untouched", () => {
     );
     expect(conversation.exchange.parameters.get("TimeZone")).toBe("UTC");
     expect(conversation.exchange.state).toBe(open);
+  });
+});
+
+describe("rows behind a completion that is held", () => {
+  const large = encodeDataRow(["x".repeat(40_000)]);
+  const description = encodeRowDescription([{ name: "a" }]);
+
+  it("are told in pieces once what was completed is durable", () => {
+    const script = new ConversationScript(aConversation());
+    script.client(encodeQuery("insert into t values (1); select * from u"));
+    script
+      .server(encodeCommandComplete("INSERT 0 1"))
+      .server(description, large, large)
+      .server(large);
+    script.durable().server(large);
+    expect(script.lines.slice(1)).toEqual([
+      "server: ",
+      "server: await inserted",
+      "server: ",
+      "durable: < CTDDD resumeServer",
+      "server: < D",
+    ]);
+  });
+
+  it("in a batch, too", () => {
+    const script = new ConversationScript(aConversation());
+    script.client(extended("insert into t values (1)"), extended("select * from u"), encodeSync());
+    const parsed = [one(backend.parseComplete), one(backend.bindComplete)];
+    script.server(...parsed, encodeCommandComplete("INSERT 0 1"), ...parsed, large, large);
+    expect(script.lines.at(-1)).toBe("server: await inserted");
   });
 });
 
@@ -194,7 +158,7 @@ describe("COMMIT in a transaction block", () => {
     script.server(encodeCommandComplete("SET"), encodeReadyForQuery(open));
     script.client(encodeQuery("commit"));
     script.server(
-      ...queryAnswer("off", null),
+      ...queryAnswer(null, "off"),
       encodeReadyForQuery(open),
       encodeCommandComplete("COMMIT"),
       encodeReadyForQuery(idle),
@@ -212,14 +176,13 @@ describe("COMMIT in a transaction block", () => {
       ["77", "server: await inserted"],
       [null, "server: < CZ"],
     ] as const) {
-      const planner = new TextPlanner(new ClassificationCache());
-      planner.learnTraits({ ...plainTraits, hasDeferrableTriggers: true });
-      const script = new Script(aConversation({ planner }));
+      const planner = aPlanner({ hasDeferrableTriggers: true });
+      const script = new ConversationScript(aConversation({ planner }));
       script.client(encodeQuery("begin"));
       script.server(encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
       script.client(encodeQuery("commit"));
       script.server(
-        ...queryAnswer("on", id),
+        ...queryAnswer(id, "on"),
         encodeReadyForQuery(open),
         encodeCommandComplete("COMMIT"),
         encodeReadyForQuery(idle),
@@ -270,7 +233,7 @@ describe("COMMIT in a transaction block", () => {
       one(backend.bindComplete),
       encodeCommandComplete("INSERT 0 1"),
     );
-    script.server(one(backend.parseComplete), one(backend.bindComplete), ...queryAnswer("on"));
+    script.server(one(backend.parseComplete), one(backend.bindComplete), ...queryAnswer("77"));
     script.server(encodeCommandComplete("COMMIT"), encodeReadyForQuery(idle));
     expect(script.lines).toEqual([
       "client: > PBEPBPBECCHES",
@@ -340,15 +303,15 @@ describe("one statement that may write, outside a transaction block", () => {
   ];
 
   it("goes out as extended messages with our question, and is answered as a simple Query", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(encodeQuery("insert into t values (1)"));
-    script.server(...answer, ...queryAnswer("on"));
+    script.server(...answer, ...queryAnswer("77"));
     script.server(encodeReadyForQuery(idle));
     expect(script.lines).toEqual(["client: > PBDEPBECCHS", "server: ", "server: < CZ"]);
   });
 
   it("shows its rows with its completion when it is durable, so that it can be run again until then", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(encodeQuery("insert into t values (1) returning id"));
     script.server(
       one(backend.parseComplete),
@@ -356,7 +319,7 @@ describe("one statement that may write, outside a transaction block", () => {
       encodeRowDescription([{ name: "id" }]),
       encodeDataRow(["1"]),
       encodeCommandComplete("INSERT 0 1"),
-      ...queryAnswer("off"),
+      ...queryAnswer("77", "off"),
       encodeReadyForQuery(idle),
     );
     script.durable();
@@ -368,11 +331,11 @@ describe("one statement that may write, outside a transaction block", () => {
   });
 
   it("never shows a completion whose commit failed", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(encodeQuery("insert into t values (1)"));
     script.server(
       ...answer,
-      ...queryAnswer("off"),
+      ...queryAnswer("77", "off"),
       encodeError(new BorealisError("23505", "duplicate"), "ERROR"),
       encodeReadyForQuery(idle),
     );
@@ -380,7 +343,7 @@ describe("one statement that may write, outside a transaction block", () => {
   });
 
   it("of a client's own extended messages is asked about before the Sync", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(
       encodeParse("", "insert into t values ($1)"),
       encodeBind("", ""),
@@ -394,7 +357,7 @@ describe("one statement that may write, outside a transaction block", () => {
       encodeCommandComplete("INSERT 0 1"),
       one(backend.closeComplete),
     );
-    script.server(...queryAnswer("local"), encodeReadyForQuery(idle));
+    script.server(...queryAnswer("77", "local"), encodeReadyForQuery(idle));
     script.durable();
     expect(script.lines).toEqual([
       "client: > PBECPBECCHS",
@@ -411,9 +374,8 @@ describe("one statement that may write, outside a transaction block", () => {
     "insert into t values (1); insert into t values (2)",
     "copy t from stdin",
   ])("%s cannot be asked about: it waits afterwards, always", (text) => {
-    const memory = new SessionBook({ user: "postgres" });
-    Object.defineProperty(memory, "needsReadback", { value: "no" });
-    const script = new Script(aConversation({ memory }));
+    const script = new ConversationScript(aConversation());
+    Object.defineProperty(script.conversation.exchange.memory, "needsReadback", { value: "no" });
     script.client(encodeQuery(text));
     script.server(encodeCommandComplete("X"), encodeReadyForQuery(idle));
     script.durable();
@@ -425,7 +387,7 @@ describe("one statement that may write, outside a transaction block", () => {
   });
 
   it("waits for its turn behind messages whose outcome decides the state", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(
       encodeQuery("begin"),
       encodeQuery("insert into t values (1)"),
@@ -498,7 +460,7 @@ describe("a wait for the quorum that was broken off", () => {
 
 describe("COPY FROM STDIN in extended messages", () => {
   it("ends with the Sync after the data: the first one is ignored by the server", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(
       encodeParse("", "copy t from stdin"),
       encodeBind("", ""),
@@ -522,7 +484,7 @@ describe("COPY FROM STDIN in extended messages", () => {
 
 describe("refusals", () => {
   it("the server fails in its own way, the client hears ours", () => {
-    const script = new Script(aConversation());
+    const script = new ConversationScript(aConversation());
     script.client(encodeQuery("alter system set work_mem = 1"));
     const actions = script.conversation.fromServer(
       Buffer.concat([

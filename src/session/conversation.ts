@@ -46,7 +46,7 @@ export class Conversation {
   fromServer(chunk: Buffer): Action[] {
     return this.follow(() => {
       this.server.push(chunk);
-      if (!this.isDraining) this.client.goOn();
+      if (!this.isDraining && !this.exchange.hasDiffered) this.client.goOn();
     });
   }
 
@@ -115,6 +115,8 @@ export class Conversation {
 
   private end(error: BorealisError | undefined): void {
     this.hasEnded = true;
-    this.exchange.add(error ? { kind: "fail", error } : { kind: "close" });
+    // In the middle of a message, whatever else the client is told would be taken for the rest of that.
+    const isHeard = error !== undefined && !this.server.isMidMessage;
+    this.exchange.add(isHeard ? { kind: "fail", error } : { kind: "close" });
   }
 }

@@ -56,6 +56,8 @@ export interface Cycle {
   isSingle: boolean;
   /** Opens a transaction block. */
   begins: boolean;
+  /** It may end a transaction, and leave another one open: sent again it would commit the first again. */
+  mayEndTransaction: boolean;
   /** COPY FROM STDIN has begun. */
   isCopying: boolean;
   /** ... and the client has, or may have, sent the end of its data. */
@@ -117,6 +119,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     readRow: undefined,
     isSingle: false,
     begins: false,
+    mayEndTransaction: false,
     isCopying: false,
     isCopyEnded: false,
     isMuted: false,

@@ -328,8 +328,8 @@ export class EndpointServer {
   private async cancel(pid: number, key: Buffer): Promise<void> {
     const session = this.findSession(pid, key);
     if (!session) return;
-    // Between two servers there is nothing to cancel.
-    if (!session.survivor.isLive) return;
+    // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
+    if (!session.survivor.hasServer) return;
     const { target, backendKey: own } = session;
     try {
       if (target.role === "writer" && (await this.admin.waitEvent(target, own.pid)) === "SyncRep")

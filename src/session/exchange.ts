@@ -88,6 +88,8 @@ export class Exchange {
   wishes: SurvivalWishes;
   /** What the server said as it went: not for the client, unless somebody ended this session on purpose. */
   lastWords: { readonly code: string; readonly bytes: Buffer } | undefined;
+  /** The client has heard of the end of a cycle on this server. */
+  hasAdvanced = false;
   /** Cycles of the client's opened so far. */
   openedCount = 0;
   /** Of the last ReadyForQuery. */
@@ -99,6 +101,8 @@ export class Exchange {
   hidesWarnings: boolean;
   /** The transaction has something that writes inside COMMIT. */
   writesAtCommit = false;
+  /** The transaction has a NOTIFY: it is lost with the transaction, though that may write nothing else. */
+  hasNotified = false;
   /** The client has said goodbye. */
   hasTerminated = false;
   /** The server has ended the session with a FATAL error, which the client got. */
@@ -163,6 +167,11 @@ export class Exchange {
     return this.comparison !== undefined && this.comparison.verdict !== "same";
   }
 
+  /** It would have been told something else: nothing more is to be run here. */
+  get hasDiffered(): boolean {
+    return this.comparison?.verdict === "different";
+  }
+
   /** What another server has set differently. */
   tellParameters(): void {
     for (const [name, value] of this.parameters) {
@@ -196,14 +205,18 @@ export class Exchange {
     return cycle;
   }
 
-  /** The client has been told that a cycle of its own is over. */
-  finished(): void {
+  /** The client has been told that `cycle`, one of its own, is over. */
+  finished(cycle: Cycle): void {
     const isIdle = this.state === transactionState.idle;
     this.journal.finish(isIdle);
+    if (!this.isComparing) this.hasAdvanced = true;
     if (!isIdle) {
       this.transcript.mark();
+      if (cycle.mayEndTransaction) this.journal.barAnswered("it follows on another's end");
       return;
     }
+    // What is run again to be compared was in one transaction. What follows in it would commit by itself here.
+    if (this.isComparing) this.comparison?.fail();
     this.transcript.reset();
     this.isLostTransaction = false;
     this.pendingError = undefined;
@@ -244,6 +257,7 @@ export class Exchange {
     }
     if (plan.mayHideWarnings) this.hidesWarnings = true;
     if (plan.writesAtCommit) this.writesAtCommit = true;
+    if (plan.notifies) this.hasNotified = true;
     if (plan.changesTraits && !this.areTraitsDirty) {
       this.areTraitsDirty = true;
       this.add({ kind: "traitsChanging" });

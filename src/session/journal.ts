@@ -60,6 +60,12 @@ export class Journal {
     if (segment) segment.obstacle ??= obstacle;
   }
 
+  /** ... nor may the last one that was answered. */
+  barAnswered(obstacle: string): void {
+    const segment = this.segments[this.answered - 1];
+    if (segment) segment.obstacle ??= obstacle;
+  }
+
   /** The first cycle that was not answered is; `isIdle`: and no transaction is open after it. */
   finish(isIdle: boolean): void {
     this.answered++;

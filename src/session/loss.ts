@@ -28,6 +28,9 @@ export type Sight =
   | { readonly kind: "ask"; readonly xid: bigint }
   | { readonly kind: "doubt" };
 
+/** What PREPARE TRANSACTION is answered with. */
+export const prepareTag = "PREPARE TRANSACTION";
+
 /** The first of the client's cycles that is not answered. */
 export function frontOf(exchange: Exchange): Cycle | undefined {
   const { cycles } = exchange;
@@ -66,7 +69,8 @@ function sightOfAnswer(exchange: Exchange, front: Cycle): Sight {
   // The answer is about one commit: of several, each has a fate.
   if (answer.xid === undefined || front.answersSeen > 1) return { kind: "doubt" };
   if (answer.xid !== null) return { kind: "ask", xid: answer.xid };
-  if (exchange.writesAtCommit) return { kind: "doubt" };
+  // PREPARE TRANSACTION takes an id in any case.
+  if (exchange.writesAtCommit || front.commitTag === prepareTag) return { kind: "doubt" };
   return restOfAnswer(front) ? { kind: "done" } : { kind: "undone" };
 }
 
@@ -108,3 +112,11 @@ const quietAnswers: Readonly<Record<string, Buffer>> = {
   S: Buffer.concat([encodeMessage(backend.parameterDescription, (body) => body.u16(0)), noData]),
   ".": Buffer.alloc(0),
 };
+
+/** Only the front may be forgotten: it is not needed to refuse it. */
+export function isAllKept({ journal, cycles }: Exchange): boolean {
+  let count = 0;
+  for (let index = 0; index < cycles.length; index++)
+    if (cycles.at(index)?.isOwn === false) count++;
+  return count <= 1 || journal.kept.isComplete;
+}

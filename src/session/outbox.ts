@@ -2,6 +2,8 @@ import type { Exchange } from "./exchange.ts";
 
 /** Held completions are some dozen bytes each; notices and rows of a long Query behind them are let go in pieces. */
 export const heldBytesMax = 64 * 1024;
+/** Of a server that is lost, more than this is not kept: what it is the answer to has to do without. */
+const drainedBytesMax = 1024 * 1024;
 
 /** What is on its way from the server to the client: told, or held until more is known. */
 export class Outbox {
@@ -9,6 +11,10 @@ export class Outbox {
   private held: Buffer[] = [];
   private completionAt: number | undefined;
   heldBytes = 0;
+  /** The server is lost: what is held may never be told. */
+  isDraining = false;
+  /** ... and was too much to be kept. */
+  hasOverflowed = false;
   /** From here on what comes is held. */
   isCollecting = false;
 
@@ -21,8 +27,13 @@ export class Outbox {
       this.exchange.tell(bytes);
       return;
     }
+    if (this.hasOverflowed) return;
     this.held.push(bytes);
     this.heldBytes += bytes.length;
+    if (this.heldBytes > drainedBytesMax && this.isDraining) {
+      this.hasOverflowed = true;
+      this.held = [];
+    }
   }
 
   /** What is put from here on is told only if the commit succeeds. */

@@ -35,6 +35,8 @@ export interface TextPlan {
   readonly mayHideWarnings: boolean;
   /** It has no transaction id before COMMIT, and may write in it all the same. */
   readonly writesAtCommit: boolean;
+  /** NOTIFY: it takes an id inside COMMIT, and nothing of it is left on disk. */
+  readonly notifies: boolean;
   /** Its answer may be a sequence's value that another transaction logged, and that is not durable yet. */
   readonly drawsSequence: boolean;
   /** Triggers, rules, views or policies may differ afterwards. */
@@ -85,6 +87,7 @@ export const opaquePlan: TextPlan = {
   changesHonesty: true,
   mayHideWarnings: true,
   writesAtCommit: true,
+  notifies: true,
   drawsSequence: false,
   changesTraits: false,
   deallocates: undefined,
@@ -161,6 +164,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     writesAtCommit: statements.some(
       (statement) => statement.writesAtCommit && statement.tag !== "NOTIFY",
     ),
+    notifies: statements.some(({ tag }) => tag === "NOTIFY"),
     drawsSequence: statements.some((statement) => statement.drawsSequence),
     changesTraits: statements.some(
       (statement) => traitTags.test(statement.tag) || statement.kind === "unknown",

@@ -145,3 +145,12 @@ export function unknownOutcome(isCommitted: boolean): OutcomeUnknown {
       : "The instance was lost while a commit was under way. Look for the transaction's effects before you repeat it.",
   });
 }
+
+/** 57P01: the session is over, for this reason. */
+export function ended(why: string): BorealisError {
+  return new BorealisError(
+    sqlState.adminShutdown,
+    "terminating connection because its instance is gone",
+    { detail: `The session ended, since ${why}.`, hint: "Connect again." },
+  );
+}

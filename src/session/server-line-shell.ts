@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "../io/index.ts";
+import { afterReading, type Clock, type Timer } from "../io/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { HeldOutput, type ReadGate } from "./read-gate-shell.ts";
 import { send } from "./send.ts";
@@ -20,8 +20,10 @@ export interface ServerLineOptions {
   readonly onGone: () => void;
 }
 
-/** A server that is gone for the cluster, and does not say so itself, has said all when it was quiet for so long. */
+/** A server whose life is over, and that does not end by itself, has said all when it was quiet for so long ... */
 const quietMs = 20;
+/** ... or has said more since than any socket buffers. */
+const bufferedBytesMax = 8 * 1024 * 1024;
 
 /** The connection of one session to one server. */
 export class ServerLine {
@@ -33,6 +35,8 @@ export class ServerLine {
   /** The gate is nothing to what it says: it is not told. */
   private isUngated = false;
   isRetired = false;
+  private isOver = false;
+  private saidSinceBytes = 0;
 
   constructor(options: ServerLineOptions) {
     this.options = options;
@@ -95,11 +99,20 @@ export class ServerLine {
     return this.output?.drop() ?? [];
   }
 
-  /** Its instance is gone, or another: it is read until it is quiet, and then gone, too. */
+  /** Its instance is gone for the cluster, or may be: nothing more is sent, and it is read to its end. */
   retire(): void {
     this.isRetired = true;
-    this.awaitQuiet();
     this.resume();
+  }
+
+  /**
+   * ... and what it does from here on counts for nothing: another epoch is open, or it could not write anyway. What it had
+   * done before, it has said before; so it is read until it is quiet, and is gone then.
+   */
+  noteOver(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.awaitQuiet();
   }
 
   /** No more is sent; it ends by itself. */
@@ -121,14 +134,23 @@ export class ServerLine {
 
   private onData(chunk: Buffer): void {
     if (this.hasLeft) return;
-    if (this.isRetired) this.awaitQuiet();
+    if (this.isOver) this.noteSaid(chunk.length);
     const isAdmitted = !this.output || this.isUngated || this.output.admits(chunk);
     if (isAdmitted) this.options.onBytes(chunk);
     else this.pause();
   }
 
+  private noteSaid(bytes: number): void {
+    this.saidSinceBytes += bytes;
+    if (this.saidSinceBytes > bufferedBytesMax) this.destroy();
+    else this.awaitQuiet();
+  }
+
   private awaitQuiet(): void {
     this.quietTimer?.cancel();
-    this.quietTimer = this.options.clock.after(quietMs, () => this.destroy());
+    // What this process was too busy to read is not silence.
+    this.quietTimer = this.options.clock.after(quietMs, () => {
+      this.quietTimer = afterReading(() => this.destroy());
+    });
   }
 }

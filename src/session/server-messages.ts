@@ -26,8 +26,6 @@ export class ServerMessages {
   private readonly exchange: Exchange;
   private readonly outbox: Outbox;
   private readonly scanner: MessageScanner;
-  /** The server is gone: nothing is told, and nothing waited for. */
-  isDraining = false;
   /** Told instead of the message at hand. */
   replacement: Buffer | undefined;
   /** The message at hand is the completion of a Query that went out as extended messages. */
@@ -71,7 +69,7 @@ export class ServerMessages {
   }
 
   private onMessage(cycle: Cycle): Verdict {
-    if (this.isDraining || (cycle.holdsAnswer && cycle.stepsSeen === 0))
+    if (this.outbox.isDraining || (cycle.holdsAnswer && cycle.stepsSeen === 0))
       this.outbox.isCollecting = true;
     switch (this.type) {
       case backend.readyForQuery:
@@ -264,7 +262,7 @@ export class ServerMessages {
       if (verdict === "pass") cycle.isCleared = false;
       return verdict;
     }
-    if (this.outbox.heldBytes > heldBytesMax && !this.isDraining) {
+    if (this.outbox.heldBytes > heldBytesMax && !this.outbox.isDraining) {
       const verdict = this.decide(cycle, false);
       if (verdict === "hold") return verdict;
       this.outbox.letGo();
@@ -274,8 +272,9 @@ export class ServerMessages {
     return "pass";
   }
 
-  private decide(cycle: Cycle, isTooEarly: boolean): Verdict {
-    const upTo = isTooEarly || this.isDraining ? undefined : this.exchange.waitFor(cycle);
+  /** Whether what is held of `cycle`, a completion among it, may be told; "hold": not before `release`. */
+  decide(cycle: Cycle, isTooEarly: boolean): Verdict {
+    const upTo = isTooEarly || this.outbox.isDraining ? undefined : this.exchange.waitFor(cycle);
     if (!upTo) return "pass";
     this.exchange.add({ kind: "awaitDurable", upTo });
     return "hold";
@@ -283,7 +282,7 @@ export class ServerMessages {
 
   private onReady(cycle: Cycle): Verdict {
     if (cycle.isOpen) this.lostTrack();
-    if (this.isDraining && !cycle.isOwn) return "hold";
+    if (this.outbox.isDraining && !cycle.isOwn) return "hold";
     if (this.decide(cycle, false) === "hold") return "hold";
     const { exchange } = this;
     this.outbox.isCollecting = false;
@@ -294,6 +293,7 @@ export class ServerMessages {
     else if (!cycle.isOwn) exchange.memory.ready(cycle.changes, isIdle);
     if (exchange.state === transactionState.idle) {
       exchange.writesAtCommit = false;
+      exchange.hasNotified = false;
       exchange.book.endTransaction();
       exchange.settleTraits();
     }

@@ -1,10 +1,11 @@
-import { backend, MessageScanner } from "../wire/index.ts";
+import { backend, MessageScanner, parseReport } from "../wire/index.ts";
 import type { Exchange } from "./exchange.ts";
 import { heldBytesMax, Outbox } from "./outbox.ts";
 import { ServerMessages, type ServerVerdict } from "./server-messages.ts";
 
-/** Of a ReadyForQuery. */
-const readyBytes = 6;
+/** What a server may say behind the ReadyForQuery of the last cycle that it has begun with. */
+const unasked = new Set<number>([backend.notice, backend.notification, backend.parameterStatus]);
+const drainedBacklogBytesMax = 64 * 1024;
 const readbackBytesMax = 16 * 1024 * 1024;
 /** Small messages are presented whole, so that nothing has to be put together later. */
 const wholeBytesMax = 512;
@@ -37,6 +38,9 @@ export class ServerSide {
   private readonly messages: ServerMessages;
   private isHolding = false;
   private backlog: Buffer[] = [];
+  private backlogBytes = 0;
+  /** What is held is too much to wait for its ReadyForQuery: it is told with the next release. */
+  private isFull = false;
   /** The body of a message that is dropped goes on. */
   private isDropping = false;
   /** The client has the beginning of a message, and its rest did not come in time. */
@@ -60,26 +64,45 @@ export class ServerSide {
   }
 
   push(chunk: Buffer): void {
-    if (this.isHolding) this.backlog.push(chunk);
+    if (this.isHolding) this.putBack(chunk);
     else this.scan(chunk);
+  }
+
+  private putBack(chunk: Buffer): void {
+    this.backlogBytes += chunk.length;
+    // A server that is lost is read on; that it has more to say is all that matters then.
+    const isKept = !this.outbox.isDraining || this.backlogBytes <= drainedBacklogBytesMax;
+    if (isKept) this.backlog.push(chunk);
+  }
+
+  private takeBacklog(): Buffer[] {
+    const chunks = this.backlog;
+    this.backlog = [];
+    this.backlogBytes = 0;
+    return chunks;
   }
 
   /** The server is gone. What it has said is looked at; what a commit decides about is held, and nothing waited for. */
   drain(): void {
     this.isCut = this.isMidMessage;
-    this.messages.isDraining = true;
+    this.outbox.isDraining = true;
     this.outbox.isCollecting = true;
     this.isHolding = false;
-    const chunks = this.backlog;
-    this.backlog = [];
-    for (const chunk of chunks) this.push(chunk);
+    for (const chunk of this.takeBacklog()) this.push(chunk);
   }
 
   /** The server has gone on behind the cycle where draining stops. */
   get hasMore(): boolean {
-    let bytes = 0;
-    for (const { length } of this.backlog) bytes += length;
-    return bytes > readyBytes;
+    if (this.backlogBytes > drainedBacklogBytesMax) return true;
+    const scanner = new MessageScanner((_, totalBytes) => totalBytes);
+    scanner.begin(Buffer.concat(this.backlog));
+    let count = 0;
+    while (scanner.next()) {
+      const isReady = scanner.type === backend.readyForQuery && count++ === 0;
+      const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
+      if (!isReady && !unasked.has(scanner.type) && !isFarewell(scanner.type, body)) return true;
+    }
+    return !scanner.isAtBoundary;
   }
 
   /** The wait that was asked for is over: success is true. */
@@ -87,10 +110,10 @@ export class ServerSide {
     if (!this.isHolding) return;
     this.isHolding = false;
     const cycle = this.exchange.cycles.front();
-    if (cycle) cycle.isCleared = true;
-    const chunks = this.backlog;
-    this.backlog = [];
-    for (const chunk of chunks) this.push(chunk);
+    if (cycle && !this.isFull) cycle.isCleared = true;
+    if (this.isFull) this.letGo();
+    this.isFull = false;
+    for (const chunk of this.takeBacklog()) this.push(chunk);
     if (!this.isHolding) this.exchange.add({ kind: "resumeServer" });
   }
 
@@ -110,7 +133,7 @@ export class ServerSide {
       if (isSame && isReady && !wasCollecting) {
         this.emit(from, scanner.end, false);
         from = scanner.end;
-        if (cycle?.isOwn === false) this.exchange.finished();
+        if (cycle?.isOwn === false) this.exchange.finished(cycle);
         continue;
       }
       this.emit(from, scanner.start, wasCollecting);
@@ -118,11 +141,11 @@ export class ServerSide {
       if (verdict === "hold") {
         this.isHolding = true;
         messages.isCompletion = false;
-        this.backlog.push(scanner.takeBack());
+        this.putBack(scanner.takeBack());
         return;
       }
       this.follow(verdict, isReady);
-      if (isReady && cycle && !cycle.isOwn) this.exchange.finished();
+      if (isReady && cycle && !cycle.isOwn) this.exchange.finished(cycle);
     }
     this.emit(from, scanner.forwardEnd, outbox.isCollecting);
     this.letGoIfLarge();
@@ -146,12 +169,25 @@ export class ServerSide {
     outbox.put(replacement, outbox.isCollecting);
   }
 
-  /** A long answer that was held as a whole is told as it comes: it cannot be run again unseen any more. */
+  /** A long answer is not held as a whole: it cannot be run again unseen any more. */
   private letGoIfLarge(): void {
+    const { outbox } = this;
     const front = this.exchange.cycles.front();
-    if (front?.holdsAnswer !== true || front.hasCompleted) return;
-    if (this.outbox.heldBytes <= heldBytesMax || this.messages.isDraining) return;
-    front.holdsAnswer = false;
+    if (!front || this.isHolding || outbox.isDraining || outbox.heldBytes <= heldBytesMax) return;
+    if (front.hasCompleted) {
+      // The completion of a Query of one statement stays behind all else, and is small.
+      if (front.isRewritten) return;
+      this.isFull = this.messages.decide(front, false) === "hold";
+      this.isHolding = this.isFull;
+      if (!this.isFull) this.letGo();
+    } else if (front.holdsAnswer) {
+      front.holdsAnswer = false;
+      this.letGo();
+    }
+  }
+
+  /** What is held is told, and what follows, up to the next completion. */
+  private letGo(): void {
     this.outbox.isCollecting = false;
     this.outbox.letGo();
   }
@@ -162,4 +198,11 @@ export class ServerSide {
     const bytes = from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to);
     this.outbox.put(bytes, isHeld);
   }
+}
+
+/** That it ends: behind its last answer it is no answer. */
+function isFarewell(type: number, body: Buffer): boolean {
+  if (type !== backend.error) return false;
+  const severity = parseReport(body).get("V");
+  return severity === "FATAL" || severity === "PANIC";
 }

@@ -3,6 +3,7 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
+import { cannotReturn, mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { Conversation } from "./conversation.ts";
 import { send } from "./send.ts";
@@ -93,18 +94,26 @@ export class Session {
     this.run(this.survivor.terminate(cause));
   }
 
-  /** The cluster says that this server's instance has ended, or is something else now. */
+  /**
+   * The cluster says that this server's instance has ended, or is something else now; or it may have. Called again when
+   * the cluster has changed.
+   */
   retire(): void {
-    const { line } = this;
-    if (line.isRetired || this.hasEnded || line.closed) return;
-    if (!this.survivor.isLive) {
+    const { line, survivor, world } = this;
+    if (this.hasEnded || line.closed) return;
+    if (!survivor.isLive) {
       // It is only being made ready.
       line.destroy();
       return;
     }
-    this.drain();
-    line.retire();
-    this.readOn();
+    if (!line.isRetired) {
+      this.drain();
+      line.retire();
+      this.holdFor();
+      this.readOn();
+    }
+    // Until then a commit that it has not come to yet could still come to be.
+    if (world.isOver(line.target)) line.noteOver();
   }
 
   private makeLine(backend: BackendReady): ServerLine {
@@ -363,20 +372,4 @@ export class Session {
     this.readTimer?.cancel();
     this.world.onEnd();
   }
-}
-
-const mayBeFenced = new BorealisError(
-  sqlState.cannotConnectNow,
-  "this writer could not show in time that it still is the writer",
-  {
-    hint: "Fewer than three storage nodes answer it, or another instance took over. Connect again.",
-  },
-);
-
-function cannotReturn(code: string): BorealisError {
-  const message = "terminating connection because its instance is gone, and another refused it";
-  return new BorealisError(sqlState.adminShutdown, message, {
-    detail: `SQLSTATE ${code}`,
-    hint: "Connect again.",
-  });
 }

@@ -1,3 +1,4 @@
+import { sqlState } from "../base/errors.ts";
 import { type Clock, type Connection, type Logger, sleep } from "../io/index.ts";
 import type { AdminSessions } from "./admin-shell.ts";
 import { type BackendStart, startBackend } from "./backend-shell.ts";
@@ -56,6 +57,8 @@ export function startServer(
     clock,
     client,
     clientKey,
+    // All that were on one instance come at once, and another's may not have left yet.
+    ...(lost && { passing: new Set([sqlState.tooManyConnections]) }),
     parameters: parametersForBackend(login.request),
     holdTimeoutMs,
     isWanted,
@@ -93,6 +96,12 @@ export function worldOf(
       const isWanted = (): boolean => arrival.isWanted() && isStillWanted();
       const holdTimeoutMs = Number.POSITIVE_INFINITY; // the session has a timer of its own
       return startServer(shared, { ...arrival, isWanted }, { holdTimeoutMs, lost });
+    },
+    isOver: (target) => {
+      if (target.role === "reader") return true;
+      // Its epoch is open: nothing that is not in the log by then gets there.
+      const writer = topology.writer();
+      return writer !== undefined && !isSameLife(writer, target);
     },
     wasEndedOnPurpose: async (target) => {
       const untilMs = clock.nowMs() + onPurposeMs;

@@ -1,6 +1,18 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { BorealisError } from "../base/errors.ts";
-import { ClassificationCache, loadParser } from "../route/index.ts";
+import {
+  aBook,
+  asked,
+  began,
+  extended,
+  failure,
+  functionResult,
+  one,
+  queryAnswer,
+  row,
+  SurvivorScript,
+} from "../../test/helpers/session-script.ts";
+import { loadParser } from "../route/index.ts";
 import {
   backend,
   encodeBind,
@@ -17,155 +29,22 @@ import {
   encodeReadyForQuery,
   encodeRowDescription,
   encodeSync,
-  MessageScanner,
-  parseReport,
-  queryTextOf,
   transactionState,
 } from "../wire/index.ts";
-import type { Action } from "./action.ts";
-import type { ExchangeOptions } from "./exchange.ts";
-import type { Fate } from "./fate.ts";
-import type { Memory } from "./memory.ts";
-import { TextPlanner } from "./plan.ts";
 import type { RestoreCycle } from "./restore.ts";
-import { SessionBook } from "./session-book.ts";
 import { defaultWishes } from "./survival-wishes.ts";
-import { Survivor } from "./survivor.ts";
 
 beforeAll(() => loadParser());
 
 const { idle, open, failed } = transactionState;
-const one = (type: number): Buffer => encodeMessage(type);
-const row = (value: string): Buffer =>
-  Buffer.concat([
-    encodeRowDescription([{ name: "a" }]),
-    encodeDataRow([value]),
-    encodeCommandComplete("SELECT 1"),
-  ]);
-const functionResult = (value: string | null): Buffer =>
-  encodeMessage(backend.functionResult, (body) =>
-    value === null ? body.i32(-1) : body.u32(value.length).text(value),
-  );
-const asked = (xid: string | null): Buffer[] => [
-  functionResult(xid),
-  encodeReadyForQuery(open),
-  functionResult("on"),
-  encodeReadyForQuery(open),
-];
-const queryAnswer = (xid: string | null): Buffer[] => [
-  one(backend.parseComplete),
-  one(backend.bindComplete),
-  encodeDataRow([xid, "0", "on", null, null]),
-  encodeCommandComplete("SELECT 1"),
-  one(backend.closeComplete),
-  one(backend.closeComplete),
-];
 const crash = encodeError(new BorealisError("57P01", "going away"), "FATAL");
-const began = [encodeCommandComplete("BEGIN"), encodeReadyForQuery(open)];
-const quietCode = { changesSession: "no", customNames: [] } as const;
-/** A book that says what a test wants it to say. */
-function aBook(says: Partial<Memory> = {}): Memory {
-  return Object.assign(new SessionBook({ user: "postgres", hidden: () => quietCode }), says);
-}
 const cycleOf = (sql: string): RestoreCycle => ({ bytes: encodeQuery(sql), what: sql });
-
-/** "Q(begin) E(40001) Z(I)": letters of the messages, with what matters of them. */
-function shown(bytes: Buffer, isFromClient: boolean): string {
-  const scanner = new MessageScanner((_, totalBytes) => totalBytes);
-  scanner.begin(bytes);
-  const parts: string[] = [];
-  while (scanner.next()) {
-    const letter = String.fromCharCode(scanner.type);
-    const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
-    if (isFromClient) parts.push(letter === "Q" ? `Q(${queryTextOf(body)})` : letter);
-    else if (letter === "E") parts.push(`E(${parseReport(body).get("C")})`);
-    else if (letter === "C") parts.push(`C(${body.toString("utf8", 0, body.length - 1)})`);
-    else if (letter === "Z") parts.push(`Z(${body.toString("utf8")})`);
-    else parts.push(letter);
-  }
-  return parts.join(" ");
-}
-
-/** A script: what each side does, and what came out of it, one line per step. */
-class Script {
-  lines: string[] = [];
-  readonly survivor: Survivor;
-  private readonly exchange: ExchangeOptions;
-
-  constructor(options: Partial<ExchangeOptions> = {}, memory: Memory = aBook()) {
-    const planner = new TextPlanner(new ClassificationCache());
-    planner.learnTraits({
-      hasDeferrableTriggers: false,
-      hasRules: false,
-      relationsWithCode: new Set<string>(),
-    });
-    this.exchange = { isHonest: true, planner, memory, ...options };
-    this.survivor = new Survivor(this.exchange);
-  }
-  client(...messages: Buffer[]): this {
-    return this.note("client", this.survivor.fromClient(Buffer.concat(messages)));
-  }
-  server(...messages: Buffer[]): this {
-    return this.note("server", this.survivor.fromServer(Buffer.concat(messages)));
-  }
-  lost(): this {
-    return this.note("lost", [...this.survivor.drain(), ...this.survivor.lost()]);
-  }
-  fate(fate: Fate): this {
-    return this.note(fate, this.survivor.fateKnown(fate));
-  }
-  connected(parameters: Record<string, string> = {}): this {
-    const all = new Map(Object.entries(parameters));
-    return this.note("connected", this.survivor.connected(this.exchange, all));
-  }
-  inTransaction(): this {
-    return this.client(encodeQuery("begin"))
-      .server(...began)
-      .forget();
-  }
-  /** A statement of the transaction, and its answer. */
-  ran(text: string, ...answer: Buffer[]): this {
-    return this.client(encodeQuery(text))
-      .server(...answer, encodeReadyForQuery(open))
-      .forget();
-  }
-  forget(): this {
-    this.lines = [];
-    return this;
-  }
-  private note(who: string, actions: readonly Action[]): this {
-    const bytesTo = (side: "toServer" | "toClient"): Buffer =>
-      Buffer.concat(actions.flatMap((action) => (action.kind === side ? [action.bytes] : [])));
-    const server = shown(bytesTo("toServer"), true);
-    const client = shown(bytesTo("toClient"), false);
-    const others = actions.flatMap((action) => {
-      switch (action.kind) {
-        case "toServer":
-        case "toClient":
-        case "resumeClient":
-        case "commitTimer":
-          return [];
-        case "fail":
-          return [`fail ${action.error.code}`];
-        case "outcome":
-          return [action.outcome];
-        case "askFate":
-          return [`ask ${action.xid}`];
-        default:
-          return [action.kind];
-      }
-    });
-    const parts = [server && `> ${server}`, client && `< ${client}`, ...others];
-    this.lines.push(`${who}: ${parts.filter((part) => part !== "").join(" ")}`.trimEnd());
-    return this;
-  }
-}
 
 const update = encodeQuery("update t set a = 1");
 
 describe("an idle session", () => {
   it("goes on with another server, and its next statement goes there", () => {
-    const script = new Script().lost().connected().client(encodeQuery("select 1"));
+    const script = new SurvivorScript().lost().connected().client(encodeQuery("select 1"));
     expect(script.lines).toEqual([
       "lost: reconnect",
       "connected: continued",
@@ -174,12 +53,12 @@ describe("an idle session", () => {
   });
 
   it("keeps what the client sends meanwhile", () => {
-    const script = new Script().lost().client(encodeQuery("select 1")).connected();
+    const script = new SurvivorScript().lost().client(encodeQuery("select 1")).connected();
     expect(script.lines.slice(1)).toEqual(["client:", "connected: > Q(select 1) continued"]);
   });
 
   it("hears of parameters that differ, and of those only", () => {
-    const script = new Script();
+    const script = new SurvivorScript();
     script.server(encodeParameterStatus("TimeZone", "UTC"), encodeParameterStatus("a", "1"));
     script.forget().lost().connected({ TimeZone: "CET", a: "1" });
     expect(script.lines[1]).toBe("connected: < S continued");
@@ -187,7 +66,7 @@ describe("an idle session", () => {
 
   it("is made again first", () => {
     const cycles = [cycleOf("set a = 1"), cycleOf("listen x")];
-    const script = new Script({}, aBook({ restore: () => ({ cycles }) }));
+    const script = new SurvivorScript({}, aBook({ restore: () => ({ cycles }) }));
     script.lost().client(encodeQuery("select 1")).connected();
     script.server(encodeCommandComplete("SET"), encodeReadyForQuery(idle));
     script.server(encodeCommandComplete("LISTEN"), encodeReadyForQuery(idle));
@@ -199,13 +78,13 @@ describe("an idle session", () => {
   });
 
   it("ends where it cannot be made again, and where making it again fails", () => {
-    const never = new Script({}, aBook({ obstacle: () => "it has temporary objects" }));
+    const never = new SurvivorScript({}, aBook({ obstacle: () => "it has temporary objects" }));
     expect(never.lost().lines).toEqual(["lost: ended fail 57P01"]);
     const broken = aBook({
       restore: () => ({ cycles: [cycleOf("set a = 1")] }),
       restored: (_, codes) => codes.get(0),
     });
-    const script = new Script({}, broken).lost().connected();
+    const script = new SurvivorScript({}, broken).lost().connected();
     script.server(
       encodeError(new BorealisError("42501", "no"), "ERROR"),
       encodeReadyForQuery(idle),
@@ -215,20 +94,22 @@ describe("an idle session", () => {
 
   it("is closed without a word where it wants Aurora's behaviour", () => {
     const wishes = { ...defaultWishes, onFailover: "disconnect" } as const;
-    expect(new Script({ wishes }).lost().lines).toEqual(["lost: disconnected close"]);
-    const script = new Script().client(encodeQuery("set borealis.on_failover = disconnect"));
+    expect(new SurvivorScript({ wishes }).lost().lines).toEqual(["lost: disconnected close"]);
+    const script = new SurvivorScript().client(
+      encodeQuery("set borealis.on_failover = disconnect"),
+    );
     script.server(encodeCommandComplete("SET"), encodeReadyForQuery(idle));
     expect(script.lost().lines.at(-1)).toBe("lost: disconnected close");
   });
 
   it("does not hear what the old server said as it went", () => {
-    const script = new Script().server(crash).lost();
+    const script = new SurvivorScript().server(crash).lost();
     expect(script.lines).toEqual(["server:", "lost: reconnect"]);
   });
 
   it("survives the loss of the next server while it is made again", () => {
     const cycles = [cycleOf("update t set a = 1")];
-    const script = new Script({}, aBook({ restore: () => ({ cycles }) }));
+    const script = new SurvivorScript({}, aBook({ restore: () => ({ cycles }) }));
     script.lost().connected().lost().connected();
     script.server(encodeCommandComplete("SET"), encodeReadyForQuery(idle));
     expect(script.lines.slice(2)).toEqual([
@@ -241,7 +122,7 @@ describe("an idle session", () => {
 
 describe("a statement in flight outside a transaction", () => {
   it("that reads is run again, and answered once", () => {
-    const script = new Script().client(encodeQuery("select 1")).lost().connected();
+    const script = new SurvivorScript().client(encodeQuery("select 1")).lost().connected();
     script.server(row("1"), encodeReadyForQuery(idle));
     expect(script.lines).toEqual([
       "client: > Q(select 1)",
@@ -253,8 +134,8 @@ describe("a statement in flight outside a transaction", () => {
 
   it("that reads, with rows told, goes on where it was if it gives the same again", () => {
     const rows = [encodeRowDescription([{ name: "a" }]), encodeDataRow(["1"])];
-    const start = (): Script =>
-      new Script()
+    const start = (): SurvivorScript =>
+      new SurvivorScript()
         .client(encodeQuery("select 1"))
         .server(...rows)
         .lost()
@@ -271,13 +152,13 @@ describe("a statement in flight outside a transaction", () => {
   });
 
   it("that reads, with much told, is 40001", () => {
-    const script = new Script().client(encodeQuery("select 1"));
+    const script = new SurvivorScript().client(encodeQuery("select 1"));
     script.server(encodeRowDescription([{ name: "a" }]), encodeDataRow(["x".repeat(20_000)]));
     expect(script.lost().lines.at(-1)).toBe("lost: < E(40001) Z(I) reconnect");
   });
 
   it("that had not come to its commit is run again without asking anybody", () => {
-    const script = new Script().client(update).lost().connected();
+    const script = new SurvivorScript().client(update).lost().connected();
     expect(script.lines).toEqual([
       "client: > P B D E P B E C C H S",
       "lost: reconnect",
@@ -285,8 +166,8 @@ describe("a statement in flight outside a transaction", () => {
     ]);
   });
 
-  const atCommit = (...messages: Buffer[]): Script =>
-    new Script()
+  const atCommit = (...messages: Buffer[]): SurvivorScript =>
+    new SurvivorScript()
       .client(...(messages.length > 0 ? messages : [update]))
       .server(
         one(backend.parseComplete),
@@ -341,22 +222,45 @@ describe("a statement in flight outside a transaction", () => {
     expect(again.lines[4]).toBe("connected: > P B D E P B E C C H S rerun");
   });
 
-  it("that wrote nothing is answered with what it gave", () => {
-    const script = new Script()
-      .client(encodeQuery("select f()"))
+  const wroteNothing = (text: string): SurvivorScript =>
+    new SurvivorScript()
+      .client(encodeQuery(text))
       .server(
         one(backend.parseComplete),
         one(backend.bindComplete),
         row("1"),
         ...queryAnswer(null),
       );
+
+  it("that wrote nothing is run again, since its answer may be old", () => {
+    const script = wroteNothing("select f()").lost().connected();
+    expect(script.lines.slice(2)).toEqual([
+      "lost: reconnect",
+      "connected: > P B D E P B E C C H S rerun",
+    ]);
+  });
+
+  it("that wrote nothing, and is not to be run again, is answered with what it gave", () => {
+    const script = wroteNothing("select dblink('x')");
     expect(script.lost().lines.at(-1)).toBe("lost: < T D C(SELECT 1) Z(I) reconnect");
+  });
+
+  it("that takes one server after the other with it is given up", () => {
+    const script = new SurvivorScript().client(encodeQuery("select crash()"));
+    script.lost().connected().lost().connected().lost().connected().forget().lost().connected();
+    expect(script.lines).toEqual(["lost: < E(40001) Z(I) reconnect", "connected: refused"]);
+  });
+
+  it("in the middle of a message cannot be told of an end: the socket closes", () => {
+    const script = new SurvivorScript({}, aBook({ obstacle: () => "it has temporary objects" }));
+    script.client(encodeQuery("select 1")).server(row("x".repeat(2_000)).subarray(0, 1_000));
+    expect(script.lost().lines.at(-1)).toBe("lost: ended close");
   });
 
   it.each(["do $$begin end$$", "call p()", "vacuum", "insert into t values (1); commit; select 1"])(
     "%s is never run twice",
     (text) => {
-      const script = new Script().client(encodeQuery(text)).lost().connected();
+      const script = new SurvivorScript().client(encodeQuery(text)).lost().connected();
       expect(script.lines.slice(1)).toEqual([
         "lost: < E(08007) Z(I) reconnect",
         "connected: unknown",
@@ -366,35 +270,40 @@ describe("a statement in flight outside a transaction", () => {
 
   it("that reaches beyond the database is not run again", () => {
     const text = encodeQuery("select pg_terminate_backend(7)");
-    expect(new Script().client(text).lost().lines[1]).toBe("lost: < E(40001) Z(I) reconnect");
+    expect(new SurvivorScript().client(text).lost().lines[1]).toBe(
+      "lost: < E(40001) Z(I) reconnect",
+    );
   });
 
   it("that is longer than what is kept is not run again", () => {
-    const script = new Script({ journalBytesMax: 10 }).client(encodeQuery("select 1")).lost();
+    const script = new SurvivorScript({ journalBytesMax: 10 })
+      .client(encodeQuery("select 1"))
+      .lost();
     expect(script.lines[1]).toBe("lost: < E(40001) Z(I) reconnect");
   });
 
   it("goes on where its rest comes later only", () => {
     const text = encodeQuery(`select '${"x".repeat(300_000)}'`);
-    const script = new Script().client(text.subarray(0, 2000)).lost().connected();
+    const script = new SurvivorScript().client(text.subarray(0, 2000)).lost().connected();
     script.client(text.subarray(2000));
     const sent = Buffer.concat([text.subarray(0, 2000), text.subarray(2000)]);
     expect(sent.equals(text)).toBe(true);
     expect(script.lines).toHaveLength(4);
-    const short = new Script({ journalBytesMax: 10 }).client(text.subarray(0, 2000)).lost();
+    const short = new SurvivorScript({ journalBytesMax: 10 }).client(text.subarray(0, 2000)).lost();
     short.connected().forget().client(text.subarray(2000), encodeQuery("select 2"));
     expect(short.lines).toEqual(["client: > Q(select 2)"]);
   });
 
   it("in front of others lets them follow, each in its turn", () => {
-    const script = new Script().client(encodeQuery("select 1"), encodeQuery("select 2"));
+    const script = new SurvivorScript().client(encodeQuery("select 1"), encodeQuery("select 2"));
     script.lost().connected();
     expect(script.lines[2]).toBe("connected: > Q(select 1) Q(select 2) rerun");
   });
 });
 
 describe("a transaction", () => {
-  const inTransaction = (): Script => new Script().inTransaction().ran("select 1", row("1"));
+  const inTransaction = (): SurvivorScript =>
+    new SurvivorScript().inTransaction().ran("select 1", row("1"));
 
   it("is run again unseen, and goes on", () => {
     const script = inTransaction().lost().connected();
@@ -421,7 +330,7 @@ describe("a transaction", () => {
   });
 
   /** A new server that has been made to have a failed transaction. */
-  const failedThere = (script: Script): Script =>
+  const failedThere = (script: SurvivorScript): SurvivorScript =>
     script
       .connected()
       .server(...began)
@@ -460,9 +369,11 @@ describe("a transaction", () => {
     ]);
   });
 
-  const lostOne = (): Script =>
+  const lostOne = (): SurvivorScript =>
     failedThere(
-      new Script({ wishes: { ...defaultWishes, isReplayed: false } }).inTransaction().lost(),
+      new SurvivorScript({ wishes: { ...defaultWishes, isReplayed: false } })
+        .inTransaction()
+        .lost(),
     );
 
   it("that is lost is not told of to a ROLLBACK, and a COMMIT does not succeed", () => {
@@ -478,22 +389,22 @@ describe("a transaction", () => {
 
   it("that is lost leaves out what follows on its COMMIT in one batch", () => {
     const script = lostOne().forget();
-    const statement = (text: string): Buffer =>
-      Buffer.concat([encodeParse("", text), encodeBind("", ""), encodeExecute("")]);
-    script.client(statement("commit"), statement("insert into t values (1)"), encodeSync());
+    script.client(extended("commit"), extended("insert into t values (1)"), encodeSync());
     script.server(one(backend.parseComplete), one(backend.bindComplete));
     script.server(encodeCommandComplete("ROLLBACK"), encodeReadyForQuery(idle));
     expect(script.lines).toEqual(["client: > P B E S", "server: < 1 2", "server: < E(40001) Z(I)"]);
   });
 
   it("with replay off is refused at the statement in flight", () => {
-    const script = new Script({ wishes: { ...defaultWishes, isReplayed: false } }).inTransaction();
+    const script = new SurvivorScript({
+      wishes: { ...defaultWishes, isReplayed: false },
+    }).inTransaction();
     script.client(encodeQuery("select 1")).lost();
     expect(script.lines[1]).toBe("lost: < E(40001) Z(E) reconnect");
   });
 
   it("is not run again where DO is in it, and may have left something that is not known: 57P01", () => {
-    const script = new Script()
+    const script = new SurvivorScript()
       .inTransaction()
       .ran("do $$begin end$$", encodeCommandComplete("DO"));
     script.client(encodeQuery("select 1")).lost();
@@ -501,16 +412,52 @@ describe("a transaction", () => {
   });
 
   it.each(["copy t from '/x'", "select dblink('a')"])("with %s is not run again", (text) => {
-    const script = new Script().inTransaction().ran(text, encodeCommandComplete("X"));
+    const script = new SurvivorScript().inTransaction().ran(text, encodeCommandComplete("X"));
     script.client(encodeQuery("select 1")).lost();
     expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) reconnect");
   });
 
   it("over the bound is not run again", () => {
-    const script = new Script({ journalBytesMax: 40 }).inTransaction();
+    const script = new SurvivorScript({ journalBytesMax: 40 }).inTransaction();
     script.ran(`select '${"x".repeat(40)}'`, row("x"));
     script.client(encodeQuery("select 1")).lost();
     expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) reconnect");
+  });
+
+  it.each([
+    [encodeQuery("commit and chain"), asked("77")],
+    [encodeQuery("commit; begin; select 1"), []],
+  ])(
+    "that follows on another's COMMIT is not run again: that would commit twice",
+    (end, answers) => {
+      const script = new SurvivorScript().inTransaction().ran("update t set a = 1", row("1"));
+      script
+        .client(end)
+        .server(...answers, encodeCommandComplete("COMMIT"), encodeReadyForQuery(open));
+      script.durable().client(encodeQuery("select 1")).lost();
+      expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) reconnect");
+    },
+  );
+
+  it("whose BEGIN fails the second time runs nothing more: it would commit by itself", () => {
+    const script = new SurvivorScript().inTransaction().ran("update t set a = 1", row("1"));
+    script.lost().connected().server(failure("57014"), encodeReadyForQuery(idle));
+    expect(script.lines.slice(1)).toEqual([
+      "connected: > Q(begin) pauseClient",
+      "server: reconnect",
+    ]);
+  });
+
+  it("that takes one server after the other with it is given up", () => {
+    const script = inTransaction().lost();
+    for (let time = 0; time < 2; time++) script.connected().lost();
+    script.forget().connected().lost();
+    expect(script.lines).toEqual(["connected: > Q(begin) Q(select 1)", "lost: reconnect"]);
+    script
+      .connected()
+      .server(...began)
+      .server(failure("42601"), encodeReadyForQuery(failed));
+    expect(script.lines.at(-1)).toBe("server: refused");
   });
 
   it("that is shorter the second time differs", () => {
@@ -549,7 +496,7 @@ describe("a transaction", () => {
       ["a", "server: replayed"],
       ["b", "server: reconnect"],
     ] as const) {
-      const script = new Script()
+      const script = new SurvivorScript()
         .inTransaction()
         .ran("select a from t", ...answer("a"))
         .lost();
@@ -566,8 +513,8 @@ describe("a transaction", () => {
 });
 
 describe("a COMMIT in flight", () => {
-  const commit = (...answers: Buffer[]): Script => {
-    const script = new Script().inTransaction().ran("select 1", row("1"));
+  const commit = (...answers: Buffer[]): SurvivorScript => {
+    const script = new SurvivorScript().inTransaction().ran("select 1", row("1"));
     return script
       .client(encodeQuery("commit"))
       .server(...answers)
@@ -616,6 +563,29 @@ describe("a COMMIT in flight", () => {
     expect(commit(...asked(null)).lines[2]).toBe("lost: < C(COMMIT) Z(I) reconnect");
   });
 
+  it("that has no id, but a NOTIFY, is run again with that", () => {
+    const script = new SurvivorScript().inTransaction().ran("notify x", row("1"));
+    script
+      .client(encodeQuery("commit"))
+      .server(...asked(null))
+      .lost()
+      .connected();
+    script.server(...began);
+    expect(script.lines.slice(-2)).toEqual([
+      "connected: > Q(begin) pauseClient",
+      "server: > Q(notify x)",
+    ]);
+  });
+
+  it("of two phases is in doubt without an id: it would have taken one", () => {
+    const script = new SurvivorScript().inTransaction();
+    script
+      .client(encodeQuery("prepare transaction 'x'"))
+      .server(...asked(null))
+      .lost();
+    expect(script.lines.at(-1)).toBe("lost: < E(08007) Z(I) reconnect");
+  });
+
   it("that the server had not come to is run again without asking", () => {
     expect(commit().lines[2]).toBe("lost: reconnect");
     expect(commit(functionResult("77"), encodeReadyForQuery(open)).lines[2]).toBe(
@@ -631,7 +601,7 @@ describe("a COMMIT in flight", () => {
   });
 
   it("in a batch is answered with all that is missing", () => {
-    const script = new Script().inTransaction();
+    const script = new SurvivorScript().inTransaction();
     script.client(
       encodeParse("", "commit"),
       encodeBind("", ""),
@@ -647,10 +617,8 @@ describe("a COMMIT in flight", () => {
   });
 
   it("behind an INSERT in a batch is asked about where it stands", () => {
-    const script = new Script().inTransaction();
-    const statement = (text: string): Buffer =>
-      Buffer.concat([encodeParse("", text), encodeBind("", ""), encodeExecute("")]);
-    script.client(statement("insert into t values (1)"), statement("commit"), encodeSync());
+    const script = new SurvivorScript().inTransaction();
+    script.client(extended("insert into t values (1)"), extended("commit"), encodeSync());
     const ran = [one(backend.parseComplete), one(backend.bindComplete)];
     script.server(...ran, encodeCommandComplete("INSERT 0 1"), ...ran, ...queryAnswer("77"));
     script.lost().fate("committed");
@@ -661,7 +629,7 @@ describe("a COMMIT in flight", () => {
   });
 
   it("that waits for the quorum is asked about when its writer goes", () => {
-    const script = new Script({ synchronousCommit: "off" }).inTransaction();
+    const script = new SurvivorScript({ synchronousCommit: "off" }).inTransaction();
     script.client(encodeQuery("commit"));
     const answer = queryAnswer("77").map((each, at) =>
       at === 2 ? encodeDataRow(["77", "0", "off", null, null]) : each,
@@ -676,9 +644,48 @@ describe("a COMMIT in flight", () => {
   });
 });
 
+describe("what a lost server says as it goes", () => {
+  const answered = [row("1"), encodeReadyForQuery(idle)];
+  const draining = (): SurvivorScript => {
+    const script = new SurvivorScript().client(encodeQuery("select 1"));
+    script.survivor.drain();
+    return script;
+  };
+
+  it("behind an answer, of its end or besides, does not mean that it went on", () => {
+    const notice = encodeMessage(backend.notification, (body) =>
+      body.u32(1).cString("a").cString(""),
+    );
+    const script = draining()
+      .server(...answered, notice, crash)
+      .lost()
+      .connected();
+    expect(script.lines.slice(2)).toEqual(["lost: reconnect", "connected: > Q(select 1) rerun"]);
+  });
+
+  it("to what came behind means just that", () => {
+    const script = draining()
+      .client(encodeQuery("select 2"))
+      .server(...answered, row("2"));
+    expect(script.lost().lines.at(-1)).toBe("lost: ended fail 57P01");
+  });
+
+  it("is kept up to a bound, and what it was the answer to is told without", () => {
+    const script = new SurvivorScript().client(encodeQuery("select f()"));
+    script.survivor.drain();
+    script.server(one(backend.parseComplete), one(backend.bindComplete));
+    for (let count = 0; count < 20; count++) script.server(encodeDataRow(["x".repeat(100_000)]));
+    script.server(encodeCommandComplete("SELECT 20"), ...queryAnswer("77"));
+    script.lost().fate("committed");
+    expect(script.lines.at(-1)).toBe("committed: < E(08007) Z(I) reconnect");
+  });
+});
+
 describe("a batch without its Sync", () => {
   it("that is refused is skipped up to its Sync", () => {
-    const script = new Script({ wishes: { ...defaultWishes, isReplayed: false } }).inTransaction();
+    const script = new SurvivorScript({
+      wishes: { ...defaultWishes, isReplayed: false },
+    }).inTransaction();
     script.client(encodeParse("", "select 1"), encodeBind("", ""), encodeFlush()).lost();
     script.connected().server(...began);
     script.server(
@@ -692,7 +699,7 @@ describe("a batch without its Sync", () => {
 
 describe("a batch that writes outside a transaction, without its Sync", () => {
   it("goes on behind what was told", () => {
-    const script = new Script();
+    const script = new SurvivorScript();
     script.client(
       encodeParse("", "insert into t values (1)"),
       encodeBind("", ""),
@@ -741,7 +748,7 @@ describe("what a session has", () => {
   const answer = [encodeCommandComplete("SET"), encodeReadyForQuery(idle)];
 
   it("is read back after what may change it, unseen, and made again", () => {
-    const script = new Script().client(set).server(...answer);
+    const script = new SurvivorScript().client(set).server(...answer);
     script
       .server(...readback([["work_mem", "1024"]]))
       .lost()
@@ -757,7 +764,7 @@ describe("what a session has", () => {
   });
 
   it("is unknown in the moment before: then the session ends", () => {
-    const script = new Script()
+    const script = new SurvivorScript()
       .client(set)
       .server(...answer)
       .lost();
@@ -765,7 +772,7 @@ describe("what a session has", () => {
   });
 
   it("that was not answered yet is done again with its statement", () => {
-    const script = new Script().client(set).lost().connected();
+    const script = new SurvivorScript().client(set).lost().connected();
     expect(script.lines.at(-1)).toBe("connected: > Q(set work_mem = '1MB') rerun");
   });
 
@@ -775,7 +782,7 @@ describe("what a session has", () => {
       Buffer.from([0, 1, 0, 0, 0, 23]),
     ]);
     types.writeUInt32BE(types.length - 1, 1);
-    const script = new Script().client(types, encodeSync());
+    const script = new SurvivorScript().client(types, encodeSync());
     script.server(one(backend.parseComplete), encodeReadyForQuery(idle)).lost();
     const sent = script.survivor.connected(
       script.survivor.conversation.exchange.options,

@@ -2,12 +2,22 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { transactionState } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
-import type { Exchange, ExchangeOptions } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange.ts";
 import type { Fate } from "./fate.ts";
-import { frontOf, restOfAnswer, sightOf } from "./loss.ts";
+import { frontOf, isAllKept, prepareTag, restOfAnswer, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
 import { Restoration } from "./restoration.ts";
-import { goingOn, refuse, type Refused, type Resume, runAgain, unknownOutcome } from "./resume.ts";
+import {
+  ended,
+  goingOn,
+  refuse,
+  type Refused,
+  type Resume,
+  runAgain,
+  serializationFailure,
+  unknownOutcome,
+} from "./resume.ts";
+import { WaitingBytes } from "./waiting-bytes.ts";
 
 type Phase =
   | { readonly kind: "live" }
@@ -23,8 +33,9 @@ type Phase =
   | { readonly kind: "replaying"; readonly resume: Resume }
   | { readonly kind: "ended" };
 
-/** What a client may send while it has no server, before it is read no more. */
-const waitingBytesMax = 256 * 1024;
+const lostAgain = "one server after the other was lost while it ran";
+/** A statement that takes so many servers down, one after the other, may be what does it. */
+const lossesMax = 3;
 
 /**
  * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
@@ -36,11 +47,11 @@ export class Survivor {
   private readonly memory: Memory;
   private phase: Phase = { kind: "live" };
   private actions: Action[] = [];
-  /** What the client has sent since its server was lost. */
-  private waiting: Buffer[] = [];
-  private waitingBytes = 0;
-  private skippedBytes = 0;
-  private isPaused = false;
+  private readonly waiting = new WaitingBytes();
+  /** Servers lost since the client last heard of anything's end. */
+  private losses = 0;
+  /** At the last loss; see ServerSide.isMidMessage. */
+  private wasMidMessage = false;
   /** Counts servers: what was asked for one means nothing for the next. */
   generation = 0;
 
@@ -61,28 +72,28 @@ export class Survivor {
     return this.phase.kind === "ended";
   }
 
+  /** It has a server that runs something of the client's. */
+  get hasServer(): boolean {
+    return this.phase.kind === "live" || this.phase.kind === "replaying";
+  }
+
   /** Its server must not be read. */
   get isHeld(): boolean {
-    return this.hasConversation && this.current.isHeld;
+    return this.hasServer && this.current.isHeld;
   }
 
   fromClient(chunk: Buffer): Action[] {
-    const bytes = this.withoutSkipped(chunk);
-    if (bytes.length === 0) return [];
-    if (this.phase.kind === "live") return this.current.fromClient(bytes);
-    this.waiting.push(bytes);
-    this.waitingBytes += bytes.length;
-    if (this.waitingBytes > waitingBytesMax && !this.isPaused) {
-      this.isPaused = true;
-      this.actions.push({ kind: "pauseClient" });
+    if (this.phase.kind === "live") {
+      const bytes = this.waiting.withoutSkipped(chunk);
+      return bytes.length === 0 ? [] : this.current.fromClient(bytes);
     }
-    return this.take();
+    return this.waiting.add(chunk) === "full" ? [{ kind: "pauseClient" }] : [];
   }
 
   fromServer(chunk: Buffer): Action[] {
     const { phase } = this;
     if (phase.kind === "restoring") this.onRestored(phase, chunk);
-    else if (this.hasConversation) {
+    else if (this.hasServer) {
       this.actions.push(...this.current.fromServer(chunk));
       if (phase.kind === "replaying") this.onReplayed(phase.resume);
     }
@@ -90,7 +101,7 @@ export class Survivor {
   }
 
   durable(): Action[] {
-    if (this.hasConversation) this.actions.push(...this.current.durable());
+    if (this.hasServer) this.actions.push(...this.current.durable());
     return this.take();
   }
 
@@ -113,7 +124,7 @@ export class Survivor {
   }
 
   cancelled(): void {
-    if (this.hasConversation) this.current.cancelled();
+    if (this.hasServer) this.current.cancelled();
   }
 
   /** The server is lost: of what still comes from it nothing is told, until `lost` says that there is no more. */
@@ -130,7 +141,7 @@ export class Survivor {
         break;
       case "restoring":
       case "replaying":
-        this.connect(this.phase.resume);
+        this.onLostAgain(this.phase.resume);
         break;
       case "asking":
       case "connecting":
@@ -143,7 +154,7 @@ export class Survivor {
   fateKnown(fate: Fate): Action[] {
     if (this.phase.kind !== "asking") return [];
     const front = frontOf(this.current.exchange);
-    const isPrepare = front?.commitTag === "PREPARE TRANSACTION";
+    const isPrepare = front?.commitTag === prepareTag;
     if (fate === "committed" || (fate === "prepared" && isPrepare)) this.answer();
     else if (fate === "aborted" || fate === "neverHappened") this.again();
     else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
@@ -169,7 +180,9 @@ export class Survivor {
 
   /** No other server was found in time. */
   gaveUp(error: BorealisError): Action[] {
-    if (this.phase.kind === "live" || this.phase.kind === "ended") return [];
+    if (this.phase.kind === "ended") return [];
+    // Its server is gone for the cluster, and does not end.
+    if (this.phase.kind === "live") return this.terminate(error);
     const isUnknown = this.phase.kind === "asking";
     const outcome = isUnknown ? "unknown" : "expired";
     this.fail(isUnknown ? unknownOutcome(false) : error, outcome, error.message);
@@ -183,9 +196,7 @@ export class Survivor {
       this.phase = { kind: "ended" };
       return this.current.terminate(cause);
     }
-    this.phase = { kind: "ended" };
-    const error = cause instanceof BorealisError ? cause : ended("it was to end");
-    this.actions.push({ kind: "fail", error });
+    this.end(this.farewell(cause instanceof BorealisError ? cause : ended("it was to end")));
     return this.take();
   }
 
@@ -199,10 +210,6 @@ export class Survivor {
     return this.take();
   }
 
-  private get hasConversation(): boolean {
-    return this.phase.kind === "live" || this.phase.kind === "replaying";
-  }
-
   private onLost(): void {
     const { exchange } = this.current;
     if (exchange.hasTerminated || exchange.hasFatal) {
@@ -214,6 +221,8 @@ export class Survivor {
       this.end({ kind: "close" });
       return;
     }
+    this.losses = exchange.hasAdvanced ? 1 : this.losses + 1;
+    this.wasMidMessage = this.current.server.isMidMessage;
     exchange.settleTraits();
     this.takeFrom(this.current);
     this.memory.connectionLost();
@@ -233,13 +242,37 @@ export class Survivor {
     } else if (sight.kind === "ask") {
       this.phase = { kind: "asking" };
       this.actions.push({ kind: "askFate", xid: sight.xid });
-    } else if (sight.kind === "done") this.answer();
+    } else if (sight.kind === "done") this.answerOrAgain();
     else this.again();
   }
 
+  /** The next server has gone, too, before the client's own messages were going there. */
+  private onLostAgain(resume: Resume): void {
+    this.losses++;
+    if (this.losses <= lossesMax) this.connect(resume);
+    else if (resume.otherwise) this.refuse(resume.otherwise());
+    else if (this.losses <= 2 * lossesMax) this.connect(resume);
+    else this.fail(ended(lostAgain), "ended", lostAgain);
+  }
+
   private again(): void {
-    const next = runAgain(this.current);
+    const isSuspect = this.losses > lossesMax && frontOf(this.current.exchange) !== undefined;
+    const next = isSuspect
+      ? refuse(this.current, serializationFailure(lostAgain), lostAgain)
+      : runAgain(this.current);
     if ("resume" in next) this.refuse(next);
+    else this.connect(next);
+  }
+
+  /**
+   * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
+   * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.
+   */
+  private answerOrAgain(): void {
+    const next = runAgain(this.current);
+    const { exchange } = this.current;
+    const isCommit = frontOf(exchange)?.commitTag !== undefined && !exchange.hasNotified;
+    if (isCommit || "resume" in next) this.answer();
     else this.connect(next);
   }
 
@@ -248,7 +281,7 @@ export class Survivor {
     const { exchange, server, client } = this.current;
     const front = frontOf(exchange);
     const bytes = front && restOfAnswer(front);
-    if (!bytes) {
+    if (!bytes || server.outbox.hasOverflowed) {
       this.refuse(refuse(this.current, unknownOutcome(true), "its answer is lost"));
       return;
     }
@@ -326,25 +359,14 @@ export class Survivor {
 
   private goLive(resume: Resume): void {
     this.phase = { kind: "live" };
+    this.wasMidMessage = false;
     this.count(resume.outcome, resume.reason);
     this.current.exchange.tellParameters();
     this.takeFrom(this.current);
-    this.isPaused = false;
     this.actions.push({ kind: "resumeClient" });
-    this.skippedBytes = resume.skippedBytes;
-    const { waiting } = this;
-    this.waiting = [];
-    this.waitingBytes = 0;
-    for (const bytes of resume.rest) this.actions.push(...this.current.fromClient(bytes));
-    for (const bytes of waiting) this.actions.push(...this.fromClient(bytes));
-  }
-
-  /** The rest of a message that was given up. */
-  private withoutSkipped(chunk: Buffer): Buffer {
-    if (this.skippedBytes === 0 || this.phase.kind !== "live") return chunk;
-    const skipped = Math.min(this.skippedBytes, chunk.length);
-    this.skippedBytes -= skipped;
-    return chunk.subarray(skipped);
+    const waiting = this.waiting.takeAll(resume.skippedBytes);
+    for (const bytes of [...resume.rest, ...waiting])
+      this.actions.push(...this.current.fromClient(bytes));
   }
 
   private count(outcome: Outcome, reason?: string): void {
@@ -353,7 +375,12 @@ export class Survivor {
 
   private fail(error: BorealisError, outcome: Outcome, reason?: string): void {
     this.count(outcome, reason);
-    this.end({ kind: "fail", error });
+    this.end(this.farewell(error));
+  }
+
+  /** In the middle of a message nothing can be told any more. */
+  private farewell(error: BorealisError): Action {
+    return this.wasMidMessage ? { kind: "close" } : { kind: "fail", error };
   }
 
   private end(action: Action): void {
@@ -370,20 +397,4 @@ export class Survivor {
     if (actions.length > 0) this.actions = [];
     return actions;
   }
-}
-
-/** Only the front may be forgotten: it is not needed to refuse it. */
-function isAllKept({ journal, cycles }: Exchange): boolean {
-  let count = 0;
-  for (let index = 0; index < cycles.length; index++)
-    if (cycles.at(index)?.isOwn === false) count++;
-  return count <= 1 || journal.kept.isComplete;
-}
-
-function ended(why: string): BorealisError {
-  return new BorealisError(
-    sqlState.adminShutdown,
-    "terminating connection because its instance is gone",
-    { detail: `The session ended, since ${why}.`, hint: "Connect again." },
-  );
 }

@@ -86,6 +86,11 @@ export class Comparison {
     return this.verdict === "same" ? bytes.subarray(own.length) : bytes.subarray(bytes.length);
   }
 
+  /** It cannot come out the same any more. */
+  fail(): void {
+    this.verdict ??= "different";
+  }
+
   private judge(): void {
     if (this.leftBytes > 0) return;
     this.verdict = this.hash.digest("hex") === this.expected.digest ? "same" : "different";

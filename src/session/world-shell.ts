@@ -20,6 +20,8 @@ export interface SessionWorld {
   exchangeOf(target: Target): ExchangeOptions;
   /** Another server, of any life but `lost`. Given up once `isWanted` says no. */
   connect(lost: Target | undefined, isWanted: () => boolean): Promise<BackendStart>;
+  /** Whether what a server there does from here on counts for nothing: no commit of it can come to be any more. */
+  isOver(target: Target): boolean;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
   wasEndedOnPurpose(target: Target): Promise<boolean>;
   onTraitsChanging(): void;
