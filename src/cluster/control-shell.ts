@@ -18,14 +18,16 @@ import { Clones } from "./clones-shell.ts";
 import { futuresOf } from "./backtrack.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { inspectNode } from "./inspect-shell.ts";
-import { failingOver, InstanceChanges } from "./instance-changes-shell.ts";
+import { EndpointChanges } from "./endpoint-changes-shell.ts";
+import { InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
+import { type Lag, LagWatch } from "./lag-watch.ts";
 import { type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
 import {
-  addInstanceSchema,
   backtrackRequestSchema,
   type ControlConfig,
   failoverRequestSchema,
+  namedSchema,
   pinCloneSchema,
   processesSchema,
   type ProcessReport,
@@ -60,10 +62,10 @@ export interface ControlDeps {
   readonly newNodeId: () => string;
   /** Raises if a new instance could not run on this host. */
   readonly requirePlace: (instance: InstanceState) => Promise<void>;
+  /** Raises if somebody has a port that an endpoint is to have. */
+  readonly requirePort: (port: number, what: string) => Promise<void>;
 }
 
-const namedSchema = z.object({ id: z.string() });
-const modifySchema = z.object({ id: z.string(), tier: z.number() });
 const releaseSchema = z.object({ pinId: z.uuid() });
 
 /**
@@ -75,6 +77,8 @@ export class ControlPlane {
   private readonly roles: InstanceRoles;
   private readonly replacements: Replacements;
   private readonly instances: InstanceChanges;
+  private readonly endpoints: EndpointChanges;
+  private readonly lag: LagWatch;
   private readonly retention: Retention;
   private readonly keeper: KeeperLine;
   private readonly snapshots: SnapshotDesk;
@@ -99,6 +103,7 @@ export class ControlPlane {
       greet: (client) => this.tellNodes(client),
     });
     const { roles } = this;
+    this.lag = new LagWatch(deps.config.lagMaxMs);
     const openWriter = (): RpcClient | undefined => roles.openWriter();
     this.replacements = new Replacements({
       ...deps,
@@ -124,16 +129,15 @@ export class ControlPlane {
         this.archive.take(this.keeper.report?.archive);
       },
     });
-    this.instances = new InstanceChanges({
+    const changes = {
       ...deps,
       state: () => roles.state,
-      save: (change) => roles.changeState(change),
-      followInstances: () => roles.followInstances(),
+      save: (change: (state: ClusterState) => ClusterState) => roles.changeState(change),
       requireReady: () => roles.requireSettled(),
-      requireRemovable: () => {
-        if (roles.isFailingOver) throw failingOver();
-      },
-    });
+    };
+    this.instances = new InstanceChanges({ ...changes, roles });
+    const { port } = deps.config;
+    this.endpoints = new EndpointChanges({ ...changes, port, onChange: () => this.publish() });
     this.clones = this.makeClones();
     this.backtracks = this.makeBacktracks();
     this.retention = new Retention({
@@ -192,17 +196,12 @@ export class ControlPlane {
           this.isStopping = true;
           this.roles.stopOrdering();
         },
-        addInstance: (params) => this.instances.add(addInstanceSchema.parse(params)),
-        removeInstance: (params) => this.instances.remove(namedSchema.parse(params).id),
-        modifyInstance: (params) => {
-          const { id, tier } = modifySchema.parse(params);
-          return this.instances.modify(id, tier);
-        },
+        ...this.instances.handlers,
+        ...this.endpoints.handlers,
         restartInstance: (params) => {
           this.roles.requireSettled();
           return this.roles.writerMoves.restart(namedSchema.parse(params).id);
         },
-        leavingInstances: () => ({ leaving: this.instances.leaving }),
         backtrack: (params) => {
           this.roles.requireSettled();
           return this.backtracks.ask(backtrackRequestSchema.parse(params), closing);
@@ -274,6 +273,7 @@ export class ControlPlane {
       state,
       isStopping,
       instances,
+      lagOf: (status) => this.lagOf(status),
       nodes,
       processes,
       snapshots: this.snapshots.count,
@@ -290,16 +290,19 @@ export class ControlPlane {
       port: deps.config.port,
       status: (id) => roles.status(id),
       isGivenUp: (status) => roles.writerMoves.isGivenUp(status),
+      lagOf: (status) => this.lagOf(status),
     });
+  }
+
+  private lagOf(status: InstanceStatus): Lag {
+    const nowMs = this.deps.clock.nowMs();
+    this.lag.noteWriter(this.roles.status(this.state.writer), nowMs);
+    return this.lag.lagOf(status, nowMs);
   }
 
   private publish(): void {
     const topology = this.topology();
-    // Lag moves all the time; proxies are told of it only along with something that changes where sessions go.
-    const text = JSON.stringify({
-      ...topology,
-      instances: topology.instances.map((one) => ({ ...one, lagMs: 0 })),
-    });
+    const text = JSON.stringify(topology);
     if (text === this.lastTopology) return;
     this.lastTopology = text;
     this.server?.broadcast("topology", topology);

@@ -18,6 +18,7 @@ export class TopologyFollower {
     writer: null,
     endpoints: [],
     instances: [],
+    custom: [],
     isRewinding: false,
     lives: [],
   };

@@ -52,7 +52,7 @@ export {
   topologySchema,
 } from "./messages.ts";
 export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";
-export { instancePort, instancesMax, portOffsets } from "./ports.ts";
+export { customPort, instancePort, instancesMax, portOffsets } from "./ports.ts";
 export {
   type CloneState,
   type ClusterState,

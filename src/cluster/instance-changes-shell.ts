@@ -1,5 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { type Clock, connectRpc, type Logger, sleep } from "../io/index.ts";
+import { type Clock, connectRpc, type Logger, type RpcHandler, sleep } from "../io/index.ts";
 import {
   type InstanceWish,
   plannedInstance,
@@ -9,7 +9,7 @@ import {
   withTier,
 } from "./instances.ts";
 import type { Layout } from "./layout.ts";
-import { leavingSchema } from "./messages.ts";
+import { addInstanceSchema, leavingSchema, modifyInstanceSchema, namedSchema } from "./messages.ts";
 import type { ClusterState, InstanceState } from "./state.ts";
 
 export interface InstanceChangesOptions {
@@ -19,12 +19,14 @@ export interface InstanceChangesOptions {
   /** The cluster's state, and its durable replacement in one go. */
   readonly state: () => ClusterState;
   readonly save: (change: (state: ClusterState) => ClusterState) => void;
-  /** Follows the state's instances from now on, and tells the proxies which there are. */
-  readonly followInstances: () => void;
+  readonly roles: {
+    /** Follows the state's instances from now on, and tells the proxies which there are. */
+    followInstances(): void;
+    /** Who is the writer may change at any moment. */
+    readonly isFailingOver: boolean;
+  };
   /** Raises 55000 while instances cannot be changed at all. */
   readonly requireReady: () => void;
-  /** Raises 55000 while it may be, or become, the writer. */
-  readonly requireRemovable: (id: string) => void;
   /** Raises if an instance of that name and number could not run on this host: 22023 for its name, 55000 for its port. */
   readonly requirePlace: (instance: InstanceState) => Promise<void>;
 }
@@ -49,6 +51,16 @@ export class InstanceChanges {
     this.options = options;
   }
 
+  readonly handlers: Readonly<Record<string, RpcHandler>> = {
+    addInstance: (params) => this.add(addInstanceSchema.parse(params)),
+    removeInstance: (params) => this.remove(namedSchema.parse(params).id),
+    modifyInstance: (params) => {
+      const { id, tier } = modifyInstanceSchema.parse(params);
+      return this.modify(id, tier);
+    },
+    leavingInstances: () => ({ leaving: this.leaving }),
+  };
+
   /** Resolves when the instance is one of the cluster's, with everything about it that was chosen. */
   add(wish: InstanceWish): Promise<InstanceState> {
     return this.inTurn(async () => {
@@ -67,10 +79,10 @@ export class InstanceChanges {
   /** Resolves when it is none of the cluster's any more; `leaving` tells until when something of it is left. */
   remove(id: string): Promise<void> {
     return this.inTurn(() => {
-      const { state, save, requireReady, requireRemovable, logger } = this.options;
+      const { state, save, requireReady, roles, logger } = this.options;
       requireReady();
       const next = withoutInstance(state(), id);
-      requireRemovable(id);
+      if (roles.isFailingOver) throw failingOver();
       save(() => next);
       logger.info({ event: "instance.removed", instance: id });
       this.follow();
@@ -106,7 +118,7 @@ export class InstanceChanges {
   }
 
   private follow(): void {
-    this.options.followInstances();
+    this.options.roles.followInstances();
     this.isTold = false;
     this.poked?.();
   }
@@ -152,7 +164,7 @@ export class InstanceChanges {
 }
 
 /** Why the writer-to-be stays; for whoever asks for its removal. */
-export function failingOver(): BorealisError {
+function failingOver(): BorealisError {
   const why = "a failover is under way: who will be the writer is not decided";
   return new BorealisError(sqlState.notInPrerequisiteState, why, {
     hint: "try again when borealis status says available",

@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { withoutListed } from "./custom-endpoints.ts";
 import { processNames, zones } from "./names.ts";
 import { instancesMax } from "./ports.ts";
 import type { ClusterState, InstanceState } from "./state.ts";
@@ -63,7 +64,8 @@ export function withoutInstance(state: ClusterState, id: string): ClusterState {
     });
   }
   const instances = state.instances.filter((one) => one !== removed);
-  return { ...bornOf(state), instances, leaving: [...(state.leaving ?? []), removed] };
+  const leaving = [...(state.leaving ?? []), removed];
+  return { ...bornOf(withoutListed(state, id)), instances, leaving };
 }
 
 /** The state when nothing is left of those. */
@@ -101,7 +103,8 @@ function requireGoodName(state: ClusterState, id: string): void {
       hint: `use lower-case letters, digits and single hyphens, a letter first, at most ${nameBytesMax}`,
     });
   }
-  const reserved = [...processNames, "writer", "reader", ...state.nodes.map((node) => node.id)];
+  const others = [...state.nodes, ...(state.endpoints ?? [])].map((one) => one.id);
+  const reserved = [...processNames, "writer", "reader", ...others];
   // NAME-driver.log is a log file of instance NAME's.
   if (reserved.includes(id) || id.endsWith("-driver")) {
     throw refused(`the name "${id}" is taken by something else in a cluster`, {

@@ -8,7 +8,7 @@ import { writerLifeSchema } from "./state.ts";
 /** A port that proxies listen on. */
 export const endpointPlaceSchema = z.object({
   id: z.string(),
-  type: z.enum(["writer", "reader", "instance"]),
+  type: z.enum(["writer", "reader", "instance", "custom"]),
   port: z.number(),
 });
 
@@ -27,9 +27,17 @@ export const topologySchema = z.object({
       incarnation: z.string(),
       /** Newest epoch that it knows to be open; 0: none yet. */
       epoch: z.number(),
-      lagMs: z.number().nullable(),
+      /** As in Lag. */
+      lagMs: z.number(),
+      isLagging: z.boolean().default(false),
     }),
   ),
+  /** Whom the custom endpoints' lists mean, whatever role they have. */
+  custom: z
+    .array(
+      z.object({ id: z.string(), type: z.enum(["reader", "any"]), members: z.array(z.string()) }),
+    )
+    .default([]),
   /** A backtrack is under way: sessions end. */
   isRewinding: z.boolean().default(false),
   /** In the order of their epochs. */
@@ -120,14 +128,31 @@ export const controlConfigSchema = z.object({
   backtrackWindowMs: z.number(),
   /** How long the writer may be silent before another instance takes over. */
   detectionMs: z.number(),
+  /** A reader that is further behind gets no new sessions at endpoints of several. */
+  lagMaxMs: z.number(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
+
+/** Whom a request is about. */
+export const namedSchema = z.object({ id: z.string() });
+
+/** `instance modify`. */
+export const modifyInstanceSchema = z.object({ id: z.string(), tier: z.number() });
 
 /** `instance add`; null: chosen. */
 export const addInstanceSchema = z.object({
   id: z.string().nullable(),
   az: z.string().nullable(),
   tier: z.number().nullable(),
+});
+
+/** `endpoint create` and `modify`; null: not said. */
+export const endpointWishSchema = z.object({
+  id: z.string(),
+  type: z.enum(["reader", "any"]).nullable(),
+  list: z
+    .object({ kind: z.enum(["static", "exclude"]), instances: z.array(z.string()) })
+    .nullable(),
 });
 
 /** Instances that are on their way out, as control plane and supervisor tell. */
@@ -229,7 +254,16 @@ export const statusSchema = z.object({
       type: z.enum(["writer", "reader", "instance", "custom"]),
       host: z.string(),
       port: z.number(),
+      /** To whom new sessions go now. */
       members: z.array(z.string()),
+      /** Of a custom endpoint; one list at most is not null. */
+      custom: z
+        .object({
+          type: z.enum(["reader", "any"]),
+          static: z.array(z.string()).nullable(),
+          excluded: z.array(z.string()).nullable(),
+        })
+        .optional(),
     }),
   ),
   instances: z.array(

@@ -6,5 +6,13 @@ export function instancePort(basePort: number, ordinal: number): number {
   return basePort + portOffsets.instance + ordinal;
 }
 
+/** Port of a custom endpoint: those that are created one after the other have 0, 1, … */
+export function customPort(basePort: number, ordinal: number): number {
+  return basePort + portOffsets.custom + ordinal;
+}
+
+/** Most custom endpoints that a cluster may have: Aurora's number. */
+export const customEndpointsMax = 5;
+
 /** Most instances that a cluster may have: as many as there are ports for their endpoints. */
 export const instancesMax = 16;

@@ -1,8 +1,10 @@
 import { instanceId, type InstanceId } from "../base/ids.ts";
 import { BorealisError, OutcomeUnknown, sqlState } from "../base/errors.ts";
 import { socketPort } from "../engine/index.ts";
-import type { AwaitDurable, Target, Topology, WriterLife } from "../session/index.ts";
+import type { AwaitDurable, Choice, Target, Topology, WriterLife } from "../session/index.ts";
 import type { AgentLines } from "./agent-lines-shell.ts";
+import { leastBusy } from "./balance.ts";
+import { membersFor, readersFor } from "./endpoints.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
 import type { TopologyMessage } from "./messages.ts";
 
@@ -21,6 +23,9 @@ function toTarget(view: InstanceView): Target | undefined {
 function incarnationOf(view: InstanceView): string {
   return `${view.id}.${view.incarnation}`;
 }
+
+/** For one who asks once, and stays nowhere. */
+const anyOne: Choice = { loadOf: () => 0, isSuspect: () => false, isLost: () => false };
 
 /** The endpoints' view of the cluster, from what the control plane pushed last. */
 export class PushedTopology implements Topology {
@@ -44,15 +49,35 @@ export class PushedTopology implements Topology {
     return view && toTarget(view);
   }
 
-  /** Readers take turns; the writer stands in when there is none. */
-  reader(): Target | undefined {
-    const readers = this.follower.current.instances.filter(
-      (one) => one.role === "reader" && one.isAdmitted && !this.isBehind(one),
-    );
-    if (readers.length === 0) return this.writer();
-    this.turn = (this.turn + 1) % readers.length;
-    const view = readers[this.turn];
-    return view && toTarget(view);
+  reader(choice: Choice = anyOne): Target | undefined {
+    return this.choose(readersFor(this.available(choice), this.follower.current.writer), choice);
+  }
+
+  custom(endpoint: string, choice: Choice): Target | undefined {
+    const route = this.follower.current.custom.find((one) => one.id === endpoint);
+    return route && this.choose(membersFor(route, this.available(choice)), choice);
+  }
+
+  /** Who may be chosen at all. */
+  private available({ isLost }: Choice): InstanceView[] {
+    return this.follower.current.instances.filter((view) => {
+      const target = this.isBehind(view) ? undefined : toTarget(view);
+      return target !== undefined && !isLost(target);
+    });
+  }
+
+  private choose(views: readonly InstanceView[], choice: Choice): Target | undefined {
+    const targets = views.flatMap((view) => {
+      const target = toTarget(view);
+      return target ? [{ view, target }] : [];
+    });
+    const burdenOf = ({ view, target }: (typeof targets)[number]) => ({
+      sessions: choice.loadOf(target.instanceId),
+      lagMs: view.lagMs,
+      isLagging: view.isLagging,
+      isSuspect: choice.isSuspect(target),
+    });
+    return leastBusy(targets, burdenOf, this.turn++)?.target;
   }
 
   instance(id: InstanceId): Target | undefined {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { instanceId } from "../base/ids.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
 import type { TopologyMessage } from "./messages.ts";
+import type { Target } from "../session/index.ts";
 import { PushedTopology } from "./routing-shell.ts";
 
 type View = TopologyMessage["instances"][number];
@@ -16,6 +17,7 @@ function viewOf(id: string, role: View["role"], epoch: number): View {
     agentSocket: `/a/${id}`,
     incarnation: "1.1",
     lagMs: 0,
+    isLagging: false,
   };
 }
 
@@ -23,13 +25,17 @@ function viewOf(id: string, role: View["role"], epoch: number): View {
 function make(): {
   topology: PushedTopology;
   push: (writer: string | null, ...of: View[]) => void;
+  /** There are these custom endpoints, from the next push on. */
+  routes: TopologyMessage["custom"];
 } {
+  const routes: TopologyMessage["custom"] = [];
   const listeners: (() => void)[] = [];
   const follower = {
     current: {
       writer: null,
       endpoints: [],
       instances: [],
+      custom: [],
       isRewinding: false,
       lives: [],
     } as TopologyMessage,
@@ -43,10 +49,20 @@ function make(): {
       type: "instance" as const,
       port: k + 1,
     }));
-    follower.current = { writer, endpoints, instances, isRewinding: false, lives: [] };
+    const custom = [...routes];
+    follower.current = { writer, endpoints, instances, custom, isRewinding: false, lives: [] };
     for (const listener of listeners) listener();
   };
-  return { topology, push };
+  return { topology, push, routes };
+}
+
+/** What a new session chooses by. */
+function choice(facts: { loads?: Record<string, number>; lost?: string; suspect?: string } = {}) {
+  return {
+    loadOf: (id: string) => facts.loads?.[id] ?? 0,
+    isLost: ({ instanceId: id }: Target) => id === facts.lost,
+    isSuspect: ({ instanceId: id }: Target) => id === facts.suspect,
+  };
 }
 
 describe("the reader endpoint", () => {
@@ -55,6 +71,35 @@ describe("the reader endpoint", () => {
     push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3), viewOf("r2", "reader", 3));
     const chosen = [topology.reader(), topology.reader(), topology.reader()];
     expect(new Set(chosen.map((target) => target?.instanceId))).toEqual(new Set(["r1", "r2"]));
+  });
+
+  it("leads to the reader with the fewest sessions, and not to the writer", () => {
+    const { topology, push } = make();
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3), viewOf("r2", "reader", 3));
+    const loads = { w: 0, r1: 2, r2: 1 };
+    expect(topology.reader(choice({ loads }))?.instanceId).toBe("r2");
+    expect(topology.reader(choice({ loads, suspect: "r2" }))?.instanceId).toBe("r1");
+  });
+
+  it("leaves out a reader beyond the bound of lag; without another, the writer stands in", () => {
+    const { topology, push } = make();
+    const late = { ...viewOf("r1", "reader", 3), lagMs: 16_000, isLagging: true };
+    push("w", viewOf("w", "writer", 3), late, viewOf("r2", "reader", 3));
+    const loads = { r2: 100 };
+    expect(topology.reader(choice({ loads }))?.instanceId).toBe("r2");
+    push("w", viewOf("w", "writer", 3), late);
+    expect(topology.reader(choice())?.instanceId).toBe("w");
+  });
+
+  it("does not lead a session back to the server that it has just lost", () => {
+    const { topology, push } = make();
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3), viewOf("r2", "reader", 3));
+    const loads = { r2: 100 };
+    expect(topology.reader(choice({ loads, lost: "r1" }))?.instanceId).toBe("r2");
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3));
+    expect(topology.reader(choice({ lost: "r1" }))?.instanceId).toBe("w");
+    push(null, viewOf("r1", "reader", 3));
+    expect(topology.reader(choice({ lost: "r1" }))).toBe(undefined);
   });
 
   it("leaves out a reader that has not heard of the newest epoch, and comes back to it", () => {
@@ -85,6 +130,42 @@ describe("the reader endpoint", () => {
     push("w", viewOf("w", "writer", 4), viewOf("r1", "reader", 3));
     push(null, viewOf("r1", "reader", 3));
     expect(topology.reader()).toBe(undefined);
+  });
+});
+
+describe("a custom endpoint", () => {
+  const all = [viewOf("w", "writer", 3), viewOf("r1", "reader", 3), viewOf("r2", "reader", 3)];
+
+  it("leads to its members of its type, and to nobody else", () => {
+    const { topology, push, routes } = make();
+    routes.push({ id: "reports", type: "reader", members: ["w", "r1"] });
+    routes.push({ id: "both", type: "any", members: ["w", "r1"] });
+    push("w", ...all);
+    expect(topology.custom("reports", choice({ loads: { r1: 9 } }))?.instanceId).toBe("r1");
+    expect(topology.custom("both", choice({ loads: { r1: 9 } }))?.instanceId).toBe("w");
+    expect(topology.custom("none", choice())).toBe(undefined);
+    push("w", viewOf("w", "writer", 3), viewOf("r2", "reader", 3));
+    expect(topology.custom("reports", choice())).toBe(undefined);
+  });
+
+  it("drops a member that becomes the writer if it is for readers", () => {
+    const { topology, push, routes } = make();
+    routes.push({ id: "reports", type: "reader", members: ["w", "r1"] });
+    routes.push({ id: "both", type: "any", members: ["r1"] });
+    push("w", ...all);
+    push("r1", viewOf("w", "reader", 4), viewOf("r1", "writer", 4), viewOf("r2", "reader", 4));
+    expect(topology.custom("reports", choice({ loads: { w: 9 } }))?.instanceId).toBe("w");
+    expect(topology.custom("both", choice())).toMatchObject({ instanceId: "r1", role: "writer" });
+  });
+
+  it("leads to members that lag only while all do", () => {
+    const { topology, push, routes } = make();
+    const late = { ...viewOf("r1", "reader", 3), lagMs: 16_000, isLagging: true };
+    routes.push({ id: "reports", type: "reader", members: ["r1", "r2"] });
+    push("w", viewOf("w", "writer", 3), late, viewOf("r2", "reader", 3));
+    expect(topology.custom("reports", choice({ loads: { r2: 9 } }))?.instanceId).toBe("r2");
+    push("w", viewOf("w", "writer", 3), late);
+    expect(topology.custom("reports", choice())?.instanceId).toBe("r1");
   });
 });
 

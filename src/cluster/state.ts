@@ -31,6 +31,22 @@ const nodeState = z.strictObject({
   next: z.strictObject({ nodeId: z.string(), isMade: z.boolean() }).optional(),
 });
 
+/** `static`: exactly these instances; `exclude`: all but these, also who comes later. */
+const instanceList = z.strictObject({
+  kind: z.enum(["static", "exclude"]),
+  instances: z.array(z.string()),
+});
+
+/** An endpoint that a user made, over instances of their choice. */
+const customEndpoint = z.strictObject({
+  id: z.string(),
+  /** Gives its port. */
+  ordinal: z.number().int(),
+  /** Who of its list is eligible: readers, or whatever role it has. */
+  type: z.enum(["reader", "any"]),
+  list: instanceList,
+});
+
 /** A clone of this volume, which keeps its log (quorum-protocol.md 13). */
 const cloneState = z.strictObject({
   /** Of its pin; also the clone's volume id. */
@@ -104,6 +120,8 @@ const clusterStateSchema = z.strictObject({
   /** How many readers it was created with, once instances have been added or removed. */
   readersAtBirth: z.number().int().optional(),
   nodes: z.array(nodeState),
+  /** Custom ones, in the order of their ports. */
+  endpoints: z.array(customEndpoint).optional(),
   clones: z.array(cloneState).optional(),
   /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
   ancestorVolumeId: z.string().optional(),
@@ -123,6 +141,8 @@ export type BacktrackState = z.infer<typeof backtrackState>;
 export type AbandonedFuture = z.infer<typeof abandonedState>;
 export type ClusterState = z.infer<typeof clusterStateSchema>;
 export type InstanceState = z.infer<typeof instanceState>;
+export type CustomEndpoint = z.infer<typeof customEndpoint>;
+export type InstanceList = z.infer<typeof instanceList>;
 export type NodeState = z.infer<typeof nodeState>;
 export type CloneState = z.infer<typeof cloneState>;
 

@@ -3,8 +3,16 @@ import type { NodeHealth } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { ArchiveReport } from "../keeper/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
-import { instancePort, portOffsets } from "./ports.ts";
-import type { ClusterState, NodeState } from "./state.ts";
+import {
+  type Available,
+  customRoutes,
+  endpointPlaces,
+  membersFor,
+  readersFor,
+} from "./endpoints.ts";
+import type { Lag } from "./lag-watch.ts";
+import { instancePort } from "./ports.ts";
+import type { ClusterState, CustomEndpoint, NodeState } from "./state.ts";
 import { type LogSpan, volumeFigures, type VolumeParts } from "./volume-figures.ts";
 
 /** What a storage node answered to Inspect. */
@@ -26,6 +34,7 @@ export interface StatusFacts {
   readonly dataDir: string;
   readonly supervisorPid: number | null;
   readonly instances: ReadonlyMap<string, InstanceStatus>;
+  readonly lagOf: (status: InstanceStatus) => Lag;
   readonly nodes: ReadonlyMap<string, NodeView>;
   readonly processes: ReadonlyMap<string, ProcessReport>;
   /** How many there are; 0: none, or nobody has said yet. */
@@ -103,27 +112,47 @@ export function clusterStateOf(facts: StatusFacts): StatusReport["cluster"]["sta
 }
 
 function endpointRows(facts: StatusFacts): StatusReport["endpoints"] {
-  const { host, port } = facts;
-  const admitted = [...facts.instances.values()].filter((one) => one.isAdmitted);
-  const writers = admitted.filter((one) => one.role === "writer").map((one) => one.id);
-  const readers = admitted.filter((one) => one.role === "reader").map((one) => one.id);
-  return [
-    { id: "writer", type: "writer", host, port: port + portOffsets.writer, members: writers },
-    {
-      id: "reader",
-      type: "reader",
-      host,
-      port: port + portOffsets.reader,
-      members: readers.length > 0 ? readers : writers,
-    },
-    ...facts.state.instances.map((instance) => ({
-      id: instance.id,
-      type: "instance" as const,
-      host,
-      port: instancePort(port, instance.ordinal),
-      members: [instance.id],
-    })),
-  ];
+  const { host, state } = facts;
+  const available = availableNow(facts);
+  const members: Record<EndpointRow["type"], (id: string) => string[]> = {
+    writer: () => idsOf(available.filter((one) => one.isAdmitted && one.role === "writer")),
+    reader: () => idsOf(readersFor(available, writerOf(facts)?.id ?? null)),
+    instance: (id) => [id],
+    custom: (id) =>
+      customRoutes(state)
+        .filter((one) => one.id === id)
+        .flatMap((route) => idsOf(membersFor(route, available))),
+  };
+  return endpointPlaces(state, facts.port).map(({ id, type, port }) => {
+    const row = { id, type, host, port, members: members[type](id) };
+    const custom = type === "custom" && (state.endpoints ?? []).find((one) => one.id === id);
+    return custom ? { ...row, custom: customFacts(custom) } : row;
+  });
+}
+
+type EndpointRow = StatusReport["endpoints"][number];
+
+function idsOf(instances: readonly Available[]): string[] {
+  return instances.map(({ id }) => id);
+}
+
+function availableNow({ state, instances, lagOf }: StatusFacts): Available[] {
+  const statuses = state.instances.flatMap(({ id }) => instances.get(id) ?? []);
+  const newest = Math.max(0, ...statuses.map(({ epoch }) => epoch));
+  return statuses.map((one) => {
+    const isCurrent = one.role !== "reader" || one.epoch === newest;
+    const { isLagging } = lagOf(one);
+    return { id: one.id, role: one.role, isAdmitted: one.isAdmitted && isCurrent, isLagging };
+  });
+}
+
+function customFacts({ type, list }: CustomEndpoint): EndpointRow["custom"] {
+  const isStatic = list.kind === "static";
+  return {
+    type,
+    static: isStatic ? list.instances : null,
+    excluded: !isStatic && list.instances.length > 0 ? list.instances : null,
+  };
 }
 
 function instanceRows(facts: StatusFacts): StatusReport["instances"] {
@@ -138,12 +167,18 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       agentPid: status?.agentPid ?? null,
       postgresPid: status?.postgresPid ?? null,
       replayLsn: status?.replayLsn ?? null,
-      lagMs: status?.lagMs ?? null,
+      lagMs: lagShown(facts, status),
       port: instancePort(facts.port, instance.ordinal),
       building: status?.building ?? null,
       problem: status?.problem ?? null,
     };
   });
+}
+
+/** What the agent says is exact, but may be old. */
+function lagShown({ lagOf }: StatusFacts, status: InstanceStatus | undefined): number | null {
+  if (status?.lagMs === undefined || status.lagMs === null) return null;
+  return Math.max(status.lagMs, lagOf(status).lagMs);
 }
 
 /** An agent that is not heard, or has no role yet, is on its way as long as the supervisor means it to run. */
@@ -203,6 +238,7 @@ export function stoppedReport(
     isStopping: false,
     supervisorPid: null,
     instances: new Map(),
+    lagOf: () => ({ lagMs: 0, isLagging: false }),
     nodes: new Map(),
     processes: new Map(),
     snapshots: 0,

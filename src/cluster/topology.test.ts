@@ -35,6 +35,7 @@ function topology(statuses: readonly InstanceStatus[], givenUp?: string) {
     port: 5432,
     status: (id) => statuses.find((one) => one.id === id),
     isGivenUp: ({ id }) => id === givenUp,
+    lagOf: () => ({ lagMs: 0, isLagging: false }),
   });
   const roles = instances.map(({ id, role, isAdmitted }) => `${id} ${role} ${isAdmitted}`);
   return { writer, roles };

@@ -1,5 +1,6 @@
 import type { InstanceStatus } from "../instance/index.ts";
-import { endpointPlaces } from "./endpoints.ts";
+import { customRoutes, endpointPlaces } from "./endpoints.ts";
+import type { Lag } from "./lag-watch.ts";
 import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
 import { isRecorded } from "./lives.ts";
 import type { TopologyMessage } from "./messages.ts";
@@ -14,6 +15,7 @@ export function topologyOf(facts: {
   readonly status: (id: string) => InstanceStatus | undefined;
   /** A writer that was given up, though it may not know. */
   readonly isGivenUp: (status: InstanceStatus) => boolean;
+  readonly lagOf: (status: InstanceStatus) => Lag;
 }): TopologyMessage {
   const { state, layout, port } = facts;
   const { lives = [], isBootstrapped } = state;
@@ -25,7 +27,7 @@ export function topologyOf(facts: {
     instances: state.instances.flatMap(({ id }) => {
       const status = facts.status(id);
       if (!status) return [];
-      const { role, epoch, lagMs } = status;
+      const { role, epoch } = status;
       // It may be frozen, and not know: who is connected there must not wait for it.
       const isReplaced = isOpen && role === "writer" && id !== writer.id;
       const isDeposed = isReplaced || facts.isGivenUp(status);
@@ -39,9 +41,10 @@ export function topologyOf(facts: {
         agentSocket: agentSocket(layout, id),
         incarnation: `${status.agentPid}.${status.incarnation}`,
         epoch,
-        lagMs,
+        ...facts.lagOf(status),
       };
     }),
+    custom: customRoutes(state),
     isRewinding: state.backtrack !== undefined,
     lives: [...lives],
   };

@@ -27,6 +27,7 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";
 export { isDone as isBacktrackDone } from "./backtrack.ts";

@@ -12,6 +12,7 @@ import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts
 import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
+import { LagHistory } from "./lag-history.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { untilCaughtUp } from "./catch-up-shell.ts";
@@ -48,7 +49,7 @@ export class ReaderRole {
   /** The path that is noted beside the cache; undefined: it is not known which one that is of. */
   private notedPath: History | undefined;
   private isGivenUp = false;
-  private behindSinceMs: number | undefined;
+  private readonly lag = new LagHistory();
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
@@ -286,15 +287,13 @@ export class ReaderRole {
     await this.giveUpCache("its PostgreSQL cannot follow the volume's log");
   }
 
-  /** Milliseconds since the replay position last stood at VDL; 0 while it does. Shown to people, decides nothing. */
+  /** For how long there has been durable log that is not replayed; 0: there is none. Shown to people, decides nothing. */
   private lagMs(): number | undefined {
     const status = this.standby.feed?.status;
     if (!status || status.heardMs === 0) return undefined;
-    const isBehind = status.apply < status.vdl;
     const nowMs = this.deps.clock.nowMs();
-    if (!isBehind) this.behindSinceMs = undefined;
-    else this.behindSinceMs ??= nowMs;
-    return this.behindSinceMs === undefined ? 0 : nowMs - this.behindSinceMs;
+    this.lag.note(status.vdl, nowMs);
+    return this.lag.lagMs(status.apply, nowMs);
   }
 
   /** hot_standby_feedback travels to the writer's agent, which tells its driver; a lost line is made again. */

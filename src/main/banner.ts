@@ -24,21 +24,22 @@ export function printBanner({ report, layout, options, password, gate }: Banner)
   );
   print();
   const user = readUser(layout);
+  const width = Math.max(12, ...report.endpoints.map(({ id }) => id.length));
   for (const endpoint of report.endpoints) {
     const host = reachableHost(endpoint.host);
     const role = endpoint.type === "instance" ? `  (${roleOf(report, endpoint.id)})` : "";
     print(
-      `  ${endpoint.id.padEnd(12)} ${connectionUrl({ user, password, host, port: endpoint.port })}${role}`,
+      `  ${endpoint.id.padEnd(width)} ${connectionUrl({ user, password, host, port: endpoint.port })}${role}`,
     );
   }
   const httpPort = options.httpPort ?? options.port + 3000;
   const [key, secret] = readFileSync(layout.credentialsFile, "utf8").trim().split(":");
   print(
-    `  ${"status page".padEnd(12)} http://${key}:${secret}@${reachableHost(options.host)}:${httpPort}/`,
+    `  ${"status page".padEnd(width)} http://${key}:${secret}@${reachableHost(options.host)}:${httpPort}/`,
   );
   if (gate === "off")
     print(
-      `  ${"gate.mode".padEnd(12)} off: a writer that was replaced unawares may show stale reads`,
+      `  ${"gate.mode".padEnd(width)} off: a writer that was replaced unawares may show stale reads`,
     );
   print();
 }

@@ -58,6 +58,7 @@ export function childPlans(facts: PlanFacts): {
       credential: links.credentialOf("control-plane"),
       backtrackWindowMs: settings["backtrack.windowHours"] * 3_600_000,
       detectionMs: settings["failover.detectionMs"],
+      lagMaxMs: settings["reader.lagMaxMs"],
       ...log,
     }),
     keeper: () => keeperConfig(facts),

@@ -1,54 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { addInstanceCommands } from "./cli-instances.ts";
+import { type CommonOptions, running, withCommon } from "./cli-common.ts";
 import { borealisVersion } from "./paths.ts";
 import { printError } from "./print.ts";
 
 /** The `borealis` command line. Each command loads only what it needs, when it runs. */
 
-interface CommonOptions {
-  readonly dataDir: string;
-  readonly json?: boolean;
-}
-
-const defaultDataDir = process.env["BOREALIS_DATA_DIR"] ?? "./.borealis";
-
-function withCommon(command: Command, example: string): Command {
-  return command
-    .option(
-      "--data-dir <dir>",
-      "the cluster's data directory (env: BOREALIS_DATA_DIR)",
-      defaultDataDir,
-    )
-    .option("--json", "print one JSON document")
-    .addHelpText("after", `\nExample:\n  ${example}`);
-}
-
 function collect(value: string, before: string[]): string[] {
   return [...before, value];
-}
-
-/** Runs a command's work; a failure is one line (or one JSON document) and exit code 1. */
-function running<Args extends unknown[]>(
-  work: (...args: Args) => Promise<void>,
-): (...args: Args) => Promise<void> {
-  return async (...args) => {
-    // Timers of rooms keep no process alive; a command that waits for its next attempt must not end by itself.
-    const alive = setInterval(() => undefined, 60_000);
-    try {
-      await work(...args);
-    } catch (error) {
-      const options = args.find((arg): arg is Args[number] & CommonOptions => isOptions(arg));
-      printError(error, options?.json ?? false);
-      const isUsage = error instanceof BorealisError && error.code === sqlState.invalidParameter;
-      process.exitCode = isUsage ? 2 : 1;
-    } finally {
-      clearInterval(alive);
-    }
-  };
-}
-
-function isOptions(value: unknown): value is CommonOptions {
-  return typeof value === "object" && value !== null && "dataDir" in value;
 }
 
 const program = new Command("borealis")
@@ -121,7 +81,7 @@ withCommon(program.command("status"), "borealis status --json")
 
 withCommon(program.command("url"), 'psql "$(borealis url reader)"')
   .description("print a connection URL")
-  .argument("[endpoint]", "writer, reader or an instance", "writer")
+  .argument("[endpoint]", "writer, reader, an instance or a custom endpoint", "writer")
   .action(
     running(async (endpoint: string, options: CommonOptions) =>
       (await import("./commands.ts")).url(endpoint, options),
@@ -182,43 +142,7 @@ withCommon(program.command("config"), "borealis config log.level debug")
     ),
   );
 
-const instance = program.command("instance").description("the writer and its readers");
-withCommon(instance.command("add"), "borealis instance add --az az2 --tier 0")
-  .description("add a reader; returns when it takes sessions (at most 16 instances)")
-  .option("--tier <n>", "place in the order of failover, 0 to 15, the lowest first (default: 1)")
-  .option("--az <zone>", "az1, az2 or az3 (default: where the fewest instances are)")
-  .option("--id <name>", "its name (default: instance-K, the first that is free)")
-  .action(
-    running(
-      async (options: CommonOptions & { tier?: string; az?: string; id?: string }): Promise<void> =>
-        (await import("./instance-commands.ts")).instanceAdd(options),
-    ),
-  );
-withCommon(instance.command("remove"), "borealis instance remove instance-3")
-  .description("remove a reader and its cache; returns when nothing of it is left")
-  .argument("<id>")
-  .action(
-    running(async (id: string, options: CommonOptions) =>
-      (await import("./instance-commands.ts")).instanceRemove(id, options),
-    ),
-  );
-withCommon(instance.command("reboot"), "borealis instance reboot instance-2")
-  .description("restart an instance's PostgreSQL; returns when it takes sessions again")
-  .argument("<id>")
-  .action(
-    running(async (id: string, options: CommonOptions) =>
-      (await import("./instance-commands.ts")).instanceReboot(id, options),
-    ),
-  );
-withCommon(instance.command("modify"), "borealis instance modify instance-2 --tier 0")
-  .description("change an instance's place in the order of failover")
-  .argument("<id>")
-  .requiredOption("--tier <n>", "0 to 15, the lowest first")
-  .action(
-    running(async (id: string, options: CommonOptions & { tier: string }) =>
-      (await import("./instance-commands.ts")).instanceModify(id, options),
-    ),
-  );
+addInstanceCommands(program);
 
 withCommon(program.command("clone"), "borealis clone --into ../copy --port 7000")
   .description("make a new cluster that shares this one's data and writes only its own changes")

@@ -128,6 +128,15 @@ const settingsSchema = z.strictObject({
     .describe(
       "how long the writer, or its agent, may answer nothing before another instance takes over; the end of a process counts at once",
     ),
+  "reader.lagMaxMs": z
+    .number()
+    .int()
+    .min(3_000)
+    .max(86_400_000)
+    .default(10_000)
+    .describe(
+      "how far a reader may be behind and still get new sessions at the reader endpoint and at custom ones",
+    ),
   "session.unauthenticatedMax": z
     .number()
     .int()

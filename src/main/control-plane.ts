@@ -19,7 +19,7 @@ import {
 } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 import { hasParent } from "./clone-origin.ts";
-import { requireInstancePlace } from "./instance-place.ts";
+import { requireEndpointPort, requireInstancePlace } from "./instance-place.ts";
 import { replaceFile } from "./replace-file.ts";
 
 const { config: raw, stop } = await startChild("borealis control-plane");
@@ -46,6 +46,7 @@ const control = new ControlPlane({
   hasParent: () => hasParent(layout),
   newNodeId: realEntropy.uuid,
   requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),
+  requirePort: (port, what) => requireEndpointPort(config.host, port, what),
   saveState(state) {
     replaceFile(layout.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   },

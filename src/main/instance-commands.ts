@@ -1,25 +1,16 @@
 import { setTimeout } from "node:timers/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
-import { type Layout, leavingSchema, type StatusReport } from "../cluster/index.ts";
+import { realClock } from "../io/index.ts";
+import { leavingSchema, type StatusReport } from "../cluster/index.ts";
 import { BuildingWatch } from "./building-watch.ts";
-import {
-  isRunning,
-  notRunning,
-  type Options,
-  printJson,
-  readReport,
-  requireCluster,
-} from "./commands.ts";
+import { notRunning, type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { ask, tell } from "./control-calls.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { reachableHost } from "./urls.ts";
 
 const pollMs = 200;
-const answerMs = 10_000;
 const rebootMs = 100_000;
-/** The control plane may just be restarting. */
-const answerDeadlineMs = 20_000;
 
 type InstanceRow = StatusReport["instances"][number];
 
@@ -118,52 +109,4 @@ function nameOf(added: unknown): string {
   const hasId = typeof added === "object" && added !== null && "id" in added;
   if (hasId && typeof added.id === "string") return added.id;
   throw new BorealisError(sqlState.internal, "the control plane did not say what it added");
-}
-
-/** Asked once: a change that was made twice would be another one. */
-async function tell(
-  layout: Layout,
-  method: string,
-  params: unknown,
-  timeoutMs = answerMs,
-): Promise<unknown> {
-  const client = await retry(patience(isConnectionFailure), async () => {
-    if (!isRunning(layout)) throw notRunning(layout);
-    return connectRpc({ kind: "unix", path: layout.controlSocket }, { timeoutMs: 1_000 });
-  });
-  try {
-    return await client.call(method, params, { timeoutMs });
-  } catch (error) {
-    if (!isConnectionFailure(error)) throw error;
-    throw new BorealisError(
-      sqlState.connectionFailure,
-      "the control plane went away before it answered",
-      { hint: "borealis status shows whether it was done; if not, ask again", cause: error },
-    );
-  } finally {
-    client.close();
-  }
-}
-
-/** A question, which may be asked again. */
-function ask(layout: Layout, method: string): Promise<unknown> {
-  return retry(patience(isConnectionFailure), async () => {
-    if (!isRunning(layout)) throw notRunning(layout);
-    const address = { kind: "unix", path: layout.controlSocket } as const;
-    const client = await connectRpc(address, { timeoutMs: 1_000 });
-    try {
-      return await client.call(method, {}, { timeoutMs: answerMs });
-    } finally {
-      client.close();
-    }
-  });
-}
-
-function patience(mayRetry: (error: unknown) => boolean) {
-  const delays = { firstDelayMs: 50, maxDelayMs: 500, deadlineMs: answerDeadlineMs };
-  return { clock: realClock, rng: realRng, ...delays, mayRetry };
-}
-
-function isConnectionFailure(error: unknown): boolean {
-  return error instanceof BorealisError && error.code === sqlState.connectionFailure;
 }

@@ -9,7 +9,7 @@ import {
 } from "../cluster/index.ts";
 import { requireFreePorts } from "./ports-check.ts";
 
-/** The proxy may just be leaving the port of an instance that was removed. */
+/** The proxy may just be leaving the port of an endpoint that is no more. */
 const portPatienceMs = 1_500;
 
 /**
@@ -29,7 +29,11 @@ export async function requireInstancePlace(
       { hint: `choose an --id that is at least ${tooMany} letters shorter` },
     );
   }
-  const port = { port: instancePort(at.port, ordinal), what: `the endpoint of ${id}` };
+  await requireEndpointPort(at.host, instancePort(at.port, ordinal), `the endpoint of ${id}`);
+}
+
+/** Raises 55000 if somebody has the port of `what`, an endpoint that is to be opened. */
+export async function requireEndpointPort(host: string, port: number, what: string): Promise<void> {
   try {
     await retry(
       {
@@ -39,11 +43,11 @@ export async function requireInstancePlace(
         maxDelayMs: 200,
         deadlineMs: portPatienceMs,
       },
-      () => requireFreePorts(at.host, [{ ...port, option: "--id" }]),
+      () => requireFreePorts(host, [{ port, what, option: "--id" }]),
     );
   } catch (cause) {
     throw new BorealisError(sqlState.notInPrerequisiteState, messageOf(cause), {
-      hint: "end what listens there; instance-K listens K + 10 above the writer",
+      hint: "end what listens there; instance-K listens K + 10 above the writer, custom endpoints from 31 on",
       cause,
     });
   }

@@ -5,6 +5,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
 import {
   type ClusterState,
+  customPort,
   instancePort,
   type Layout,
   portOffsets,
@@ -103,6 +104,9 @@ function wantedPorts(options: UpOptions, known: ClusterState | undefined): Wante
   for (const { id, ordinal } of instances) {
     const what = `the endpoint of ${id}`;
     rows.push({ port: instancePort(port, ordinal), what, option: "--port" });
+  }
+  for (const { id, ordinal } of known?.endpoints ?? []) {
+    rows.push({ port: customPort(port, ordinal), what: `the endpoint ${id}`, option: "--port" });
   }
   const http = options.httpPort ?? port + portOffsets.http;
   rows.push({ port: http, what: "the status page", option: "--http-port" });

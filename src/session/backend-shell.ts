@@ -29,6 +29,8 @@ export interface BackendOptions {
   readonly untilChange: () => Promise<void>;
   /** Refusals, besides 57P03, that may pass: it tries again. */
   readonly passing?: ReadonlySet<string>;
+  /** It has not answered for a while; true: there is another one to try. */
+  readonly mayLeave: (target: Target) => boolean;
   /** The cancel key that the client gets instead of the backend's. */
   readonly clientKey: Buffer;
 }
@@ -38,6 +40,9 @@ export type BackendStart =
   /** PostgreSQL's own words, for the client as they are. */
   | { readonly kind: "refused"; readonly bytes: Buffer; readonly reason: string }
   | { readonly kind: "nobody" };
+
+/** A backend that starts has answered by then, except on a machine that is very busy. */
+const silentMs = 2_000;
 
 export interface BackendReady {
   readonly kind: "ready";
@@ -92,12 +97,21 @@ async function attempt(target: Target, options: BackendOptions): Promise<Backend
   connection.write(encodeStartup(0, [...options.parameters, ...parameters]));
   return new Promise((resolve, reject) => {
     const greeting = new Greeting(target, connection, options.clientKey);
-    connection.onClose(() => resolve(undefined));
+    const noticeSilence = (): void => {
+      if (options.mayLeave(target)) connection.destroy();
+      else timer = options.clock.after(silentMs, noticeSilence);
+    };
+    let timer = options.clock.after(silentMs, noticeSilence);
+    connection.onClose(() => {
+      timer.cancel();
+      resolve(undefined);
+    });
     connection.onEnd(() => connection.destroy());
     connection.onData((chunk) => {
       try {
         const start = greeting.push(chunk);
         if (!start) return;
+        timer.cancel();
         if (start.kind === "ready") connection.pause();
         else connection.destroy();
         resolve(start.kind === "refused" && isPassing(start.reason, options) ? undefined : start);

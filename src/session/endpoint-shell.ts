@@ -22,11 +22,12 @@ import type { AwaitDurable } from "./durability-shell.ts";
 import { AdminFates } from "./fates-shell.ts";
 import type { Outcome } from "./action.ts";
 import { Outcomes } from "./outcomes.ts";
+import { LoadBook } from "./load-book.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
 import { Session } from "./session-shell.ts";
 import { type Arrival, type SharedWorld, startServer, worldOf } from "./session-world-shell.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
-import type { EndpointType, Target, Topology } from "./topology.ts";
+import type { Choice, EndpointType, Target, Topology } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
 /** One listening port. */
@@ -112,7 +113,8 @@ export class EndpointServer {
     this.traits = new TraitsBook(this.admin, options.clock, options.logger);
     const { admin, traits, outcomes } = this;
     const fates = new AdminFates(options, admin);
-    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes };
+    const load = new LoadBook();
+    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes, load };
     this.mockSecret = options.entropy.bytes(32);
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
   }
@@ -242,7 +244,8 @@ export class EndpointServer {
       login,
       clientKey: this.options.entropy.bytes(login.minor >= 2 ? 32 : 4),
       isWanted: () => this.isOpen(endpoint),
-      findTarget: () => this.findTarget(endpoint),
+      seat: this.shared.load.newSeat(),
+      findTarget: (choice) => this.findTarget(endpoint, choice),
     };
     const { shared, limits } = this;
     const start = await startServer(shared, arrival, { holdTimeoutMs: limits.holdTimeoutMs });
@@ -257,6 +260,7 @@ export class EndpointServer {
     if (client.closed || connection.closed || !this.isOpen(endpoint)) {
       connection.destroy();
       client.destroy();
+      arrival.seat.leave();
       this.traits.leave(database, connection);
       return;
     }
@@ -278,14 +282,16 @@ export class EndpointServer {
     return encodeError(this.isClosing ? shutdown : why, "FATAL");
   }
 
-  private findTarget(endpoint: Endpoint): Target | undefined {
+  private findTarget(endpoint: Endpoint, choice: Choice): Target | undefined {
     const { topology } = this.options;
     if (!this.isOpen(endpoint)) return undefined;
     switch (endpoint.type) {
       case "writer":
         return topology.writer();
       case "reader":
-        return topology.reader();
+        return topology.reader(choice);
+      case "custom":
+        return topology.custom(endpoint.id, choice);
       case "instance":
         return endpoint.instanceId === undefined
           ? undefined

@@ -28,4 +28,4 @@ export type { RestoreCycle, RestorePlan } from "./restore.ts";
 export { type Change, type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";
 export type { SessionTouch } from "./session-touch.ts";
 export type { ReadGate, ReadGates } from "./read-gate-shell.ts";
-export type { EndpointType, Target, Topology } from "./topology.ts";
+export type { Choice, EndpointType, Target, Topology } from "./topology.ts";

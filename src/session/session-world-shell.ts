@@ -5,6 +5,7 @@ import { type BackendStart, startBackend } from "./backend-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { Fates } from "./fates-shell.ts";
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
+import { isSameLife, type LoadBook, type Seat } from "./load-book.ts";
 import type { LoggedIn } from "./login-shell.ts";
 import type { Outcomes } from "./outcomes.ts";
 import type { TextPlanner } from "./plan.ts";
@@ -13,7 +14,7 @@ import { SessionBook } from "./session-book.ts";
 import type { Session } from "./session-shell.ts";
 import type { SessionWorld } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
-import type { Target, Topology } from "./topology.ts";
+import type { Choice, Target, Topology } from "./topology.ts";
 import type { TraitsBook } from "./traits-shell.ts";
 
 /** What all sessions of a process share. */
@@ -27,6 +28,7 @@ export interface SharedWorld {
   readonly admin: AdminSessions;
   readonly traits: TraitsBook;
   readonly outcomes: Outcomes;
+  readonly load: LoadBook;
   readonly holdTimeoutMs: number;
   readonly journalBytesMax: number;
 }
@@ -37,8 +39,10 @@ export interface Arrival {
   readonly login: LoggedIn;
   readonly clientKey: Buffer;
   readonly isWanted: () => boolean;
+  /** What it counts for among the sessions of its instance. */
+  readonly seat: Seat;
   /** Where its endpoint sends a session at this moment. */
-  readonly findTarget: () => Target | undefined;
+  readonly findTarget: (choice: Choice) => Target | undefined;
 }
 
 const retryMs = 50;
@@ -46,28 +50,46 @@ const retryMs = 50;
 const onPurposeMs = 1_000;
 
 /** Starts a server for it, waiting for an instance; no longer than `holdTimeoutMs`. */
-export function startServer(
+export async function startServer(
   shared: SharedWorld,
   arrival: Arrival,
   { holdTimeoutMs, lost }: { holdTimeoutMs: number; lost?: Target | undefined },
 ): Promise<BackendStart> {
-  const { clock, topology } = shared;
-  const { client, clientKey, login, isWanted } = arrival;
-  return startBackend({
-    clock,
-    client,
-    clientKey,
-    // All that were on one instance come at once, and another's may not have left yet.
-    ...(lost && { passing: new Set([sqlState.tooManyConnections]) }),
-    parameters: parametersForBackend(login.request),
-    holdTimeoutMs,
-    isWanted,
-    findTarget: () => {
-      const target = arrival.findTarget();
-      return lost && target && isSameLife(target, lost) ? undefined : target;
-    },
-    untilChange: () => untilChange(clock, topology, retryMs),
-  });
+  const { clock, topology, load } = shared;
+  const { client, clientKey, login, isWanted, seat } = arrival;
+  const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
+  let isTaken = false;
+  try {
+    const start = await startBackend({
+      clock,
+      client,
+      clientKey,
+      // All that were on one instance come at once, and another's may not have left yet.
+      ...(lost && { passing: new Set([sqlState.tooManyConnections]) }),
+      parameters: parametersForBackend(login.request),
+      holdTimeoutMs,
+      isWanted,
+      findTarget: () => {
+        seat.leave();
+        const target = find();
+        if (!target || (lost && isSameLife(target, lost))) return undefined;
+        seat.take(target.instanceId);
+        return target;
+      },
+      untilChange: () => untilChange(clock, topology, retryMs),
+      mayLeave: (target) => {
+        load.suspect(target, clock.nowMs());
+        const other = find();
+        return other !== undefined && !isSameLife(other, target);
+      },
+    });
+    if (start.kind === "ready") load.trust(start.target);
+    // Who is not wanted any more has left its seat before.
+    isTaken = start.kind === "ready" && isWanted();
+    return start;
+  } finally {
+    if (!isTaken) seat.leave();
+  }
 }
 
 /** The world of one session; `sessionOf` gives that, once it is there. */
@@ -120,14 +142,11 @@ export function worldOf(
     },
     onOutcome: (outcome) => shared.outcomes.count(outcome),
     onEnd: () => {
+      arrival.seat.leave();
       onEnd();
       traits.leave(database, sessionOf());
     },
   };
-}
-
-function isSameLife(a: Target, b: Target): boolean {
-  return a.incarnation === b.incarnation && a.role === b.role;
 }
 
 /** Until the cluster is another, or for so long. */

@@ -11,11 +11,23 @@ export interface Target {
   readonly incarnation: string;
 }
 
+/** What one of several instances is chosen by. */
+export interface Choice {
+  /** Sessions that it has, or is about to have. */
+  loadOf(id: InstanceId): number;
+  /** It did not answer lately: only if there is no other. */
+  isSuspect(target: Target): boolean;
+  /** The session has just been lost with this life of it: not even if there is no other. */
+  isLost(target: Target): boolean;
+}
+
 /** Who is what at this moment; only instances that may take sessions are given. Asked at each connection. */
 export interface Topology {
   writer(): Target | undefined;
-  /** An available reader, in turn; the writer if there is none. */
-  reader(): Target | undefined;
+  /** The least busy of the available readers; the writer if there is none. */
+  reader(choice?: Choice): Target | undefined;
+  /** The least busy of a custom endpoint's available members. */
+  custom(endpoint: string, choice: Choice): Target | undefined;
   instance(id: InstanceId): Target | undefined;
   /** True if its PostgreSQL has ended or has another role now; false also while nobody knows. */
   hasEnded(target: Target): boolean;
@@ -27,4 +39,4 @@ export interface Topology {
   onChange(fn: () => void): () => void;
 }
 
-export type EndpointType = "writer" | "reader" | "instance";
+export type EndpointType = "writer" | "reader" | "instance" | "custom";

@@ -38,11 +38,13 @@ const familiesApart = 4;
  * test files that run at the same time look in different places, so that none takes what another has just found.
  */
 export async function freeBasePort(instances = 4): Promise<number> {
-  const own = Number(process.env["VITEST_POOL_ID"] ?? 0) % familiesApart;
+  const family = Number(process.env["VITEST_POOL_ID"] ?? 0) % familiesApart;
   for (let attempt = 0; attempt < 200; attempt++) {
-    const family = Math.floor(Math.random() * 85) * familiesApart + own;
-    const base = 10_000 + family * familySpan;
-    const offsets = [0, 1, 3000, ...Array.from({ length: instances }, (_, k) => 11 + k)];
+    const place = Math.floor(Math.random() * 85) * familiesApart + family;
+    const base = 10_000 + place * familySpan;
+    const own = Array.from({ length: instances }, (_, k) => 11 + k);
+    const custom = [31, 32, 33, 34, 35];
+    const offsets = [0, 1, 3000, ...own, ...custom];
     const free = await Promise.all(offsets.map((offset) => isFree(base + offset)));
     if (free.every(Boolean)) return base;
   }
@@ -117,7 +119,13 @@ export interface Status {
     timeline: number;
     supervisorPid: number;
   };
-  readonly endpoints: { id: string; type: string; port: number; members: string[] }[];
+  readonly endpoints: {
+    id: string;
+    type: string;
+    port: number;
+    members: string[];
+    custom?: { type: string; static: string[] | null; excluded: string[] | null };
+  }[];
   readonly instances: {
     id: string;
     role: string;

@@ -29,6 +29,9 @@ export class PlainTopology implements Topology {
   reader(): Target | undefined {
     return this.current.reader ?? this.current.writer;
   }
+  custom(): Target | undefined {
+    return this.reader();
+  }
   instance(id: string): Target | undefined {
     return [this.current.writer, this.current.reader].find((target) => target?.instanceId === id);
   }

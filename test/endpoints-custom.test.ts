@@ -1,0 +1,338 @@
+/** The reader endpoint and custom endpoints, on real processes: who gets a session, and what becomes of it. */
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { documentIn } from "./helpers/json.ts";
+
+const whereSql = "SELECT current_setting('cluster_name') AS name";
+const lagMaxMs = 3_000;
+
+let cluster: TestCluster;
+beforeAll(async () => {
+  const args = ["--set", `reader.lagMaxMs=${lagMaxMs}`];
+  cluster = await TestCluster.create({ readers: 2, port: await freeBasePort(), args });
+  await cluster.query("CREATE TABLE ticks (n int)");
+});
+afterAll(() => cluster.destroy());
+
+/** A session at that endpoint, by its offset from the writer's port. */
+async function connectAt(offset: number): Promise<pg.Client> {
+  const url = new URL(cluster.url());
+  url.port = String(cluster.port + offset);
+  const client = new pg.Client({ connectionString: url.href });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+const readerAt = 1;
+
+async function whereIs(client: pg.Client): Promise<string> {
+  return (await client.query(whereSql)).rows[0].name;
+}
+
+function connectMany(count: number, offset = readerAt): Promise<pg.Client[]> {
+  return Promise.all(Array.from({ length: count }, () => connectAt(offset)));
+}
+
+/** How many are at each instance, in the order of names. */
+async function spreadOf(clients: readonly pg.Client[]): Promise<Record<string, number>> {
+  const names = await Promise.all(clients.map(whereIs));
+  const entries = [...new Set(names)]
+    .toSorted()
+    .map((name) => [name, names.filter((one) => one === name).length]);
+  return Object.fromEntries(entries);
+}
+
+async function endAll(clients: readonly pg.Client[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.end()));
+}
+
+/** A session that came in at that endpoint and is at that instance. */
+function sessionOn(name: string, offset = readerAt): Promise<pg.Client> {
+  return until(`a session is at ${name}`, async () => {
+    const client = await connectAt(offset);
+    if ((await whereIs(client)) === name) return client;
+    await client.end();
+    return undefined;
+  });
+}
+
+async function membersOf(id: string): Promise<string[] | undefined> {
+  return (await cluster.status()).endpoints.find((one) => one.id === id)?.members;
+}
+
+/** Writes meanwhile: where nothing is written, nobody lags. */
+function untilMembers(id: string, ...wanted: string[]): Promise<boolean> {
+  return until(`${id} leads to ${wanted.join(", ") || "nobody"}`, async () => {
+    await cluster.query("INSERT INTO ticks VALUES (1)");
+    return String(await membersOf(id)) === String(wanted);
+  });
+}
+
+async function postgresOf(id: string): Promise<number> {
+  const pid = (await cluster.pids()).get(`postgres:${id}`);
+  if (pid === undefined) throw new Error(`${id} has no PostgreSQL`);
+  return pid;
+}
+
+function untilAvailable(id: string): Promise<boolean> {
+  return until(`${id} is available`, async () => {
+    const { instances } = await cluster.status();
+    return instances.some((one) => one.id === id && one.state === "available");
+  });
+}
+
+describe("the reader endpoint", () => {
+  it("gives new sessions to the reader that has the fewest, also when many come in at once", async () => {
+    const many = await connectMany(10);
+    expect(await spreadOf(many)).toEqual({ "instance-2": 5, "instance-3": 5 });
+    const names = await Promise.all(many.map(whereIs));
+    const there = many.filter((_, k) => names[k] === "instance-3");
+    const others = many.filter((client) => !there.includes(client));
+    await endAll(there);
+    await until("they have left", async () => {
+      const count = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE usename = 'postgres'";
+      return (await cluster.query(count, "instance-3")).rows[0].n <= 1;
+    });
+    const more = await connectMany(5);
+    expect(await spreadOf(more)).toEqual({ "instance-3": 5 });
+    await endAll([...others, ...more]);
+  });
+
+  it("leaves out a reader that lags, and leads to the writer when all do", async () => {
+    const [two, three] = [await sessionOn("instance-2"), await sessionOn("instance-3")];
+    await three.query("SELECT pg_wal_replay_pause()");
+    await untilMembers("reader", "instance-2");
+    const fresh = await connectMany(4);
+    expect(await spreadOf(fresh)).toEqual({ "instance-2": 4 });
+    // Who is there stays.
+    expect(await whereIs(three)).toBe("instance-3");
+    await two.query("SELECT pg_wal_replay_pause()");
+    await untilMembers("reader", "instance-1");
+    const last = await connectAt(readerAt);
+    expect(await whereIs(last)).toBe("instance-1");
+    await last.query("INSERT INTO ticks VALUES (2)");
+    for (const client of [two, three]) await client.query("SELECT pg_wal_replay_resume()");
+    await untilMembers("reader", "instance-2", "instance-3");
+    await endAll([two, three, last, ...fresh]);
+  });
+
+  it("does not wait for a reader that accepts connections and says nothing", async () => {
+    const frozen = await postgresOf("instance-3");
+    process.kill(frozen, "SIGSTOP");
+    try {
+      const many = await connectMany(4);
+      expect(await spreadOf(many)).toEqual({ "instance-2": 4 });
+      await endAll(many);
+    } finally {
+      process.kill(frozen, "SIGCONT");
+    }
+  });
+
+  it("moves an idle session off a reader that is killed, with its settings", async () => {
+    const client = await sessionOn("instance-3");
+    await client.query("SET app.who = 'me'");
+    await client.query("PREPARE answer AS SELECT 42 AS n");
+    process.kill(await postgresOf("instance-3"), "SIGKILL");
+    await until("it is elsewhere", async () => (await whereIs(client)) === "instance-2");
+    const { rows } = await client.query("SELECT current_setting('app.who') AS who");
+    expect(rows).toEqual([{ who: "me" }]);
+    expect((await client.query("EXECUTE answer")).rows).toEqual([{ n: 42 }]);
+    await client.end();
+    await untilAvailable("instance-3");
+  });
+
+  it("runs a read of which no row was sent again elsewhere", async () => {
+    const client = await sessionOn("instance-3");
+    const answer = client.query(`${whereSql} FROM pg_sleep(2)`);
+    await until("it runs", async () => {
+      const running =
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)' AND state = 'active'";
+      return (await cluster.query(running, "instance-3")).rowCount === 1;
+    });
+    process.kill(await postgresOf("instance-3"), "SIGKILL");
+    expect((await answer).rows).toEqual([{ name: "instance-2" }]);
+    await client.end();
+    await untilAvailable("instance-3");
+  });
+
+  it("leads a session to the writer when its reader was the last one", async () => {
+    const client = await sessionOn("instance-2");
+    const [two, three] = [await postgresOf("instance-2"), await postgresOf("instance-3")];
+    process.kill(three, "SIGKILL");
+    process.kill(two, "SIGKILL");
+    expect(await whereIs(client)).toMatch(/^instance-[123]$/);
+    await client.end();
+    for (const id of ["instance-2", "instance-3"]) await untilAvailable(id);
+  });
+});
+
+describe("borealis endpoint", () => {
+  it("creates an endpoint that listens, at a port of its own", async () => {
+    const created = await cluster.cli(
+      ...[
+        "endpoint",
+        "create",
+        "reports",
+        "--type",
+        "reader",
+        "--static",
+        "instance-2,instance-3",
+        "--json",
+      ],
+    );
+    expect([created.code, created.stderr]).toEqual([0, ""]);
+    expect(documentIn(created.stdout)).toEqual({
+      id: "reports",
+      type: "reader",
+      host: "127.0.0.1",
+      port: cluster.port + 31,
+      static: ["instance-2", "instance-3"],
+      excluded: null,
+      members: ["instance-2", "instance-3"],
+    });
+    const many = await connectMany(4, 31);
+    expect(await spreadOf(many)).toEqual({ "instance-2": 2, "instance-3": 2 });
+    await endAll(many);
+    const rest = await cluster.cli(
+      ...["endpoint", "create", "rest", "--type", "any", "--exclude", "instance-3"],
+    );
+    expect([rest.code, rest.stdout]).toEqual([
+      0,
+      `rest listens at 127.0.0.1:${cluster.port + 32}; new sessions go to instance-1, instance-2\n`,
+    ]);
+    const both = await connectMany(4, 32);
+    expect(await spreadOf(both)).toEqual({ "instance-1": 2, "instance-2": 2 });
+    await endAll(both);
+  });
+
+  it("is in status, and has a URL", async () => {
+    const { endpoints } = await cluster.status();
+    expect(endpoints.find((one) => one.id === "rest")).toEqual({
+      id: "rest",
+      type: "custom",
+      host: "127.0.0.1",
+      port: cluster.port + 32,
+      members: ["instance-1", "instance-2"],
+      custom: { type: "any", static: null, excluded: ["instance-3"] },
+    });
+    const { stdout } = await cluster.cli("url", "rest");
+    expect(new URL(stdout.trim()).port).toBe(String(cluster.port + 32));
+  });
+
+  it.each([
+    {
+      args: ["create", "x", "--type", "reader", "--static", "a", "--exclude", "b"],
+      exit: 2,
+      says: /cannot be combined/,
+    },
+    { args: ["create", "x", "--type", "writer"], exit: 2, says: /--type takes reader or any/ },
+    { args: ["create", "x"], exit: 2, says: /--type/ },
+    {
+      args: ["create", "reports", "--type", "any"],
+      exit: 1,
+      says: /there is an endpoint "reports" already/,
+    },
+    {
+      args: ["create", "x", "--type", "any", "--static", "instance-9"],
+      exit: 2,
+      says: /no instance "instance-9"; there are instance-1/,
+    },
+    { args: ["modify", "reports"], exit: 2, says: /nothing to change/ },
+    { args: ["delete", "writer"], exit: 2, says: /"writer" is no custom endpoint/ },
+  ])("refuses $args in one line", async ({ args, exit, says }) => {
+    const { code, stderr } = await cluster.cli("endpoint", ...args);
+    expect([code, stderr]).toEqual([exit, expect.stringMatching(says)]);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toMatch(/; ./);
+  });
+
+  it("changes who is meant, and leaves sessions where they are", async () => {
+    const client = await sessionOn("instance-3", 31);
+    const { code, stdout } = await cluster.cli(
+      ...["endpoint", "modify", "reports", "--static", "instance-2"],
+    );
+    expect([code, stdout]).toEqual([0, "new sessions of reports go to instance-2\n"]);
+    const fresh = await until("the proxy has heard", async () => {
+      const many = await connectMany(2, 31);
+      const spread = await spreadOf(many);
+      await endAll(many);
+      return spread["instance-2"] === 2;
+    });
+    expect(fresh).toBe(true);
+    expect(await whereIs(client)).toBe("instance-3");
+    await client.end();
+  });
+});
+
+describe("custom endpoints in a failover", () => {
+  it("for readers drop who becomes the writer; others keep it; sessions go on at members", async () => {
+    await cluster.cli("endpoint", "create", "fresh", "--type", "reader", "--exclude", "");
+    const atFresh = await sessionOn("instance-2", 33);
+    expect((await cluster.cli("failover", "--target", "instance-2")).code).toBe(0);
+    expect(await whereIs(atFresh)).toMatch(/^instance-[13]$/);
+    await atFresh.end();
+    await untilMembers("fresh", "instance-1", "instance-3");
+    await untilMembers("rest", "instance-1", "instance-2");
+    await untilMembers("reports");
+    const writing = await sessionOn("instance-2", 32);
+    await writing.query("INSERT INTO ticks VALUES (3)");
+    await writing.end();
+    // Nobody else is reports: who comes in waits, and is let in when its member reads again.
+    const waiting = connectAt(31);
+    expect((await cluster.cli("failover", "--target", "instance-1")).code).toBe(0);
+    const client = await waiting;
+    expect(await whereIs(client)).toBe("instance-2");
+    await client.end();
+    await untilMembers("reports", "instance-2");
+  });
+});
+
+describe("custom endpoints", () => {
+  it("are there after kill -9 of the control plane and the proxy", async () => {
+    const created = await cluster.cli("endpoint", "create", "late", "--type", "any");
+    const pids = await cluster.pids();
+    for (const name of ["control-plane", "proxy"]) {
+      const pid = pids.get(name);
+      if (pid !== undefined && isAlive(pid)) process.kill(pid, "SIGKILL");
+    }
+    expect(created.code).toBe(0);
+    const client = await until("it listens", () => connectAt(34));
+    expect(await whereIs(client)).toMatch(/^instance-/);
+    await client.end();
+  });
+
+  it("take in a reader that is added, if they exclude others", async () => {
+    expect((await cluster.cli("instance", "add")).code).toBe(0);
+    await untilMembers("rest", "instance-1", "instance-2", "instance-4");
+    await untilMembers("reports", "instance-2");
+    const client = await sessionOn("instance-4", 32);
+    expect((await cluster.cli("instance", "remove", "instance-4")).code).toBe(0);
+    expect(await whereIs(client)).toMatch(/^instance-[12]$/);
+    await client.end();
+  });
+
+  it("survive a restart, at the same ports, and can be listed meanwhile", async () => {
+    expect(await cluster.down()).toBe(0);
+    const listed = await cluster.cli("endpoint", "list", "--json");
+    expect(documentIn(listed.stdout)).toMatchObject(
+      ["reports", "rest", "fresh", "late"].map((id, k) => ({ id, port: cluster.port + 31 + k })),
+    );
+    await cluster.up();
+    expect(cluster.output).toMatch(/^\s*reports\s+postgresql:/m);
+    const client = await connectAt(31);
+    expect(await whereIs(client)).toBe("instance-2");
+    await client.end();
+  });
+
+  it("end their sessions, and leave their port, when they are deleted", async () => {
+    const client = await connectAt(31);
+    const told = new Promise<{ code?: string }>((resolve) => client.once("error", resolve));
+    const { code, stdout } = await cluster.cli("endpoint", "delete", "reports");
+    expect([code, stdout]).toEqual([0, "reports is deleted\n"]);
+    expect((await told).code).toBe("57P01");
+    await expect(connectAt(31)).rejects.toThrow(/ECONNREFUSED/);
+    const again = await cluster.cli("endpoint", "create", "next", "--type", "any", "--json");
+    expect(documentIn(again.stdout)).toMatchObject({ port: cluster.port + 31 });
+  });
+});
