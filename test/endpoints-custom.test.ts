@@ -1,7 +1,7 @@
 /** The reader endpoint and custom endpoints, on real processes: who gets a session, and what becomes of it. */
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { childrenOf, freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { documentIn } from "./helpers/json.ts";
 
 const whereSql = "SELECT current_setting('cluster_name') AS name";
@@ -75,11 +75,20 @@ async function postgresOf(id: string): Promise<number> {
   return pid;
 }
 
-function untilAvailable(id: string): Promise<boolean> {
-  return until(`${id} is available`, async () => {
+/** Another PostgreSQL than those runs there, and takes sessions. */
+function untilRestarted(id: string, before: readonly number[]): Promise<boolean> {
+  return until(`${id} has started again`, async () => {
     const { instances } = await cluster.status();
-    return instances.some((one) => one.id === id && one.state === "available");
+    const { state, postgresPid = null } = instances.find((one) => one.id === id) ?? {};
+    return state === "available" && postgresPid !== null && !before.includes(postgresPid);
   });
+}
+
+/** Kills that instance's PostgreSQL; what is returned is to be awaited at the end: it is there again. */
+async function killPostgres(id: string): Promise<() => Promise<boolean>> {
+  const pid = await postgresOf(id);
+  process.kill(pid, "SIGKILL");
+  return () => untilRestarted(id, [pid]);
 }
 
 describe("the reader endpoint", () => {
@@ -117,29 +126,33 @@ describe("the reader endpoint", () => {
     await endAll([two, three, last, ...fresh]);
   });
 
-  it("does not wait for a reader that accepts connections and says nothing", async () => {
-    const frozen = await postgresOf("instance-3");
-    process.kill(frozen, "SIGSTOP");
-    try {
-      const many = await connectMany(4);
-      expect(await spreadOf(many)).toEqual({ "instance-2": 4 });
-      await endAll(many);
-    } finally {
-      process.kill(frozen, "SIGCONT");
-    }
+  it("does not wait for a reader that accepts connections and says nothing; who was there moves", async () => {
+    const client = await sessionOn("instance-3");
+    await client.query("SET app.who = 'me'");
+    const postmaster = await postgresOf("instance-3");
+    const frozen = [postmaster, ...childrenOf(postmaster)];
+    for (const pid of frozen) process.kill(pid, "SIGSTOP");
+    const stuck = client.query(`${whereSql}, current_setting('app.who') AS who`);
+    const many = await connectMany(4);
+    expect(await spreadOf(many)).toEqual({ "instance-2": 4 });
+    // It is ended, and started again.
+    expect((await stuck).rows).toEqual([{ name: "instance-2", who: "me" }]);
+    await until("the frozen PostgreSQL is gone", () => !isAlive(postmaster));
+    await endAll([client, ...many]);
+    await untilRestarted("instance-3", [postmaster]);
   });
 
   it("moves an idle session off a reader that is killed, with its settings", async () => {
     const client = await sessionOn("instance-3");
     await client.query("SET app.who = 'me'");
     await client.query("PREPARE answer AS SELECT 42 AS n");
-    process.kill(await postgresOf("instance-3"), "SIGKILL");
+    const untilBack = await killPostgres("instance-3");
     await until("it is elsewhere", async () => (await whereIs(client)) === "instance-2");
     const { rows } = await client.query("SELECT current_setting('app.who') AS who");
     expect(rows).toEqual([{ who: "me" }]);
     expect((await client.query("EXECUTE answer")).rows).toEqual([{ n: 42 }]);
     await client.end();
-    await untilAvailable("instance-3");
+    await untilBack();
   });
 
   it("runs a read of which no row was sent again elsewhere", async () => {
@@ -150,36 +163,36 @@ describe("the reader endpoint", () => {
         "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(2)' AND state = 'active'";
       return (await cluster.query(running, "instance-3")).rowCount === 1;
     });
-    process.kill(await postgresOf("instance-3"), "SIGKILL");
+    const untilBack = await killPostgres("instance-3");
     expect((await answer).rows).toEqual([{ name: "instance-2" }]);
     await client.end();
-    await untilAvailable("instance-3");
+    await untilBack();
   });
 
-  it("leads a session to the writer when its reader was the last one", async () => {
-    const client = await sessionOn("instance-2");
-    const [two, three] = [await postgresOf("instance-2"), await postgresOf("instance-3")];
-    process.kill(three, "SIGKILL");
-    process.kill(two, "SIGKILL");
-    expect(await whereIs(client)).toMatch(/^instance-[123]$/);
-    await client.end();
-    for (const id of ["instance-2", "instance-3"]) await untilAvailable(id);
+  it("moves sessions to the writer when no reader is left", async () => {
+    const many = await connectMany(2);
+    expect(await spreadOf(many)).toEqual({ "instance-2": 1, "instance-3": 1 });
+    const readers = [await postgresOf("instance-2"), await postgresOf("instance-3")];
+    for (const pid of readers) process.kill(pid, "SIGKILL");
+    // Asked at once: each comes to be where it is before a reader has started again.
+    const names = await Promise.all(many.map(whereIs));
+    expect(names).toEqual(["instance-1", "instance-1"]);
+    await endAll(many);
+    for (const id of ["instance-2", "instance-3"]) await untilRestarted(id, readers);
   });
 });
 
 describe("borealis endpoint", () => {
   it("creates an endpoint that listens, at a port of its own", async () => {
     const created = await cluster.cli(
-      ...[
-        "endpoint",
-        "create",
-        "reports",
-        "--type",
-        "reader",
-        "--static",
-        "instance-2,instance-3",
-        "--json",
-      ],
+      "endpoint",
+      "create",
+      "reports",
+      "--type",
+      "reader",
+      "--static",
+      "instance-2,instance-3",
+      "--json",
     );
     expect([created.code, created.stderr]).toEqual([0, ""]);
     expect(documentIn(created.stdout)).toEqual({
@@ -195,7 +208,13 @@ describe("borealis endpoint", () => {
     expect(await spreadOf(many)).toEqual({ "instance-2": 2, "instance-3": 2 });
     await endAll(many);
     const rest = await cluster.cli(
-      ...["endpoint", "create", "rest", "--type", "any", "--exclude", "instance-3"],
+      "endpoint",
+      "create",
+      "rest",
+      "--type",
+      "any",
+      "--exclude",
+      "instance-3",
     );
     expect([rest.code, rest.stdout]).toEqual([
       0,
@@ -250,7 +269,11 @@ describe("borealis endpoint", () => {
   it("changes who is meant, and leaves sessions where they are", async () => {
     const client = await sessionOn("instance-3", 31);
     const { code, stdout } = await cluster.cli(
-      ...["endpoint", "modify", "reports", "--static", "instance-2"],
+      "endpoint",
+      "modify",
+      "reports",
+      "--static",
+      "instance-2",
     );
     expect([code, stdout]).toEqual([0, "new sessions of reports go to instance-2\n"]);
     const fresh = await until("the proxy has heard", async () => {

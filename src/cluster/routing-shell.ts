@@ -50,7 +50,15 @@ export class PushedTopology implements Topology {
   }
 
   reader(choice: Choice = anyOne): Target | undefined {
-    return this.choose(readersFor(this.available(choice), this.follower.current.writer), choice);
+    const { writer } = this.follower.current;
+    const available = this.available(choice);
+    // The writer rather than readers of which none answers.
+    const answering = available.filter((view) => {
+      const target = toTarget(view);
+      return target !== undefined && !choice.isSuspect(target);
+    });
+    const targets = [answering, available].map((views) => readersFor(views, writer));
+    return this.choose(targets.find((views) => views.length > 0) ?? [], choice);
   }
 
   custom(endpoint: string, choice: Choice): Target | undefined {

@@ -79,6 +79,11 @@ describe("the reader endpoint", () => {
     const loads = { w: 0, r1: 2, r2: 1 };
     expect(topology.reader(choice({ loads }))?.instanceId).toBe("r2");
     expect(topology.reader(choice({ loads, suspect: "r2" }))?.instanceId).toBe("r1");
+    // Of one that does not answer rather to the writer, if that does.
+    push("w", viewOf("w", "writer", 3), viewOf("r1", "reader", 3));
+    expect(topology.reader(choice({ suspect: "r1" }))?.instanceId).toBe("w");
+    push(null, viewOf("r1", "reader", 3));
+    expect(topology.reader(choice({ suspect: "r1" }))?.instanceId).toBe("r1");
   });
 
   it("leaves out a reader beyond the bound of lag; without another, the writer stands in", () => {

@@ -17,6 +17,7 @@ import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { untilCaughtUp } from "./catch-up-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
+import { Pulse } from "./pulse-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { findRestartLsn } from "./restart-shell.ts";
 import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
@@ -32,6 +33,9 @@ const lostAfterAttempts = 60;
 const copyPatienceMs = 30_000;
 const durablePollMs = 50;
 const askTimeoutMs = 1_000;
+/** Between two looks whether PostgreSQL answers; and how many times in a row it may not have since the last look but one. */
+const silenceLookMs = 2_000;
+const silentLooksMax = 4;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -108,6 +112,7 @@ export class ReaderRole {
     if (this.broken.signal.aborted) throw this.broken.signal.reason;
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
+    this.scope.run((stop) => this.watchSilence(stop));
     deps.logger.info({ event: "reader.available", instance: config.instance });
   }
 
@@ -294,6 +299,26 @@ export class ReaderRole {
     const nowMs = this.deps.clock.nowMs();
     this.lag.note(status.vdl, nowMs);
     return this.lag.lagMs(status.apply, nowMs);
+  }
+
+  /**
+   * A PostgreSQL that takes connections and answers nothing is ended, and started again: whoever is connected there would
+   * wait for ever. It has about ten seconds, as no writes wait for it. Looks are counted, since we may have been frozen.
+   */
+  private async watchSilence(stop: AbortSignal): Promise<void> {
+    const { clock, logger } = this.deps;
+    const pulse = new Pulse(clock, () => connectAgent(this.standby.postgres));
+    pulse.begin();
+    let silentLooks = 0;
+    while (silentLooks < silentLooksMax) {
+      await sleep(clock, silenceLookMs, stop);
+      if (stop.aborted) return;
+      silentLooks = pulse.silentMs() > 2 * silenceLookMs ? silentLooks + 1 : 0;
+    }
+    logger.warn({ event: "reader.silent", instance: this.config.instance });
+    this.state = "stopped";
+    await this.standby.kill();
+    this.onBroke(new BorealisError(sqlState.cannotConnectNow, "its PostgreSQL answered nothing"));
   }
 
   /** hot_standby_feedback travels to the writer's agent, which tells its driver; a lost line is made again. */

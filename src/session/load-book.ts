@@ -1,7 +1,7 @@
 import type { InstanceId } from "../base/ids.ts";
 import type { Choice, Target } from "./topology.ts";
 
-/** One that let a new session wait in vain is avoided for so long. */
+/** One that refused a new session, or let it wait in vain, is avoided for so long. */
 const suspectMs = 10_000;
 
 /**
@@ -18,7 +18,7 @@ export class LoadBook {
     return new Seat((id, by) => this.count(id, by));
   }
 
-  /** It let a new session wait in vain. `nowMs`: monotonic. */
+  /** It refused a new session, or let it wait in vain. `nowMs`: monotonic. */
   suspect(target: Target, nowMs: number): void {
     this.forgetOld(nowMs);
     this.suspects.set(target.incarnation, nowMs + suspectMs);

@@ -59,6 +59,7 @@ export async function startServer(
   const { client, clientKey, login, isWanted, seat } = arrival;
   const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
   let isTaken = false;
+  let tried: Target | undefined;
   try {
     const start = await startBackend({
       clock,
@@ -70,10 +71,14 @@ export async function startServer(
       holdTimeoutMs,
       isWanted,
       findTarget: () => {
+        // It refused the last attempt, or has ended meanwhile.
+        if (tried) load.suspect(tried, clock.nowMs());
         seat.leave();
+        tried = undefined;
         const target = find();
         if (!target || (lost && isSameLife(target, lost))) return undefined;
         seat.take(target.instanceId);
+        tried = target;
         return target;
       },
       untilChange: () => untilChange(clock, topology, retryMs),
