@@ -47,6 +47,7 @@ async function expectAt(moment: string, rows: number, snapshot?: string): Promis
 
 describe("a clone", () => {
   it("has what was acknowledged before, goes its own way, and takes hardly any room", async () => {
+    await askControl(parent, "createEndpoint", { id: "reports", type: "any", list: null });
     const dataDir = await clone(parent, "one");
     await parent.query("INSERT INTO t VALUES (5000)");
     one = await start(dataDir);
@@ -56,6 +57,10 @@ describe("a clone", () => {
     await one.query("CREATE TABLE own (x int)");
     expect(await count(one)).toBe(600);
     expect(await count(parent)).toBe(1001);
+    const endpoints = async (of: TestCluster) =>
+      (await statusNow(of)).endpoints.map(({ id }) => id);
+    expect(await endpoints(parent)).toContain("reports");
+    expect(await endpoints(one)).not.toContain("reports");
     await expect(parent.query("SELECT * FROM own")).rejects.toThrow(/does not exist/);
     // Of each node: a state file of 1 MiB, and log files of 2 MiB, one in use and one ahead.
     const own = ownBytes(join(dataDir, "storage"), join(parent.dataDir, "storage"));

@@ -204,7 +204,8 @@ function stateOf(
   { parent, pinId, instances, isBootstrapped }: CloneOrder,
   nodes: ClusterState["nodes"],
 ): ClusterState {
-  const { clones: _, leaving: __, ...inherited } = parent.state;
+  // It has other instances than those that custom endpoints name.
+  const { clones: _, leaving: __, endpoints: ___, ...inherited } = parent.state;
   return {
     ...inherited,
     clusterId: `borealis-${pinId.slice(0, 8)}`,
