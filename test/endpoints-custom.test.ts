@@ -2,7 +2,6 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { childrenOf, freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { documentIn } from "./helpers/json.ts";
 
 const whereSql = "SELECT current_setting('cluster_name') AS name";
 const lagMaxMs = 3_000;
@@ -195,7 +194,7 @@ describe("borealis endpoint", () => {
       "--json",
     );
     expect([created.code, created.stderr]).toEqual([0, ""]);
-    expect(documentIn(created.stdout)).toEqual({
+    expect(JSON.parse(created.stdout)).toEqual({
       id: "reports",
       type: "reader",
       host: "127.0.0.1",
@@ -338,7 +337,7 @@ describe("custom endpoints", () => {
   it("survive a restart, at the same ports, and can be listed meanwhile", async () => {
     expect(await cluster.down()).toBe(0);
     const listed = await cluster.cli("endpoint", "list", "--json");
-    expect(documentIn(listed.stdout)).toMatchObject(
+    expect(JSON.parse(listed.stdout)).toMatchObject(
       ["reports", "rest", "fresh", "late"].map((id, k) => ({ id, port: cluster.port + 31 + k })),
     );
     await cluster.up();
@@ -356,6 +355,6 @@ describe("custom endpoints", () => {
     expect((await told).code).toBe("57P01");
     await expect(connectAt(31)).rejects.toThrow(/ECONNREFUSED/);
     const again = await cluster.cli("endpoint", "create", "next", "--type", "any", "--json");
-    expect(documentIn(again.stdout)).toMatchObject({ port: cluster.port + 31 });
+    expect(JSON.parse(again.stdout)).toMatchObject({ port: cluster.port + 31 });
   });
 });
