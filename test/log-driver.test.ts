@@ -1,4 +1,5 @@
 /** The log driver and the log feed between real PostgreSQL instances and real storage nodes. */
+import { renameSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { lsn, type Lsn, parseLsn } from "../src/base/lsn.ts";
 import { realClock } from "../src/io/index.ts";
@@ -140,6 +141,22 @@ describe("the log driver", () => {
     );
     expect(await settlesWithin(late, 500)).toBe(false);
     expect(driver.progress.isOpen).toBe(false);
+  });
+
+  it("claims over links that it has made ahead, and makes the others then", async () => {
+    world = await DriverWorld.create(program);
+    const driver = world.driver("instance-2");
+    driver.standBy();
+    await eventually("it is linked to all six", async () => {
+      const { nodes, phase } = await driver.status();
+      return phase === "idle" && nodes.filter(({ isLinked }) => isLinked).length === 6;
+    });
+    const sockets = world.group.nodes.map(({ socketPath }) => socketPath);
+    // Nobody can dial a node now.
+    for (const path of sockets) renameSync(path, `${path}.away`);
+    expect((await driver.claim()).epoch).toBe(1);
+    for (const path of sockets) renameSync(`${path}.away`, path);
+    expect((await driver.open("new")).epoch).toBe(1);
   });
 
   it("ends its last report with PostgreSQL's shutdown checkpoint", async () => {

@@ -133,7 +133,7 @@ export class Fleet {
     return [...this.links.values()].map((links) => ({
       nodeId: links.node.nodeId,
       name: links.node.name,
-      isLinked: links.isConnected,
+      isLinked: links.isConnected || links.standsBy,
       scl: acknowledged.get(links.node.nodeId),
       isBehindRing: this.lagging.has(links.node.nodeId),
       sentBytes: links.sentBytes,

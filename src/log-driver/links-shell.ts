@@ -70,6 +70,11 @@ export class NodeLinks {
     return this.wasConnected;
   }
 
+  /** Linked as far as a claim needs it, and nothing is claimed yet. */
+  get standsBy(): boolean {
+    return this.append === undefined && this.control !== undefined;
+  }
+
   /** Drops both connections; new ones are made. */
   hangUp(): void {
     this.append?.hangUp();

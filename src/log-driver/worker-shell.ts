@@ -113,7 +113,7 @@ class DriverThread {
       case "lease":
         return this.requireReign().readGate.untilLeased();
       default:
-        return this.reign?.status() ?? idleStatus;
+        return (this.reign ?? this.next)?.status() ?? idleStatus;
     }
   }
 
