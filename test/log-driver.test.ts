@@ -147,10 +147,12 @@ describe("the log driver", () => {
     world = await DriverWorld.create(program);
     const driver = world.driver("instance-2");
     driver.standBy();
-    await eventually("it is linked to all six", async () => {
+    const isLinkedToAll = async (): Promise<boolean> => {
       const { nodes, phase } = await driver.status();
       return phase === "idle" && nodes.filter(({ isLinked }) => isLinked).length === 6;
-    });
+    };
+    // The nodes themselves are starting.
+    await eventually("it is linked to all six", isLinkedToAll, 60_000);
     const sockets = world.group.nodes.map(({ socketPath }) => socketPath);
     // Nobody can dial a node now.
     for (const path of sockets) renameSync(path, `${path}.away`);
