@@ -33,8 +33,8 @@ async function untilSettled(): Promise<Status> {
   return statusNow(cluster);
 }
 
-function appointed(): string {
-  const { stateFile } = layoutFor(cluster.dataDir);
+function appointed(of = cluster): string {
+  const { stateFile } = layoutFor(of.dataDir);
   return (JSON.parse(readFileSync(stateFile, "utf8")) as { writer: string }).writer;
 }
 
@@ -226,6 +226,36 @@ describe("a reboot", () => {
       await cluster.query("DROP TABLE promises");
     },
   );
+});
+
+describe("with one reader", () => {
+  it("that is appointed and then frozen, as the control plane is killed, the old one writes again", async () => {
+    const pair = await TestCluster.create({ readers: 1 });
+    try {
+      await pair.query("CREATE TABLE kept AS SELECT 1 AS n");
+      const agent = (await pair.pids()).get("instance-2") ?? 0;
+      const control = (await pair.pids()).get("control-plane") ?? 0;
+      const asked = pair.cli("failover");
+      await until("the reader is appointed", () => appointed(pair) === "instance-2");
+      signal([agent], "SIGSTOP");
+      signal([control], "SIGKILL");
+      await until(
+        "the old one writes",
+        async () => {
+          const { state, writer } = (await statusNow(pair)).cluster;
+          return state === "available" && writer === "instance-1";
+        },
+        60_000,
+      );
+      signal([agent], "SIGCONT");
+      // Asked again, of the next control plane: it may have come to either end.
+      await asked;
+      expect((await pair.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
+      await pair.untilEverybody(90_000);
+    } finally {
+      await pair.destroy();
+    }
+  });
 });
 
 describe("with no reader", () => {

@@ -159,9 +159,9 @@ export class WriterMoves {
 
   /** The writer is lost: false if there is no reader to take its place. */
   private takeOver(from: string, loss: Loss): boolean {
-    const first = this.findSuccessor();
-    if (first === undefined) return false;
     const { deps } = this;
+    const first = this.findUnappointed(from) ?? this.findSuccessor();
+    if (first === undefined) return false;
     const lost = deps.status(from);
     this.givenUp = lost && lifeOf(lost);
     const work = takeOver(this.world(), { from, loss, first }, deps.signal);
@@ -169,6 +169,16 @@ export class WriterMoves {
       deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));
     });
     return true;
+  }
+
+  /** Whom a failover was to replace that a control plane before this one has begun: it may never have heard of it. */
+  private findUnappointed(appointed: string): string | undefined {
+    const { state, status } = this.deps;
+    const isOpen = (id: string): boolean => {
+      const seen = status(id);
+      return seen?.role === "writer" && seen.isAdmitted && !this.isGivenUp(seen);
+    };
+    return state().instances.find(({ id }) => id !== appointed && isOpen(id))?.id;
   }
 
   private beginFailover(target: string, change?: Change): Promise<FailoverReport> {
