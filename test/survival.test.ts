@@ -12,11 +12,9 @@ import {
 import { eventually } from "./helpers/eventually.ts";
 import { Lives } from "./helpers/lives.ts";
 import { RawClient } from "./helpers/raw-client.ts";
-import { copyEmbeddedEngine, findEngines } from "./helpers/stock-postgres.ts";
+import { enginesForFile } from "./helpers/stock-postgres.ts";
 
-const embedded = copyEmbeddedEngine();
-const engines = [...findEngines(), ...(embedded ? [embedded] : [])];
-afterAll(() => embedded?.remove());
+const engines = enginesForFile();
 
 const extended = (text: string): Buffer =>
   Buffer.concat([

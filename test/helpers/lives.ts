@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { WriterLife } from "../../src/session/index.ts";
 import { postmasterSql } from "../../src/wire/index.ts";
 import { isAlive } from "./cluster.ts";
+import { eventually } from "./eventually.ts";
 import { openEndpoints, targetOf, type TestEndpoints } from "./endpoints.ts";
 import { startPostgresOn, startStockPostgres, type StockPostgres } from "./stock-postgres.ts";
 
@@ -75,6 +76,24 @@ export class Lives {
     const names = areHanging ? "nobody" : "";
     await this.stock.query(`alter system set synchronous_standby_names = '${names}'`);
     await this.stock.query("select pg_reload_conf()");
+    if (areHanging) await eventually("commits hang", () => this.doesCommitHang());
+  }
+
+  /** The setting has come to who decides (the checkpointer) when a commit of ours waits; it is sent on its way again. */
+  private async doesCommitHang(): Promise<boolean> {
+    let isOver = false;
+    const sql = "select pg_logical_emit_message(true, 'probe', '')";
+    const commit = this.stock.query(sql).finally(() => {
+      isOver = true;
+    });
+    const waiting = "from pg_stat_activity where wait_event = 'SyncRep'";
+    const isWaiting = async (): Promise<boolean> =>
+      (await this.stock.query(`select exists (select ${waiting})`)).rows[0]?.[0] === "t";
+    await eventually("it waits, or is over", async () => isOver || (await isWaiting()));
+    const hangs = !isOver;
+    if (hangs) await this.stock.query(`select pg_cancel_backend(pid) ${waiting}`);
+    await commit;
+    return hangs;
   }
 
   async stop(): Promise<void> {
