@@ -69,7 +69,8 @@ logger.info({ event: "proxy.started", endpoints: config.endpoints.length, gate: 
 if (mode === "off")
   logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");
 const reason = await untilStopped(stop);
-logger.info({ event: "proxy.stopping", reason, sessions: server.sessionCount });
+const { sessionCount: sessions, outcomeCounts: outcomes } = server;
+logger.info({ event: "proxy.stopping", reason, sessions, outcomes });
 follower.close();
 await endpoints.close();
 await server.close();

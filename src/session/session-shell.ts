@@ -269,7 +269,10 @@ export class Session {
     this.isServerFull = false;
     this.readOn();
     const isWanted = (): boolean => !this.hasEnded && this.line === line;
-    const start = await this.world.connect(lost, isWanted);
+    const start = await this.world.connect(lost, isWanted).catch((error: unknown) => {
+      this.terminate(error);
+      return { kind: "nobody" } as const;
+    });
     if (!isWanted()) {
       if (start.kind === "ready") start.connection.destroy();
       return;
