@@ -38,6 +38,7 @@ interface Form {
   readonly rows: { readonly done: number; readonly undone: number };
 }
 
+const commitWaits = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')";
 const once = { done: 1, undone: 1 };
 const forms: readonly Form[] = [
   {
@@ -148,10 +149,7 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       for (const text of before) await client.ask(encodeQuery(text));
       await lives.hangCommits(true);
       client.send(inFlight);
-      await until(
-        "the commit waits",
-        "select exists (select from pg_stat_activity where wait_event = 'SyncRep')",
-      );
+      await until("the commit waits", commitWaits);
       await lives.kill();
       await lives.revive();
       await lives.hangCommits(false);
@@ -274,6 +272,17 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       );
       await lives.failOver();
       expect(await client.answer()).toBe("G E(40001) Z(E)");
+    });
+
+    it("of two phases is told that it was committed, when that was in the log", async () => {
+      await begin(insert, "prepare transaction 'x'");
+      await lives.hangCommits(true);
+      client.send(encodeQuery("commit prepared 'x'"));
+      await until("the commit waits", commitWaits);
+      await lives.failOver();
+      await lives.hangCommits(false);
+      expect(await client.answer()).toBe("C(COMMIT PREPARED) Z(I)");
+      expect(await rowCount()).toBe(1);
     });
 
     it("that is failed is failed still", async () => {

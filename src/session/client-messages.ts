@@ -174,11 +174,13 @@ export class ClientMessages {
       return pass;
     }
     if (!plan.mayBeRewritten) {
+      const { begins, commitTag, gid } = plan;
       const isSingle = plan.role === "write";
-      const cycle = exchange.open("query", { verify: "always", begins: plan.begins, isSingle });
+      const facts = { begins, isSingle, commitTag, endsPrepared: gid !== undefined };
+      const cycle = exchange.open("query", { verify: "always", ...facts });
       this.noteQuery(cycle, plan);
       exchange.startTimer(cycle);
-      const bytes = this.questions.askWishes(cycle);
+      const bytes = this.questions.askAhead(cycle, gid);
       return bytes ? { kind: "insertBefore", bytes } : pass;
     }
     const steps = 4; // Parse, Bind, Describe, Execute

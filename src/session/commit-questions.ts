@@ -2,7 +2,7 @@ import { transactionState } from "../wire/index.ts";
 import { addOwnSteps, type Cycle, newCycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import type { TextPlan } from "./plan.ts";
-import { functionProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
+import { functionProbe, preparedProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
 
 /**
  * Where the question of probe.ts goes, so that its answer is the one of the commit: in a cycle of its own before a
@@ -44,12 +44,13 @@ export class CommitQuestions {
   }
 
   /**
-   * Before a Query that cannot be asked about: what the session wishes, where that may have changed. Outside a
-   * transaction block; a failure of ours is then nobody's. Undefined: it is known.
+   * Before a Query that cannot be asked about: what the session wishes, where that may have changed; and which transaction
+   * it is that a COMMIT PREPARED commits. Outside a transaction block; a failure of ours is then nobody's. Undefined:
+   * nothing needs to be asked.
    */
-  askWishes(cycle: Cycle): Buffer | undefined {
+  askAhead(cycle: Cycle, gid: string | undefined): Buffer | undefined {
     const { exchange } = this;
-    if (!exchange.isSuspicious) return undefined;
+    if (!exchange.isSuspicious && gid === undefined) return undefined;
     exchange.cycles.pushFront(
       newCycle("batch", {
         isOwn: true,
@@ -59,7 +60,7 @@ export class CommitQuestions {
         answers: cycle,
       }),
     );
-    return syncedQueryProbe;
+    return gid === undefined ? syncedQueryProbe : preparedProbe(gid);
   }
 
   /** The open batch, or a new one that begins with the message at hand. */

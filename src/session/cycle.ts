@@ -33,6 +33,8 @@ export interface Cycle {
   hasCommitted: boolean;
   /** The tag that its COMMIT is answered with, if that is all that it does besides ending well. */
   commitTag: string | undefined;
+  /** COMMIT or ROLLBACK PREPARED: the id in its answer is that of the prepared transaction. */
+  endsPrepared: boolean;
   /** Completions that were passed on, or are held only until ReadyForQuery comes. */
   completionsSeen: number;
   /** For an own cycle: whose question it asks. */
@@ -110,6 +112,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     commitFromStep: Number.POSITIVE_INFINITY,
     hasCommitted: false,
     commitTag: undefined,
+    endsPrepared: false,
     completionsSeen: 0,
     answers: undefined,
     asks: undefined,

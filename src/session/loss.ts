@@ -7,6 +7,7 @@ import {
 } from "../wire/index.ts";
 import type { Cycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Fate } from "./fate.ts";
 
 /**
  * What can be said of the cycle that was under way when the server was lost, without asking anybody.
@@ -51,6 +52,7 @@ export function sightOf(exchange: Exchange): Sight {
     case "nothing":
       return { kind: "undone" };
     case "always":
+      if (front.endsPrepared && front.answer?.xid) return { kind: "ask", xid: front.answer.xid };
       return isHarmless(front) ? { kind: "undone" } : { kind: "doubt" };
     case "answer":
       return sightOfAnswer(exchange, front);
@@ -72,6 +74,18 @@ function sightOfAnswer(exchange: Exchange, front: Cycle): Sight {
   // PREPARE TRANSACTION takes an id in any case.
   if (exchange.writesAtCommit || front.commitTag === prepareTag) return { kind: "doubt" };
   return restOfAnswer(front) ? { kind: "done" } : { kind: "undone" };
+}
+
+/** Whether what was under way has happened, since `fate` is that of the transaction that was asked about. */
+export function isDone(front: Cycle | undefined, fate: Fate): boolean | undefined {
+  if (fate === "unknown") return undefined;
+  if (front?.endsPrepared === true) {
+    if (fate === "prepared") return false;
+    // Somebody else may have ended it the other way.
+    return fate === (front.commitTag === "COMMIT PREPARED" ? "committed" : "aborted") || undefined;
+  }
+  if (fate === "prepared") return front?.commitTag === prepareTag || undefined;
+  return fate === "committed";
 }
 
 /**

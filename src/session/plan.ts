@@ -50,6 +50,8 @@ export interface TextPlan {
   readonly begins: boolean;
   /** What PostgreSQL answers to it where it is a commit and nothing else. */
   readonly commitTag: string | undefined;
+  /** The gid of the prepared transaction that it commits or rolls back. */
+  readonly gid: string | undefined;
   /** Why a transaction with it is not to be run a second time. */
   readonly obstacle: string | undefined;
   /** Settings of ours for this session. */
@@ -95,6 +97,7 @@ export const opaquePlan: TextPlan = {
   refusal: undefined,
   begins: false,
   commitTag: undefined,
+  gid: undefined,
   obstacle: "a text of it was too long to be looked at",
   wishes: [],
 };
@@ -176,6 +179,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     refusal,
     begins: statements.findLast(isBoundary)?.transaction === "begin",
     commitTag: only && commitTagOf(only),
+    gid: only && endsPrepared(only) ? only.gid : undefined,
     obstacle: outside.test(sql)
       ? "it acts beyond its transaction"
       : firstObstacle(statements, traits),
@@ -189,7 +193,13 @@ function isBoundary({ transaction, endsTransaction }: StatementClass): boolean {
   return transaction === "begin" || endsTransaction;
 }
 
-function commitTagOf({ transaction, isChained }: StatementClass): string | undefined {
+function endsPrepared({ transaction }: StatementClass): boolean {
+  return transaction === "commitPrepared" || transaction === "rollbackPrepared";
+}
+
+function commitTagOf(statement: StatementClass): string | undefined {
+  const { transaction, isChained, tag } = statement;
+  if (endsPrepared(statement)) return tag;
   if (transaction === "prepare") return "PREPARE TRANSACTION";
   return transaction === "commit" && !isChained ? "COMMIT" : undefined;
 }
@@ -210,7 +220,8 @@ function obstacleOf(statement: StatementClass, traits: DatabaseTraits): string |
   const { kind, tag, copy, transaction } = statement;
   if (kind === "unknown") return "a statement of it is not understood";
   if (statement.mayCommitInside) return `it has ${tag}, which may commit inside`;
-  if (statement.forbidsTransactionBlock) return `it has ${tag}`;
+  // Whether it has happened can be told.
+  if (statement.forbidsTransactionBlock && !endsPrepared(statement)) return `it has ${tag}`;
   if (copy !== undefined && copy !== "out") return "it has COPY into a table, a file or a program";
   if (transaction === "prepare") return "it is a two-phase commit";
   if (statement.mayRunUserCode && traits.reachesOutside === true)

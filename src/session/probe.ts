@@ -36,8 +36,10 @@ const currentSettingOid = 2077;
 const currentXactIdIfAssignedOid = 5060;
 
 const name = "borealis probe";
+const ownId = "pg_catalog.pg_current_xact_id_if_assigned()";
 const sql =
-  "SELECT pg_catalog.pg_current_xact_id_if_assigned(), pg_catalog.pg_my_temp_schema()," +
+  `SELECT ${ownId},` +
+  " pg_catalog.pg_my_temp_schema()," +
   " pg_catalog.current_setting('synchronous_commit')," +
   " pg_catalog.current_setting('borealis.force_durable_commit', true)," +
   " pg_catalog.current_setting('borealis.commit_timeout', true)";
@@ -49,13 +51,17 @@ export const functionProbe = Buffer.concat([
 ]);
 
 // Parsed each time: a DEALLOCATE ALL that a function hides would make Bind fail, and the client's transaction with it.
-const queryProbe = Buffer.concat([
-  encodeParse(name, sql),
-  encodeBind(name, name),
-  encodeExecute(name),
-  encodeClose("portal", name),
-  encodeClose("statement", name),
-]);
+function encodeProbe(text: string): Buffer {
+  return Buffer.concat([
+    encodeParse(name, text),
+    encodeBind(name, name),
+    encodeExecute(name),
+    encodeClose("portal", name),
+    encodeClose("statement", name),
+  ]);
+}
+
+const queryProbe = encodeProbe(sql);
 
 /**
  * The Flush brings the answer before the commit begins: over a unix socket, where no answer has come there was no commit
@@ -68,6 +74,19 @@ export const queryProbeSteps = 5;
 
 /** The query alone in a cycle of its own, for a COMMIT in an open transaction. */
 export const syncedQueryProbe = Buffer.concat([queryProbe, encodeSync()]);
+
+/** The same, in a cycle of its own, of the transaction that was prepared under `gid`; no id: there is none. */
+export function preparedProbe(gid: string): Buffer {
+  const hex = Buffer.from(gid).toString("hex");
+  // xid is 32 bits of an id that lies less than that below the next one.
+  const id =
+    "(SELECT (n OPERATOR(pg_catalog.-) ((n OPERATOR(pg_catalog.-) transaction::pg_catalog.text::pg_catalog.int8)" +
+    " OPERATOR(pg_catalog.%) '4294967296'::pg_catalog.int8))::pg_catalog.text" +
+    " FROM pg_catalog.pg_prepared_xacts," +
+    " (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 AS n) x" +
+    ` WHERE gid OPERATOR(pg_catalog.=) pg_catalog.convert_from(pg_catalog.decode('${hex}','hex'),'UTF8'))`;
+  return Buffer.concat([encodeProbe(sql.replace(ownId, id)), encodeSync()]);
+}
 
 /** Of the two FunctionCalls: the second completes what the first has said. */
 export function answerOfFunction(

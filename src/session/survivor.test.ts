@@ -644,6 +644,43 @@ describe("a COMMIT in flight", () => {
   });
 });
 
+describe("COMMIT PREPARED in flight", () => {
+  const commit = (text: string, ...answers: Buffer[]): SurvivorScript =>
+    new SurvivorScript()
+      .client(encodeQuery(text))
+      .server(...answers)
+      .lost();
+  const known = [...queryAnswer("77"), encodeReadyForQuery(idle)];
+
+  it.each([
+    ["commit prepared 'x'", "committed", "< C(COMMIT PREPARED) Z(I) reconnect"],
+    ["commit prepared 'x'", "prepared", "reconnect"],
+    ["commit prepared 'x'", "aborted", "< E(08007) Z(I) reconnect"],
+    ["rollback prepared 'x'", "aborted", "< C(ROLLBACK PREPARED) Z(I) reconnect"],
+    ["rollback prepared 'x'", "committed", "< E(08007) Z(I) reconnect"],
+  ] as const)("%s of one that is %s", (text, fate, told) => {
+    const script = commit(text, ...known).fate(fate);
+    expect(script.lines).toEqual([
+      `client: > P B E C C S Q(${text})`,
+      "server:",
+      "lost: ask 77",
+      `${fate}: ${told}`,
+    ]);
+  });
+
+  it("that the server had not come to is sent again", () => {
+    expect(commit("commit prepared 'x'").connected().lines.slice(2)).toEqual([
+      "lost: reconnect",
+      "connected: > P B E C C S Q(commit prepared 'x') rerun",
+    ]);
+  });
+
+  it("of one that is not there is in doubt", () => {
+    const script = commit("commit prepared 'x'", ...queryAnswer(null), encodeReadyForQuery(idle));
+    expect(script.lines.at(-1)).toBe("lost: < E(08007) Z(I) reconnect");
+  });
+});
+
 describe("what a lost server says as it goes", () => {
   const answered = [row("1"), encodeReadyForQuery(idle)];
   const draining = (): SurvivorScript => {

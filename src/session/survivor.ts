@@ -4,7 +4,7 @@ import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
 import type { Fate } from "./fate.ts";
-import { frontOf, isAllKept, prepareTag, restOfAnswer, sightOf } from "./loss.ts";
+import { frontOf, isAllKept, isDone, restOfAnswer, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
 import { Restoration } from "./restoration.ts";
 import {
@@ -153,10 +153,9 @@ export class Survivor {
   /** What `askFate` asked for. */
   fateKnown(fate: Fate): Action[] {
     if (this.phase.kind !== "asking") return [];
-    const front = frontOf(this.current.exchange);
-    const isPrepare = front?.commitTag === prepareTag;
-    if (fate === "committed" || (fate === "prepared" && isPrepare)) this.answer();
-    else if (fate === "aborted" || fate === "neverHappened") this.again();
+    const hasHappened = isDone(frontOf(this.current.exchange), fate);
+    if (hasHappened === true) this.answer();
+    else if (hasHappened === false) this.again();
     else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
     return this.take();
   }
