@@ -35,6 +35,15 @@ export interface Refused {
   readonly resume: Resume;
 }
 
+/** A statement that takes so many servers down, one after the other, may be what does it. */
+export const lossesMax = 3;
+export const lostAgain = "one server after the other was lost while it ran";
+
+/** ... and is not run on yet another. */
+export function giveUp(conversation: Conversation): Refused {
+  return refuse(conversation, serializationFailure(lostAgain), lostAgain);
+}
+
 /** What was under way is run again, if that can do no harm and can go unseen. */
 export function runAgain(conversation: Conversation): Resume | Refused {
   const { exchange, client } = conversation;

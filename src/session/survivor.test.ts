@@ -107,6 +107,21 @@ describe("an idle session", () => {
     expect(script.lines).toEqual(["server:", "lost: reconnect"]);
   });
 
+  it("is held no longer than hold_timeout by a server that is gone for the cluster, but lives", () => {
+    const nobody = new BorealisError("57P03", "nobody");
+    const atCommit = new SurvivorScript().client(encodeQuery("update t set a = 1"));
+    for (const [script, outcome, code] of [
+      [new SurvivorScript(), "expired", "57P03"],
+      [atCommit, "unknown", "08007"],
+    ] as const) {
+      script.survivor.drain();
+      expect(script.survivor.gaveUp(nobody)).toMatchObject([
+        { kind: "outcome", outcome },
+        { kind: "fail", error: { code } },
+      ]);
+    }
+  });
+
   it("survives the loss of the next server while it is made again", () => {
     const cycles = [cycleOf("update t set a = 1")];
     const script = new SurvivorScript({}, aBook({ restore: () => ({ cycles }) }));

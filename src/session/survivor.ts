@@ -9,12 +9,14 @@ import type { Memory } from "./memory.ts";
 import { Restoration } from "./restoration.ts";
 import {
   ended,
+  giveUp,
   goingOn,
+  lossesMax,
+  lostAgain,
   refuse,
   type Refused,
   type Resume,
   runAgain,
-  serializationFailure,
   unknownOutcome,
 } from "./resume.ts";
 import { WaitingBytes } from "./waiting-bytes.ts";
@@ -32,10 +34,6 @@ type Phase =
     }
   | { readonly kind: "replaying"; readonly resume: Resume }
   | { readonly kind: "ended" };
-
-const lostAgain = "one server after the other was lost while it ran";
-/** A statement that takes so many servers down, one after the other, may be what does it. */
-const lossesMax = 3;
 
 /**
  * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
@@ -181,7 +179,12 @@ export class Survivor {
   gaveUp(error: BorealisError): Action[] {
     if (this.phase.kind === "ended") return [];
     // Its server is gone for the cluster, and does not end.
-    if (this.phase.kind === "live") return this.terminate(error);
+    if (this.phase.kind === "live") {
+      const isUnknown = this.current.exchange.mayHaveCommitted;
+      this.count(isUnknown ? "unknown" : "expired", error.message);
+      const farewell = this.terminate(error);
+      return [...this.take(), ...farewell];
+    }
     const isUnknown = this.phase.kind === "asking";
     const outcome = isUnknown ? "unknown" : "expired";
     this.fail(isUnknown ? unknownOutcome(false) : error, outcome, error.message);
@@ -256,9 +259,7 @@ export class Survivor {
 
   private again(): void {
     const isSuspect = this.losses > lossesMax && frontOf(this.current.exchange) !== undefined;
-    const next = isSuspect
-      ? refuse(this.current, serializationFailure(lostAgain), lostAgain)
-      : runAgain(this.current);
+    const next = isSuspect ? giveUp(this.current) : runAgain(this.current);
     if ("resume" in next) this.refuse(next);
     else this.connect(next);
   }
