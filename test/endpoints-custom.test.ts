@@ -47,13 +47,17 @@ async function endAll(clients: readonly pg.Client[]): Promise<void> {
 }
 
 /** A session that came in at that endpoint and is at that instance. */
-function sessionOn(name: string, offset = readerAt): Promise<pg.Client> {
-  return until(`a session is at ${name}`, async () => {
-    const client = await connectAt(offset);
-    if ((await whereIs(client)) === name) return client;
-    await client.end();
+async function sessionOn(name: string, offset = readerAt): Promise<pg.Client> {
+  // They stay meanwhile: who has fewer sessions is chosen.
+  const others: pg.Client[] = [];
+  const client = await until(`a session is at ${name}`, async () => {
+    const one = await connectAt(offset);
+    if ((await whereIs(one)) === name) return one;
+    others.push(one);
     return undefined;
   });
+  await endAll(others);
+  return client;
 }
 
 async function membersOf(id: string): Promise<string[] | undefined> {

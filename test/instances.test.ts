@@ -64,13 +64,17 @@ function kill(...pids: (number | undefined)[]): void {
 
 /** A session on that reader, through the reader endpoint. */
 async function clientOn(id: string): Promise<pg.Client> {
-  return until(`the reader endpoint leads to ${id}`, async () => {
-    const client = await cluster.client("reader");
-    const { rows: found } = await client.query("SELECT current_setting('cluster_name') AS name");
-    if (found[0].name === id) return client;
-    await client.end();
+  // They stay meanwhile: who has fewer sessions is chosen.
+  const others: pg.Client[] = [];
+  const client = await until(`the reader endpoint leads to ${id}`, async () => {
+    const one = await cluster.client("reader");
+    const { rows: found } = await one.query("SELECT current_setting('cluster_name') AS name");
+    if (found[0].name === id) return one;
+    others.push(one);
     return undefined;
   });
+  for (const other of others) await other.end();
+  return client;
 }
 
 /** What a session that waits for it is told when it ends. */
@@ -109,9 +113,12 @@ describe("instance add", () => {
 
   it("makes it one of those behind the reader endpoint", async () => {
     const names = new Set<string>();
-    for (let n = 0; n < 6; n++) {
+    const clients: pg.Client[] = [];
+    for (let n = 0; n < 6; n++) clients.push(await cluster.client("reader"));
+    for (const client of clients) {
       const sql = "SELECT current_setting('cluster_name') AS name";
-      names.add((await cluster.query(sql, "reader")).rows[0].name);
+      names.add((await client.query(sql)).rows[0].name);
+      await client.end();
     }
     expect(names).toEqual(new Set(["instance-2", "instance-3"]));
   });
