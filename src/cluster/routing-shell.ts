@@ -66,10 +66,12 @@ export class PushedTopology implements Topology {
     return route && this.choose(membersFor(route, this.available(choice)), choice);
   }
 
-  /** Who may be chosen at all. */
+  /** Who may be chosen at all: not a writer that hands over to another. */
   private available({ isLost }: Choice): InstanceView[] {
-    return this.follower.current.instances.filter((view) => {
-      const target = this.isBehind(view) ? undefined : toTarget(view);
+    const { instances, writer } = this.follower.current;
+    return instances.filter((view) => {
+      const isOut = this.isBehind(view) || (view.role === "writer" && view.id !== writer);
+      const target = isOut ? undefined : toTarget(view);
       return target !== undefined && !isLost(target);
     });
   }

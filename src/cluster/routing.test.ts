@@ -163,6 +163,13 @@ describe("a custom endpoint", () => {
     expect(topology.custom("both", choice())).toMatchObject({ instanceId: "r1", role: "writer" });
   });
 
+  it("does not lead to a writer that hands over to another", () => {
+    const { topology, push, routes } = make();
+    routes.push({ id: "both", type: "any", members: ["w", "r1"] });
+    push(null, ...all);
+    expect(topology.custom("both", choice({ loads: { r1: 9 } }))?.instanceId).toBe("r1");
+  });
+
   it("leads to members that lag only while all do", () => {
     const { topology, push, routes } = make();
     const late = { ...viewOf("r1", "reader", 3), lagMs: 16_000, isLagging: true };
