@@ -15,7 +15,7 @@ import {
 /** A node that has not answered is asked again after this. */
 const askAgainMs = 300;
 /** ... and one that makes claims wait for a lease, after this. */
-const leaseAgainMs = 100;
+const leaseAgainMs = 50;
 const backOffFirstMs = 30;
 const backOffMaxMs = 2_000;
 
