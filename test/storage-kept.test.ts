@@ -174,13 +174,14 @@ describe("rot", () => {
   it("in different places of the only two nodes is healed by each from the other", async () => {
     const local = await nodes("a", "b");
     await local.elect([0, 1], { of: 1, path: [], start: base });
-    const end = await local.append([0, 1], { of: 1, from: base, pieces: 120, length: 30_000 });
+    const end = await local.append([0, 1], { of: 1, from: base, pieces: 400, length: 30_000 });
+    // A busy node writes what waits as one frame, of up to 1 MiB: no two of these may lie in frames that overlap.
     const places: [number, number][] = [
-      [0, 400_000],
-      [0, 2_900_000],
-      [1, 100_000],
-      [1, 1_500_000],
-      [1, 2_000_000],
+      [0, 1_500_000],
+      [0, 9_000_000],
+      [1, 4_000_000],
+      [1, 6_500_000],
+      [1, 11_500_000],
     ];
     // A node that runs may find the first of them, and mend it, while the next is looked for.
     await local.stop(0);
