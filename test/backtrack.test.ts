@@ -2,6 +2,7 @@
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CliResult, TestCluster, until } from "./helpers/cluster.ts";
+import { documentIn } from "./helpers/json.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
@@ -28,7 +29,7 @@ interface Report {
 
 function lastDocument(result: CliResult): unknown {
   expect(result.code, result.stdout + result.stderr).toBe(0);
-  return JSON.parse(result.stdout);
+  return documentIn(result.stdout);
 }
 
 async function backtrack(to: string, ...more: string[]): Promise<Report> {
@@ -38,7 +39,7 @@ async function backtrack(to: string, ...more: string[]): Promise<Report> {
 async function refusal(to: string): Promise<{ code: string; message: string; hint: string }> {
   const result = await cluster.cli("backtrack", `--to=${to}`, "--json");
   expect(result.code).not.toBe(0);
-  return (JSON.parse(result.stdout) as { error: { code: string; message: string; hint: string } })
+  return (documentIn(result.stdout) as { error: { code: string; message: string; hint: string } })
     .error;
 }
 

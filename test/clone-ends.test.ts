@@ -12,6 +12,7 @@ import {
   remove,
   start,
 } from "./helpers/clones.ts";
+import { documentIn } from "./helpers/json.ts";
 import { freeBasePort, runCli, TestCluster, until } from "./helpers/cluster.ts";
 
 let parent: TestCluster;
@@ -45,7 +46,7 @@ describe("a clone that cannot be", () => {
     expect(made.stderr).toMatch(
       /^\{"progress":\{"step":"sharing the parent's files","doneBytes":[1-9]\d*,"totalBytes":[1-9]/m,
     );
-    expect(JSON.parse(made.stdout)).toMatchObject({ clone: taken });
+    expect(documentIn(made.stdout)).toMatchObject({ clone: taken });
     await refused(/holds a cluster already/, "--into", taken);
     // Those that had begun have left nothing.
     expect(readdirSync(into)).toEqual([]);
@@ -105,7 +106,7 @@ describe("a clone that is started as it is made", () => {
     try {
       expect(made.code, made.stdout + made.stderr).toBe(0);
       const told = { clone: into, cluster: { state: "available", dataDir: into } };
-      expect(JSON.parse(made.stdout)).toMatchObject(told);
+      expect(documentIn(made.stdout)).toMatchObject(told);
     } finally {
       await runCli(["delete", "--force", "--yes", "--data-dir", into]);
     }

@@ -6,6 +6,7 @@ import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { askControl, statusNow } from "./helpers/control.ts";
+import { documentIn } from "./helpers/json.ts";
 
 let cluster: TestCluster;
 let rows = 0;
@@ -94,7 +95,7 @@ describe("instance add", () => {
     await writeRow();
     const { code, stdout, stderr } = await adding;
     expect([code, stderr]).toEqual([0, ""]);
-    expect(JSON.parse(stdout)).toMatchObject({
+    expect(documentIn(stdout)).toMatchObject({
       id: "instance-3",
       role: "reader",
       az: "az3",

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { someOf } from "./helpers/thorough.ts";
 import { Workload } from "./helpers/workload.ts";
+import { documentIn } from "./helpers/json.ts";
 
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
 const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => ({ a, b })));
@@ -87,7 +88,7 @@ function placeOf(id: string): { nodeId: string; next?: { nodeId: string; isMade:
 async function replaceNode(id: string): Promise<{ replaced: string; by: string }> {
   const { code, stdout, stderr } = await cluster.cli("storage", "replace", id, "--json");
   expect(code, stderr + stdout).toBe(0);
-  return JSON.parse(stdout) as { replaced: string; by: string };
+  return documentIn(stdout) as { replaced: string; by: string };
 }
 
 function expectNothingLeftAside(): void {

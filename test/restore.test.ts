@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseLsn } from "../src/base/lsn.ts";
 import { makeFolder, runCli, startScript, TestCluster, until } from "./helpers/cluster.ts";
 import { someOf } from "./helpers/thorough.ts";
+import { documentIn } from "./helpers/json.ts";
 
 interface Point {
   /** Rows that were committed by then. */
@@ -65,7 +66,7 @@ async function restore(
   const result = await from.cli("restore", "--json", "--readers", "0", ...args);
   expect(result.code, result.stdout + result.stderr).toBe(0);
   expect(result.stderr).toContain('{"progress":{"step":"unpacking snapshot');
-  return (JSON.parse(result.stdout) as RestoredDocument).restored; // what the command prints
+  return (documentIn(result.stdout) as RestoredDocument).restored; // what the command prints
 }
 
 /** Starts what was restored, asks it, and takes it away. */
