@@ -252,7 +252,7 @@ describe("what goes wrong before a start is told in one line", () => {
       ]);
       expect(result.code).toBe(1);
       expect(result.stderr).toMatch(
-        /MiB of disk space left; at least 600 MiB are needed to start; free some space/,
+        /MiB of disk space left; at least 600 MiB are needed; free some space/,
       );
       expect(result.stderr.trim().split("\n")).toHaveLength(1);
     } finally {

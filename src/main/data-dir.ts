@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -116,8 +117,8 @@ export function requireSpace(layout: Layout, bytes: number): void {
   const mebibytes = (size: number): string => `${Math.floor(size / 1_048_576)} MiB`;
   throw new BorealisError(
     sqlState.diskFull,
-    `${layout.dataDir} has ${mebibytes(freeBytes)} of disk space left; at least ${mebibytes(bytes)} are needed to start`,
-    { hint: "free some space, or choose another --data-dir" },
+    `${layout.dataDir} has ${mebibytes(freeBytes)} of disk space left; at least ${mebibytes(bytes)} are needed`,
+    { hint: "free some space, or choose another directory" },
   );
 }
 
@@ -125,7 +126,7 @@ export function requireSpace(layout: Layout, bytes: number): void {
 export function diskError(what: string, cause: unknown): BorealisError {
   if (isErrno(cause, "ENOSPC")) {
     return new BorealisError(sqlState.diskFull, `${what}: no space left on the device`, {
-      hint: "free some space (a new cluster needs about 1 GB), or choose another --data-dir",
+      hint: "free some space (a new cluster needs about 1 GB), or choose another directory",
       cause,
     });
   }
@@ -172,18 +173,27 @@ export function lockDataDir(layout: Layout): () => void {
       if (!isErrno(error, "EEXIST")) throw diskError(`cannot write to ${layout.controlDir}`, error);
     }
     const pid = findLockHolder(layout);
-    if (pid !== undefined) {
-      throw new BorealisError(
-        sqlState.notInPrerequisiteState,
-        `a cluster is already running on ${layout.dataDir} (supervisor pid ${pid})`,
-        { hint: "borealis status shows it; borealis down stops it" },
-      );
-    }
+    if (pid !== undefined) throw heldBy(layout, pid);
     rmSync(layout.lockFile, { force: true });
   }
   throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
     hint: "another borealis up is starting on this data directory; try again",
   });
+}
+
+/** A directory that is no cluster yet is being made into one: by up, restore or clone. */
+function heldBy(layout: Layout, pid: number): BorealisError {
+  const { dataDir } = layout;
+  const [why, hint] = existsSync(layout.stateFile)
+    ? [
+        `a cluster is already running on ${dataDir} (supervisor pid ${pid})`,
+        "borealis status shows it; borealis down stops it",
+      ]
+    : [
+        `another borealis command is at work in ${dataDir} (pid ${pid})`,
+        "wait for its end, or choose another directory",
+      ];
+  return new BorealisError(sqlState.notInPrerequisiteState, why, { hint });
 }
 
 /** What is not empty, or is gone, is left as it is. */
