@@ -222,7 +222,7 @@ async function measureBacktrack() {
   const { text } = main.cli("backtrack", "--to", moment, "--json");
   main.sql("INSERT INTO kept SELECT max(n) + 1 FROM kept");
   const tookSeconds = (performance.now() - beganMs) / 1000;
-  const { done } = JSON.parse(text.slice(text.indexOf("{\n")));
+  const { done } = JSON.parse(text);
   const isEqual = main.sql(balances) === before;
   const facts = {
     seconds: tookSeconds,
