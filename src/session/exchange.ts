@@ -59,6 +59,8 @@ export interface Succession {
   readonly pendingError?: Buffer | undefined;
 }
 
+/** Notifications, mostly. */
+const lateAsidesMax = 1_000;
 const journalBytesDefault = 1024 * 1024;
 /** The server ends its sessions because it goes away itself; or an operator ends one. */
 const goingAway = new Set<string>([
@@ -90,6 +92,9 @@ export class Exchange {
   lastWords: { readonly code: string; readonly bytes: Buffer } | undefined;
   /** The client has heard of the end of a cycle on this server. */
   hasAdvanced = false;
+  /** The client has the beginning of a message only: what is no part of that has to wait for an end. */
+  holdsAsides: boolean;
+  private lateAsides: Buffer[];
   /** Cycles of the client's opened so far. */
   openedCount = 0;
   /** Of the last ReadyForQuery. */
@@ -125,6 +130,8 @@ export class Exchange {
     this.book.endTransaction();
     this.parameters = new Map(before?.parameters);
     this.toldParameters = before?.toldParameters ?? new Map<string, string>();
+    this.holdsAsides = before?.holdsAsides ?? false;
+    this.lateAsides = before?.lateAsides ?? [];
     this.journal = new Journal(options.journalBytesMax ?? journalBytesDefault);
     this.state = succession?.state ?? transactionState.idle;
     this.comparison = succession?.expected && new Comparison(succession.expected);
@@ -153,7 +160,21 @@ export class Exchange {
 
   /** To the client, besides its answers. */
   tellAside(bytes: Buffer): void {
-    this.add({ kind: "toClient", bytes });
+    if (!this.holdsAsides) this.add({ kind: "toClient", bytes });
+    else if (this.lateAsides.length < lateAsidesMax) this.lateAsides.push(Buffer.from(bytes));
+  }
+
+  /** The client hears this server from here on. */
+  goLive({ isMidMessage }: { readonly isMidMessage: boolean }): void {
+    this.holdsAsides = isMidMessage;
+    if (!isMidMessage) this.tellLateAsides();
+    this.tellParameters();
+  }
+
+  /** It is between two messages. */
+  private tellLateAsides(): void {
+    this.holdsAsides = false;
+    for (const bytes of this.lateAsides.splice(0)) this.tellAside(bytes);
   }
 
   noteParameter(name: string, value: string): void {
@@ -173,7 +194,7 @@ export class Exchange {
   }
 
   /** What another server has set differently. */
-  tellParameters(): void {
+  private tellParameters(): void {
     for (const [name, value] of this.parameters) {
       if (this.toldParameters.get(name) === value) continue;
       this.toldParameters.set(name, value);
@@ -209,7 +230,10 @@ export class Exchange {
   finished(cycle: Cycle): void {
     const isIdle = this.state === transactionState.idle;
     this.journal.finish(isIdle);
-    if (!this.isComparing) this.hasAdvanced = true;
+    if (!this.isComparing) {
+      this.hasAdvanced = true;
+      this.tellLateAsides();
+    }
     if (!isIdle) {
       this.transcript.mark();
       if (cycle.mayEndTransaction) this.journal.barAnswered("it follows on another's end");

@@ -85,6 +85,7 @@ export class ServerSide {
   /** The server is gone. What it has said is looked at; what a commit decides about is held, and nothing waited for. */
   drain(): void {
     this.isCut = this.isMidMessage;
+    this.exchange.holdsAsides ||= this.isCut;
     this.outbox.isDraining = true;
     this.outbox.isCollecting = true;
     this.isHolding = false;

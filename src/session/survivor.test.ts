@@ -4,9 +4,11 @@ import {
   aBook,
   asked,
   began,
+  bytesTo,
   extended,
   failure,
   functionResult,
+  letters,
   one,
   queryAnswer,
   row,
@@ -31,6 +33,7 @@ import {
   encodeSync,
   transactionState,
 } from "../wire/index.ts";
+import type { Action } from "./action.ts";
 import type { RestoreCycle } from "./restore.ts";
 import { defaultWishes } from "./survival-wishes.ts";
 
@@ -264,6 +267,22 @@ describe("a statement in flight outside a transaction", () => {
     const script = new SurvivorScript().client(encodeQuery("select crash()"));
     script.lost().connected().lost().connected().lost().connected().forget().lost().connected();
     expect(script.lines).toEqual(["lost: < E(40001) Z(I) reconnect", "connected: refused"]);
+  });
+
+  it("in the middle of a message hears of nothing else before its end", () => {
+    const script = new SurvivorScript().client(encodeQuery("select 1"));
+    const answer = Buffer.concat([row("x".repeat(2_000)), encodeReadyForQuery(idle)]);
+    const notification = encodeMessage(backend.notification, (body) =>
+      body.u32(1).cString("a").cString(""),
+    );
+    const heard = (actions: readonly Action[]): Buffer => bytesTo("toClient", actions);
+    const { survivor } = script;
+    const parts = [heard(survivor.fromServer(answer.subarray(0, 1_000)))];
+    script.lost().connected({ TimeZone: "CET" });
+    parts.push(heard(survivor.fromServer(notification)));
+    parts.push(heard(survivor.fromServer(answer.subarray(0, 1_500))));
+    parts.push(heard(survivor.fromServer(answer.subarray(1_500))));
+    expect(letters(Buffer.concat(parts))).toBe("TDCZAS");
   });
 
   it("in the middle of a message cannot be told of an end: the socket closes", () => {

@@ -207,8 +207,9 @@ export class Survivor {
     if (this.phase.kind !== "live") return [];
     const { exchange } = this.current;
     this.phase = { kind: "ended" };
-    if (exchange.mayHaveCommitted || !exchange.lastWords) return this.current.terminate();
-    this.actions.push({ kind: "toClient", bytes: exchange.lastWords.bytes }, { kind: "close" });
+    const { lastWords, holdsAsides } = exchange;
+    if (exchange.mayHaveCommitted || !lastWords || holdsAsides) return this.current.terminate();
+    this.actions.push({ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" });
     return this.take();
   }
 
@@ -361,7 +362,7 @@ export class Survivor {
     this.phase = { kind: "live" };
     this.wasMidMessage = false;
     this.count(resume.outcome, resume.reason);
-    this.current.exchange.tellParameters();
+    this.current.exchange.goLive({ isMidMessage: this.current.server.isMidMessage });
     this.takeFrom(this.current);
     this.actions.push({ kind: "resumeClient" });
     const waiting = this.waiting.takeAll(resume.skippedBytes);
