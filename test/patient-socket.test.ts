@@ -46,13 +46,20 @@ describe("a connection that is read to its end", () => {
     return text;
   };
 
-  it("gives what was said, though something is written to the dead peer first", async () => {
-    await says("answer");
-    await die();
-    connection.write(Buffer.from("more"));
-    await new Promise<void>((resolve) => afterReading(resolve));
-    expect(await heard()).toBe("answer");
-  });
+  it.each([
+    ["had read all", false],
+    ["had not", true],
+  ])(
+    "gives what was said, though a dead peer is written to first; it %s",
+    async (_, leavesUnread) => {
+      if (leavesUnread) connection.write(Buffer.from("unread"));
+      await says("answer");
+      await die();
+      connection.write(Buffer.from("more"));
+      await new Promise<void>((resolve) => afterReading(resolve));
+      expect(await heard()).toBe("answer");
+    },
+  );
 
   it("gives what was said, though the peer had not read all", async () => {
     connection.write(Buffer.from("unread"));

@@ -27,11 +27,14 @@ export class PatientSocket extends Socket {
   }
 }
 
+/** ECONNRESET, too: the first to look takes it, and a write may be the first. */
+const goneCodes = new Set<unknown>(["EPIPE", "ECONNRESET"]);
+
 type Done = (error?: Error | null) => void;
 
 /** The peer is gone: nobody is left to be told, and its end is seen by reading. */
 function withoutFailure(done: Done): Done {
-  return (error) => done(error && codeOf(error) === "EPIPE" ? null : error);
+  return (error) => done(error && goneCodes.has(codeOf(error)) ? null : error);
 }
 
 function isReset(error: Error): boolean {
