@@ -1,5 +1,5 @@
 /** What tests of clones do again and again. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "vitest";
@@ -71,15 +71,22 @@ function filesUnder(dir: string): { inode: number; bytes: number }[] {
 }
 
 /** Starts a command and kills it after a while; resolves when it is gone, with true if it had come to its end before. */
-export function interrupted(afterMs: number, ...args: string[]): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child: ChildProcess = spawn(process.execPath, [startScript, ...args], {
-      stdio: "ignore",
-    });
-    const timer = setTimeout(() => child.kill("SIGKILL"), afterMs);
-    child.once("close", (_, signal) => {
-      clearTimeout(timer);
-      resolve(signal === null);
-    });
-  });
+export async function interrupted(afterMs: number, ...args: string[]): Promise<boolean> {
+  const command = startedCommand(...args);
+  const timer = setTimeout(command.kill, afterMs);
+  const code = await command.over;
+  clearTimeout(timer);
+  return code !== null;
+}
+
+/** A command that runs; `over` gives its exit code, or null if it was killed. */
+export function startedCommand(...args: string[]): {
+  readonly over: Promise<number | null>;
+  kill(): void;
+} {
+  const child = spawn(process.execPath, [startScript, ...args], { stdio: "ignore" });
+  return {
+    over: new Promise((resolve) => child.once("close", resolve)),
+    kill: () => void child.kill("SIGKILL"),
+  };
 }

@@ -20,6 +20,12 @@ export function killOne(pid: number | undefined): void {
 
 /** Everything at once; then it is started again. */
 export async function killEverything(cluster: TestCluster): Promise<void> {
+  await killAll(cluster);
+  await cluster.up();
+}
+
+/** Everything at once; resolves when nothing of it runs. */
+export async function killAll(cluster: TestCluster): Promise<void> {
   // The supervisor's command line has been replaced by its title: it is known by its pid.
   for (const pid of [cluster.supervisorPid, ...cluster.processesLeft()]) {
     try {
@@ -29,5 +35,4 @@ export async function killEverything(cluster: TestCluster): Promise<void> {
     }
   }
   await until("nothing of it runs", () => cluster.processesLeft().length === 0, 15_000);
-  await cluster.up();
 }
