@@ -122,6 +122,15 @@ describe("a deletion", () => {
     expect(await count(parent)).toBe(1501);
     const { stdout } = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
     expect(stdout).toMatch(/1 clone go/);
+    // What it prints can be typed.
+    const typed = /borealis (restore .*--into) <dir>/.exec(stdout)?.[1]?.split(" ") ?? [];
+    const again = beside(parent, "again");
+    const restored = await runCli([...typed, again, "--readers", "0"]);
+    expect(restored.code, restored.stderr).toBe(0);
+    expect(existsSync(join(again, "control/state.json"))).toBe(true);
+    const unknown = typed.map((word) => (word === "--to" ? "--from" : word));
+    const refused = await runCli([...unknown, beside(parent, "never")]);
+    expect(refused.stderr).toMatch(/no snapshot "latest"; there are .*genesis/);
     expect(readdirSync(parent.dataDir).toSorted()).toEqual(["keys", "objects"]);
     await heir.query("INSERT INTO t VALUES (0)");
     await heir.down();

@@ -23,7 +23,7 @@ export function requireFreeId(id: string, taken: { has(id: string): boolean }): 
   }
   if (taken.has(id)) {
     throw new BorealisError(sqlState.invalidParameter, `there is a snapshot "${id}" already`, {
-      hint: "choose another id, or delete that one: borealis snapshot delete",
+      hint: `choose another id, or delete that one: borealis snapshot delete ${id}`,
     });
   }
 }

@@ -16,6 +16,7 @@ import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
 import { down, isRunning, type Options, printJson } from "./commands.ts";
 import { lockDataDir, readState, removeIfEmpty, resolveLayout } from "./data-dir.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
+import { resumedObjectStore } from "./object-store.ts";
 import { print } from "./print.ts";
 import { forgetVolumes } from "./resurrect.ts";
 
@@ -52,11 +53,14 @@ export async function deleteCluster(options: DeleteOptions): Promise<void> {
   if (!begun) await confirm(options, layout, state, keepSnapshots);
   if (isRunning(layout)) await down({ dataDir: layout.dataDir, quiet: true });
   const unlock = lockDataDir(layout);
+  // Asked before its settings go, too.
+  const kept = keepSnapshots && state ? keptOf(layout, state) : undefined;
+  const clones = state ? liveClones(state).length : 0;
   try {
     writeDeletion(layout, { keepSnapshots });
     const release = await releaseOwn(layout);
     removeFiles(layout, keepSnapshots);
-    tell(options, layout, { release, keepSnapshots, clones: state ? liveClones(state).length : 0 });
+    tell(options, layout, { release, keepSnapshots, kept, clones });
   } finally {
     unlock();
     removeIfEmpty(layout.controlDir);
@@ -95,6 +99,21 @@ async function confirm(
 
 function plural(count: number, noun: string): string {
   return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
+}
+
+/** What a restore from what is kept needs to be told. */
+interface Kept {
+  readonly store: string;
+  readonly volume: string;
+  readonly keys: string;
+}
+
+function keptOf(layout: Layout, { volumeId }: ClusterState): Kept {
+  return {
+    store: resumedObjectStore(layout).objectStoreUrl,
+    volume: volumeId,
+    keys: layout.keyFile,
+  };
 }
 
 type Released = Release | "refused";
@@ -166,14 +185,27 @@ function tell(
   done: {
     readonly release: Released | undefined;
     readonly keepSnapshots: boolean;
+    readonly kept: Kept | undefined;
     readonly clones: number;
   },
 ): void {
   const { dataDir } = layout;
-  const { release, keepSnapshots, clones } = done;
-  if (options.json) return printJson({ deleted: dataDir, keptSnapshots: keepSnapshots, clones });
+  const { release, keepSnapshots, kept, clones } = done;
+  if (options.json)
+    return printJson({
+      deleted: dataDir,
+      keptSnapshots: keepSnapshots,
+      kept: kept ?? null,
+      clones,
+    });
   print(`the cluster in ${dataDir} is deleted`);
   if (keepSnapshots) print(`kept: ${layout.objectsDir}, ${layout.keysDir}`);
+  if (kept) {
+    const { store, volume, keys } = kept;
+    const from = `--store ${store} --volume ${volume} --keys ${keys}`;
+    print(`restore it:  borealis restore ${from} --to latest --into <dir>`);
+    print("             or --from SNAPSHOT instead of --to");
+  }
   if (clones > 0) print(`its ${plural(clones, "clone")} go on: they hold what they shared`);
   if (release === "refused")
     print("its parent still keeps log for it: borealis storage unpin there");

@@ -33,6 +33,9 @@ export interface RestorePoint {
   readonly end: Lsn;
 }
 
+/** So many snapshots are named to who asks for one that is not there. */
+const namedMax = 12;
+
 export interface PointSearch {
   readonly source: RestoreSource;
   readonly progress: Pick<Progress, "begin" | "at">;
@@ -44,15 +47,15 @@ export interface PointSearch {
 /** What a snapshot was when it was taken. Raises 22023 if there is none of that name, 55000 if log that it needs is gone. */
 export async function pointOfSnapshot({ source }: PointSearch, id: string): Promise<RestorePoint> {
   const { genesis, log } = source;
-  const isKnown = (await idsOf(source)).includes(id);
-  if (!isKnown && id === genesisSnapshotId && genesis)
+  const known = await idsOf(source);
+  if (!known.includes(id) && id === genesisSnapshotId && genesis)
     return {
       base: { kind: "genesis", ...genesis },
       snapshot: id,
       log: "none",
       end: genesis.startLsn,
     };
-  const manifest = await readSnapshot(source.replicas, id, source.sealer, source.deletions);
+  const manifest = await readManifest(source, id, known);
   const { endLsn: end } = manifest;
   const base = { kind: "snapshot", manifest } as const;
   if (manifest.kind === "genesis") return { base, snapshot: id, log: "none", end };
@@ -65,6 +68,22 @@ export async function pointOfSnapshot({ source }: PointSearch, id: string): Prom
     `the log that snapshot ${id} needs is gone: it begins at ${formatLsn(log.from)}`,
     { hint: "choose a newer one: borealis snapshot list" },
   );
+}
+
+/** Raises 22023 with the ids that there are: of an object store alone no other command tells them. */
+async function readManifest(
+  { replicas, sealer, deletions }: RestoreSource,
+  id: string,
+  known: readonly string[],
+): Promise<SnapshotManifest> {
+  try {
+    return await readSnapshot(replicas, id, sealer, deletions);
+  } catch (error) {
+    const isUnknown = error instanceof BorealisError && error.code === sqlState.invalidParameter;
+    if (!isUnknown || known.length === 0) throw error;
+    const named = known.length > namedMax ? [...known.slice(-namedMax), "older ones"] : known;
+    throw new BorealisError(error.code, error.message, { hint: `there are ${named.join(", ")}` });
+  }
 }
 
 /** As findPoint. */

@@ -80,7 +80,8 @@ export class Replicas {
     if (absent === this.options.stores.length) return undefined;
     const reasons = [...bad.values()];
     const outage = reasons.find(({ code }) => code !== sqlState.dataCorrupted);
-    throw outage ?? reasons[0] ?? missing("no store", name);
+    if (outage) throw outage;
+    throw noGoodCopy(reasons[0] ?? missing("no store", name), this.options.stores);
   }
 
   /** As `find`, of what has to be there: raises XX001 if no store has it. */
@@ -129,6 +130,16 @@ export class Replicas {
 /** One store alone, for what wants replicas. */
 export function onlyStore(store: ObjectStore): Replicas {
   return new Replicas({ stores: [store], isSafe: (stores) => stores.length === 1 });
+}
+
+/** What is wrong with the first copy tells enough; its hint hopes for another one. */
+function noGoodCopy(reason: BorealisError, stores: readonly ObjectStore[]): BorealisError {
+  const where = stores.map(({ label }) => label).join(", ");
+  const why = `${reason.message}; there is no good copy in ${where}`;
+  return new BorealisError(reason.code, why, {
+    hint: "choose another snapshot, or a moment that does not need this one: borealis snapshot list",
+    cause: reason,
+  });
 }
 
 function missing(where: string, name: string): BorealisError {
