@@ -59,7 +59,12 @@ export class Standby {
   /** Opens a session ahead of a promotion, which then need not wait for one. Resolves when PostgreSQL has answered on it. */
   async warmUp(): Promise<void> {
     if (!this.isRunning) return;
-    const session = await this.takeSession();
+    const kept = this.session;
+    this.session = undefined;
+    // It may have been taken off since, as all sessions are before a promotion, also one that came to nothing.
+    if (kept && (await answers(kept))) return this.giveSession(kept);
+    kept?.destroy();
+    const session = await connectAgent(this.postgres);
     await session.query("SELECT 1");
     this.giveSession(session);
   }
@@ -129,5 +134,14 @@ export class Standby {
     );
     await this.closeFeed();
     return stopped;
+  }
+}
+
+async function answers(session: PgClient): Promise<boolean> {
+  try {
+    await session.query("SELECT 1");
+    return true;
+  } catch {
+    return false;
   }
 }
