@@ -55,7 +55,7 @@ export async function freeBasePort(instances = 4): Promise<number> {
 export async function until<T>(
   what: string,
   check: () => Promise<T | undefined | false> | T | undefined | false,
-  deadlineMs = 30_000,
+  deadlineMs = 60_000,
 ): Promise<T> {
   const start = performance.now();
   let last: unknown;
@@ -218,7 +218,7 @@ export class TestCluster {
   }
 
   /** Waits until every instance is available. */
-  async untilEverybody(deadlineMs = 60_000): Promise<void> {
+  async untilEverybody(deadlineMs = 120_000): Promise<void> {
     await until(
       "all instances are available",
       async () => {

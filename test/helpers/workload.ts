@@ -39,7 +39,7 @@ export class Workload {
   }
 
   /** Waits until `count` more rows have been acknowledged: the cluster serves writes. */
-  async untilMore(count: number, deadlineMs = 60_000): Promise<void> {
+  async untilMore(count: number, deadlineMs = 120_000): Promise<void> {
     const goal = this.acknowledged.size + count;
     await until(
       `${count} more commits are acknowledged`,
