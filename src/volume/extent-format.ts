@@ -79,6 +79,22 @@ export function parseObjectHeader(
   return { codec, plainBytes, storedBytes, keyId, nonce };
 }
 
+/**
+ * The object with another version, codec or key id in its header, one at a time: what it was before bits of that field
+ * flipped, if one of these is sound. `keyIds`: keys that are here.
+ */
+export function* mendedHeaders(bytes: Buffer, keyIds: Iterable<DataKeyId>): Generator<Buffer> {
+  const mended = (change: (copy: Buffer) => void): Buffer => {
+    const copy = Buffer.from(bytes);
+    change(copy);
+    return copy;
+  };
+  if (bytes.length < objectHeaderBytes) return;
+  yield mended((copy) => copy.writeUInt8(version, at.version));
+  for (const codec of codecs.keys()) yield mended((copy) => copy.writeUInt8(codec, at.codec));
+  for (const id of keyIds) yield mended((copy) => copy.writeUInt32BE(id, at.key));
+}
+
 export function damagedObject(name: string, why: string): BorealisError {
   return new BorealisError(sqlState.dataCorrupted, `the object ${name} is damaged: ${why}`, {
     hint: "another copy of it is used if there is one, and heals this one",

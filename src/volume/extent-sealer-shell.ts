@@ -10,6 +10,7 @@ import {
   damagedObject,
   encodeObjectHeader,
   extentBytesMax,
+  mendedHeaders,
   nonceBytes,
   type ObjectHeader,
   objectHeaderBytes,
@@ -27,6 +28,11 @@ export interface SealerKeys {
   /** For tests. */
   readonly entropy?: Pick<Entropy, "bytes">;
   readonly compression?: Compression;
+}
+
+interface Unsealed {
+  readonly header: ObjectHeader;
+  readonly body: Buffer;
 }
 
 /** Manifests of volumes of some TiB. */
@@ -125,14 +131,43 @@ export class ExtentSealer {
     sealed: Buffer,
     plainBytesMax: number,
   ): Promise<{ plain: Buffer; isEncrypted: boolean }> {
-    const header = parseObjectHeader(sealed, { name, plainBytesMax });
-    const isEncrypted = header.keyId !== 0;
-    const body = isEncrypted
-      ? this.decrypt(name, sealed, header)
-      : this.checkPlain(name, sealed, header);
+    const { header, body } = this.unseal(name, sealed, plainBytesMax);
     const plain = await this.compression.unpack(header.codec, body, header.plainBytes);
     if (!plain) throw damagedObject(name, "what is inside does not unpack");
-    return { plain, isEncrypted };
+    return { plain, isEncrypted: header.keyId !== 0 };
+  }
+
+  /** What is compressed inside, once it is known to be what was sealed. */
+  private unseal(name: string, sealed: Buffer, plainBytesMax: number): Unsealed {
+    try {
+      return this.unsealAsItIs(name, sealed, plainBytesMax);
+    } catch (error) {
+      if (!(error instanceof BorealisError) || error.code === sqlState.dataCorrupted) throw error;
+      // A format of the future, or a key that is not here; or one of ours, whose header has rotted into that.
+      for (const mended of mendedHeaders(sealed, this.keys?.keys.keys() ?? []))
+        if (this.isSound(name, mended, plainBytesMax))
+          throw damagedObject(name, "its header is not what was written");
+      throw error;
+    }
+  }
+
+  private isSound(name: string, sealed: Buffer, plainBytesMax: number): boolean {
+    try {
+      this.unsealAsItIs(name, sealed, plainBytesMax);
+      return true;
+    } catch (error) {
+      if (error instanceof BorealisError) return false;
+      throw error;
+    }
+  }
+
+  private unsealAsItIs(name: string, sealed: Buffer, plainBytesMax: number): Unsealed {
+    const header = parseObjectHeader(sealed, { name, plainBytesMax });
+    const body =
+      header.keyId === 0
+        ? this.checkPlain(name, sealed, header)
+        : this.decrypt(name, sealed, header);
+    return { header, body };
   }
 
   private decrypt(name: string, sealed: Buffer, header: ObjectHeader): Buffer {
