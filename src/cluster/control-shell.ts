@@ -190,7 +190,7 @@ export class ControlPlane {
           this.roles.requireSettled();
           return this.roles.writerMoves.failOver(failoverRequestSchema.parse(params).target);
         },
-        scrub: (params) => scrubNodes(params, this.state, this.deps),
+        scrub: (params) => scrubNodes(params, this.state, { ...this.deps, keeper: this.keeper }),
         nodes: () => addressBook(this.state, this.deps.layout, this.deps.config.nodePorts),
         stopping: () => {
           this.isStopping = true;
@@ -277,6 +277,7 @@ export class ControlPlane {
       nodes,
       processes,
       snapshots: this.snapshots.count,
+      damage: report?.damage ?? null,
       parts: { ...shared, extents: this.snapshots.extents ?? undefined },
       archive: { latestTime, earliestTime, report: report?.archive },
     };

@@ -312,6 +312,8 @@ export const statusSchema = z.object({
     sharedBytes: z.number(),
     logStart: z.string().nullable(),
     snapshots: z.number(),
+    /** What a scrub found good in no store, and which snapshots are hurt by it; null: nothing, as far as is known. */
+    damage: z.string().nullable(),
     earliestRestorableTime: z.string().nullable(),
     latestRestorableTime: z.string().nullable(),
     /** Of the log in the object store; null: nobody archives, or nobody says. */

@@ -39,6 +39,8 @@ export interface StatusFacts {
   readonly processes: ReadonlyMap<string, ProcessReport>;
   /** How many there are; 0: none, or nobody has said yet. */
   readonly snapshots: number;
+  /** What a scrub found good in no store, and which snapshots are hurt; null: nothing, or nobody says. */
+  readonly damage: string | null;
   readonly parts: Omit<VolumeParts, "log">;
   readonly archive: {
     /** Undefined: the keeper does not run. */
@@ -76,6 +78,7 @@ export function statusReport(facts: StatusFacts): StatusReport {
       ...volumeFigures({ ...facts.parts, log: longestLog(facts.nodes) }),
       logStart: logStarts[0] ?? null,
       snapshots: facts.snapshots,
+      damage: facts.damage,
       earliestRestorableTime: facts.archive.earliestTime,
       latestRestorableTime: facts.archive.latestTime,
       archive: archiveRow(facts.archive.report),
@@ -242,6 +245,7 @@ export function stoppedReport(
     nodes: new Map(),
     processes: new Map(),
     snapshots: 0,
+    damage: null,
     parts: { pins: [], branch: undefined, extents: undefined },
     archive: { report: undefined, latestTime: null, earliestTime: null },
   });

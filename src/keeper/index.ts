@@ -12,6 +12,8 @@ export {
   type KeeperReport,
   keeperReportSchema,
   snapshotDeletedSchema,
+  type StoreScrub,
+  storeScrubsSchema,
   type SnapshotJob,
   snapshotJobSchema,
   type SnapshotRow,

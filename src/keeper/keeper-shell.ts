@@ -13,6 +13,7 @@ import {
   worldSchema,
 } from "./messages.ts";
 import { NodeStores } from "./node-stores-shell.ts";
+import { ObjectScrubs } from "./object-scrubs-shell.ts";
 import { SnapshotJobs } from "./snapshot-jobs-shell.ts";
 
 export interface KeeperDeps {
@@ -54,6 +55,7 @@ export class Keeper {
   private sealer: ExtentSealer;
   private readonly snapshots: SnapshotJobs;
   private readonly archiver: Archiver;
+  private readonly scrubs: ObjectScrubs;
   private readonly nodeStores: NodeStores;
   readonly context: KeeperContext;
 
@@ -85,6 +87,12 @@ export class Keeper {
       snapshots: () => this.snapshots.report(),
       onChange: () => this.tell(),
     });
+    this.scrubs = new ObjectScrubs({
+      context: this.context,
+      snapshots: this.snapshots,
+      nodeIdOf: (store) => this.nodeStores.all.find((one) => one === store)?.nodeId,
+      onChange: () => this.tell(),
+    });
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));
     });
@@ -109,11 +117,13 @@ export class Keeper {
             : snapshots.createAutomatic();
         },
         snapshotDelete: (params) => this.snapshots.delete(snapshotDeleteSchema.parse(params).id),
+        scrub: (params) => this.scrubs.now(params),
       },
     );
     this.scope.run((signal) => this.openStore(signal));
     this.scope.run((signal) => this.snapshots.run(signal));
     this.scope.run((signal) => this.archiver.run(signal));
+    this.scope.run((signal) => this.scrubs.forEver(signal));
   }
 
   /** A data key was rotated: what is written from now on is encrypted with the new one. */
@@ -122,6 +132,7 @@ export class Keeper {
   }
 
   async close(): Promise<void> {
+    this.scrubs.close();
     await this.scope.close("the keeper stops");
     await this.archiver.finish(finishMs);
     await this.objects?.close();
@@ -136,12 +147,14 @@ export class Keeper {
   private report(): KeeperReport {
     const { objects, problem, config, snapshots, nodeStores } = this;
     const archive = this.archiver.report();
+    const { damage } = this.scrubs;
     return {
       ...snapshots.report(),
       archive,
+      damage,
       nodesComplete: nodeStores.idsOf((store) => !snapshots.isBehind(store)),
       objectStore: objects?.label ?? config.objectStoreUrl,
-      problem: problem ?? snapshots.trouble ?? archive.problem,
+      problem: problem ?? snapshots.trouble ?? damage ?? archive.problem,
     };
   }
 

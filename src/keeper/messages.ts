@@ -114,10 +114,30 @@ export const archiveReportSchema = z.object({
 });
 export type ArchiveReport = z.infer<typeof archiveReportSchema>;
 
+/** Who asks for a scrub of objects: identities of full members, and whether the object store is to be read, too. */
+export const scrubRequestSchema = z.object({
+  nodeIds: z.array(z.string()),
+  objectStore: z.boolean(),
+});
+/** What it found in one store. */
+export const storeScrubSchema = z.object({
+  /** Null: the object store. */
+  nodeId: z.string().nullable(),
+  checked: z.number(),
+  checkedBytes: z.number(),
+  healed: z.number(),
+  unhealed: z.number(),
+  problem: z.string().nullable(),
+});
+export type StoreScrub = z.infer<typeof storeScrubSchema>;
+export const storeScrubsSchema = z.array(storeScrubSchema);
+
 /** How the keeper is; told when it changes. */
 export const keeperReportSchema = z.object({
   ...snapshotReportSchema.shape,
   archive: archiveReportSchema,
+  /** Objects of snapshots that are good in no store, as far as a scrub has seen; for people. Null: none. */
+  damage: z.string().nullable(),
   /** Ids of the full members that have all snapshots, as far as is known; they are copied to the others. */
   nodesComplete: z.array(z.string()),
   /** For people: `the folder …`, `s3://…`. */
@@ -147,6 +167,8 @@ export const keeperConfigSchema = z.object({
     rateMaxBytes: z.number(),
     retentionMs: z.number(),
   }),
+  /** In how long all objects are read through once. */
+  scrubIntervalMs: z.number(),
   /** What of the supervisor's environment the object store is opened with: keys, so never logged. */
   objectStoreEnv: z.record(z.string(), z.string()),
   archive: z.object({

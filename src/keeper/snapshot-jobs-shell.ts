@@ -4,6 +4,7 @@ import { parsePath } from "../instance/index.ts";
 import { sleep } from "../io/index.ts";
 import {
   collectExtents,
+  type Deletions,
   deleteSnapshot,
   isOnPath,
   isSnapshotDue,
@@ -157,6 +158,28 @@ export class SnapshotJobs {
       this.collectAtMs = 0;
       this.plannedMs = undefined;
       return { waiting };
+    });
+  }
+
+  /** Whether there is a snapshot of this id, as far as is known. */
+  has(id: string): boolean {
+    return this.shelf.has(id);
+  }
+
+  /** Does it while nothing else is done with snapshots, with all that the stores say of deletions. */
+  inTurn<Result>(work: (deletions: Deletions) => Promise<Result>): Promise<Result> {
+    return this.lane.run(async () => {
+      const { context, copies } = this;
+      await learnDeletions(storesOf(context), context.sealer(), copies.deletions);
+      return work(copies.deletions);
+    });
+  }
+
+  /** Gives every store the snapshots that it lacks, as far as one slice of time reaches. */
+  catchUp(): Promise<void> {
+    return this.lane.run(() => {
+      this.copies.lookAgain();
+      return this.copy();
     });
   }
 

@@ -93,6 +93,7 @@ function keeperConfig({
       rateMaxBytes: settings["snapshot.rateMaxBytes"],
       retentionMs: settings["retention.days"] * 86_400_000,
     },
+    scrubIntervalMs: settings["storage.scrubHours"] * 3_600_000,
     archive: {
       isOn: settings["archive.enabled"] === "on",
       intervalMs: settings["archive.intervalMs"],

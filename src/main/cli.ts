@@ -221,8 +221,10 @@ withCommon(storage.command("replace"), "borealis storage replace az1-full")
   );
 
 withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
-  .description("read all that storage nodes have, compare it, heal what has rotted")
-  .argument("[id]", "one node (default: all)")
+  .description(
+    "read all that storage nodes and the object store have, compare it, heal what has rotted",
+  )
+  .argument("[id]", "one node (default: all, and the object store)")
   .action(
     running(async (id: string | undefined, options: CommonOptions) =>
       (await import("./scrub-command.ts")).storageScrub(id, options),

@@ -126,6 +126,7 @@ function printVolume({ volume }: StatusReport): void {
       ],
     ],
   );
+  if (volume.damage !== null) print(`  snapshots: ${volume.damage}`);
 }
 
 function printArchive({ volume }: StatusReport): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import { digestOf, judgeDigests, restMs, stretches } from "./scrub-plan.ts";
+import { digestOf, judgeDigests, stretches } from "./scrub-plan.ts";
 
 const run = (of: number, text: string) => ({
   epoch: epoch(of),
@@ -47,9 +47,5 @@ describe("a scrub's way", () => {
       { from: 3n * mib, to: 3n * mib + 7n },
     ]);
     expect(stretches(lsn(5n), lsn(5n))).toEqual([]);
-  });
-  it("takes about as long as it may", () => {
-    expect(restMs(1_000, { totalBytes: 10_000, intervalMs: 500 })).toBe(50);
-    expect(restMs(1_000, { totalBytes: 0, intervalMs: 500 })).toBe(500);
   });
 });

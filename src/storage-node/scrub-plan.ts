@@ -56,14 +56,6 @@ export function judgeDigests(
   return isAgreed && against.length > peers.length - against.length ? "ownIsWrong" : "unclear";
 }
 
-/** How long a background scrub rests after so many bytes, to be through `totalBytes` in `intervalMs`. */
-export function restMs(
-  bytes: number,
-  pace: { readonly totalBytes: number; readonly intervalMs: number },
-): number {
-  return Math.min(pace.intervalMs, (pace.intervalMs * bytes) / Math.max(1, pace.totalBytes));
-}
-
 /** Bytes of runs. */
 export function runBytes(runs: readonly Run[]): number {
   return runs.reduce((sum, run) => sum + run.bytes.length, 0);

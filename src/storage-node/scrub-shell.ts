@@ -1,6 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMaxOf, lsnMin } from "../base/lsn.ts";
+import { type Pace, restMs } from "../base/pace.ts";
 import { type Clock, type Logger, sleep } from "../io/index.ts";
 import { piecesOnPath } from "../acceptor/index.ts";
 import {
@@ -14,7 +15,7 @@ import { KeptHealer, type Source } from "./kept-heal-shell.ts";
 import type { KeptPart } from "./kept-log-shell.ts";
 import type { Peers } from "./peers-shell.ts";
 import { RottenLog } from "./read-failures.ts";
-import { areWhole, digestOf, judgeDigests, restMs, runBytes, stretches } from "./scrub-plan.ts";
+import { areWhole, digestOf, judgeDigests, runBytes, stretches } from "./scrub-plan.ts";
 import type { NodeStorage } from "./storage-shell.ts";
 
 export interface ScrubDeps {
@@ -29,9 +30,6 @@ export interface ScrubDeps {
   /** A read of the log found rot: the node starts anew and heals. */
   readonly onReadFailed: (error: unknown) => void;
 }
-
-/** How much time a scrub may take: none between two reads when somebody waits for it. */
-export type Pace = { readonly intervalMs: number } | "now";
 
 /**
  * Reads everything a node has, so that what rots is found while there are good copies (section 15): state, mark, headers,

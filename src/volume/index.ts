@@ -101,6 +101,8 @@ export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
+export { ObjectScrub, type ObjectScrubOptions, type ScrubEvents } from "./scrub-objects-shell.ts";
+export { describeLost, type LostObject, type ScrubFigures, ScrubTally } from "./scrub-tally.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
 export { automaticSnapshotFacts, automaticSnapshotId, genesisSnapshotId } from "./snapshot-ids.ts";
 export { keepLog, type KeepLogOptions, logOfSnapshot } from "./snapshot-log-shell.ts";

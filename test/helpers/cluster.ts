@@ -151,6 +151,7 @@ export interface Status {
     extentBytes: number | null;
     sharedBytes: number;
     snapshots: number;
+    damage: string | null;
     earliestRestorableTime: string | null;
     latestRestorableTime: string | null;
     archive: {

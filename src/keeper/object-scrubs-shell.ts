@@ -1,0 +1,146 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import type { Pace } from "../base/pace.ts";
+import { sleep } from "../io/index.ts";
+import { describeLost, type LostObject, ObjectScrub, type ObjectStore } from "../volume/index.ts";
+import type { KeeperContext } from "./keeper-shell.ts";
+import { scrubRequestSchema, type StoreScrub } from "./messages.ts";
+import type { SnapshotJobs } from "./snapshot-jobs-shell.ts";
+import { storesOf } from "./stores-shell.ts";
+
+/** Between two passes in the background. */
+const restMs = 60_000;
+
+export interface ObjectScrubsOptions {
+  readonly context: KeeperContext;
+  readonly snapshots: Pick<SnapshotJobs, "catchUp" | "has" | "inTurn">;
+  /** Undefined: it is the object store. */
+  readonly nodeIdOf: (store: ObjectStore) => string | undefined;
+  /** `damage` is another one. */
+  readonly onChange: () => void;
+}
+
+/**
+ * The scrubs of snapshots' objects, in full nodes and in the object store: the one that never ends, and those that are asked
+ * for. Nodes scrub their log by themselves; their objects only who has the keys can judge.
+ */
+export class ObjectScrubs {
+  private readonly options: ObjectScrubsOptions;
+  /** Good in no store, by name, and when that was last seen. */
+  private readonly lost = new Map<string, LostObject & { readonly seenMs: number }>();
+  private readonly closing = new AbortController();
+
+  constructor(options: ObjectScrubsOptions) {
+    this.options = options;
+  }
+
+  /** What is good in no store and snapshots name that are there still; for people. Null: nothing. */
+  get damage(): string | null {
+    const { snapshots } = this.options;
+    const hurting = [...this.lost.values()].flatMap((one) => {
+      const hurt = one.snapshots.filter((id) => snapshots.has(id));
+      return hurt.length === 0 ? [] : [{ ...one, snapshots: hurt }];
+    });
+    return describeLost(hurting) ?? null;
+  }
+
+  /** Reads all of it through again and again, slowly. */
+  async forEver(signal: AbortSignal): Promise<void> {
+    const { context } = this.options;
+    const pace = { intervalMs: context.config.scrubIntervalMs };
+    while (!signal.aborted) {
+      await sleep(context.clock, Math.min(pace.intervalMs, restMs), signal);
+      if (signal.aborted) return;
+      try {
+        await this.pass({ pace, targets: () => this.complete(), isOfAll: true, signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        context.logger.warn({ event: "objects.notScrubbed" }, messageOf(error));
+      }
+    }
+  }
+
+  /**
+   * Reads through at once what these stores have, and gives what was found in each. A node that is no full member has no part in
+   * it. Raises 57P03 while the object store is not open.
+   */
+  async now(params: unknown): Promise<StoreScrub[]> {
+    const { nodeIds, objectStore } = scrubRequestSchema.parse(params);
+    const isAsked = (store: ObjectStore): boolean => {
+      const id = this.nodeIdOf(store);
+      return id === null ? objectStore : nodeIds.includes(id);
+    };
+    const asked = storesOf(this.options.context).filter(isAsked);
+    const scrub = await this.pass({
+      pace: "now",
+      targets: () => this.complete().filter(isAsked),
+      isOfAll: asked.length === storesOf(this.options.context).length,
+      signal: this.closing.signal,
+    });
+    return asked.map((store) => {
+      const { problem, ...figures } = scrub.tally.figuresOf(store);
+      const isBehind = this.options.context.isBehind(store);
+      const lacks = isBehind ? "it is being given the snapshots that it lacks: scrub again" : null;
+      return { nodeId: this.nodeIdOf(store), ...figures, problem: problem ?? lacks };
+    });
+  }
+
+  close(): void {
+    this.closing.abort(new BorealisError(sqlState.cannotConnectNow, "the keeper stops"));
+  }
+
+  private async pass(pass: {
+    readonly pace: Pace;
+    readonly targets: () => ObjectStore[];
+    /** What is not found lost by it is well. */
+    readonly isOfAll: boolean;
+    readonly signal: AbortSignal;
+  }): Promise<ObjectScrub> {
+    const { context, snapshots } = this.options;
+    const { logger, sealer, clock } = context;
+    const startedMs = clock.nowMs();
+    await snapshots.catchUp();
+    const scrub = new ObjectScrub({
+      ...pass,
+      stores: () => storesOf(context),
+      sealer,
+      inTurn: (work) => snapshots.inTurn(work),
+      clock,
+      events: {
+        onHealed: (store, name, reason) => {
+          logger.warn({ event: "object.healed", store: store.label, name }, reason);
+        },
+        onNotHealed: (store, name, error) => {
+          logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
+        },
+        onLost: (object) => {
+          this.lost.set(object.name, { ...object, seenMs: clock.nowMs() });
+          logger.error({ event: "object.lost", ...object });
+          this.options.onChange();
+        },
+      },
+    });
+    await scrub.run();
+    for (const store of scrub.tally.stores) {
+      const figures = scrub.tally.figuresOf(store);
+      logger.info({ event: "objects.scrubbed", store: store.label, ...figures });
+    }
+    if (pass.isOfAll && scrub.tally.isWhole) this.forgetBefore(startedMs);
+    return scrub;
+  }
+
+  /** What a whole pass has not met again is good by now, or nobody names it. */
+  private forgetBefore(startedMs: number): void {
+    for (const [name, { seenMs }] of this.lost) if (seenMs < startedMs) this.lost.delete(name);
+    this.options.onChange();
+  }
+
+  /** Those that have all snapshots: what the others lack is brought to them by and by. */
+  private complete(): ObjectStore[] {
+    const { context } = this.options;
+    return storesOf(context).filter((store) => !context.isBehind(store));
+  }
+
+  private nodeIdOf(store: ObjectStore): string | null {
+    return this.options.nodeIdOf(store) ?? null;
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * A flipped byte anywhere in the objects that a full node and the object store keep is found and healed by a scrub: a hundred
+ * places in each kind of object, in each of the two. What is rotten everywhere is told, with the snapshot that it hurts.
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { volumeId } from "../src/base/ids.ts";
+import { type Rng, seededRng } from "../src/base/rng.ts";
+import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
+import { openLogger } from "../src/io/index.ts";
+import { VolumeKeys } from "../src/main/volume-keys.ts";
+import {
+  extentObject,
+  ExtentSealer,
+  FolderStore,
+  onlyStore,
+  readSnapshot,
+  snapshotIds,
+  snapshotObject,
+} from "../src/volume/index.ts";
+import { TestCluster, until } from "./helpers/cluster.ts";
+import { askControl } from "./helpers/control.ts";
+
+const placesOfKind = 100;
+const snapshots = ["first", "genesis", "second", "third"];
+
+interface Row {
+  readonly node: string;
+  readonly healed: number;
+  readonly unhealed: number;
+  readonly problem: string | null;
+  readonly objects: { readonly checked: number; readonly healed: number } | null;
+}
+
+/** Every object in a folder of objects: its path, by its name. */
+function objectsIn(folder: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const kind of ["extents", "snapshots"])
+    for (const name of readdirSync(join(folder, kind), { recursive: true, encoding: "utf8" }))
+      if (/[0-9a-f]{64}$|\.manifest$/.test(name))
+        found.set(`${kind}/${name}`, join(folder, kind, name));
+  return found;
+}
+
+function pictureOf(folder: string): Map<string, string> {
+  const paths = [...objectsIn(folder)].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return new Map(paths.map(([name, path]) => [name, readFileSync(path).toString("base64")]));
+}
+
+function flip(path: string, rng: Rng): void {
+  const bytes = readFileSync(path);
+  const at = rng.below(bytes.length);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << rng.below(8)), at);
+  writeFileSync(path, bytes);
+}
+
+/** So many of these, none twice. */
+function draw(names: readonly string[], count: number, rng: Rng): string[] {
+  const left = [...names];
+  return Array.from({ length: Math.min(count, left.length) }, () => {
+    const [name = ""] = left.splice(rng.below(left.length), 1);
+    return name;
+  });
+}
+
+describe.each([
+  ["encrypted", "on"],
+  ["plain", "off"],
+])("objects of an %s volume", (_, encryption) => {
+  let cluster: TestCluster;
+  let sealer: ExtentSealer;
+  let store: string;
+  const folderOf = (node: string): string => `${cluster.dataDir}/storage/${node}/objects`;
+  const folders = (): string[] => [...["az1-full", "az2-full", "az3-full"].map(folderOf), store];
+
+  beforeAll(async () => {
+    cluster = await TestCluster.create({
+      readers: 0,
+      firstArgs: ["--set", `storage.encryption=${encryption}`],
+    });
+    const uid = process.getuid?.() ?? 0;
+    const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
+    const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
+    if (parsed.kind !== "state") throw new Error("no state");
+    const { state } = parsed;
+    const logger = openLogger({ file: undefined, process: "test" });
+    const keys = await VolumeKeys.open(layout, state, logger);
+    sealer = new ExtentSealer({ volumeId: volumeId(state.volumeId), keys: keys?.dataKeys });
+    store = `${cluster.dataDir}/objects/${state.volumeId}`;
+    for (const id of snapshots.filter((one) => one !== "genesis")) {
+      await cluster.query(
+        `CREATE TABLE "${id}" AS SELECT n, md5(n::text || '${id}') AS text FROM generate_series(1, 20000) n`,
+      );
+      await askControl(cluster, "snapshotCreate", { id }, 120_000);
+    }
+    await until("every store has the same", () => {
+      const [one, ...others] = folders().map((folder) => [...objectsIn(folder).keys()].toSorted());
+      return others.every((names) => names.join() === one?.join());
+    });
+    expect(await snapshotIds(new FolderStore(store))).toEqual(snapshots);
+  });
+  afterAll(() => cluster.destroy());
+
+  async function scrub(...ids: string[]): Promise<Row[]> {
+    return (await askControl(cluster, "scrub", { ids, objectStore: true }, 120_000)) as Row[];
+  }
+
+  it("that rot are found and healed, each flipped bit of them, and counted", async () => {
+    const rng = seededRng(encryption.length);
+    const places = [folderOf("az2-full"), store];
+    const before = places.map(pictureOf);
+    const names = [...objectsIn(store).keys()];
+    const manifests = names.filter((name) => name.startsWith("snapshots/"));
+    const extents = names.filter((name) => name.startsWith("extents/"));
+    expect([manifests.length, extents.length > 20]).toEqual([snapshots.length, true]);
+    const rounds = placesOfKind / manifests.length;
+    for (let round = 0; round < rounds; round++) {
+      const drawn = places.map((folder) => {
+        const mine = [...manifests, ...draw(extents, placesOfKind / rounds, rng)];
+        for (const name of mine) flip(join(folder, name), rng);
+        return mine.length;
+      });
+      const rows = await scrub("az2-full");
+      expect(rows.map(({ node }) => node)).toEqual(["az2-full", "object-store"]);
+      const what = JSON.stringify(rows);
+      expect(
+        rows.map(({ objects }) => objects?.healed),
+        what,
+      ).toEqual(drawn);
+      expect(
+        rows.map(({ objects }) => objects?.checked),
+        what,
+      ).toEqual(Array(2).fill(names.length));
+      expect(
+        rows.map(({ unhealed, problem }) => [unhealed, problem]),
+        what,
+      ).toEqual(Array(2).fill([0, null]));
+      expect(places.map(pictureOf)).toEqual(before);
+    }
+  }, 300_000);
+
+  it("that are gone or cut are put again, also where their folder is gone", async () => {
+    const before = folders().map(pictureOf);
+    const [first = "", ...others] = folders();
+    const names = [...objectsIn(store).keys()].filter((name) => name.startsWith("extents/"));
+    const shelf = names[0]?.split("/").slice(0, 2).join("/") ?? "";
+    const inShelf = names.filter((name) => name.startsWith(`${shelf}/`)).length;
+    rmSync(join(first, shelf), { recursive: true });
+    for (const folder of others) writeFileSync(join(folder, names.at(-1) ?? ""), "");
+    const { stdout, code, stderr } = await cluster.cli("storage", "scrub", "--json");
+    expect(code, stderr).toBe(0);
+    const rows = (JSON.parse(stdout) as Row[]).filter(({ objects }) => objects !== null);
+    expect(rows.map(({ objects }) => objects?.healed)).toEqual([inShelf, 1, 1, 1]);
+    expect(folders().map(pictureOf)).toEqual(before);
+    const text = readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
+    expect(text).toMatch(/"event":"object.healed","store":"az1-full","name":"extents\//);
+    expect(text).toMatch(/"event":"objects.scrubbed","store":"az3-full"/);
+  });
+
+  it("that rot in every store are told, with the snapshot that is hurt, until it is deleted", async () => {
+    const extentsOf = async (id: string): Promise<string[]> => {
+      const { extents } = await readSnapshot(onlyStore(new FolderStore(store)), id, sealer);
+      return [...extents.keys()];
+    };
+    const older = new Set([...(await extentsOf("first")), ...(await extentsOf("second"))]);
+    const own = (await extentsOf("third")).filter((extent) => !older.has(extent));
+    const name = extentObject(own[0] ?? "");
+    const before = folders().map(pictureOf);
+    const rng = seededRng(7);
+    for (const folder of folders()) flip(join(folder, name), rng);
+    const rotten = folders().map(pictureOf);
+    const scrubbed = await cluster.cli("storage", "scrub");
+    expect(scrubbed.code).toBe(1);
+    const told = `no store has a good copy of ${name}: snapshot third is hurt`;
+    expect(scrubbed.stdout.split(told).length - 1, scrubbed.stdout).toBe(4);
+    expect(scrubbed.stderr).toContain("az1-full, az2-full, az3-full, object-store: not everything");
+    expect(folders().map(pictureOf)).toEqual(rotten);
+    const damage = async (): Promise<string | null> => (await cluster.status()).volume.damage;
+    await until("status says so", async () => (await damage()) === told);
+    expect((await cluster.cli("status")).stdout).toContain(`snapshots: ${told}`);
+    const text = readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
+    expect(text).toContain(`"event":"object.lost","name":"${name}","snapshots":["third"]`);
+    // The good one comes back from somewhere: the other copies are healed by it.
+    const good = Buffer.from(before[3]?.get(name) ?? "", "base64");
+    writeFileSync(join(store, name), good);
+    const rows = await scrub("az1-full", "az2-full", "az3-full");
+    expect(rows.map(({ objects }) => objects?.healed)).toEqual([1, 1, 1, 0]);
+    expect(folders().map(pictureOf)).toEqual(before);
+    await until("status says so no more", async () => (await damage()) === null);
+    // A manifest that is good nowhere: the snapshot is lost, and may be deleted.
+    for (const folder of folders()) flip(join(folder, snapshotObject("third")), rng);
+    await scrub("az2-full");
+    await until("status names it", async () =>
+      /snapshot third is hurt/.test((await damage()) ?? ""),
+    );
+    await askControl(cluster, "snapshotDelete", { id: "third" }, 120_000);
+    await until("it hurts nobody any more", async () => (await damage()) === null);
+    const last = await scrub("az1-full", "az2-full", "az3-full");
+    expect(last.map(({ unhealed, problem }) => [unhealed, problem])).toEqual(
+      Array(4).fill([0, null]),
+    );
+  });
+});
