@@ -1,49 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { BorealisError } from "../base/errors.ts";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
+import { volumeId } from "../base/ids.ts";
 import { openLogger, realClock } from "../io/index.ts";
-import {
-  encodeManifest,
-  extentObject,
-  ExtentSealer,
-  type ObjectStore,
-  snapshotIds,
-  snapshotObject,
-} from "../volume/index.ts";
+import { ExtentSealer, type ObjectStore, snapshotIds } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { inEach, isSafeIn, takersOf } from "./stores-shell.ts";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
 
-async function putSnapshot(store: ObjectStore, id: string): Promise<void> {
-  const bytes = Buffer.alloc(500, id);
-  const extent = sealer.idOf(bytes);
-  await store.put(extentObject(extent), await sealer.sealExtent(extent, bytes));
-  const encoded = encodeManifest({
-    id,
-    kind: "automatic",
-    volumeId: volume,
-    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
-    startLsn: lsn(1n),
-    endLsn: lsn(2n),
-    takenAtMs: 0,
-    postgresMajor: 18,
-    catalogVersion: 1,
-    systemIdentifier: 1n,
-    addressing: sealer.addressing,
-    directories: [],
-    files: [
-      { name: "f", sizeBytes: 500, crc: undefined, pieces: [{ extent, at: 0, lengthBytes: 500 }] },
-    ],
-    extents: new Map([[extent, { plainBytes: 500, storedBytes: 1 }]]),
-    parts: new Map(),
-    log: undefined,
-  });
-  await store.put(snapshotObject(id), await sealer.sealManifest(id, encoded));
+function putSnapshot(store: ObjectStore, id: string): Promise<string> {
+  return aSnapshot([store], id, sealer);
 }
 
 /** Two full nodes and an object store that has one snapshot. */

@@ -1,0 +1,136 @@
+import { describe, expect, it } from "vitest";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
+import { volumeId } from "../base/ids.ts";
+import { type Clock, openLogger, realClock } from "../io/index.ts";
+import { Deletions, extentObject, ExtentSealer, type ObjectStore } from "../volume/index.ts";
+import type { KeeperContext } from "./keeper-shell.ts";
+import { ObjectScrubs } from "./object-scrubs-shell.ts";
+
+const sealer = new ExtentSealer({
+  volumeId: volumeId("11111111-2222-3333-4444-555555555555"),
+  keys: undefined,
+});
+
+/** Two full nodes and an object store that have one snapshot with one extent. */
+async function aKeeper(clock: Clock = realClock) {
+  const [first, second, objects] = ["n1", "n2", "objects"].map((label) => new MemoryStore(label));
+  if (!first || !second || !objects) throw new Error("no stores");
+  const stores = [first, second, objects];
+  const extent = await aSnapshot(stores, "auto-1", sealer);
+  const behind = new Set<ObjectStore>();
+  const known = new Set(["auto-1"]);
+  const world = { caughtUp: 0, changes: 0 };
+  const context = {
+    clock,
+    logger: openLogger({ file: undefined, process: "test" }),
+    config: { scrubIntervalMs: 3_600_000 },
+    sealer: () => sealer,
+    objects: () => objects,
+    nodeStores: () => [first, second],
+    isBehind: (store: ObjectStore) => behind.has(store),
+  } as unknown as KeeperContext;
+  const scrubs = new ObjectScrubs({
+    context,
+    snapshots: {
+      has: (id) => known.has(id),
+      inTurn: (work) => work(new Deletions()),
+      catchUp: async () => void world.caughtUp++,
+    },
+    nodeIdOf: (store) => (store === objects ? undefined : store.label),
+    onChange: () => void world.changes++,
+  });
+  const rot = (store: MemoryStore): void => void store.kept.set(extentObject(extent), Buffer.of(1));
+  return { first, second, objects, stores, extent, behind, known, world, scrubs, rot };
+}
+
+const everything = { nodeIds: ["n1", "n2"], objectStore: true };
+
+describe("scrubs of objects", () => {
+  it("that are asked for tell of each store that was asked for, and of no other", async () => {
+    const { first, objects, rot, scrubs, world } = await aKeeper();
+    rot(first);
+    rot(objects);
+    const figures = { checked: 2, unhealed: 0, problem: null, checkedBytes: expect.any(Number) };
+    expect(await scrubs.now({ nodeIds: ["n1", "a tail node"], objectStore: false })).toEqual([
+      { nodeId: "n1", ...figures, healed: 1 },
+    ]);
+    expect(await scrubs.now({ nodeIds: [], objectStore: true })).toEqual([
+      { nodeId: null, ...figures, healed: 1 },
+    ]);
+    expect(await scrubs.now(everything)).toMatchObject([
+      { nodeId: "n1", healed: 0 },
+      { nodeId: "n2", healed: 0 },
+      { nodeId: null, healed: 0 },
+    ]);
+    expect(world.caughtUp).toBe(3);
+  });
+
+  it("say which store lacks snapshots still, and do not look at what else it has", async () => {
+    const { second, behind, rot, scrubs } = await aKeeper();
+    behind.add(second);
+    rot(second);
+    expect(await scrubs.now(everything)).toMatchObject([
+      { nodeId: "n1", checked: 2, problem: null },
+      { nodeId: "n2", checked: 0, problem: expect.stringContaining("snapshots that it lacks") },
+      { nodeId: null, checked: 2, problem: null },
+    ]);
+  });
+
+  it("remember what is good nowhere until it is good, or no snapshot is hurt by it any more", async () => {
+    const { first, stores, extent, known, rot, scrubs, world } = await aKeeper();
+    const good = first.kept.get(extentObject(extent)) ?? Buffer.alloc(0);
+    for (const store of stores) rot(store);
+    expect(scrubs.damage).toBeNull();
+    await scrubs.now({ nodeIds: ["n1"], objectStore: false });
+    const told = `no store has a good copy of ${extentObject(extent)}: snapshot auto-1 is hurt`;
+    expect([scrubs.damage, world.changes]).toEqual([told, 1]);
+    known.delete("auto-1");
+    expect(scrubs.damage).toBeNull();
+    known.add("auto-1");
+    first.kept.set(extentObject(extent), good);
+    // Of one store alone: it says nothing of what others have.
+    await scrubs.now({ nodeIds: ["n1"], objectStore: false });
+    expect(scrubs.damage).toBe(told);
+    await scrubs.now(everything);
+    expect(scrubs.damage).toBeNull();
+  });
+
+  it("go on for ever by themselves, slowly", async () => {
+    let nowMs = 0;
+    const clock: Clock = {
+      ...realClock,
+      nowMs: () => nowMs,
+      after: (delayMs, fn) => {
+        nowMs += delayMs;
+        return realClock.after(0, fn);
+      },
+    };
+    const { first, second, rot, scrubs, world } = await aKeeper(clock);
+    const stop = new AbortController();
+    rot(first);
+    const onPut = (store: MemoryStore, then: () => void): void => {
+      const put = store.put.bind(store);
+      store.put = async (name, bytes) => {
+        await put(name, bytes);
+        then();
+      };
+    };
+    // It rots behind the first pass's back.
+    onPut(first, () => rot(second));
+    const healed = new Promise<void>((resolve) => onPut(second, resolve));
+    const running = scrubs.forEver(stop.signal);
+    await healed;
+    stop.abort(new Error("enough"));
+    await running;
+    expect(world.caughtUp).toBe(2);
+    // The rotten one had next to nothing to be rested for.
+    expect(nowMs).toBeGreaterThan(3_600_000 / 2);
+  });
+
+  it("end with the keeper", async () => {
+    const { scrubs } = await aKeeper();
+    scrubs.close();
+    await expect(scrubs.now(everything)).rejects.toThrow("the keeper stops");
+  });
+});
