@@ -103,6 +103,20 @@ describe.each([
   });
   afterAll(() => cluster.destroy());
 
+  const keeperLog = (): string => readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
+  const damage = async (): Promise<string | null> => (await cluster.status()).volume.damage;
+
+  async function extentsOf(id: string): Promise<string[]> {
+    const { extents } = await readSnapshot(onlyStore(new FolderStore(store)), id, sealer);
+    return [...extents.keys()];
+  }
+
+  /** Extents that none of the first two snapshots has. */
+  async function ownOf(id: string): Promise<string[]> {
+    const older = new Set([...(await extentsOf("first")), ...(await extentsOf("second"))]);
+    return (await extentsOf(id)).filter((extent) => !older.has(extent));
+  }
+
   async function scrub(...ids: string[]): Promise<Row[]> {
     return (await askControl(cluster, "scrub", { ids, objectStore: true }, 120_000)) as Row[];
   }
@@ -154,19 +168,12 @@ describe.each([
     const rows = (JSON.parse(stdout) as Row[]).filter(({ objects }) => objects !== null);
     expect(rows.map(({ objects }) => objects?.healed)).toEqual([inShelf, 1, 1, 1]);
     expect(folders().map(pictureOf)).toEqual(before);
-    const text = readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
-    expect(text).toMatch(/"event":"object.healed","store":"az1-full","name":"extents\//);
-    expect(text).toMatch(/"event":"objects.scrubbed","store":"az3-full"/);
+    expect(keeperLog()).toMatch(/"event":"object.healed","store":"az1-full","name":"extents\//);
+    expect(keeperLog()).toMatch(/"event":"objects.scrubbed","store":"az3-full"/);
   });
 
   it("that rot in every store are told, with the snapshot that is hurt, until it is deleted", async () => {
-    const extentsOf = async (id: string): Promise<string[]> => {
-      const { extents } = await readSnapshot(onlyStore(new FolderStore(store)), id, sealer);
-      return [...extents.keys()];
-    };
-    const older = new Set([...(await extentsOf("first")), ...(await extentsOf("second"))]);
-    const own = (await extentsOf("third")).filter((extent) => !older.has(extent));
-    const name = extentObject(own[0] ?? "");
+    const name = extentObject((await ownOf("third"))[0] ?? "");
     const before = folders().map(pictureOf);
     const rng = seededRng(7);
     for (const folder of folders()) flip(join(folder, name), rng);
@@ -177,11 +184,9 @@ describe.each([
     expect(scrubbed.stdout.split(told).length - 1, scrubbed.stdout).toBe(4);
     expect(scrubbed.stderr).toContain("az1-full, az2-full, az3-full, object-store: not everything");
     expect(folders().map(pictureOf)).toEqual(rotten);
-    const damage = async (): Promise<string | null> => (await cluster.status()).volume.damage;
     await until("status says so", async () => (await damage()) === told);
     expect((await cluster.cli("status")).stdout).toContain(`snapshots: ${told}`);
-    const text = readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
-    expect(text).toContain(`"event":"object.lost","name":"${name}","snapshots":["third"]`);
+    expect(keeperLog()).toContain(`"event":"object.lost","name":"${name}","snapshots":["third"]`);
     // The good one comes back from somewhere: the other copies are healed by it.
     const good = Buffer.from(before[3]?.get(name) ?? "", "base64");
     writeFileSync(join(store, name), good);
@@ -189,14 +194,27 @@ describe.each([
     expect(rows.map(({ objects }) => objects?.healed)).toEqual([1, 1, 1, 0]);
     expect(folders().map(pictureOf)).toEqual(before);
     await until("status says so no more", async () => (await damage()) === null);
-    // A manifest that is good nowhere: the snapshot is lost, and may be deleted.
-    for (const folder of folders()) flip(join(folder, snapshotObject("third")), rng);
+  });
+
+  it("that are lost are not in the next snapshot: it stores everything anew", async () => {
+    const rng = seededRng(8);
+    const lost = extentObject((await ownOf("third"))[0] ?? "");
+    for (const folder of folders()) flip(join(folder, lost), rng);
+    await scrub("az1-full");
+    await askControl(cluster, "snapshotCreate", { id: "fourth" }, 120_000);
+    const extents = await extentsOf("fourth");
+    expect(extents.length).toBeGreaterThan(20);
+    for (const extent of extents)
+      for (const folder of folders())
+        await sealer.openExtent(extent, readFileSync(join(folder, extentObject(extent))));
+    expect(keeperLog()).toMatch(/"snapshot":"fourth".*"mode":"full"/);
+    // A manifest that is good nowhere: that snapshot is lost, too, and both may be deleted.
+    for (const folder of folders()) flip(join(folder, snapshotObject("second")), rng);
     await scrub("az2-full");
-    await until("status names it", async () =>
-      /snapshot third is hurt/.test((await damage()) ?? ""),
-    );
-    await askControl(cluster, "snapshotDelete", { id: "third" }, 120_000);
-    await until("it hurts nobody any more", async () => (await damage()) === null);
+    await until("status names it", async () => /second/.test((await damage()) ?? ""));
+    for (const id of ["second", "third"])
+      await askControl(cluster, "snapshotDelete", { id }, 120_000);
+    await until("they hurt nobody any more", async () => (await damage()) === null);
     const last = await scrub("az1-full", "az2-full", "az3-full");
     expect(last.map(({ unhealed, problem }) => [unhealed, problem])).toEqual(
       Array(4).fill([0, null]),

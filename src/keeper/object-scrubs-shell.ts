@@ -12,7 +12,7 @@ const restMs = 60_000;
 
 export interface ObjectScrubsOptions {
   readonly context: KeeperContext;
-  readonly snapshots: Pick<SnapshotJobs, "catchUp" | "has" | "inTurn">;
+  readonly snapshots: Pick<SnapshotJobs, "catchUp" | "has" | "inTurn" | "noteLoss">;
   /** Undefined: it is the object store. */
   readonly nodeIdOf: (store: ObjectStore) => string | undefined;
   /** `damage` is another one. */
@@ -113,6 +113,7 @@ export class ObjectScrubs {
           logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
         },
         onLost: (object) => {
+          if (!this.lost.has(object.name)) snapshots.noteLoss();
           this.lost.set(object.name, { ...object, seenMs: clock.nowMs() });
           logger.error({ event: "object.lost", ...object });
           this.options.onChange();

@@ -20,7 +20,7 @@ async function aKeeper(clock: Clock = realClock) {
   const extent = await aSnapshot(stores, "auto-1", sealer);
   const behind = new Set<ObjectStore>();
   const known = new Set(["auto-1"]);
-  const world = { caughtUp: 0, changes: 0 };
+  const world = { caughtUp: 0, changes: 0, losses: 0 };
   const context = {
     clock,
     logger: openLogger({ file: undefined, process: "test" }),
@@ -36,6 +36,7 @@ async function aKeeper(clock: Clock = realClock) {
       has: (id) => known.has(id),
       inTurn: (work) => work(new Deletions()),
       catchUp: async () => void world.caughtUp++,
+      noteLoss: () => void world.losses++,
     },
     nodeIdOf: (store) => (store === objects ? undefined : store.label),
     onChange: () => void world.changes++,
@@ -88,12 +89,16 @@ describe("scrubs of objects", () => {
     known.delete("auto-1");
     expect(scrubs.damage).toBeNull();
     known.add("auto-1");
+    await scrubs.now({ nodeIds: ["n2"], objectStore: false });
+    expect(scrubs.damage).toBe(told);
     first.kept.set(extentObject(extent), good);
     // Of one store alone: it says nothing of what others have.
     await scrubs.now({ nodeIds: ["n1"], objectStore: false });
     expect(scrubs.damage).toBe(told);
     await scrubs.now(everything);
     expect(scrubs.damage).toBeNull();
+    // The next snapshot has to know of it once.
+    expect(world.losses).toBe(1);
   });
 
   it("go on for ever by themselves, slowly", async () => {

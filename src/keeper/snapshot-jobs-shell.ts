@@ -50,6 +50,9 @@ export class SnapshotJobs {
   private readonly extents: ExtentCount;
   private job: SnapshotJob | null = null;
   private problem: string | undefined;
+  /** How often extents were lost, and how much of that the last snapshot that stored everything anew knew of. */
+  private losses = 0;
+  private lossesMet = 0;
   private logFrom: Lsn | undefined;
   private earliestMs: number | undefined;
   /** The volume's path as it was seen in this epoch of the writer. */
@@ -175,6 +178,14 @@ export class SnapshotJobs {
     });
   }
 
+  /**
+   * An extent is good in no store: the next snapshot rests on none of those before it, and stores everything anew. What the
+   * cluster still has of what was lost is good again with it, also for older snapshots.
+   */
+  noteLoss(): void {
+    this.losses++;
+  }
+
   /** Gives every store the snapshots that it lacks, as far as one slice of time reaches. */
   catchUp(): Promise<void> {
     return this.lane.run(() => {
@@ -252,14 +263,17 @@ export class SnapshotJobs {
   private async take(id: string | undefined): Promise<SnapshotManifest> {
     const what: SnapshotJob = { what: "taking", id: id ?? null, doneBytes: 0, totalBytes: null };
     return this.during(what, async () => {
+      const { losses } = this;
       const manifest = await takeVolumeSnapshot(this.context, {
         id,
         known: this.shelf.facts,
+        isAnew: losses > this.lossesMet,
         onProgress: (doneBytes, totalBytes) => {
           this.say({ ...what, doneBytes, totalBytes: totalBytes ?? null });
         },
         signal: this.signal,
       });
+      this.lossesMet = losses;
       this.shelf.add(manifest);
       this.extents.noteChange();
       return manifest;

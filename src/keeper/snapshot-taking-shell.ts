@@ -26,6 +26,8 @@ export interface Taking {
   /** That of one that a user asked for, which brings its own log; undefined: an automatic one. */
   readonly id: string | undefined;
   readonly known: readonly KnownSnapshot[];
+  /** Everything is stored again, since what earlier snapshots stored may be good in no store. */
+  readonly isAnew: boolean;
   readonly onProgress: (doneBytes: number, totalBytes: number | undefined) => void;
   readonly signal: AbortSignal;
 }
@@ -52,7 +54,9 @@ export async function takeVolumeSnapshot(
   if (!before) throw nobodyKnows();
   const replicas = replicasOf(context, takersOf(context));
   const sealer = context.sealer();
-  const previous = await previousOf(taking, { context, replicas, sight: before });
+  const previous = taking.isAnew
+    ? undefined
+    : await previousOf(taking, { context, replicas, sight: before });
   const taken = await takeSnapshot(
     {
       source: { socketDir: source.socketDir, port: socketPort },
@@ -81,7 +85,7 @@ export async function takeVolumeSnapshot(
     startLsn: manifest.startLsn,
     endLsn: manifest.endLsn,
     mode,
-    reason,
+    reason: taking.isAnew ? "what was stored before may be good in no store" : reason,
     readBytes,
     storedBytes,
     storedExtents,
