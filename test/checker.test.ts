@@ -1,0 +1,102 @@
+/**
+ * Sessions of every kind on a running cluster while everything that can fail does: every answer is written down, and at the end
+ * all of them together must be one true history. About two minutes; BOREALIS_TEST=thorough BOREALIS_CHECK_MINUTES=60 makes it
+ * an hour. BOREALIS_SEED strikes with the same faults at the same moments again.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Chaos } from "./helpers/chaos.ts";
+import { scheduleOf } from "./helpers/chaos-schedule.ts";
+import { accounts, balance, CheckerSessions, readFinal } from "./helpers/checker-sessions.ts";
+import { TestCluster, until } from "./helpers/cluster.ts";
+import { History } from "./helpers/history.ts";
+import { type Contradiction, contradictionsIn } from "./helpers/history-checks.ts";
+import { around, figuresOf, told, unknownCount } from "./helpers/history-figures.ts";
+
+const isThorough = process.env["BOREALIS_TEST"] === "thorough";
+const minutes = isThorough ? Number(process.env["BOREALIS_CHECK_MINUTES"] ?? 10) : 1.6;
+const chaosMs = minutes * 60_000;
+const seed = Number(process.env["BOREALIS_SEED"] ?? Date.now() % 1_000_000);
+/** The default of session.holdTimeoutMs. */
+const holdMs = 30_000;
+
+let cluster: TestCluster;
+let chaos: Chaos;
+beforeAll(async () => {
+  cluster = await TestCluster.create();
+  chaos = new Chaos(cluster);
+});
+afterAll(async () => {
+  chaos.thawAll();
+  await cluster.destroy();
+});
+
+/** How the losses of servers ended, by the proxy's own count; it tells them when it stops. */
+function outcomesTold(): Map<string, number> {
+  const lines = readFileSync(join(cluster.dataDir, "log", "proxy.log"), "utf8")
+    .trim()
+    .split("\n");
+  const stops = lines.filter((line) => line.includes('"event":"proxy.stopping"'));
+  expect(stops, "it has run all the time").toHaveLength(1);
+  const { outcomes } = JSON.parse(stops[0] ?? "") as { outcomes: Record<string, number> };
+  return new Map(Object.entries(outcomes));
+}
+
+/** Where a person can read what happened, if it went wrong. */
+function keep(history: History, contradictions: readonly Contradiction[]): void {
+  const dir = join(import.meta.dirname, "..", "sim-failures");
+  mkdirSync(dir, { recursive: true });
+  const lines = contradictions.slice(0, 50).flatMap((one) => around(history, chaos.story, one));
+  const all = [...lines, "## All that was done", ...chaos.story];
+  writeFileSync(join(dir, `checker-${seed}.log`), `${all.join("\n")}\n`);
+}
+
+describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, () => {
+  it(
+    "are told one history that is true",
+    async () => {
+      console.log(`BOREALIS_SEED=${seed}`);
+      const history = new History();
+      const sessions = new CheckerSessions(cluster, history, { seed, ofEachKind: 3, pauseMs: 15 });
+      await sessions.start();
+      await chaos.run(scheduleOf(seed, chaosMs));
+      await chaos.heal();
+      const healedMs = performance.now();
+      let found: Contradiction[] = [];
+      try {
+        await cluster.untilEverybody(120_000);
+        await until("it serves again", () => {
+          const later = history.writes.filter(({ startMs }) => startMs > healedMs);
+          return later.filter(({ outcome }) => outcome === "ok").length > 50;
+        });
+        // Who waits for an answer still gets one within hold_timeout.
+        await sessions.stop(2 * holdMs);
+        const final = await readFinal(cluster);
+        const setup = { accounts, balance, holdMs, slackMs: 1_000 };
+        found = contradictionsIn(history, final, setup);
+        await cluster.down();
+        const outcomes = outcomesTold();
+        const unknown = unknownCount(history);
+        console.log(
+          [
+            `${sessions.sessionCount} sessions, ${minutes} minutes, BOREALIS_SEED=${seed}`,
+            ...figuresOf(history, final),
+            `${unknown} answers of 08007`,
+            `faults: ${told(chaos.struck)}`,
+            `losses of servers, by the proxy: ${told(outcomes)}`,
+          ].join("\n"),
+        );
+        expect(found.slice(0, 20)).toEqual([]);
+        expect(outcomes.get("unknown"), "every 08007 is counted").toBe(unknown);
+      } catch (error) {
+        keep(history, found);
+        throw error;
+      }
+      expect(history.writes.filter(({ outcome }) => outcome === "ok").length).toBeGreaterThan(500);
+      expect(history.views.length).toBeGreaterThan(500);
+      expect(chaos.struck.size).toBeGreaterThan(5);
+    },
+    chaosMs + 400_000,
+  );
+});
