@@ -137,35 +137,21 @@ export class CheckerSessions {
   }
 
   private async append(client: pg.Client, { session, rng }: Part): Promise<void> {
-    const forms: readonly CommitForm[] = [
-      "own",
-      "own",
-      "own",
-      "alone",
-      "alone",
-      "alone",
-      "alone",
-      "several",
-    ];
-    const form = forms[rng.below(forms.length)] ?? "own";
-    const rows = Array.from({ length: form === "alone" ? 1 : 1 + rng.below(3) }, () =>
-      this.number(session),
-    );
+    const chance = rng.below(8);
+    const form: CommitForm = chance < 3 ? "own" : chance < 7 ? "alone" : "several";
+    const length = { own: 1 + rng.below(3), alone: 1, several: 2 }[form];
+    const rows = Array.from({ length }, () => this.number(session));
     this.asked.push(...rows);
     const write = this.history.begin({ kind: "append", rows, ...attempt(session, form) });
     const insert = (row: number): string => `INSERT INTO appends (row) VALUES (${row})`;
     if (form === "several") {
       await settle(client, write, () => client.query(rows.map(insert).join("; ")));
     } else if (form === "alone") {
-      const ways = [
-        () => client.query(insert(rows[0] ?? 0)),
-        () => client.query("INSERT INTO appends (row) VALUES ($1)", rows),
-        () => client.query("INSERT INTO appends (row) VALUES ($1) RETURNING row", rows),
-      ];
-      await settle(
-        client,
-        write,
-        ways[rng.below(ways.length)] ?? (() => client.query(insert(rows[0] ?? 0))),
+      const [row = 0] = rows;
+      const extended = `INSERT INTO appends (row) VALUES ($1)${rng.below(2) === 0 ? " RETURNING row" : ""}`;
+      const isSimple = rng.below(3) === 0;
+      await settle(client, write, () =>
+        isSimple ? client.query(insert(row)) : client.query(extended, [row]),
       );
     } else {
       const steps = rows.map((row) => () => client.query(insert(row)));

@@ -22,8 +22,10 @@ export function figuresOf(history: History, final: Final): string[] {
   ];
 }
 
-export function unknownCount({ writes }: History): number {
-  return writes.filter(({ outcome }) => outcome === outcomeUnknown).length;
+/** How often anybody was told that the outcome is not known. */
+export function unknownCount({ writes, failedReads }: History): number {
+  const ofWrites = writes.filter(({ outcome }) => outcome === outcomeUnknown).length;
+  return ofWrites + (failedReads.get(outcomeUnknown) ?? 0);
 }
 
 /** "kill 3, freeze 2", the most first. */
