@@ -58,7 +58,7 @@ describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, (
     async () => {
       console.log(`BOREALIS_SEED=${seed}`);
       const history = new History();
-      const sessions = new CheckerSessions(cluster, history, { seed, ofEachKind: 3, pauseMs: 15 });
+      const sessions = new CheckerSessions(cluster, history, { seed, ofEachKind: 3, pauseMs: 40 });
       await sessions.start();
       await chaos.run(scheduleOf(seed, chaosMs));
       await chaos.heal();
@@ -66,6 +66,9 @@ describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, (
       let found: Contradiction[] = [];
       try {
         await cluster.untilEverybody(120_000);
+        await until("every storage node is up", async () =>
+          (await cluster.status()).storage.every(({ state }) => state === "up"),
+        );
         await until("it serves again", () => {
           const later = history.writes.filter(({ startMs }) => startMs > healedMs);
           return later.filter(({ outcome }) => outcome === "ok").length > 50;

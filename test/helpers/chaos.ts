@@ -39,8 +39,8 @@ export class Chaos {
   async heal(): Promise<void> {
     this.thaw([...this.frozen]);
     await Promise.all(this.underWay);
-    if (this.stopped.size > 0) await this.command("storage", "start", ...this.stopped);
-    this.stopped.clear();
+    if (this.stopped.size > 0 && (await this.command("storage", "start", ...this.stopped)))
+      this.stopped.clear();
     this.story.push(`${Math.round(performance.now())} healed`);
   }
 
@@ -141,15 +141,15 @@ export class Chaos {
     this.later(async () => {
       await this.command("storage", "stop", ...ids);
       await delay(forMs);
-      await this.command("storage", "start", ...ids);
-      this.stopped.clear();
+      // A control plane that is being killed may answer nothing; what fails here is tried again by `heal`.
+      if (await this.command("storage", "start", ...ids)) this.stopped.clear();
     });
     return `${ids.join(", ")} for ${forMs} ms`;
   }
 
   /** A command of an operator's, which goes on while other things happen. */
   private begin(...args: string[]): string {
-    this.later(() => this.command(...args));
+    this.later(async () => void (await this.command(...args)));
     return args.at(-1) ?? "";
   }
 
@@ -158,12 +158,14 @@ export class Chaos {
     this.underWay.add(running);
   }
 
-  private async command(...args: string[]): Promise<void> {
+  /** Whether it succeeded. */
+  private async command(...args: string[]): Promise<boolean> {
     const { code, stderr } = await this.cluster.cli(...args);
     const said = code === 0 ? "" : ` ${stderr.trim().split("\n")[0]}`;
     this.story.push(
       `${Math.round(performance.now())} borealis ${args.join(" ")} ended with ${code}${said}`,
     );
+    return code === 0;
   }
 
   /** By what is written down: a control plane that is dead answers nothing. */

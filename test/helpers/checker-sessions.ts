@@ -64,6 +64,7 @@ export class CheckerSessions {
   private readonly numbers = new Map<number, number>();
   /** Rows that somebody has asked to append, to be looked for. */
   private readonly asked: number[] = [];
+  private readonly lives = new Map<string, string>();
 
   constructor(cluster: TestCluster, history: History, options: SessionsOptions) {
     this.cluster = cluster;
@@ -257,7 +258,7 @@ export class CheckerSessions {
         Record<"registers" | "rows", string[]>;
       this.history.views.push({
         endpoint,
-        life: seen.life,
+        life: this.interned(seen.life),
         startMs,
         endMs: performance.now(),
         registers: seen.registers.map(Number),
@@ -268,6 +269,13 @@ export class CheckerSessions {
     } catch (error) {
       this.readFailed(error);
     }
+  }
+
+  /** One string for each life, however often it is named. */
+  private interned(life: string): string {
+    const known = this.lives.get(life) ?? life;
+    this.lives.set(known, known);
+    return known;
   }
 
   /** Raises if the connection is gone with it. */

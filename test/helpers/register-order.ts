@@ -55,7 +55,7 @@ function orderOf(
 
 /** Something that was seen of a register: its place in the order, and when. */
 interface Sight {
-  readonly what: string;
+  readonly what: () => string;
   readonly place: number;
   readonly isWrite: boolean;
   readonly startMs: number;
@@ -74,11 +74,12 @@ function judge(
   for (const one of exchanges) {
     const place = order.get(one.value);
     const fate = fateOf(one);
-    const what = `register ${key} from ${one.expected} to ${one.value} (session ${one.session}, ${one.outcome})`;
+    const what = (): string =>
+      `register ${key} from ${one.expected} to ${one.value} (session ${one.session}, ${one.outcome})`;
     if (place === undefined && fate === "done")
-      found.push({ what: `acknowledged and missing: ${what}`, atMs: one.endMs });
+      found.push({ what: `acknowledged and missing: ${what()}`, atMs: one.endMs });
     if (place !== undefined && fate === "undone")
-      found.push({ what: `refused and present: ${what}`, atMs: one.endMs });
+      found.push({ what: `refused and present: ${what()}`, atMs: one.endMs });
     if (place === undefined || fate === "undone") continue;
     const endMs = fate === "done" ? one.endMs : Number.POSITIVE_INFINITY;
     atWriter.push({ what, place, isWrite: true, startMs: one.startMs, endMs });
@@ -87,9 +88,9 @@ function judge(
   for (const { endpoint, life, registers, startMs, endMs } of views) {
     const value = registers[key - 1] ?? 0;
     const place = order.get(value);
-    const what = `register ${key} = ${value} at ${endpoint}`;
+    const what = (): string => `register ${key} = ${value} at ${endpoint}`;
     if (place === undefined) {
-      found.push({ what: `shown and gone: ${what}`, atMs: endMs });
+      found.push({ what: `shown and gone: ${what()}`, atMs: endMs });
       continue;
     }
     const sight = { what, place, isWrite: false, startMs, endMs };
@@ -109,7 +110,7 @@ function disorder(sights: readonly Sight[]): Contradiction[] {
   for (const { what, place, isWrite, startMs } of sights.toSorted(byStart)) {
     const least = seen.before(startMs) + (isWrite ? 1 : 0);
     if (place < least)
-      found.push({ what: `out of order: ${what}, after place ${least} was seen`, atMs: startMs });
+      found.push({ what: `out of order: ${what()}, after place ${least} was seen`, atMs: startMs });
   }
   return found;
 }
