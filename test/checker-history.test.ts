@@ -127,6 +127,32 @@ describe("a history that is true", () => {
       },
     ],
     [
+      "has an exchange that found no row before its value was written",
+      {
+        writes: [
+          exchange(1, 70, 0, { endMs: 9 }),
+          exchange(70, 71, 5, { endMs: 7, hasMatched: false }),
+        ],
+        final: { registers: new Map([[1, 70]]) },
+      },
+    ],
+    [
+      "has an open exchange that came to be after its answer",
+      {
+        writes: [exchange(1, 70, 0, { form: "alone", outcome: "08007" })],
+        views: [view(5, { endpoint: "writer" })],
+        final: { registers: new Map([[1, 70]]) },
+      },
+    ],
+    [
+      "has a look at the writer while the row was still being written",
+      {
+        writes: [append([7], 0, { endMs: 9 })],
+        looks: [{ row: 7, startMs: 5, endMs: 6, count: 0 }],
+        final: { appended: one },
+      },
+    ],
+    [
       "has an own COMMIT left open when nobody was served for all of hold_timeout",
       {
         writes: [
