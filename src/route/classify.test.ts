@@ -372,7 +372,11 @@ describe("classify", () => {
     expect(classOf("prepare p as select 1")).toMatchObject({
       prepares: { name: "p", mayWrite: false },
     });
-    expect(classOf("prepare p as delete from t").prepares).toEqual({ name: "p", mayWrite: true });
+    expect(classOf("prepare p as delete from t").prepares).toEqual({
+      name: "p",
+      mayWrite: true,
+      isForwardable: true,
+    });
     expect(classOf("execute p").executes).toBe("p");
     expect(classOf("deallocate p").deallocates).toBe("p");
     expect(classOf("deallocate all").deallocates).toBe("*");

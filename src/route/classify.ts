@@ -3,6 +3,7 @@ import { parse, type Node } from "./parser.ts";
 import { refusalOf } from "./refusals.ts";
 import { outline } from "./scan.ts";
 import type { Classified, SessionEffect, StatementClass } from "./statement-class.ts";
+import { isForwardableNode } from "./forwardable.ts";
 import { rules } from "./statement-rules.ts";
 import { isTree, type Tree } from "./tree.ts";
 
@@ -28,7 +29,9 @@ const doubtful: StatementClass = {
   sessionEffects: [],
   settings: [],
   isListen: false,
+  isForwardable: false,
 };
+const certainWrites = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
 
 /**
  * What each statement of a Query or Parse message is. Pure, and needs loadParser() once before. Knows the text only:
@@ -42,7 +45,9 @@ export function classify(sql: string): Classified {
     if (isSingle && bulkStatements.has(firstWord)) {
       const tag =
         firstWord === "with" || firstWord === "values" ? "SELECT" : firstWord.toUpperCase();
-      return { statements: [{ ...doubtful, kind: "mayWrite", tag }], parseFailed: false };
+      const isForwardable = certainWrites.has(tag);
+      const statement: StatementClass = { ...doubtful, kind: "mayWrite", tag, isForwardable };
+      return { statements: [statement], parseFailed: false };
     }
   }
   const result = parse(sql);
@@ -88,9 +93,11 @@ function classOf(node: Node, findings: Findings, mentionsSyncCommit: boolean): S
   const refusal = refusalOf(key, statement, findings);
   const rule = rules[key];
   const ruled = { ...common, ...rule?.(statement, findings), ...(refusal && { refusal }) };
+  const isForwardable = ruled.kind === "mayWrite" && !refusal && isForwardableNode(node, findings);
   const named = ruled.settings.findLast(({ name }) => name === "application_name");
   return {
     ...ruled,
+    isForwardable,
     touchesSynchronousCommit: touchesSyncCommit(ruled, findings, mentionsSyncCommit),
     ...(named?.value !== undefined && { setsApplicationName: named.value }),
   };

@@ -34,6 +34,14 @@ export function refusalOf(tag: string, statement: Tree, findings: Findings): Ref
       hint: "It would change one instance only, and be lost when that is rebuilt. Use ALTER DATABASE or ALTER ROLE ... SET.",
     };
   }
+  const mode = findings.settings.find(({ name }) => name === "apg_write_forward.consistency_mode");
+  if (mode?.value && !/^\s*(?:off|eventual|session|global)\s*$/i.test(mode.value)) {
+    return {
+      code: sqlState.invalidParameter,
+      message: `invalid value for parameter "${mode.name}": "${mode.value}"`,
+      hint: "Available values: off, session, eventual, global.",
+    };
+  }
   const takesReservedName = findings.settings.some(
     ({ name, value }) => name === "application_name" && value && isReservedApplicationName(value),
   );

@@ -82,9 +82,20 @@ export interface StatementClass {
   readonly setsApplicationName?: string | null;
   readonly refusal?: Refusal;
   readonly isListen: boolean;
+  /**
+   * A standby certainly refuses it, a writer runs it, and it leaves nothing behind in the session: INSERT, UPDATE, DELETE,
+   * MERGE, SELECT with one of them in WITH or with row locks, EXPLAIN ANALYZE of these. What only may write is not.
+   */
+  readonly isForwardable: boolean;
+  /** BEGIN READ ONLY. */
+  readonly isReadOnly?: boolean;
   /** Of LISTEN, UNLISTEN ("*" for all) and NOTIFY. */
   readonly channel?: string;
-  readonly prepares?: { readonly name: string; readonly mayWrite: boolean };
+  readonly prepares?: {
+    readonly name: string;
+    readonly mayWrite: boolean;
+    readonly isForwardable: boolean;
+  };
   readonly executes?: string;
   /** "*" for all. */
   readonly deallocates?: string;

@@ -1,5 +1,6 @@
 import type { Findings } from "./findings.ts";
 import type { SessionEffect, StatementClass, TransactionCommand } from "./statement-class.ts";
+import { isForwardableNode } from "./forwardable.ts";
 import { child, isTree, list, text, type Tree } from "./tree.ts";
 
 type Rule = (statement: Tree, findings: Findings) => Partial<StatementClass>;
@@ -29,7 +30,11 @@ export const rules: Readonly<Record<string, Rule>> = {
   DiscardStmt: (statement) => ofDiscard(text(statement, "target") ?? ""),
   PrepareStmt: (statement, findings) => ({
     ...quietly("sessionState", "PREPARE", "preparedStatement"),
-    prepares: { name: text(statement, "name") ?? "", mayWrite: ofQuery(findings).mayWrite },
+    prepares: {
+      name: text(statement, "name") ?? "",
+      mayWrite: ofQuery(findings).mayWrite,
+      isForwardable: isForwardableNode(child(statement, "query"), findings),
+    },
   }),
   ExecuteStmt: (statement) => ({
     kind: "mayWrite",
@@ -242,7 +247,19 @@ function ofTransaction(statement: Tree): Partial<StatementClass> {
     endsTransaction: ["commit", "rollback", "prepare"].includes(transaction),
     forbidsTransactionBlock: isPrepared,
     ...(gid !== undefined && { gid }),
+    ...(transaction === "begin" && { isReadOnly: isReadOnlyBegin(statement) }),
   };
+}
+
+/** READ ONLY as PostgreSQL's grammar has it: a list of options, of which the last of a name counts. */
+function isReadOnlyBegin(statement: Tree): boolean {
+  const options = list(statement, "options").map((option) =>
+    isTree(option) ? child(option, "DefElem") : {},
+  );
+  const last = options.findLast((option) => text(option, "defname") === "transaction_read_only");
+  if (!last) return false;
+  const constant = child(child(last, "arg"), "A_Const");
+  return child(constant, "ival")["ival"] === 1;
 }
 
 function ofSet(statement: Tree, findings: Findings): Partial<StatementClass> {

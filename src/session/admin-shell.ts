@@ -1,4 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { type Lsn, parseLsn } from "../base/lsn.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
 import type { RoleRecord } from "./authentication.ts";
@@ -84,6 +85,12 @@ export class AdminSessions {
     return (await this.query(target, sql)).rows[0]?.[0] ?? undefined;
   }
 
+  /** How far a reader has replayed. */
+  async replayedLsn(target: Target): Promise<Lsn> {
+    const { rows } = await this.query(target, "SELECT pg_catalog.pg_last_wal_replay_lsn()");
+    return parseLsn(rows[0]?.[0] ?? "");
+  }
+
   /** Looks into the catalogs of one database through a session that does not stay (it would block DROP DATABASE). */
   async findTraits(target: Target, database: string): Promise<DatabaseTraits> {
     const client = await connectPg({
@@ -144,7 +151,7 @@ function loginSql(user: string, database: string): string {
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
       WHERE s.setrole IN (0, r.oid)
         AND s.setdatabase IN (0, COALESCE((SELECT oid FROM pg_catalog.pg_database WHERE datname = ${quoted(database)}), 0))
-        AND (c ILIKE 'borealis.%' OR c ILIKE 'synchronous_commit=%' OR c ILIKE 'client_min_messages=%'))
+        AND (c ILIKE 'borealis.%' OR c ILIKE 'apg\\_write\\_forward.%' OR c ILIKE 'synchronous_commit=%' OR c ILIKE 'client_min_messages=%'))
     FROM pg_catalog.pg_authid r WHERE r.rolname = ${quoted(user)}`;
 }
 

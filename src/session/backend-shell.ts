@@ -13,13 +13,14 @@ import {
   pgSocketPath,
   type StartupParameter,
 } from "../wire/index.ts";
+import type { ClientLink } from "./client-link.ts";
 import type { Target } from "./topology.ts";
 
 export interface BackendOptions {
   readonly clock: Clock;
   readonly parameters: readonly StartupParameter[];
   /** The client's own connection: a client that leaves ends the attempt. */
-  readonly client: Connection;
+  readonly client: Pick<ClientLink, "closed">;
   readonly holdTimeoutMs: number;
   /** False: nobody is to be waited for any more. */
   readonly isWanted: () => boolean;

@@ -68,6 +68,11 @@ export class ClientSide {
     return this.scanner.missingBytes;
   }
 
+  /** Between two messages, with nothing that waits. */
+  get isAtBoundary(): boolean {
+    return this.scanner.isAtBoundary && !this.isWaiting;
+  }
+
   private scan(chunk: Buffer): void {
     const { scanner, exchange } = this;
     scanner.begin(chunk);

@@ -22,10 +22,13 @@ import type { AwaitDurable } from "./durability-shell.ts";
 import { AdminFates } from "./fates-shell.ts";
 import type { Outcome } from "./action.ts";
 import { Outcomes } from "./outcomes.ts";
+import { endpointGone, rewound, shutdown } from "./farewells.ts";
 import { LoadBook } from "./load-book.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
-import { Session } from "./session-shell.ts";
-import { type Arrival, type SharedWorld, startServer, worldOf } from "./session-world-shell.ts";
+import type { Session } from "./session-shell.ts";
+import { openAtWriter, openSession } from "./open-session-shell.ts";
+import { Forwarding } from "./forwarding-shell.ts";
+import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
 import type { Choice, EndpointType, Target, Topology } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
@@ -99,6 +102,7 @@ export class EndpointServer {
   private readonly listeners = new Map<string, { endpoint: Endpoint; listener: Listener }>();
   private readonly sessions = new Map<number, Set<Session>>();
   private readonly endpointOf = new WeakMap<Session, Endpoint>();
+  private readonly forwardingOf = new WeakMap<Session, Forwarding>();
   private readonly unauthenticated = new Map<Connection, Endpoint>();
   private readonly stopWatching: () => void;
   private count = 0;
@@ -236,7 +240,6 @@ export class EndpointServer {
     client: Connection,
     login: LoggedIn,
   ): Promise<void> {
-    const { database } = login.wishes;
     // Bytes of an eager client wait in the kernel.
     client.pause();
     const arrival: Arrival = {
@@ -255,26 +258,46 @@ export class EndpointServer {
       this.linger(client);
       return;
     }
-    const { target, connection } = start;
-    const planner = await this.traits.enter(target, database);
-    if (client.closed || connection.closed || !this.isOpen(endpoint)) {
-      connection.destroy();
-      client.destroy();
-      arrival.seat.leave();
-      this.traits.leave(database, connection);
-      return;
-    }
-    const session: Session = new Session({
-      client,
+    const mayRead = endpoint.type !== "writer";
+    const forwarding = mayRead
+      ? this.forwardingFor(client, login, arrival.isWanted, endpoint)
+      : undefined;
+    const session = await openSession(shared, arrival, {
+      client: forwarding?.link ?? client,
       backend: start,
-      clientKey: arrival.clientKey,
-      world: worldOf(shared, arrival, planner, {
-        sessionOf: () => session,
-        onEnd: () => this.forget(session),
-      }),
+      onEnd: (ended) => this.forget(ended),
+      ...(forwarding && { adapt: (world) => forwarding.adapt(world) }),
     });
+    if (!session) return;
     this.remember(session, endpoint);
-    session.start(login.rest);
+    if (forwarding) {
+      this.forwardingOf.set(session, forwarding);
+      forwarding.start(session, login.rest);
+    } else session.start(login.rest);
+  }
+
+  private forwardingFor(
+    client: Connection,
+    login: LoggedIn,
+    isOpen: () => boolean,
+    endpoint: Endpoint,
+  ): Forwarding {
+    const { shared } = this;
+    return new Forwarding({
+      ...shared,
+      client,
+      replayedOn: (target) => shared.admin.replayedLsn(target),
+      openWriter: async (link) => {
+        const session = await openAtWriter(shared, login, {
+          client: link,
+          clientKey: this.options.entropy.bytes(32),
+          isWanted: () => !client.closed && isOpen(),
+          onEnd: (ended) => this.forget(ended),
+        });
+        this.remember(session, endpoint);
+        return session;
+      },
+    });
   }
 
   private whyNobody(endpoint: Endpoint): Buffer {
@@ -332,7 +355,8 @@ export class EndpointServer {
    * PostgreSQL would report success for what can still be lost.
    */
   private async cancel(pid: number, key: Buffer): Promise<void> {
-    const session = this.findSession(pid, key);
+    const found = this.findSession(pid, key);
+    const session = found && (this.forwardingOf.get(found)?.active ?? found);
     if (!session) return;
     // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
     if (!session.survivor.hasServer) return;
@@ -365,23 +389,4 @@ export class EndpointServer {
     }
     return undefined;
   }
-}
-
-const rewound = new BorealisError(
-  sqlState.adminShutdown,
-  "terminating connection because the cluster is set back to an earlier moment",
-  { hint: "Connect again." },
-);
-
-const shutdown = new BorealisError(
-  sqlState.adminShutdown,
-  "terminating connection due to administrator command",
-  { hint: "The endpoint is shutting down." },
-);
-
-function endpointGone({ id }: Endpoint): BorealisError {
-  const message = `terminating connection because the endpoint ${id} is no more`;
-  return new BorealisError(sqlState.adminShutdown, message, {
-    hint: "Connect to another endpoint.",
-  });
 }

@@ -2,6 +2,7 @@ import { Deque } from "../base/deque.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { encodeParameterStatus, transactionState } from "../wire/index.ts";
 import type { Action, UpTo } from "./action.ts";
+import { consistencySetting } from "./consistency.ts";
 import { type Cycle, newCycle } from "./cycle.ts";
 import { Journal } from "./journal.ts";
 import type { Memory } from "./memory.ts";
@@ -288,7 +289,11 @@ export class Exchange {
     }
     if (plan.deallocates !== undefined) this.book.deallocate(plan.deallocates);
     if (plan.obstacle !== undefined) this.journal.bar(plan.obstacle);
-    for (const { name, value } of plan.wishes) this.wishes = applyWish(this.wishes, name, value);
+    for (const { name, value, isLocal } of plan.wishes) {
+      // Of one transaction only: forwarding is a matter of the session.
+      if (isLocal && name === consistencySetting) continue;
+      this.wishes = applyWish(this.wishes, name, value, this.options.wishes);
+    }
   }
 
   /** No transaction is open any more: what it did to the catalogs can be seen. */

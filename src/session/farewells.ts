@@ -17,3 +17,22 @@ export function cannotReturn(code: string): BorealisError {
     hint: "Connect again.",
   });
 }
+
+export const rewound = new BorealisError(
+  sqlState.adminShutdown,
+  "terminating connection because the cluster is set back to an earlier moment",
+  { hint: "Connect again." },
+);
+
+export const shutdown = new BorealisError(
+  sqlState.adminShutdown,
+  "terminating connection due to administrator command",
+  { hint: "The endpoint is shutting down." },
+);
+
+export function endpointGone({ id }: { readonly id: string }): BorealisError {
+  const message = `terminating connection because the endpoint ${id} is no more`;
+  return new BorealisError(sqlState.adminShutdown, message, {
+    hint: "Connect to another endpoint.",
+  });
+}

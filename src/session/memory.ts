@@ -14,6 +14,8 @@ export type Memory = Pick<
   | "needsReadback"
   | "askReadback"
   | "readbackAnswered"
+  | "preparedText"
+  | "customValue"
   | "connectionLost"
   | "obstacle"
   | "restore"

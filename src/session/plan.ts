@@ -54,7 +54,7 @@ export interface TextPlan {
   readonly gid: string | undefined;
   /** Why a transaction with it is not to be run a second time. */
   readonly obstacle: string | undefined;
-  /** Settings of ours for this session. */
+  /** Settings of ours, and of write forwarding, for this session; "*" where any may have been reset or set. */
   readonly wishes: readonly SettingChange[];
 }
 
@@ -122,9 +122,14 @@ export class TextPlanner {
     this.plans = new WeakMap();
   }
 
+  /** As it was classified, or is now; `isPlain` as for plan. */
+  classified(sql: string, isPlain: boolean): Classified {
+    return isPlain ? this.cache.classify(sql) : classifyUnparsed(sql);
+  }
+
   /** `isPlain`: UTF-8 and standard_conforming_strings on, so that PostgreSQL reads the text as our parser does. */
   plan(sql: string, isPlain: boolean): TextPlan {
-    const classified = isPlain ? this.cache.classify(sql) : classifyUnparsed(sql);
+    const classified = this.classified(sql, isPlain);
     const known = this.plans.get(classified);
     if (known) return known;
     const plan = planText(sql, classified, this.currentTraits);
@@ -183,10 +188,15 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     obstacle: outside.test(sql)
       ? "it acts beyond its transaction"
       : firstObstacle(statements, traits),
-    wishes: statements.flatMap(({ settings }) =>
-      settings.filter(({ name }) => name.startsWith("borealis.")),
-    ),
+    wishes: statements.flatMap(wishesOf),
   };
+}
+
+function wishesOf({ settings, tag, sessionEffects }: StatementClass): SettingChange[] {
+  const isReset = tag === "RESET" || sessionEffects.includes("discard");
+  if (isReset && settings.some(({ name }) => name === "*"))
+    return [{ name: "*", value: null, isLocal: false }];
+  return settings.filter(({ name }) => /^(?:borealis\.|apg_write_forward\.|\*$)/.test(name));
 }
 
 function isBoundary({ transaction, endsTransaction }: StatementClass): boolean {

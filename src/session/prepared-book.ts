@@ -109,6 +109,11 @@ export class PreparedBook {
     return /set_config|pg_settings|advisory/i.test(text);
   }
 
+  /** By the bytes of its name, as latin1. */
+  find(key: string): Entry | undefined {
+    return this.entries.get(key);
+  }
+
   /** All of them now, or as they were at the last `settle`. */
   list(at: "now" | "start"): [string, Entry][] {
     if (at === "now") return [...this.entries];

@@ -1,10 +1,13 @@
-import type { Connection } from "../io/index.ts";
+import type { ClientLink } from "./client-link.ts";
 
 /** Joined into one write up to here; beyond it the copy costs more than the second system call. */
 const joinBytesMax = 16 * 1024;
 
 /** Writes all of it. False: stop until the connection has drained. */
-export function send(connection: Connection, parts: readonly Buffer[]): boolean {
+export function send(
+  connection: Pick<ClientLink, "write" | "cork" | "uncork">,
+  parts: readonly Buffer[],
+): boolean {
   const [first] = parts;
   if (first && parts.length === 1) return connection.write(first);
   let totalBytes = 0;

@@ -205,6 +205,21 @@ export class SessionBook {
     if (read.hasAdvisoryLock === false && this.sent === upTo) this.asksLocks = false;
   }
 
+  /** The text of a prepared statement: of its Parse message, or the whole PREPARE that made it. */
+  preparedText(name: string): { readonly sql: string; readonly isPrepare: boolean } | undefined {
+    const entry = this.prepared.find(keyOf(Buffer.from(name)));
+    if (!entry || entry === "tooLong") return undefined;
+    const { source } = entry;
+    if (typeof source === "string") return { sql: source, isPrepare: true };
+    const from = source.indexOf(0) + 1;
+    return { sql: source.toString("utf8", from, source.indexOf(0, from)), isPrepare: false };
+  }
+
+  /** The value that was read back last of a setting with a prefix; undefined: it was not asked for. */
+  customValue(setting: string): string | null | undefined {
+    return this.known?.custom.find(([name]) => name === setting)?.[1];
+  }
+
   // --- Making it again
 
   /** The connection is gone: what was asked on it stays unanswered. */

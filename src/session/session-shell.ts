@@ -1,10 +1,11 @@
-import type { Connection, Timer } from "../io/index.ts";
+import type { Timer } from "../io/index.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
 import { cannotReturn, mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
+import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 import { send } from "./send.ts";
 import { ServerLine } from "./server-line-shell.ts";
@@ -13,7 +14,7 @@ import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
-  readonly client: Connection;
+  readonly client: ClientLink;
   readonly backend: BackendReady;
   readonly clientKey: Buffer;
   readonly world: SessionWorld;
@@ -29,7 +30,7 @@ export class Session {
   readonly clientKey: Buffer;
   readonly survivor: Survivor;
   private readonly world: SessionWorld;
-  private readonly client: Connection;
+  private readonly client: ClientLink;
   private line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
@@ -87,6 +88,11 @@ export class Session {
     if (early.length > 0) this.fromClient(early);
     client.onData((chunk) => this.fromClient(chunk));
     this.readOn();
+  }
+
+  /** Asks the server what the session has, if that may be new and nothing is under way. */
+  readBack(): void {
+    this.run(this.survivor.readBack());
   }
 
   /** Ends it, whatever it is doing. */

@@ -1,7 +1,8 @@
 import { sqlState } from "../base/errors.ts";
-import { type Clock, type Connection, type Logger, sleep } from "../io/index.ts";
+import { type Clock, type Logger, sleep } from "../io/index.ts";
 import type { AdminSessions } from "./admin-shell.ts";
 import { type BackendStart, startBackend } from "./backend-shell.ts";
+import type { ClientLink } from "./client-link.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { Fates } from "./fates-shell.ts";
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
@@ -35,7 +36,7 @@ export interface SharedWorld {
 
 /** One client that is logged in at one endpoint. */
 export interface Arrival {
-  readonly client: Connection;
+  readonly client: Pick<ClientLink, "closed">;
   readonly login: LoggedIn;
   readonly clientKey: Buffer;
   readonly isWanted: () => boolean;

@@ -1,0 +1,75 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { parseReport } from "../wire/index.ts";
+import { noInstance } from "./admin-shell.ts";
+import type { BackendReady } from "./backend-shell.ts";
+import type { ClientLink } from "./client-link.ts";
+import type { LoggedIn } from "./login-shell.ts";
+import { Session } from "./session-shell.ts";
+import { type Arrival, type SharedWorld, startServer, worldOf } from "./session-world-shell.ts";
+import type { SessionWorld } from "./world-shell.ts";
+
+export interface SessionOpening {
+  readonly client: ClientLink;
+  readonly backend: BackendReady;
+  /** Called once, when both connections are done with. */
+  readonly onEnd: (session: Session) => void;
+  /** What is different in this session's world. */
+  readonly adapt?: (world: SessionWorld) => SessionWorld;
+}
+
+/** A session over a server that has just been started for it; undefined: one of the two is gone meanwhile. */
+export async function openSession(
+  shared: SharedWorld,
+  arrival: Arrival,
+  { client, backend, onEnd, adapt }: SessionOpening,
+): Promise<Session | undefined> {
+  const { connection, target } = backend;
+  const { database } = arrival.login.wishes;
+  const planner = await shared.traits.enter(target, database);
+  if (client.closed || connection.closed || !arrival.isWanted()) {
+    connection.destroy();
+    client.destroy();
+    arrival.seat.leave();
+    shared.traits.leave(database, connection);
+    return undefined;
+  }
+  const world = worldOf(shared, arrival, planner, {
+    sessionOf: () => session,
+    onEnd: () => onEnd(session),
+  });
+  const { clientKey } = arrival;
+  const session: Session = new Session({
+    client,
+    backend,
+    clientKey,
+    world: adapt ? adapt(world) : world,
+  });
+  return session;
+}
+
+/** A second session of a login, at the writer, for somebody in this process. Raises BorealisError if there is none. */
+export async function openAtWriter(
+  shared: SharedWorld,
+  login: LoggedIn,
+  options: {
+    readonly client: ClientLink;
+    /** That no client has: nobody cancels it by its own key. */
+    readonly clientKey: Buffer;
+    readonly isWanted: () => boolean;
+    readonly onEnd: (session: Session) => void;
+  },
+): Promise<Session> {
+  const { client, clientKey, isWanted, onEnd } = options;
+  const seat = shared.load.newSeat();
+  const findTarget = () => shared.topology.writer();
+  const arrival: Arrival = { client, login, clientKey, isWanted, seat, findTarget };
+  const start = await startServer(shared, arrival, { holdTimeoutMs: shared.holdTimeoutMs });
+  if (start.kind === "nobody") throw noInstance();
+  if (start.kind === "refused") {
+    const message = parseReport(start.bytes.subarray(5)).get("M") ?? "it was refused";
+    throw new BorealisError(start.reason, `cannot connect to the writer: ${message}`);
+  }
+  const session = await openSession(shared, arrival, { client, backend: start, onEnd });
+  if (!session) throw new BorealisError(sqlState.connectionFailure, "the writer is gone");
+  return session;
+}

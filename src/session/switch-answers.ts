@@ -1,0 +1,136 @@
+import { backend, MessageScanner, parseDataRow, parseReport } from "../wire/index.ts";
+
+/** What a side says to questions of ours. */
+export interface OwnAnswer {
+  /** Of the cycles that failed: SQLSTATE and message, by number. */
+  readonly errors: ReadonlyMap<number, { readonly code: string; readonly message: string }>;
+  /** The last row that came. */
+  readonly row: readonly (string | null)[] | undefined;
+}
+
+interface Asked {
+  readonly cycles: number;
+  seen: number;
+  readonly errors: Map<number, { readonly code: string; readonly message: string }>;
+  row: readonly (string | null)[] | undefined;
+  readonly then: (answer: OwnAnswer) => void;
+}
+
+const wholeBytesMax = 512;
+const reportBytesMax = 64 * 1024;
+const reports = new Set<number>([backend.error, backend.notification, backend.parameterStatus]);
+
+type Verdict =
+  | { readonly kind: "pass" | "drop" | "aside" | "own" }
+  | { readonly kind: "replace"; readonly bytes: Buffer };
+
+/** What the messages of one side are to the switchboard. */
+export interface AnswerSink {
+  /** An answer, or a part of one, to what the client sent. */
+  tell(bytes: Buffer): void;
+  /** Besides answers: notices, changes of server parameters. */
+  tellAside(bytes: Buffer): void;
+  /** Instead of this error; undefined: it is told as it is. */
+  substituteFor(report: ReadonlyMap<string, string>): Buffer | undefined;
+  /** A message of an answer has passed, of that type. */
+  passed(type: number): void;
+  /** ReadyForQuery, with the transaction state; told already. */
+  ready(state: number): void;
+}
+
+/** The stream of one side to the client: answers to the client's messages, and to questions of ours, which it never sees. */
+export class SideAnswers {
+  private readonly scanner = new MessageScanner((type, totalBytes) => {
+    if (totalBytes <= wholeBytesMax) return totalBytes;
+    const isNeeded = reports.has(type) || (type === backend.dataRow && this.asked !== undefined);
+    return isNeeded && totalBytes <= reportBytesMax ? totalBytes : 5;
+  });
+  private readonly sink: AnswerSink;
+  private readonly dropsAsides: boolean;
+  private asked: Asked | undefined;
+  private isDropping = false;
+
+  /** `dropsAsides`: what it says besides its answers concerns a server that the client does not know of. */
+  constructor(sink: AnswerSink, { dropsAsides }: { readonly dropsAsides: boolean }) {
+    this.sink = sink;
+    this.dropsAsides = dropsAsides;
+  }
+
+  get isAsking(): boolean {
+    return this.asked !== undefined;
+  }
+
+  /** The next `cycles` ReadyForQuery, and all before them, answer us. */
+  ask(cycles: number, then: (answer: OwnAnswer) => void): void {
+    this.asked = { cycles, seen: 0, errors: new Map(), row: undefined, then };
+  }
+
+  /** The side is gone: whoever asks is told `code`. */
+  fail(code: string, message: string): void {
+    const { asked } = this;
+    this.asked = undefined;
+    asked?.then({ errors: new Map([[asked.seen, { code, message }]]), row: undefined });
+  }
+
+  push(chunk: Buffer): void {
+    const { scanner, sink } = this;
+    const { missingBytes } = scanner;
+    scanner.begin(chunk);
+    let from = this.isDropping ? Math.min(missingBytes, chunk.length) : 0;
+    this.isDropping &&= missingBytes > chunk.length;
+    while (scanner.next()) {
+      const { type, start } = scanner;
+      const end = Math.min(scanner.end, scanner.buffer.length);
+      const bytes = scanner.buffer.subarray(start, end);
+      const verdict = this.verdictOn(type, bytes);
+      if (verdict.kind !== "pass") {
+        this.emit(from, start);
+        from = end;
+        this.isDropping = end < scanner.end;
+        if (verdict.kind === "aside") sink.tellAside(Buffer.from(bytes));
+        else if (verdict.kind === "replace") sink.tell(verdict.bytes);
+        else if (verdict.kind === "own") this.onOwn(type, bytes.subarray(5));
+        continue;
+      }
+      sink.passed(type);
+      if (type !== backend.readyForQuery) continue;
+      this.emit(from, end);
+      from = end;
+      sink.ready(bytes[5] ?? 0);
+    }
+    this.emit(from, scanner.forwardEnd);
+  }
+
+  private verdictOn(type: number, bytes: Buffer): Verdict {
+    const isOwn = this.asked !== undefined;
+    if (type === backend.parameterStatus || type === backend.notification)
+      return { kind: this.dropsAsides ? "drop" : "aside" };
+    if (type === backend.error) {
+      const report = parseReport(bytes.subarray(5));
+      // Its last words are for the client, whoever asked.
+      const isFatal = report.get("V") === "FATAL" || report.get("V") === "PANIC";
+      if (isOwn && isFatal && !this.dropsAsides) return { kind: "aside" };
+      const substitute = isOwn ? undefined : this.sink.substituteFor(report);
+      if (substitute) return { kind: "replace", bytes: substitute };
+    }
+    return { kind: isOwn ? "own" : "pass" };
+  }
+
+  private onOwn(type: number, body: Buffer): void {
+    const { asked } = this;
+    if (!asked) return;
+    if (type === backend.error) {
+      const report = parseReport(body);
+      const [code, message] = [report.get("C") ?? "", report.get("M") ?? ""];
+      asked.errors.set(asked.seen, { code, message });
+    } else if (type === backend.dataRow) asked.row = parseDataRow(body);
+    else if (type === backend.readyForQuery && ++asked.seen === asked.cycles) {
+      this.asked = undefined;
+      asked.then({ errors: asked.errors, row: asked.row });
+    }
+  }
+
+  private emit(from: number, to: number): void {
+    if (to > from) this.sink.tell(this.scanner.buffer.subarray(from, to));
+  }
+}

@@ -1,0 +1,324 @@
+import { BorealisError } from "../base/errors.ts";
+import type { Carrying } from "./carrying.ts";
+import { unparsable } from "./client-messages.ts";
+import type { ConsistencyMode } from "./consistency.ts";
+import { decideForward, type ForwardPlace, type ForwardText } from "./forward-decision.ts";
+import { type OwnAnswer, SideAnswers } from "./switch-answers.ts";
+import { type Destination, SwitchMessages, type TextSource } from "./switch-messages.ts";
+import type { SideName, StatementStep, Unit } from "./switch-unit.ts";
+import { backend, encodeError, encodeParse, encodeSync, transactionState } from "../wire/index.ts";
+import { keyOf } from "./prepared-book.ts";
+
+export type { SideName } from "./switch-unit.ts";
+
+/** What the shell does for a switchboard, in this order. */
+export type SwitchAction =
+  | { readonly kind: "toSide"; readonly side: SideName; readonly bytes: Buffer }
+  | { readonly kind: "toClient"; readonly bytes: Buffer }
+  | { readonly kind: "pauseClient" }
+  | { readonly kind: "resumeClient" }
+  /** The client's next messages are for this side: make it ready, then `prepared` or `refuse`. */
+  | {
+      readonly kind: "prepare";
+      readonly side: SideName;
+      /** The transaction is open on the reader, with nothing run in it: it is to be open on the writer instead. */
+      readonly begin: string | undefined;
+    };
+
+export interface SwitchboardOptions extends TextSource {
+  readonly mode: () => ConsistencyMode;
+  /** The session's own server is a reader at this moment. */
+  readonly isReader: () => boolean;
+  readonly carrying: Carrying;
+  /** Nothing is being asked of the reader about what the session has. */
+  readonly isSettled: () => boolean;
+  /** Of the transaction that is open as it begins. */
+  readonly state: number;
+}
+
+type Phase =
+  /** Messages of the client are looked at; a unit may have begun, and not be decided. */
+  | { readonly kind: "listening"; readonly unit: Unit | undefined }
+  /** A side is being made ready; the client waits. */
+  | { readonly kind: "preparing"; readonly unit: Unit; readonly side: SideName }
+  /** All of the unit has been sent: ReadyForQuery is owed. */
+  | { readonly kind: "answering"; readonly unit: Unit }
+  /** What a forwarded unit prepared is made on the reader, or what a unit did there to the session is looked at. */
+  | { readonly kind: "settling" };
+
+const endsStep = new Set<number>([
+  backend.parseComplete,
+  backend.closeComplete,
+  backend.rowDescription,
+  backend.noData,
+]);
+
+/**
+ * One client between two servers of its session, pure: its own, a reader, and the writer for what that must run. One
+ * unit is under way at a time, on one side. What is told of the other side meanwhile waits for its end.
+ */
+export class Switchboard {
+  private readonly options: SwitchboardOptions;
+  private readonly messages: SwitchMessages;
+  private readonly answers: Readonly<Record<SideName, SideAnswers>>;
+  private phase: Phase = { kind: "listening", unit: undefined };
+  private place: ForwardPlace;
+  private beginSql: string | undefined;
+  private actions: SwitchAction[] = [];
+  private lateAsides: Buffer[] = [];
+  /** The writer has, or may have, committed something of this session's that the reader may not show. */
+  hasUnseen = false;
+
+  constructor(options: SwitchboardOptions) {
+    this.options = options;
+    const { idle, failed } = transactionState;
+    this.place =
+      options.state === idle ? "outside" : options.state === failed ? "failed" : "reading";
+    this.answers = { reader: this.answersOf("reader"), writer: this.answersOf("writer") };
+    this.messages = new SwitchMessages(options, {
+      place: () => this.place,
+      unit: () => this.unit,
+      open: (unit) => {
+        this.phase = { kind: "listening", unit };
+      },
+      decide: (unit, text) => this.decide(unit, text),
+      isWaiting: () => this.phase.kind === "preparing" || this.phase.kind === "settling",
+      isAnswering: () => this.phase.kind === "answering",
+      sent: (unit) => {
+        this.phase = { kind: "answering", unit };
+      },
+      deliver: (to, bytes) => this.deliver(to, bytes),
+      pause: () => this.actions.push({ kind: "pauseClient" }),
+    });
+  }
+
+  /** Nothing of the client's is under way: the writer's side may be closed. */
+  get isQuiet(): boolean {
+    return this.phase.kind === "listening" && !this.phase.unit && this.place !== "writing";
+  }
+
+  /** Where a cancel request is to go. */
+  get activeSide(): SideName {
+    return this.unit?.side ?? (this.place === "writing" ? "writer" : "reader");
+  }
+
+  /** Raises ProtocolViolation for what is not the protocol. */
+  fromClient(chunk: Buffer): SwitchAction[] {
+    this.messages.push(chunk);
+    return this.take();
+  }
+
+  fromSide(side: SideName, chunk: Buffer): SwitchAction[] {
+    this.answers[side].push(chunk);
+    return this.take();
+  }
+
+  /** Sends questions of ours, `cycles` of them, to a side that nothing of the client's is under way on. */
+  ask(
+    side: SideName,
+    bytes: Buffer,
+    cycles: number,
+    then: (answer: OwnAnswer) => void,
+  ): SwitchAction[] {
+    this.answers[side].ask(cycles, then);
+    this.actions.push({ kind: "toSide", side, bytes });
+    return this.take();
+  }
+
+  /** What `prepare` asked for is done. */
+  prepared(): SwitchAction[] {
+    if (this.phase.kind !== "preparing") return [];
+    const { unit, side } = this.phase;
+    if (side === "writer" && this.place === "begun") this.place = "writing";
+    this.phase = { kind: "listening", unit };
+    this.messages.settle(unit, side);
+    this.goOn();
+    return this.take();
+  }
+
+  /** ... or cannot be. `state` is what the reader's transaction is in. */
+  refuse(error: BorealisError): SwitchAction[] {
+    if (this.phase.kind !== "preparing") return [];
+    const { unit } = this.phase;
+    this.phase = { kind: "listening", unit };
+    this.refuseUnit(unit, "reader", error);
+    this.goOn();
+    return this.take();
+  }
+
+  /** The writer's side is gone. What the client had under way there it has heard of, or it ends with it. */
+  writerGone(code: string, message: string): SwitchAction[] {
+    this.options.carrying.clear();
+    this.answers.writer.fail(code, message);
+    return this.take();
+  }
+
+  private get unit(): Unit | undefined {
+    return this.phase.kind === "settling" ? undefined : this.phase.unit;
+  }
+
+  /** Where a unit goes that runs `text`; "wait": not now. */
+  private decide(unit: Unit, text: ForwardText): "decided" | "wait" {
+    const { mode, isReader } = this.options;
+    const { place } = this;
+    const decision = decideForward(text, { mode: mode(), isReader: isReader(), place });
+    const side = decision.kind === "forward" || place === "writing" ? "writer" : "reader";
+    if (decision.kind === "refuse") {
+      this.refuseUnit(unit, side, decision.error);
+      return "decided";
+    }
+    if (!this.needsPreparing(side, text, unit)) {
+      this.messages.settle(unit, side);
+      return "decided";
+    }
+    this.phase = { kind: "preparing", unit, side };
+    const begin = this.place === "begun" && side === "writer" ? this.beginSql : undefined;
+    this.actions.push({ kind: "prepare", side, begin });
+    return "wait";
+  }
+
+  private needsPreparing(side: SideName, { kind }: ForwardText, unit: Unit): boolean {
+    if (this.place !== "outside" && this.place !== "begun") return false;
+    if (side === "writer") return true;
+    const isBegin = kind === "begin" || kind === "readOnlyBegin";
+    if (isBegin && !unit.runsMore) return false;
+    const mode = this.options.mode();
+    if (!this.options.isReader()) return false;
+    return mode === "global" || (mode === "session" && this.hasUnseen);
+  }
+
+  private refuseUnit(unit: Unit, side: SideName, error: BorealisError): void {
+    unit.side = side;
+    unit.held = [];
+    unit.refusal = error;
+    unit.isRefused = true;
+    if (unit.kind === "batch") this.deliver(side, encodeParse("", unparsable));
+  }
+
+  private answersOf(side: SideName): SideAnswers {
+    return new SideAnswers(
+      {
+        tell: (bytes) => this.actions.push({ kind: "toClient", bytes }),
+        tellAside: (bytes) => {
+          const isOther = this.unit?.side === "writer";
+          if (isOther) this.lateAsides.push(bytes);
+          else this.actions.push({ kind: "toClient", bytes });
+        },
+        substituteFor: (report) => this.substituteFor(report),
+        passed: (type) => this.onPassed(side, type),
+        ready: (state) => this.onReady(side, state),
+      },
+      { dropsAsides: side === "writer" },
+    );
+  }
+
+  private substituteFor(report: ReadonlyMap<string, string>): Buffer | undefined {
+    const { unit } = this;
+    // 42601: of the text that cannot be parsed.
+    if (!unit?.refusal || report.get("C") !== "42601") return undefined;
+    const bytes = encodeError(unit.refusal, "ERROR");
+    unit.refusal = undefined;
+    return bytes;
+  }
+
+  private onPassed(side: SideName, type: number): void {
+    const { unit } = this;
+    if (unit?.isOnReader === true && unit.side === undefined) this.onAhead(unit, type);
+    if (unit?.side !== side) return;
+    if (type === backend.copyIn) {
+      unit.isCopying = true;
+      this.goOn();
+    }
+    if (type !== backend.parseComplete && type !== backend.closeComplete) return;
+    const kind = type === backend.parseComplete ? "parse" : "close";
+    const index = unit.steps.findIndex((step) => step.kind === kind);
+    unit.done.push(...(index < 0 ? [] : unit.steps.splice(index, 1)));
+  }
+
+  /** The reader answers what was sent ahead of a decision. */
+  private onAhead(unit: Unit, type: number): void {
+    if (type === backend.error) {
+      // All that follows is skipped there up to the Sync.
+      unit.side = "reader";
+      unit.owed = 0;
+    } else if (endsStep.has(type)) unit.owed--;
+    if (unit.owed === 0) this.goOn();
+  }
+
+  private onReady(side: SideName, state: number): void {
+    if (this.phase.kind !== "answering" || this.phase.unit.side !== side) return;
+    const { unit } = this.phase;
+    this.place = this.placeAfter(unit, side, state);
+    if (side === "writer") this.hasUnseen = true;
+    for (const bytes of this.lateAsides.splice(0)) this.actions.push({ kind: "toClient", bytes });
+    const steps = unit.done.filter(({ bytes }) => bytes !== undefined);
+    if (side === "writer" && steps.length > 0) {
+      this.mirror(steps);
+      return;
+    }
+    if (side === "reader" && state === transactionState.idle && !this.options.isSettled()) {
+      this.settleReader(encodeSync(), 1);
+      return;
+    }
+    this.phase = { kind: "listening", unit: undefined };
+    this.goOn();
+  }
+
+  private placeAfter(unit: Unit, side: SideName, state: number): ForwardPlace {
+    const { idle, failed } = transactionState;
+    const { place } = this;
+    if (state === idle) return "outside";
+    if (side === "writer") return "writing";
+    if (state === failed) return "failed";
+    if (place === "readOnly") return place;
+    const hasBegin = place === "outside" && unit.begin !== undefined && !unit.runsMore;
+    if (hasBegin && unit.begin) {
+      this.beginSql = unit.begin.sql;
+      return unit.begin.text.kind === "readOnlyBegin" ? "readOnly" : "begun";
+    }
+    return place === "begun" && !unit.runsMore ? place : "reading";
+  }
+
+  /** Prepared statements are the session's, whichever server has got them first. */
+  private mirror(steps: readonly StatementStep[]): void {
+    const { carrying } = this.options;
+    const parts: Buffer[] = [];
+    for (const { kind, name, bytes } of steps) {
+      const key = keyOf(Buffer.from(name));
+      if (kind === "parse") carrying.note(key);
+      else carrying.forget(key);
+      if (bytes) parts.push(bytes, encodeSync());
+    }
+    this.settleReader(Buffer.concat(parts), parts.length / 2);
+  }
+
+  private settleReader(bytes: Buffer, cycles: number): void {
+    this.phase = { kind: "settling" };
+    this.answers.reader.ask(cycles, () => {
+      this.phase = { kind: "listening", unit: undefined };
+      this.goOn();
+    });
+    this.actions.push({ kind: "toSide", side: "reader", bytes });
+  }
+
+  private deliver(to: Destination, bytes: Buffer): void {
+    if (to === "drop" || bytes.length === 0) return;
+    if (to === "hold") {
+      const { unit } = this;
+      unit?.held.push(Buffer.from(bytes));
+      if (unit) unit.heldBytes += bytes.length;
+      return;
+    }
+    this.actions.push({ kind: "toSide", side: to, bytes });
+  }
+
+  private goOn(): void {
+    if (this.messages.goOn()) this.actions.push({ kind: "resumeClient" });
+  }
+
+  private take(): SwitchAction[] {
+    const { actions } = this;
+    this.actions = [];
+    return actions;
+  }
+}
