@@ -181,8 +181,11 @@ describe("simple queries", () => {
   });
 
   it("run on the reader while the mode is off, and where the session's server is the writer", () => {
-    for (const facts of [{ mode: "off" as const }, { isReader: false }]) {
-      const desk = Object.assign(new Desk(), facts);
+    const off = new Desk();
+    off.mode = "off";
+    const atWriter = new Desk();
+    atWriter.isReader = false;
+    for (const desk of [off, atWriter]) {
       desk.client(encodeQuery(insert));
       expect(desk.take("reader")).toBe(`Q(${insert})`);
     }
