@@ -9,7 +9,7 @@ export { classify, classifyUnparsed } from "./classify.ts";
 export type { RelationName, SettingChange } from "./findings.ts";
 export { findPrepare } from "./parser.ts";
 export { loadParser } from "./parser-shell.ts";
-export { isReservedApplicationName, reservedNameRefusal } from "./refusals.ts";
+export { isReservedApplicationName, reservedNameRefusal, driverName } from "./refusals.ts";
 export type {
   Classified,
   Refusal,

@@ -4,7 +4,7 @@ import type { Refusal } from "./statement-class.ts";
 import { text, type Tree } from "./tree.ts";
 
 /** The name under which a writer's log driver is its PostgreSQL's synchronous standby. */
-const driverName = "borealis_log";
+export const driverName = "borealis_log";
 
 /** True for the name that no client may take: it would be counted as a synchronous standby. Compared as PostgreSQL does. */
 export function isReservedApplicationName(name: string): boolean {

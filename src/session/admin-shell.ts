@@ -3,6 +3,7 @@ import { type Lsn, parseLsn } from "../base/lsn.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
 import type { RoleRecord } from "./authentication.ts";
+import { driverName } from "../route/index.ts";
 import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 import type { DatabaseTraits } from "./plan.ts";
 import type { Target, Topology } from "./topology.ts";
@@ -88,6 +89,18 @@ export class AdminSessions {
   /** How far a reader has replayed. */
   async replayedLsn(target: Target): Promise<Lsn> {
     const { rows } = await this.query(target, "SELECT pg_catalog.pg_last_wal_replay_lsn()");
+    return parseLsn(rows[0]?.[0] ?? "");
+  }
+
+  /**
+   * Up to where a writer's commits have been acknowledged, at least: what its log driver has told it, which PostgreSQL
+   * releases them by. A record's end; the flush position may lie inside a record that is never finished.
+   */
+  async acknowledgedLsn(target: Target): Promise<Lsn> {
+    const sql =
+      "SELECT pg_catalog.max(flush_lsn) FROM pg_catalog.pg_stat_replication" +
+      ` WHERE application_name = '${driverName}'`;
+    const { rows } = await this.query(target, sql);
     return parseLsn(rows[0]?.[0] ?? "");
   }
 

@@ -286,6 +286,7 @@ export class EndpointServer {
     return new Forwarding({
       ...shared,
       client,
+      acknowledgedOn: (target) => shared.admin.acknowledgedLsn(target),
       replayedOn: (target) => shared.admin.replayedLsn(target),
       openWriter: async (link) => {
         const session = await openAtWriter(shared, login, {

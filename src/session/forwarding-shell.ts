@@ -1,6 +1,6 @@
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
-import { findLsn } from "../base/lsn.ts";
-import type { Connection, Logger, Timer } from "../io/index.ts";
+import type { Lsn } from "../base/lsn.ts";
+import { type Connection, type Logger, sleep, type Timer } from "../io/index.ts";
 import { encodeError, encodeSync } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
@@ -14,6 +14,7 @@ import { SideLink } from "./side-link-shell.ts";
 import type { OwnAnswer } from "./switch-answers.ts";
 import type { KnownStatement } from "./switch-messages.ts";
 import { type SideName, type SwitchAction, Switchboard } from "./switchboard.ts";
+import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
 export interface ForwardingOptions extends ReaderSightOptions {
@@ -21,10 +22,13 @@ export interface ForwardingOptions extends ReaderSightOptions {
   readonly logger: Logger;
   /** Opens a session of the same login at the writer, whose client is `link`. Raises BorealisError. */
   readonly openWriter: (link: ClientLink) => Promise<Session>;
+  /** Up to where a writer has acknowledged commits: a record's end, which readers come to. */
+  readonly acknowledgedOn: (target: Target) => Promise<Lsn>;
 }
 
 /** A writer's side with nothing to do is closed after so long: Aurora's apg_write_forward.idle_session_timeout. */
 const idleMs = 300_000;
+const retryMs = 20;
 
 function ownQuery(sql: string): Buffer {
   return Buffer.concat([encodeOwnQuery(`${ownPrefix}forward`, sql), encodeSync()]);
@@ -349,25 +353,36 @@ export class Forwarding {
     });
   }
 
-  /** The reader shows all that the writer has flushed by now: all that was committed, this session's above all. */
+  /** The reader shows all that was acknowledged by now: this session's own writes above all. */
   private async untilVisible(): Promise<void> {
     const session = this.requireSession();
-    await this.openWriter();
-    // A server that was replaced is not believed: what it says passes the read gate.
-    const { row, errors } = await this.ask(
-      "writer",
-      ownQuery("SELECT pg_catalog.pg_current_wal_flush_lsn()"),
-    );
-    const at = findLsn(row?.[0] ?? "");
-    if (at === undefined) {
-      const [reason] = [...errors.values()].map(({ message }) => message);
-      throw new BorealisError(
-        sqlState.queryCanceled,
-        `the writer does not say how far it has written${reason === undefined ? "" : `: ${reason}`}`,
-      );
-    }
     const { wishes } = session.conversation.exchange;
-    await this.sight.untilShown(() => session.target, at, wishes.holdTimeoutMs);
+    const withinMs = wishes.holdTimeoutMs ?? this.options.holdTimeoutMs;
+    const at = await this.acknowledged(withinMs, wishes.consistency === "global");
+    await this.sight.untilShown(() => session.target, at, withinMs);
     if (this.board) this.board.hasUnseen = false;
   }
+
+  /** `isOfAll`: of every session's writes, so that the writer must be known to have been the only one. */
+  private async acknowledged(withinMs: number, isOfAll: boolean): Promise<Lsn> {
+    const { clock, acknowledgedOn } = this.options;
+    const untilMs = clock.nowMs() + withinMs;
+    for (;;) {
+      await this.openWriter();
+      const target = this.writer?.session.target;
+      // One that is being replaced does not answer: its successor knows.
+      const at = target && (await acknowledgedOn(target).catch(() => undefined));
+      // What a writer says passes the read gate: nobody else acknowledged anything before that.
+      if (isOfAll && this.writer) await this.ask("writer", ownQuery("SELECT"));
+      if (at !== undefined && this.writer?.session.target === target) return at;
+      if (clock.nowMs() > untilMs) throw notKnown;
+      await sleep(clock, retryMs);
+    }
+  }
 }
+
+const notKnown = new BorealisError(
+  sqlState.cannotConnectNow,
+  "no writer says in time what the read must show",
+  { hint: `Try again, or choose a weaker ${consistencySetting}.` },
+);

@@ -404,6 +404,24 @@ describe("what is not an answer", () => {
     expect(desk.hears()).toBe("C Z S");
   });
 
+  it("of a writer's session that ends while it is not used is nothing to the client", () => {
+    const desk = new Desk();
+    desk.client(encodeQuery(insert));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1");
+    desk.hears();
+    desk.says("writer", encodeError(new BorealisError("57P01", "it ends"), "FATAL"));
+    expect(desk.hears()).toBe("");
+    desk.client(encodeQuery("begin"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(encodeQuery(insert));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1", ready.open);
+    desk.hears();
+    desk.says("writer", encodeError(new BorealisError("57P01", "it ends"), "FATAL"));
+    expect(desk.hears()).toBe("E");
+  });
+
   it("waits for what the reader is asked about its session before the next statement is looked at", () => {
     const desk = new Desk();
     desk.client(encodeQuery(`prepare p as ${insert}`));

@@ -198,18 +198,21 @@ export class Switchboard {
   private answersOf(side: SideName): SideAnswers {
     return new SideAnswers(
       {
-        tell: (bytes) => this.actions.push({ kind: "toClient", bytes }),
-        tellAside: (bytes) => {
-          const isOther = this.unit?.side === "writer";
-          if (isOther) this.lateAsides.push(bytes);
-          else this.actions.push({ kind: "toClient", bytes });
-        },
+        tell: (bytes) => this.tell(side, bytes),
+        tellAside: (bytes) => this.tell(side, bytes),
         substituteFor: (report) => this.substituteFor(report),
         passed: (type) => this.onPassed(side, type),
         ready: (state) => this.onReady(side, state),
       },
       { dropsAsides: side === "writer" },
     );
+  }
+
+  /** What comes of the other side may not come between: the reader's waits, the writer's is nothing to the client. */
+  private tell(side: SideName, bytes: Buffer): void {
+    const isWriters = this.activeSide === "writer";
+    if (side === "reader" && isWriters) this.lateAsides.push(Buffer.from(bytes));
+    else if (side === "reader" || isWriters) this.actions.push({ kind: "toClient", bytes });
   }
 
   private substituteFor(report: ReadonlyMap<string, string>): Buffer | undefined {
@@ -250,7 +253,8 @@ export class Switchboard {
     const { unit } = this.phase;
     this.place = this.placeAfter(unit, side, state);
     if (side === "writer") this.hasUnseen = true;
-    for (const bytes of this.lateAsides.splice(0)) this.actions.push({ kind: "toClient", bytes });
+    if (this.place !== "writing")
+      for (const bytes of this.lateAsides.splice(0)) this.actions.push({ kind: "toClient", bytes });
     const steps = unit.done.filter(({ bytes }) => bytes !== undefined);
     if (side === "writer" && steps.length > 0) {
       this.mirror(steps);
