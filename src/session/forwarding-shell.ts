@@ -5,14 +5,13 @@ import { encodeError, encodeSync } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
 import { consistencyModeOf, consistencySetting } from "./consistency.ts";
-import { type ForwardText, forwardTextOf, preparedTextOf } from "./forward-decision.ts";
+import { textSourceOf } from "./forward-texts.ts";
 import { frontOf } from "./loss.ts";
 import { encodeOwnQuery, ownPrefix } from "./readback.ts";
 import { ReaderSight, type ReaderSightOptions } from "./reader-sight-shell.ts";
 import type { Session } from "./session-shell.ts";
-import { SideLink } from "./side-link-shell.ts";
-import type { OwnAnswer } from "./switch-answers.ts";
-import type { KnownStatement } from "./switch-messages.ts";
+import { type LinkOwner, SideLink } from "./side-link-shell.ts";
+import type { OwnAnswer, OwnFailure } from "./switch-answers.ts";
 import { type SideName, type SwitchAction, Switchboard } from "./switchboard.ts";
 import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
@@ -29,6 +28,8 @@ export interface ForwardingOptions extends ReaderSightOptions {
 /** A writer's side with nothing to do is closed after so long: Aurora's apg_write_forward.idle_session_timeout. */
 const idleMs = 300_000;
 const retryMs = 20;
+/** An end of a batch, a question, and that again if a server was lost meanwhile. */
+const settlingMax = 4;
 
 function ownQuery(sql: string): Buffer {
   return Buffer.concat([encodeOwnQuery(`${ownPrefix}forward`, sql), encodeSync()]);
@@ -60,14 +61,13 @@ export class Forwarding {
     this.options = options;
     const { client } = options;
     this.sight = new ReaderSight(options);
-    this.readerLink = new SideLink({
+    this.readerLink = this.linkWith({
       write: (bytes) => this.fromSide("reader", bytes),
       end: () => this.end(),
       destroy: () => {
         client.destroy();
         this.closeWriter();
       },
-      flow: () => this.flow(),
     });
     this.link = this.readerLink;
   }
@@ -114,6 +114,16 @@ export class Forwarding {
     };
   }
 
+  private linkWith(own: Pick<LinkOwner, "write" | "end" | "destroy">): SideLink {
+    const { client } = this.options;
+    return new SideLink({
+      ...own,
+      cork: () => client.cork(),
+      uncork: () => client.uncork(),
+      flow: () => this.flow(),
+    });
+  }
+
   private fromClient(chunk: Buffer): void {
     if (!this.board && this.wantsBoard()) this.board = this.makeBoard();
     const { board } = this;
@@ -151,18 +161,8 @@ export class Forwarding {
   private makeBoard(): Switchboard {
     const session = this.requireSession();
     const exchange = () => session.conversation.exchange;
-    const classified = (sql: string) => exchange().planner.classified(sql, exchange().isPlain(sql));
-    const textOf = (sql: string): ForwardText => forwardTextOf(classified(sql));
     return new Switchboard({
-      textOf,
-      findPrepared: (name): KnownStatement | undefined => {
-        const found = exchange().memory.preparedText(name);
-        if (!found) return undefined;
-        const { sql, isPrepare } = found;
-        return isPrepare
-          ? { text: preparedTextOf(classified(sql)), sql: undefined }
-          : { text: textOf(sql), sql };
-      },
+      ...textSourceOf(exchange),
       mode: () => exchange().wishes.consistency,
       isReader: () => session.target.role === "reader",
       carrying: this.carrying,
@@ -229,6 +229,7 @@ export class Forwarding {
           await this.ask("reader", ownQuery("ROLLBACK"));
         }
         await this.readyWriter(begin);
+        if (!this.writer) throw writerEnded;
       } else await this.untilVisible();
     } catch (cause) {
       const error = this.refusalOf(cause);
@@ -253,9 +254,7 @@ export class Forwarding {
   private async readyWriter(begin: string | undefined): Promise<void> {
     const session = this.requireSession();
     const { memory, wishes } = session.conversation.exchange;
-    session.readBack();
-    // Behind the question: then that is answered, too.
-    await this.ask("reader", encodeSync());
+    await this.settleReader(session);
     const told = memory.customValue(consistencySetting);
     if (typeof told === "string" && consistencyModeOf(told) !== wishes.consistency) {
       throw new BorealisError(
@@ -276,30 +275,33 @@ export class Forwarding {
     for (const error of errors.values()) this.failWriter(error);
   }
 
-  private failWriter({
-    code,
-    message,
-  }: {
-    readonly code: string;
-    readonly message: string;
-  }): never {
+  /** What the session has is known, and its server owes nothing: an open batch of the client's is ended. */
+  private async settleReader(session: Session): Promise<void> {
+    for (let round = 0; round < settlingMax; round++) {
+      const { conversation } = session;
+      const isKnown = conversation.exchange.memory.needsReadback === "no";
+      if (conversation.isIdle && !isKnown) session.readBack();
+      if (conversation.isIdle) return;
+      // Behind the question: then that is answered, too.
+      await this.ask("reader", encodeSync());
+    }
+  }
+
+  private failWriter(cause: OwnFailure): never {
     this.closeWriter();
-    throw new BorealisError(code, `the session cannot be made ready at the writer: ${message}`);
+    const message = `the session cannot be made ready at the writer: ${cause.message}`;
+    throw new BorealisError(cause.code, message);
   }
 
   /** True: it is new. */
   private async openWriter(): Promise<boolean> {
-    this.idleTimer?.cancel();
-    this.idleTimer = this.options.clock.after(idleMs, () => {
-      if (this.board?.isQuiet === true) this.closeWriter();
-    });
+    this.awaitIdle();
     if (this.writer) return false;
     this.carrying.clear();
-    const link: SideLink = new SideLink({
+    const link: SideLink = this.linkWith({
       write: (bytes) => (this.writer?.link === link ? this.fromSide("writer", bytes) : true),
       end: () => this.onWriterEnd(link),
       destroy: () => this.onWriterEnd(link),
-      flow: () => this.flow(),
     });
     const session = await this.options.openWriter(link);
     if (this.options.client.closed) {
@@ -311,6 +313,14 @@ export class Forwarding {
     session.start(Buffer.alloc(0));
     link.isMuted = false;
     return true;
+  }
+
+  private awaitIdle(): void {
+    this.idleTimer?.cancel();
+    this.idleTimer = this.options.clock.after(idleMs, () => {
+      if (this.board?.isQuiet === true) this.closeWriter();
+      else this.awaitIdle();
+    });
   }
 
   private onWriterEnd(link: SideLink): void {
@@ -330,8 +340,7 @@ export class Forwarding {
   private dropWriter(): void {
     this.writer = undefined;
     this.idleTimer?.cancel();
-    if (this.board)
-      this.run(this.board.writerGone(sqlState.connectionFailure, "the writer's session has ended"));
+    if (this.board) this.run(this.board.writerGone(writerEnded));
   }
 
   /** Both sides are done with. */
@@ -346,7 +355,7 @@ export class Forwarding {
     return new Promise((resolve, reject) => {
       const { board } = this;
       if (!board || !this.linkOf(side)) {
-        reject(new BorealisError(sqlState.connectionFailure, "the writer's session has ended"));
+        reject(writerEnded);
         return;
       }
       this.run(board.ask(side, bytes, cycles, resolve));
@@ -380,6 +389,12 @@ export class Forwarding {
     }
   }
 }
+
+const writerEnded = new BorealisError(
+  sqlState.connectionFailure,
+  "the session's connection to the writer has ended",
+  { hint: "Nothing of the statement was run. Try again.", safeToRetry: true },
+);
 
 const notKnown = new BorealisError(
   sqlState.cannotConnectNow,

@@ -4,6 +4,9 @@ import type { ClientLink } from "./client-link.ts";
 export interface LinkOwner {
   /** What the session tells its client. False: stop until `drained`. */
   write(bytes: Buffer): boolean;
+  /** What is written from here to `uncork` may go out at once. */
+  cork(): void;
+  uncork(): void;
   /** The session has said all. */
   end(): void;
   destroy(): void;
@@ -92,11 +95,11 @@ export class SideLink implements ClientLink {
   }
 
   cork(): void {
-    // Each write is passed on by itself.
+    this.owner.cork();
   }
 
   uncork(): void {
-    // As above.
+    this.owner.uncork();
   }
 
   pause(): void {

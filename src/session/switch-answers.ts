@@ -1,9 +1,15 @@
 import { backend, MessageScanner, parseDataRow, parseReport } from "../wire/index.ts";
 
+export interface OwnFailure {
+  /** SQLSTATE. */
+  readonly code: string;
+  readonly message: string;
+}
+
 /** What a side says to questions of ours. */
 export interface OwnAnswer {
-  /** Of the cycles that failed: SQLSTATE and message, by number. */
-  readonly errors: ReadonlyMap<number, { readonly code: string; readonly message: string }>;
+  /** Of the cycles that failed, by number. */
+  readonly errors: ReadonlyMap<number, OwnFailure>;
   /** The last row that came. */
   readonly row: readonly (string | null)[] | undefined;
 }
@@ -11,7 +17,7 @@ export interface OwnAnswer {
 interface Asked {
   readonly cycles: number;
   seen: number;
-  readonly errors: Map<number, { readonly code: string; readonly message: string }>;
+  readonly errors: Map<number, OwnFailure>;
   row: readonly (string | null)[] | undefined;
   readonly then: (answer: OwnAnswer) => void;
 }
@@ -65,11 +71,14 @@ export class SideAnswers {
     this.asked = { cycles, seen: 0, errors: new Map(), row: undefined, then };
   }
 
-  /** The side is gone: whoever asks is told `code`. */
-  fail(code: string, message: string): void {
+  /** The side is gone: whoever asks is told so. */
+  fail(failure: OwnFailure): void {
     const { asked } = this;
     this.asked = undefined;
-    asked?.then({ errors: new Map([[asked.seen, { code, message }]]), row: undefined });
+    if (!asked) return;
+    const { errors, seen } = asked;
+    if (!errors.has(seen)) errors.set(seen, failure);
+    asked.then({ errors, row: undefined });
   }
 
   push(chunk: Buffer): void {

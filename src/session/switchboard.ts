@@ -3,7 +3,7 @@ import type { Carrying } from "./carrying.ts";
 import { unparsable } from "./client-messages.ts";
 import type { ConsistencyMode } from "./consistency.ts";
 import { decideForward, type ForwardPlace, type ForwardText } from "./forward-decision.ts";
-import { type OwnAnswer, SideAnswers } from "./switch-answers.ts";
+import { type OwnAnswer, type OwnFailure, SideAnswers } from "./switch-answers.ts";
 import { type Destination, SwitchMessages, type TextSource } from "./switch-messages.ts";
 import type { SideName, StatementStep, Unit } from "./switch-unit.ts";
 import { backend, encodeError, encodeParse, encodeSync, transactionState } from "../wire/index.ts";
@@ -60,7 +60,7 @@ const endsStep = new Set<number>([
 export class Switchboard {
   private readonly options: SwitchboardOptions;
   private readonly messages: SwitchMessages;
-  private readonly answers: Readonly<Record<SideName, SideAnswers>>;
+  private readonly answers: Record<SideName, SideAnswers>;
   private phase: Phase = { kind: "listening", unit: undefined };
   private place: ForwardPlace;
   private beginSql: string | undefined;
@@ -147,9 +147,10 @@ export class Switchboard {
   }
 
   /** The writer's side is gone. What the client had under way there it has heard of, or it ends with it. */
-  writerGone(code: string, message: string): SwitchAction[] {
+  writerGone(failure: OwnFailure): SwitchAction[] {
     this.options.carrying.clear();
-    this.answers.writer.fail(code, message);
+    this.answers.writer.fail(failure);
+    this.answers.writer = this.answersOf("writer");
     return this.take();
   }
 
