@@ -36,3 +36,17 @@ export function endpointGone({ id }: { readonly id: string }): BorealisError {
     hint: "Connect to another endpoint.",
   });
 }
+
+/** A forwarded statement was not sent. */
+export const writerEnded = new BorealisError(
+  sqlState.connectionFailure,
+  "the session's connection to the writer has ended",
+  { hint: "Nothing of the statement was run. Try again.", safeToRetry: true },
+);
+
+/** A read that must show what was committed does not know what that is. */
+export const notKnown = new BorealisError(
+  sqlState.cannotConnectNow,
+  "no writer says in time what the read must show",
+  { hint: "Try again, or choose a weaker apg_write_forward.consistency_mode." },
+);

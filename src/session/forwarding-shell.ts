@@ -5,6 +5,7 @@ import { encodeError, encodeSync } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
 import { consistencyModeOf, consistencySetting } from "./consistency.ts";
+import { notKnown, writerEnded } from "./farewells.ts";
 import { textSourceOf } from "./forward-texts.ts";
 import { frontOf } from "./loss.ts";
 import { encodeOwnQuery, ownPrefix } from "./readback.ts";
@@ -389,15 +390,3 @@ export class Forwarding {
     }
   }
 }
-
-const writerEnded = new BorealisError(
-  sqlState.connectionFailure,
-  "the session's connection to the writer has ended",
-  { hint: "Nothing of the statement was run. Try again.", safeToRetry: true },
-);
-
-const notKnown = new BorealisError(
-  sqlState.cannotConnectNow,
-  "no writer says in time what the read must show",
-  { hint: `Try again, or choose a weaker ${consistencySetting}.` },
-);
