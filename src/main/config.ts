@@ -38,7 +38,9 @@ const settingsSchema = z.strictObject({
     .min(1)
     .max(500)
     .default(168)
-    .describe("in how long all log and all objects of snapshots are read through once, to find rot"),
+    .describe(
+      "in how long all log and all objects of snapshots are read through once, to find rot",
+    ),
   "objectStore.url": z
     .string()
     .default("")
