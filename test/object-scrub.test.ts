@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { volumeId } from "../src/base/ids.ts";
 import { type Rng, seededRng } from "../src/base/rng.ts";
 import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
-import { openLogger } from "../src/io/index.ts";
+import { connectRpc, openLogger } from "../src/io/index.ts";
+import { type StoreScrub, storeScrubsSchema } from "../src/keeper/index.ts";
 import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   extentObject,
@@ -68,10 +69,11 @@ function draw(names: readonly string[], count: number, rng: Rng): string[] {
 describe.each([
   ["encrypted", "on"],
   ["plain", "off"],
-])("objects of an %s volume", (_, encryption) => {
+])("objects of a volume that is %s", (_, encryption) => {
   let cluster: TestCluster;
   let sealer: ExtentSealer;
   let store: string;
+  let keeperSocket: string;
   const folderOf = (node: string): string => `${cluster.dataDir}/storage/${node}/objects`;
   const folders = (): string[] => [...["az1-full", "az2-full", "az3-full"].map(folderOf), store];
 
@@ -85,6 +87,7 @@ describe.each([
     const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
     if (parsed.kind !== "state") throw new Error("no state");
     const { state } = parsed;
+    keeperSocket = layout.keeperSocket;
     const logger = openLogger({ file: undefined, process: "test" });
     const keys = await VolumeKeys.open(layout, state, logger);
     sealer = new ExtentSealer({ volumeId: volumeId(state.volumeId), keys: keys?.dataKeys });
@@ -105,6 +108,35 @@ describe.each([
 
   const keeperLog = (): string => readFileSync(`${cluster.dataDir}/log/keeper.log`, "utf8");
   const damage = async (): Promise<string | null> => (await cluster.status()).volume.damage;
+
+  /**
+   * How many objects were healed in each store. By the log, since the scrub in the background, which begins a minute after the
+   * keeper, may come first.
+   */
+  function healedSince(mark: number): Record<string, number> {
+    const counts: Record<string, number> = {};
+    const events = keeperLog()
+      .slice(mark)
+      .matchAll(/"event":"object.healed","store":"([^"]*)"/g);
+    for (const [, label = ""] of events) {
+      const where = label.startsWith("the folder") ? "objects" : label;
+      counts[where] = (counts[where] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  /** Of a node's objects and the object store's, without its log. */
+  async function scrubObjects(node: string): Promise<StoreScrub[]> {
+    const { storage } = await cluster.status();
+    const nodeIds = storage.filter(({ id }) => id === node).map(({ nodeId }) => nodeId);
+    const keeper = await connectRpc({ kind: "unix", path: keeperSocket }, { timeoutMs: 1_000 });
+    try {
+      const asked = { nodeIds, objectStore: true };
+      return storeScrubsSchema.parse(await keeper.call("scrub", asked, { timeoutMs: 120_000 }));
+    } finally {
+      keeper.close();
+    }
+  }
 
   async function extentsOf(id: string): Promise<string[]> {
     const { extents } = await readSnapshot(onlyStore(new FolderStore(store)), id, sealer);
@@ -131,32 +163,30 @@ describe.each([
     expect([manifests.length, extents.length > 20]).toEqual([snapshots.length, true]);
     const rounds = placesOfKind / manifests.length;
     for (let round = 0; round < rounds; round++) {
+      const mark = keeperLog().length;
       const drawn = places.map((folder) => {
         const mine = [...manifests, ...draw(extents, placesOfKind / rounds, rng)];
         for (const name of mine) flip(join(folder, name), rng);
         return mine.length;
       });
-      const rows = await scrub("az2-full");
-      expect(rows.map(({ node }) => node)).toEqual(["az2-full", "object-store"]);
-      const what = JSON.stringify(rows);
+      const found = await scrubObjects("az2-full");
+      const what = JSON.stringify(found);
       expect(
-        rows.map(({ objects }) => objects?.healed),
-        what,
-      ).toEqual(drawn);
-      expect(
-        rows.map(({ objects }) => objects?.checked),
+        found.map(({ checked }) => checked),
         what,
       ).toEqual(Array(2).fill(names.length));
       expect(
-        rows.map(({ unhealed, problem }) => [unhealed, problem]),
+        found.map(({ unhealed, problem }) => [unhealed, problem]),
         what,
       ).toEqual(Array(2).fill([0, null]));
+      expect(healedSince(mark), what).toEqual({ "az2-full": drawn[0], objects: drawn[1] });
       expect(places.map(pictureOf)).toEqual(before);
     }
   }, 300_000);
 
   it("that are gone or cut are put again, also where their folder is gone", async () => {
     const before = folders().map(pictureOf);
+    const mark = keeperLog().length;
     const [first = "", ...others] = folders();
     const names = [...objectsIn(store).keys()].filter((name) => name.startsWith("extents/"));
     const shelf = names[0]?.split("/").slice(0, 2).join("/") ?? "";
@@ -166,9 +196,17 @@ describe.each([
     const { stdout, code, stderr } = await cluster.cli("storage", "scrub", "--json");
     expect(code, stderr).toBe(0);
     const rows = (JSON.parse(stdout) as Row[]).filter(({ objects }) => objects !== null);
-    expect(rows.map(({ objects }) => objects?.healed)).toEqual([inShelf, 1, 1, 1]);
+    expect(rows.map(({ node }) => node)).toEqual([
+      "az1-full",
+      "az2-full",
+      "az3-full",
+      "object-store",
+    ]);
+    for (const { objects, healed } of rows)
+      expect(healed).toBeGreaterThanOrEqual(objects?.healed ?? 99);
+    const alone = { "az2-full": 1, "az3-full": 1, objects: 1 };
+    expect(healedSince(mark)).toEqual({ "az1-full": inShelf, ...alone });
     expect(folders().map(pictureOf)).toEqual(before);
-    expect(keeperLog()).toMatch(/"event":"object.healed","store":"az1-full","name":"extents\//);
     expect(keeperLog()).toMatch(/"event":"objects.scrubbed","store":"az3-full"/);
   });
 
@@ -188,10 +226,11 @@ describe.each([
     expect((await cluster.cli("status")).stdout).toContain(`snapshots: ${told}`);
     expect(keeperLog()).toContain(`"event":"object.lost","name":"${name}","snapshots":["third"]`);
     // The good one comes back from somewhere: the other copies are healed by it.
+    const mark = keeperLog().length;
     const good = Buffer.from(before[3]?.get(name) ?? "", "base64");
     writeFileSync(join(store, name), good);
-    const rows = await scrub("az1-full", "az2-full", "az3-full");
-    expect(rows.map(({ objects }) => objects?.healed)).toEqual([1, 1, 1, 0]);
+    await scrub("az1-full", "az2-full", "az3-full");
+    expect(healedSince(mark)).toEqual({ "az1-full": 1, "az2-full": 1, "az3-full": 1 });
     expect(folders().map(pictureOf)).toEqual(before);
     await until("status says so no more", async () => (await damage()) === null);
   });
@@ -203,7 +242,7 @@ describe.each([
     await scrub("az1-full");
     await askControl(cluster, "snapshotCreate", { id: "fourth" }, 120_000);
     const extents = await extentsOf("fourth");
-    expect(extents.length).toBeGreaterThan(20);
+    expect(extents.length).toBeGreaterThan(10);
     for (const extent of extents)
       for (const folder of folders())
         await sealer.openExtent(extent, readFileSync(join(folder, extentObject(extent))));

@@ -138,7 +138,7 @@ function flip(store: MemoryStore, name: string, at: number): void {
 describe.each([
   ["encrypted", encrypting],
   ["plain", plainSealer],
-])("a scrub of an %s volume's objects", (_, sealer) => {
+])("a scrub of the objects of a volume that is %s", (_, sealer) => {
   it("finds everything well that is", async () => {
     const world = await World.of(sealer);
     const { tally } = await world.scrub();
