@@ -89,3 +89,4 @@ export {
   type TakenSnapshot,
   type TakeSnapshotOptions,
 } from "./snapshot-shell.ts";
+export { dropUnreachedTimeline } from "./unreached-timeline-shell.ts";

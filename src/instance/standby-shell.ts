@@ -1,6 +1,11 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn, type Lsn } from "../base/lsn.ts";
-import type { Postgres, StopResult } from "../engine/index.ts";
+import {
+  dataDirOf,
+  dropUnreachedTimeline,
+  type Postgres,
+  type StopResult,
+} from "../engine/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { PgClient, StandbyFeedback } from "../wire/index.ts";
@@ -116,6 +121,9 @@ export class Standby {
     if (!this.running) {
       throw new BorealisError(sqlState.internal, "a standby without a feed would wait for ever");
     }
+    const dropped = await dropUnreachedTimeline(dataDirOf(this.config.instanceDir));
+    if (dropped !== undefined)
+      this.deps.logger.info({ event: "log.unreachedDropped", segment: dropped });
     await this.postgres.start("reader");
     await this.postgres.untilReady(wait);
   }
