@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { classify, loadParser } from "../route/index.ts";
 import {
   decideForward,
@@ -8,7 +8,8 @@ import {
   preparedTextOf,
 } from "./forward-decision.ts";
 
-beforeAll(loadParser);
+// Cases are classified while the file is read.
+await loadParser();
 
 const of = (sql: string): ForwardText => forwardTextOf(classify(sql));
 
