@@ -1,6 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
-import { type TopologyMessage, topologySchema } from "./messages.ts";
+import { noTopology, type TopologyMessage, topologySchema } from "./messages.ts";
 
 const reconnectMs = 100;
 
@@ -14,14 +14,7 @@ export class TopologyFollower {
   private readonly logger: Logger;
   private readonly closing = new AbortController();
   private readonly listeners: (() => void)[] = [];
-  private latest: TopologyMessage = {
-    writer: null,
-    endpoints: [],
-    instances: [],
-    custom: [],
-    isRewinding: false,
-    lives: [],
-  };
+  private latest: TopologyMessage = noTopology;
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;

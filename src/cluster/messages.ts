@@ -45,6 +45,16 @@ export const topologySchema = z.object({
 });
 export type TopologyMessage = z.infer<typeof topologySchema>;
 
+/** Before the first push. */
+export const noTopology: TopologyMessage = {
+  writer: null,
+  endpoints: [],
+  instances: [],
+  custom: [],
+  isRewinding: false,
+  lives: [],
+};
+
 export const processSchema = z.object({
   name: z.string(),
   pid: z.number().nullable(),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { instanceId } from "../base/ids.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
-import type { TopologyMessage } from "./messages.ts";
+import { noTopology, type TopologyMessage } from "./messages.ts";
 import type { Target } from "../session/index.ts";
 import { PushedTopology } from "./routing-shell.ts";
 
@@ -31,14 +31,7 @@ function make(): {
   const routes: TopologyMessage["custom"] = [];
   const listeners: (() => void)[] = [];
   const follower = {
-    current: {
-      writer: null,
-      endpoints: [],
-      instances: [],
-      custom: [],
-      isRewinding: false,
-      lives: [],
-    } as TopologyMessage,
+    current: noTopology,
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
@@ -50,7 +43,7 @@ function make(): {
       port: k + 1,
     }));
     const custom = [...routes];
-    follower.current = { writer, endpoints, instances, custom, isRewinding: false, lives: [] };
+    follower.current = { ...noTopology, writer, endpoints, instances, custom };
     for (const listener of listeners) listener();
   };
   return { topology, push, routes };

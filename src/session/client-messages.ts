@@ -25,9 +25,6 @@ import { opaquePlan, type TextPlan } from "./plan.ts";
 import { queryProbeSteps } from "./probe.ts";
 import { unknownTouch } from "./session-touch.ts";
 
-/** Longer texts are not looked at: they may do anything. */
-export const textBytesMax = 256 * 1024;
-
 /** What becomes of the message at hand. */
 export type Verdict =
   | { readonly kind: "pass" }

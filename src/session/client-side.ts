@@ -1,25 +1,13 @@
-import { ProtocolViolation } from "../base/errors.ts";
-import { encodeReadyForQuery, frontend, frontendLengthMax, MessageScanner } from "../wire/index.ts";
-import { ClientMessages, dropped, textBytesMax, type Verdict } from "./client-messages.ts";
+import { encodeReadyForQuery, frontend, MessageScanner } from "../wire/index.ts";
+import { clientHeadOf } from "./client-heads.ts";
+import { ClientMessages, dropped, type Verdict } from "./client-messages.ts";
 import type { Exchange } from "./exchange.ts";
-
-/** Names stand at the front of a message; PostgreSQL itself cuts identifiers at 63 bytes, drivers' names are as short. */
-const headBytesMax = 1024;
-
-function headOf(type: number, totalBytes: number): number {
-  const lengthMax = frontendLengthMax(type);
-  if (lengthMax === undefined) throw new ProtocolViolation(`invalid frontend message type ${type}`);
-  if (totalBytes - 1 > lengthMax) throw new ProtocolViolation("invalid message length");
-  const carriesText = type === frontend.query || type === frontend.parse;
-  if (carriesText && totalBytes <= textBytesMax) return totalBytes;
-  return type === frontend.copyData ? 5 : Math.min(totalBytes, headBytesMax);
-}
 
 /** The direction client to server: passes bytes on, and puts our questions among them where a commit needs one. */
 export class ClientSide {
   private readonly exchange: Exchange;
   private readonly messages: ClientMessages;
-  private readonly scanner = new MessageScanner(headOf);
+  private readonly scanner = new MessageScanner(clientHeadOf);
   private backlog: Buffer[] = [];
   private isWaiting = false;
   /** A batch has failed before its Sync: up to that nothing is looked at, then this state is told. */

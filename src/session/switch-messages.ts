@@ -1,4 +1,3 @@
-import { ProtocolViolation } from "../base/errors.ts";
 import {
   encodeQuery,
   findBindNames,
@@ -6,12 +5,12 @@ import {
   findParseName,
   findTarget,
   frontend,
-  frontendLengthMax,
   MessageScanner,
   parseTextOf,
   queryTextOf,
 } from "../wire/index.ts";
-import { textBytesMax, unparsable } from "./client-messages.ts";
+import { clientHeadOf } from "./client-heads.ts";
+import { unparsable } from "./client-messages.ts";
 import { type ForwardPlace, type ForwardText, unknownText } from "./forward-decision.ts";
 import { newUnit, type SideName, type StatementStep, type Unit } from "./switch-unit.ts";
 
@@ -49,26 +48,16 @@ export interface TextSource {
   readonly findPrepared: (name: string) => KnownStatement | undefined;
 }
 
-const headBytesMax = 1024;
 /** Of a batch that is not decided. */
 const heldBytesMax = 1024 * 1024;
 const unknownStatement: KnownStatement = { text: unknownText, sql: undefined };
 const refusedQuery = encodeQuery(unparsable);
 
-function headOf(type: number, totalBytes: number): number {
-  const lengthMax = frontendLengthMax(type);
-  if (lengthMax === undefined) throw new ProtocolViolation(`invalid frontend message type ${type}`);
-  if (totalBytes - 1 > lengthMax) throw new ProtocolViolation("invalid message length");
-  const carriesText = type === frontend.query || type === frontend.parse;
-  if (carriesText && totalBytes <= textBytesMax) return totalBytes;
-  return type === frontend.copyData ? 5 : Math.min(totalBytes, headBytesMax);
-}
-
 /** Cuts what the client sends into units, asks where each is to go, and delivers it there. */
 export class SwitchMessages {
   private readonly source: TextSource;
   private readonly desk: UnitDesk;
-  private readonly scanner = new MessageScanner(headOf);
+  private readonly scanner = new MessageScanner(clientHeadOf);
   private backlog: Buffer[] = [];
   private isPaused = false;
   /** Where the body goes of which a part is still to come. */

@@ -292,9 +292,9 @@ export class Switchboard {
       const key = keyOf(Buffer.from(name));
       if (kind === "parse") carrying.note(key);
       else carrying.forget(key);
-      if (bytes) parts.push(bytes, encodeSync());
+      if (bytes) parts.push(Buffer.concat([bytes, encodeSync()]));
     }
-    this.settleReader(Buffer.concat(parts), parts.length / 2);
+    this.settleReader(Buffer.concat(parts), parts.length);
   }
 
   private settleReader(bytes: Buffer, cycles: number): void {
