@@ -162,9 +162,8 @@ describe("the archive has no hole", () => {
       const { cluster: now } = await cluster.status();
       return now.epoch > before && now.state === "available";
     });
-    await until("there is a reader that can be promoted", async () => {
-      return (await cluster.status()).instances.every((row) => row.state === "available");
-    });
+    // There is a reader that can be promoted.
+    await cluster.untilEverybody();
     const failedOver = await cluster.cli("failover");
     expect(failedOver.code, failedOver.stderr).toBe(0);
     await write(2);

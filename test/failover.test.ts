@@ -321,11 +321,6 @@ describe("with one reader", () => {
     try {
       await pair.query("CREATE TABLE kept AS SELECT generate_series(1, 5000) AS n");
       await pair.query("CREATE TABLE direct (what text)");
-      // A reader lets the writer go first: the cluster is ready before it is.
-      await until("the reader is available", async () => {
-        const { instances } = await pair.status();
-        return instances.every((row) => row.state === "available");
-      });
       const agent = (await pair.pids()).get("instance-1") ?? 0;
       process.kill(agent, "SIGSTOP");
       const host = postgresSocketDir(layoutFor(pair.dataDir), "instance-1");
@@ -339,10 +334,7 @@ describe("with one reader", () => {
       expect((await pair.cli("failover")).code).toBe(0);
       process.kill(agent, "SIGCONT");
       expect(await commit).toBe("lost");
-      await until("both are available", async () => {
-        const { instances, cluster: facts } = await pair.status();
-        return facts.state === "available" && instances.every((row) => row.state === "available");
-      });
+      await pair.untilEverybody();
       for (const endpoint of ["writer", "instance-1"] as const) {
         const kept = await pair.query("SELECT count(*)::int AS n FROM kept", endpoint);
         expect(kept.rows).toEqual([{ n: 5000 }]);

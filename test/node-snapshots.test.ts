@@ -1,12 +1,7 @@
 /** Full storage nodes of a cluster keep all snapshots, also those that came while they were away, or before they were. */
 import { readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { volumeId } from "../src/base/ids.ts";
-import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
-import { openLogger } from "../src/io/index.ts";
 import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
-import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   ExtentSealer,
   extentObject,
@@ -17,6 +12,7 @@ import {
   snapshotIds,
 } from "../src/volume/index.ts";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { openSealer } from "./helpers/volume-sealer.ts";
 
 /** The keeper looks every ten seconds for who is back, and a node is tried for fifteen. */
 const untilCopiedMs = 120_000;
@@ -26,17 +22,9 @@ let sealer: ExtentSealer;
 let volume: string;
 beforeAll(async () => {
   cluster = await TestCluster.create({ readers: 1 });
-  const uid = process.getuid?.() ?? 0;
-  const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
-  const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
-  if (parsed.kind !== "state") throw new Error("no state");
-  const keys = await VolumeKeys.open(
-    layout,
-    parsed.state,
-    openLogger({ file: undefined, process: "test" }),
-  );
-  volume = parsed.state.volumeId;
-  sealer = new ExtentSealer({ volumeId: volumeId(volume), keys: keys?.dataKeys });
+  const opened = await openSealer(cluster);
+  ({ sealer } = opened);
+  volume = opened.state.volumeId;
 });
 afterAll(() => cluster.destroy());
 

@@ -3,15 +3,11 @@
  * places in each kind of object, in each of the two. What is rotten everywhere is told, with the snapshot that it hurts.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { volumeId } from "../src/base/ids.ts";
 import { type Rng, seededRng } from "../src/base/rng.ts";
-import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
-import { connectRpc, openLogger } from "../src/io/index.ts";
+import { connectRpc } from "../src/io/index.ts";
 import { type StoreScrub, storeScrubsSchema } from "../src/keeper/index.ts";
-import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   extentObject,
   ExtentSealer,
@@ -23,6 +19,7 @@ import {
 } from "../src/volume/index.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
 import { askControl } from "./helpers/control.ts";
+import { openSealer } from "./helpers/volume-sealer.ts";
 
 const placesOfKind = 100;
 const snapshots = ["first", "genesis", "second", "third"];
@@ -82,15 +79,10 @@ describe.each([
       readers: 0,
       firstArgs: ["--set", `storage.encryption=${encryption}`],
     });
-    const uid = process.getuid?.() ?? 0;
-    const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
-    const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
-    if (parsed.kind !== "state") throw new Error("no state");
-    const { state } = parsed;
+    const opened = await openSealer(cluster);
+    ({ sealer } = opened);
+    const { layout, state } = opened;
     keeperSocket = layout.keeperSocket;
-    const logger = openLogger({ file: undefined, process: "test" });
-    const keys = await VolumeKeys.open(layout, state, logger);
-    sealer = new ExtentSealer({ volumeId: volumeId(state.volumeId), keys: keys?.dataKeys });
     store = `${cluster.dataDir}/objects/${state.volumeId}`;
     for (const id of snapshots.filter((one) => one !== "genesis")) {
       await cluster.query(

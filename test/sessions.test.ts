@@ -53,13 +53,6 @@ async function killWriter(): Promise<void> {
   });
 }
 
-async function untilAvailable(): Promise<void> {
-  await until("all instances are available", async () => {
-    const { instances, cluster: facts } = await cluster.status();
-    return facts.state === "available" && instances.every((row) => row.state === "available");
-  });
-}
-
 async function number(sql: string): Promise<number> {
   const { rows } = await cluster.query(sql);
   return Number(Object.values(rows[0] as Record<string, unknown>)[0]);
@@ -84,7 +77,7 @@ describe.skipIf(!existsSync(pgbench))("pgbench", () => {
           isOver || (await number("select count(*) from pgbench_history")) > before + clients;
         await until("it goes on", goesOn);
         await disturb();
-        await untilAvailable();
+        await cluster.untilEverybody();
       }
       expect(isOver).toBe(false);
       stop.abort();
@@ -138,7 +131,7 @@ describe("an idle session", () => {
     await until("the notification is heard", () => heard.includes("hello"));
     expect(errors).toEqual([]);
     await client.end();
-    await untilAvailable();
+    await cluster.untilEverybody();
   });
 
   it("with a temporary table ends with 57P01", async () => {
@@ -147,7 +140,7 @@ describe("an idle session", () => {
     await client.query("CREATE TEMPORARY TABLE mine (a int)");
     await failOver();
     expect(await ended).toMatchObject({ code: "57P01" });
-    await untilAvailable();
+    await cluster.untilEverybody();
   });
 
   it("with borealis.on_failover = disconnect is closed without a message", async () => {
@@ -157,7 +150,7 @@ describe("an idle session", () => {
     const ended = new Promise<Error>((resolve) => client.once("error", resolve));
     await failOver();
     expect((await ended).message).toBe("Connection terminated unexpectedly");
-    await untilAvailable();
+    await cluster.untilEverybody();
   });
 
   it("on the reader endpoint and on an instance's own goes on as well", async () => {
@@ -172,6 +165,6 @@ describe("an idle session", () => {
     expect(errors).toEqual([[], []]);
     expect((await cluster.status()).cluster.writer).toBe(facts.writer);
     await Promise.all([atReader.end(), atInstance.end()]);
-    await untilAvailable();
+    await cluster.untilEverybody();
   });
 });

@@ -1,13 +1,8 @@
 /** Snapshots of a whole cluster: the keeper takes them, instances are built from them, users keep and delete them. */
 import { readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { volumeId } from "../src/base/ids.ts";
 import { findLsn } from "../src/base/lsn.ts";
-import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
-import { openLogger } from "../src/io/index.ts";
 import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
-import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   collectExtents,
   ExtentSealer,
@@ -20,6 +15,7 @@ import {
 } from "../src/volume/index.ts";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { askControl, statusNow } from "./helpers/control.ts";
+import { openSealer } from "./helpers/volume-sealer.ts";
 
 let cluster: TestCluster;
 let rows = 0;
@@ -62,18 +58,8 @@ function logOf(process: string): string {
 
 /** The object store as the test sees it, with the volume's keys. */
 async function openStore(): Promise<{ store: FolderStore; sealer: ExtentSealer }> {
-  const uid = process.getuid?.() ?? 0;
-  const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
-  const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
-  if (parsed.kind !== "state") throw new Error("no state");
-  const { state } = parsed;
-  const logger = openLogger({ file: undefined, process: "test" });
-  const keys = await VolumeKeys.open(layout, state, logger);
-  const volume = volumeId(state.volumeId);
-  return {
-    store: new FolderStore(`${layout.objectsDir}/${volume}`),
-    sealer: new ExtentSealer({ volumeId: volume, keys: keys?.dataKeys }),
-  };
+  const { layout, state, sealer } = await openSealer(cluster);
+  return { store: new FolderStore(`${layout.objectsDir}/${state.volumeId}`), sealer };
 }
 
 /** Ids of extents that snapshots name; each is there. */

@@ -3,15 +3,11 @@
  * missing, a snapshot is whole in each store that shows it, none that was deleted comes back, and a collection leaves in each
  * store what its snapshots name.
  */
-import { readdirSync, readFileSync, utimesSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { volumeId } from "../src/base/ids.ts";
-import { layoutOf, parseClusterState, runtimeDirOf } from "../src/cluster/index.ts";
-import { connectRpc, openLogger } from "../src/io/index.ts";
+import { connectRpc } from "../src/io/index.ts";
 import { keeperReportSchema, snapshotRowsSchema } from "../src/keeper/index.ts";
-import { VolumeKeys } from "../src/main/volume-keys.ts";
 import {
   extentObject,
   extentPrefix,
@@ -26,6 +22,7 @@ import { askControl } from "./helpers/control.ts";
 import { killEverything } from "./helpers/kills.ts";
 import { killsWanted, randomMoments } from "./helpers/thorough.ts";
 import { Workload } from "./helpers/workload.ts";
+import { openSealer } from "./helpers/volume-sealer.ts";
 
 const killTimeoutMs = 300_000;
 /** As old as the keeper's grace time and more: an extent that nobody names goes with the next collection. */
@@ -40,15 +37,11 @@ let workload: Workload;
 
 beforeAll(async () => {
   cluster = await TestCluster.create({ readers: 1 });
-  const uid = process.getuid?.() ?? 0;
-  const layout = layoutOf(cluster.dataDir, runtimeDirOf(tmpdir(), uid, cluster.dataDir));
-  const parsed = parseClusterState(readFileSync(layout.stateFile, "utf8"));
-  if (parsed.kind !== "state") throw new Error("no state");
-  const { volumeId: volume, nodes } = parsed.state;
+  const opened = await openSealer(cluster);
+  ({ sealer } = opened);
+  const { layout, state } = opened;
+  const { volumeId: volume, nodes } = state;
   keeperSocket = layout.keeperSocket;
-  const logger = openLogger({ file: undefined, process: "test" });
-  const keys = await VolumeKeys.open(layout, parsed.state, logger);
-  sealer = new ExtentSealer({ volumeId: volumeId(volume), keys: keys?.dataKeys });
   const full = nodes.filter(({ kind }) => kind === "full");
   folders = new Map([
     ["objects", `${layout.objectsDir}/${volume}`],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { passingClock } from "../../test/helpers/passing-clock.ts";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { volumeId } from "../base/ids.ts";
 import { type Clock, openLogger, realClock } from "../io/index.ts";
@@ -102,15 +103,7 @@ describe("scrubs of objects", () => {
   });
 
   it("go on for ever by themselves, slowly", async () => {
-    let nowMs = 0;
-    const clock: Clock = {
-      ...realClock,
-      nowMs: () => nowMs,
-      after: (delayMs, fn) => {
-        nowMs += delayMs;
-        return realClock.after(0, fn);
-      },
-    };
+    const clock = passingClock();
     const { first, second, rot, scrubs, world } = await aKeeper(clock);
     const stop = new AbortController();
     rot(first);
@@ -130,7 +123,7 @@ describe("scrubs of objects", () => {
     await running;
     expect(world.caughtUp).toBe(2);
     // The rotten one had next to nothing to be rested for.
-    expect(nowMs).toBeGreaterThan(3_600_000 / 2);
+    expect(clock.nowMs()).toBeGreaterThan(3_600_000 / 2);
   });
 
   it("end with the keeper", async () => {

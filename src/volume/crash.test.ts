@@ -1,8 +1,8 @@
 /** Snapshots in a folder whose process is killed, or whose machine loses power, between any two steps. */
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
+import { snapshotFacts } from "../../test/helpers/snapshot-object.ts";
+import { volumeId } from "../base/ids.ts";
 import { type Rng, seededRng } from "../base/rng.ts";
 import type { Disk, DiskFile, FileFacts } from "../io/index.ts";
 import {
@@ -169,19 +169,7 @@ async function take(
   const cut = cutter.finish();
   await upload.add(cutter.takeReady());
   await upload.finish();
-  const facts = {
-    id,
-    kind: "automatic" as const,
-    volumeId: volume,
-    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" as const }],
-    startLsn: lsn(1n),
-    endLsn: lsn(2n),
-    takenAtMs: 0,
-    postgresMajor: 18,
-    catalogVersion: 1,
-    systemIdentifier: 1n,
-    addressing: sealer.addressing,
-  };
+  const facts = snapshotFacts(id, sealer.addressing);
   const manifest = buildManifest({ facts, cut, previous, put: upload.sizes });
   await publishSnapshot({ manifest, sealer, stores: [store], isSafe, signal });
   return manifest;

@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { snapshotFacts } from "../../test/helpers/snapshot-object.ts";
 import { crc32c } from "../base/crc32c.ts";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
 import { type Rng, seededRng } from "../base/rng.ts";
 import {
   backupManifestName,
@@ -23,19 +22,7 @@ import {
 const block = 8192;
 const address = (plain: Uint8Array): string => createHash("sha256").update(plain).digest("hex");
 
-const facts = {
-  id: "s",
-  kind: "automatic" as const,
-  volumeId: volumeId("11111111-2222-3333-4444-555555555555"),
-  history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" as const }],
-  startLsn: lsn(1n),
-  endLsn: lsn(2n),
-  takenAtMs: 0,
-  postgresMajor: 18,
-  catalogVersion: 1,
-  systemIdentifier: 1n,
-  addressing: "a",
-};
+const facts = snapshotFacts("s", "a");
 
 type Tree = Map<string, Buffer>;
 

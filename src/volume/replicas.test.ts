@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { BorealisError } from "../base/errors.ts";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
+import { volumeId } from "../base/ids.ts";
 import {
   collectExtents,
   encodeManifest,
@@ -13,6 +13,7 @@ import {
   readSnapshot,
   Replicas,
   snapshotObject,
+  type ExtentSize,
   type SnapshotManifest,
   snapshotPrefix,
 } from "./index.ts";
@@ -113,32 +114,11 @@ describe("objects in several stores", () => {
 const plains = [randomBytes(2000), randomBytes(3000)];
 
 function aManifest(id: string): SnapshotManifest {
-  const ids = plains.map((plain) => sealer.idOf(plain));
-  return {
-    id,
-    kind: "automatic",
-    volumeId: volume,
-    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
-    startLsn: lsn(1n),
-    endLsn: lsn(2n),
-    takenAtMs: 0,
-    postgresMajor: 18,
-    catalogVersion: 1,
-    systemIdentifier: 1n,
-    addressing: sealer.addressing,
-    directories: [],
-    files: plains.map(({ length: sizeBytes }, i) => ({
-      name: `f${i}`,
-      sizeBytes,
-      crc: undefined,
-      pieces: [{ extent: ids[i], at: 0, lengthBytes: sizeBytes }],
-    })),
-    extents: new Map(
-      plains.map(({ length: plainBytes }, i) => [ids[i] ?? "", { plainBytes, storedBytes: 1 }]),
-    ),
-    parts: new Map(),
-    log: undefined,
-  };
+  const sizes = plains.map((plain): [string, ExtentSize] => [
+    sealer.idOf(plain),
+    { plainBytes: plain.length, storedBytes: 1 },
+  ]);
+  return manifestOf(id, sealer, new Map(sizes));
 }
 
 async function putExtents(store: MemoryStore): Promise<void> {

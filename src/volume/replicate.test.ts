@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { BorealisError } from "../base/errors.ts";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
+import { volumeId } from "../base/ids.ts";
 import {
   encodeManifest,
   extentObject,
@@ -12,7 +12,6 @@ import {
   replicateSnapshots,
   snapshotIds,
   snapshotObject,
-  type SnapshotManifest,
 } from "./index.ts";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
 
@@ -32,29 +31,8 @@ async function extentsIn(store: ObjectStore, count: number): Promise<string[]> {
 }
 
 async function snapshotIn(store: ObjectStore, id: string, extents: readonly string[]) {
-  const manifest: SnapshotManifest = {
-    id,
-    kind: "automatic",
-    volumeId: volume,
-    history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
-    startLsn: lsn(1n),
-    endLsn: lsn(2n),
-    takenAtMs: 0,
-    postgresMajor: 18,
-    catalogVersion: 1,
-    systemIdentifier: 1n,
-    addressing: sealer.addressing,
-    directories: [],
-    files: extents.map((extent) => ({
-      name: `base/${extent}`,
-      sizeBytes: 1000,
-      crc: undefined,
-      pieces: [{ extent, at: 0, lengthBytes: 1000 }],
-    })),
-    extents: new Map(extents.map((one) => [one, { plainBytes: 1000, storedBytes: 1032 }])),
-    parts: new Map(),
-    log: undefined,
-  };
+  const size = { plainBytes: 1000, storedBytes: 1032 };
+  const manifest = manifestOf(id, sealer, new Map(extents.map((one) => [one, size])));
   await store.put(snapshotObject(id), await sealer.sealManifest(id, encodeManifest(manifest)));
 }
 

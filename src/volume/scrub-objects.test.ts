@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { passingClock } from "../../test/helpers/passing-clock.ts";
+import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { BorealisError } from "../base/errors.ts";
-import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
-import { type Clock, realClock } from "../io/index.ts";
+import { volumeId } from "../base/ids.ts";
+import { realClock } from "../io/index.ts";
 import type { DataKeys } from "../keys/index.ts";
 import {
   deleteSnapshot,
@@ -66,29 +67,7 @@ class World {
       for (const store of this.stores) store.kept.set(name, Buffer.from(sealed));
       extents.set(extent, { plainBytes: plain.length, storedBytes: sealed.length });
     }
-    const encoded = encodeManifest({
-      id,
-      kind: "automatic",
-      volumeId: volume,
-      history: [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }],
-      startLsn: lsn(1n),
-      endLsn: lsn(2n),
-      takenAtMs: 0,
-      postgresMajor: 18,
-      catalogVersion: 1,
-      systemIdentifier: 1n,
-      addressing: sealer.addressing,
-      directories: [],
-      files: [...extents].map(([extent, { plainBytes }], at) => ({
-        name: `f${at}`,
-        sizeBytes: plainBytes,
-        crc: undefined,
-        pieces: [{ extent, at: 0, lengthBytes: plainBytes }],
-      })),
-      extents,
-      parts: new Map(),
-      log: undefined,
-    });
+    const encoded = encodeManifest(manifestOf(id, sealer, extents));
     const sealed = await sealer.sealManifest(id, encoded);
     for (const store of this.stores) store.kept.set(snapshotObject(id), Buffer.from(sealed));
   }
@@ -348,19 +327,11 @@ describe("a scrub", () => {
 
   it("in the background rests between objects, for as long as it is to take", async () => {
     const world = await World.of(encrypting);
-    let nowMs = 0;
-    const clock: Clock = {
-      ...realClock,
-      nowMs: () => nowMs,
-      after: (delayMs, fn) => {
-        nowMs += delayMs;
-        return realClock.after(0, fn);
-      },
-    };
+    const clock = passingClock();
     const intervalMs = 1_000_000;
     await world.scrub({ clock, pace: { intervalMs } });
     // And a second for each manifest.
-    expect(Math.round(nowMs)).toBe(intervalMs + 2_000);
+    expect(Math.round(clock.nowMs())).toBe(intervalMs + 2_000);
   });
 
   it("ends when it is told to", async () => {
