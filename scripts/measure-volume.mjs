@@ -2,10 +2,19 @@
 // (scale 70: about 1 GB; 5 minutes of pgbench behind the moment of a backtrack). Needs pgbench and psql on the PATH. One line
 // of JSON for each figure; `holds` is false where it misses its bound. It makes clusters of its own, kills them whole,
 // deletes what can be lost, and times their next start. Figures mean something on an idle machine: each has the load that it
-// was taken under.
+// was taken under. `--logs DIR` keeps each cluster's logs as they were after each figure.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +25,7 @@ const { values: given } = parseArgs({
     scale: { type: "string", default: "70" },
     minutes: { type: "string", default: "5" },
     only: { type: "string", default: "snapshots,instances,nodes,clone,backtrack,loss" },
+    logs: { type: "string" },
   },
 });
 const wanted = new Set(given.only.split(","));
@@ -42,6 +52,12 @@ function say(figure, facts, bound) {
   const verdict =
     bound === undefined ? {} : { holds: facts[bound.of] < bound.below, below: bound.below };
   console.log(JSON.stringify({ figure, ...Object.fromEntries(told), ...verdict }));
+  if (given.logs === undefined) return;
+  for (const name of ["data", "clone"]) {
+    const from = join(root, name, "log");
+    const to = join(given.logs, figure.replaceAll(/[^a-z0-9]+/gi, "-"), name);
+    if (existsSync(from)) cpSync(from, to, { recursive: true });
+  }
 }
 
 /** A cluster in a directory of its own. */
@@ -61,6 +77,8 @@ class Cluster {
   up() {
     const done = this.cli("up", "--detach", "--port", String(this.port), "--readers", "1");
     this.url = this.cli("url").text;
+    // What the cluster's directory loses, its user still knows.
+    process.env.PGPASSWORD = new URL(this.url).password || process.env.PGPASSWORD;
     return done;
   }
 

@@ -173,4 +173,17 @@ describe("full nodes", () => {
     expect(text).toMatch(/"event":"cache.hydrated".*"snapshot":"third"/);
     await untilItHas("the object store", ids, new FolderStore(objects));
   });
+
+  it("are what caches are built from when the node that is asked first is lost with its disk", async () => {
+    const hydrated = (): number =>
+      readFileSync(`${cluster.dataDir}/log/instance-1.log`, "utf8").split("cache.hydrated").length;
+    const before = hydrated();
+    await cluster.down();
+    for (const lost of ["instances", "storage/az1-full"])
+      rmSync(`${cluster.dataDir}/${lost}`, { recursive: true, force: true });
+    await cluster.up();
+    expect(hydrated()).toBe(before + 1);
+    const { rows } = await cluster.query('SELECT count(*)::int AS n FROM "third"');
+    expect(rows).toEqual([{ n: 5000 }]);
+  });
 });

@@ -22,13 +22,15 @@ import type { FromHydration, HydrationOrder } from "./hydration-messages.ts";
 const nodePatienceMs = 2_000;
 const progressEveryBytes = 8 * 1024 * 1024;
 
-export function run(parent: ParentThread): void {
+export async function run(parent: ParentThread): Promise<void> {
   const post = (message: FromHydration): void => parent.post(message);
-  // Written by hydration-shell.ts, in this process.
-  hydrate(parent.data as HydrationOrder, post).catch((error: unknown) => {
+  try {
+    // Written by hydration-shell.ts, in this process.
+    await hydrate(parent.data as HydrationOrder, post);
+  } catch (error) {
     const code = error instanceof BorealisError ? error.code : sqlState.internal;
     post({ kind: "failed", code, message: messageOf(error) });
-  });
+  }
 }
 
 async function hydrate(

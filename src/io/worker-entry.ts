@@ -20,4 +20,9 @@ const parent: ParentThread = {
 };
 const module: { readonly run?: unknown } = await import(url);
 assert(typeof module.run === "function", "a thread's module exports run");
-module.run(parent);
+const work: unknown = module.run(parent);
+if (work instanceof Promise) {
+  // The clock's timers keep no thread alive: one that waits for nothing else would end in the middle of its work.
+  const hold = setInterval(() => {}, 2 ** 30);
+  void work.finally(() => clearInterval(hold));
+}

@@ -22,8 +22,8 @@ export interface ParentThread {
   onMessage(handler: (message: unknown) => void): void;
 }
 
-/** What a worker's module exports as `run`; called once. */
-export type WorkerMain = (parent: ParentThread) => void;
+/** What a worker's module exports as `run`; called once. A promise keeps the thread until it settles. */
+export type WorkerMain = (parent: ParentThread) => void | Promise<void>;
 
 /**
  * Starts a module's `run` in a thread of its own. `name` is the module's path without its ending, relative to `base`

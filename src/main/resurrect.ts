@@ -240,6 +240,11 @@ async function rebuild(
       `Back up to ${lsn}${time === null ? "" : `, last commit at ${time}`} (${seconds.toFixed(1)} s).`,
     );
     say("What was committed after that had not reached the object store and is lost.");
+    if (options.password === undefined && !existsSync(layout.passwordFile))
+      say(
+        `Passwords are what they were; ${layout.passwordFile}, which kept the master user's, is gone. ` +
+          `With --password, up keeps and shows it again.`,
+      );
     logger.warn({ event: "volume.resurrected", ...facts, lastCommitTime: time });
     return { ...facts, lastCommitTime: time, seconds };
   } catch (error) {
