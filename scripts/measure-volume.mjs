@@ -237,16 +237,31 @@ async function measureBacktrack() {
   await once(bench, "close");
   const undone = Number(/transactions actually processed: (\d+)/.exec(report)?.[1] ?? 0);
   const beganMs = performance.now();
-  const { text } = main.cli("backtrack", "--to", moment, "--json");
-  main.sql("INSERT INTO kept SELECT max(n) + 1 FROM kept");
+  const job = spawn(
+    process.execPath,
+    [start, "backtrack", "--to", moment, "--json", "--data-dir", main.dataDir],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let text = "";
+  let firstRowSeconds;
+  job.stdout.on("data", (chunk) => (text += String(chunk)));
+  job.stderr.on("data", (chunk) => {
+    // What is left to be done needs nobody to wait.
+    if (firstRowSeconds !== undefined || !String(chunk).includes("counting")) return;
+    main.sql("INSERT INTO kept SELECT max(n) + 1 FROM kept");
+    firstRowSeconds = (performance.now() - beganMs) / 1000;
+  });
+  await once(job, "close");
   const tookSeconds = (performance.now() - beganMs) / 1000;
-  const { done } = JSON.parse(text);
+  const { done, undone: said } = JSON.parse(text);
   const isEqual = main.sql(balances) === before;
   const facts = {
-    seconds: tookSeconds,
+    seconds: firstRowSeconds ?? tookSeconds,
+    commandSeconds: tookSeconds,
     heldMs: done.heldMs,
     isEqual,
     undone,
+    said: said.transactions,
     benchSeconds: seconds,
   };
   say("backtrack, to the first row", facts, { of: "seconds", below: 15 });

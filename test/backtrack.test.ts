@@ -15,7 +15,7 @@ afterAll(() => cluster.destroy());
 interface Report {
   to: { lsn: string; lastCommit: string };
   isReturn: boolean;
-  undone: { transactions: number; from: string | null; to: string | null };
+  undone: { transactions: number | null; from: string | null; to: string | null };
   window: { from: string; to: string };
   done: {
     writer: string;
@@ -101,6 +101,7 @@ describe("a backtrack", () => {
   let second: Moment;
   let end: Moment;
   let abandoned: string;
+  let planned: Report;
 
   it("says what it would undo, and does nothing", async () => {
     await move(40);
@@ -115,6 +116,7 @@ describe("a backtrack", () => {
     end = await remember();
     const { epoch } = (await cluster.status()).cluster;
     const plan = await backtrack(second.time, "--dry-run");
+    planned = plan;
     expect(plan.done).toBeNull();
     // Only what writes nothing of its own is left out: an UPDATE of one account is a commit as well.
     expect(plan.undone.transactions).toBeGreaterThan(20);
@@ -137,6 +139,9 @@ describe("a backtrack", () => {
     expect(report.done).toMatchObject({ timeline: before.timeline + 1 });
     expect(report.done?.epoch).toBeGreaterThan(before.epoch);
     expect(report.done?.heldMs).toBeGreaterThan(0);
+    // What the plan said, and what was committed since.
+    expect(report.undone.transactions).toBeGreaterThanOrEqual(planned.undone.transactions ?? 0);
+    expect(report.undone).toMatchObject({ from: planned.undone.from });
     expect(await ended).toMatchObject({ code: "57P01" });
     await expectEverywhere(second.balances);
     abandoned = report.done?.abandonedEnd ?? "";

@@ -4,9 +4,9 @@ import { nodeId, type VolumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnMaxOf, lsnZero, parseLsn } from "../base/lsn.ts";
 import type { Clock, ClusterCredential } from "../io/index.ts";
 import { parsePath, toPathText, type VolumeNodes } from "../instance/index.ts";
-import { volumeLog, VolumeReader } from "../log-driver/index.ts";
+import { WideVolumeLog } from "../log-driver/index.ts";
 import { type History, isOnPath, type State } from "../quorum/index.ts";
-import { findFirstCommit, findMoment, type LogSource, walkToEnd } from "../volume/index.ts";
+import { countCommits, findFirstCommit, findMoment, type LogSource } from "../volume/index.ts";
 import type { CommitSpan, Moment, MomentTarget } from "../wal/index.ts";
 import {
   forkOf,
@@ -14,9 +14,11 @@ import {
   inTheFuture,
   type LeftPath,
   noSnapshot,
+  notCounted,
   nothingToUndo,
   outsideWindow,
   pathOf,
+  undoneOf,
 } from "./backtrack.ts";
 import type { BacktrackReport } from "./messages.ts";
 import type { AbandonedFuture, BacktrackState } from "./state.ts";
@@ -48,7 +50,7 @@ export interface BacktrackPlan {
 
 /** Reads a path's log, as far as nodes have it. */
 export class PathLog {
-  private readonly reader: VolumeReader;
+  private readonly log: WideVolumeLog;
   constructor(facts: Pick<PlanFacts, "clock" | "volumeId" | "credential" | "nodes" | "signal">) {
     const { clock, volumeId, credential, signal } = facts;
     const nodes = facts.nodes
@@ -57,27 +59,34 @@ export class PathLog {
         return { name, nodeId: nodeId(id), address: parseAddress(address) };
       });
     const owner = { volumeId, sender: "control-plane", ...(credential ? { credential } : {}) };
-    this.reader = new VolumeReader({ nodes, owner, clock, signal });
+    this.log = new WideVolumeLog({ nodes, owner, clock, signal });
   }
   of(path: History): LogSource {
-    return volumeLog(this.reader, path);
+    return this.log.of(path);
   }
   close(): void {
-    this.reader.close();
+    this.log.close();
   }
 }
 
-/** Raises what speaks against it: 22023 or 55000, in words for whoever asked; 58030 if log cannot be read. */
+/**
+ * `isCounted`: what would be undone is counted, which takes reading all of that log.
+ * Raises what speaks against it: 22023 or 55000, in words for whoever asked; 58030 if log cannot be read.
+ */
 export async function planBacktrack(
   facts: PlanFacts,
   target: MomentTarget,
+  { isCounted }: { readonly isCounted: boolean },
 ): Promise<BacktrackPlan> {
   const { clock } = facts;
   const nowUs = BigInt(clock.wallMs()) * 1000n;
   if (target.kind === "time" && target.timeUs > nowUs) throw inTheFuture(target);
   const log = new PathLog(facts);
   try {
-    return await new Planning(facts, target, log).run();
+    const planning = new Planning(facts, target, log);
+    const { state, report } = await planning.run();
+    if (!isCounted) return { state, report };
+    return { state, report: { ...report, undone: undoneOf(await planning.count(state)) } };
   } finally {
     log.close();
   }
@@ -121,23 +130,36 @@ class Planning {
       ...search,
       target,
       log: log.of(on.path),
-      isCounted: !on.isAbandoned,
       onProgress: facts.onProgress,
     });
     const window = await this.window();
     if (!moment || !this.isReachable(moment)) throw outsideWindow(target, window);
     if (!on.isAbandoned) {
-      if (!moment.after) throw nothingToUndo(target);
-      return this.plan(moment, { window, undone: moment.after, to: moment.endLsn });
+      if (!moment.after && !(await this.hasCommitBehind(moment.endLsn)))
+        throw nothingToUndo(target);
+      return this.plan(moment, { window, to: moment.endLsn });
     }
     const { endLsn: at } = moment;
     const range = { from: this.lowest, at };
     const isShared = isOnPath(on.path, present, range);
     const to = isShared ? at : forkOf(present, on.path, range);
-    const undone = (await walkToEnd(log.of(present), to, facts.signal)).commits;
-    if (isShared && !undone) throw nothingToUndo(target);
+    if (isShared && !(await this.hasCommitBehind(to))) throw nothingToUndo(target);
     const refill = isShared ? undefined : { path: on.path, to: at };
-    return this.plan(moment, { window, undone, to, refill });
+    return this.plan(moment, { window, to, refill });
+  }
+
+  /** What the present path has behind the moment, as far as it was durable when this was planned. */
+  count({ order }: BacktrackState): Promise<CommitSpan | undefined> {
+    const { facts, present } = this;
+    const { signal, onProgress, writer } = facts;
+    const range = { from: parseLsn(order.to), to: writer.vdl };
+    return countCommits({ ...range, log: this.log.of(present), signal, onProgress });
+  }
+
+  private async hasCommitBehind(from: Lsn): Promise<boolean> {
+    const { signal, writer } = this.facts;
+    const search = { log: this.log.of(this.present), from, to: writer.vdl, signal };
+    return (await findFirstCommit(search)) !== undefined;
   }
 
   private isReachable(moment: Moment): boolean {
@@ -160,13 +182,12 @@ class Planning {
     moment: Moment,
     found: {
       readonly window: BacktrackReport["window"];
-      readonly undone: CommitSpan | undefined;
       readonly to: Lsn;
       readonly refill?: { readonly path: History; readonly to: Lsn } | undefined;
     },
   ): BacktrackPlan {
     const { facts, present, lowest, target } = this;
-    const { refill, to, undone, window } = found;
+    const { refill, to, window } = found;
     if (!facts.hasCacheFor(to, lowest)) throw noSnapshot(target);
     const lastCommitUs = moment.lastCommit?.timeUs ?? 0n;
     const state: BacktrackState = {
@@ -178,36 +199,24 @@ class Planning {
       left: toPathText(present),
       leftEnd: formatLsn(facts.writer.vdl),
       lastCommitUs: String(lastCommitUs),
-      undone: undone ? spanText(undone) : null,
       askedAtMs: facts.askedAtMs,
     };
     return { state, report: reportOf(state, window) };
   }
 }
 
-export function spanText(span: CommitSpan): NonNullable<BacktrackState["undone"]> {
-  const { commits, earliestUs, latestUs } = span;
-  return { commits, earliestUs: String(earliestUs), latestUs: String(latestUs) };
-}
-
-/** As long as nothing is done. */
+/** As long as nothing is done, and nothing counted. */
 export function reportOf(
-  { order, lastCommitUs, undone }: BacktrackState,
+  { order, lastCommitUs }: BacktrackState,
   window: BacktrackReport["window"],
 ): BacktrackReport {
-  const timeOf = (us: string | undefined): string | null =>
-    us === undefined ? null : formatMicros(BigInt(us));
   return {
     to: {
       lsn: order.refill?.to ?? order.to,
       lastCommit: formatMicros(BigInt(lastCommitUs)),
     },
     isReturn: order.refill !== null,
-    undone: {
-      transactions: undone?.commits ?? 0,
-      from: timeOf(undone?.earliestUs),
-      to: timeOf(undone?.latestUs),
-    },
+    undone: notCounted,
     window,
     done: null,
   };

@@ -4,10 +4,19 @@ import { bytesBetween, findLsn, formatLsn, type Lsn, lsnMin, parseLsn } from "..
 import { type Clock, type Logger, sleep } from "../io/index.ts";
 import { isBacktrackDone, parsePath, type VolumeNodes } from "../instance/index.ts";
 import type { State } from "../quorum/index.ts";
-import { walkToEnd } from "../volume/index.ts";
-import type { CommitSpan, MomentTarget } from "../wal/index.ts";
-import { PathLog, planBacktrack, reportOf, spanText } from "./backtrack-plan-shell.ts";
-import { lostStage, notYet, otherWriter } from "./backtrack.ts";
+import type { MomentTarget } from "../wal/index.ts";
+import { BacktrackJobs, noProgress } from "./backtrack-jobs.ts";
+import { countKept, findKeptEnd } from "./backtrack-kept-shell.ts";
+import { planBacktrack, reportOf } from "./backtrack-plan-shell.ts";
+import {
+  lostStage,
+  notCounted,
+  notYet,
+  otherWriter,
+  targetOf,
+  underWay,
+  undoneOf,
+} from "./backtrack.ts";
 import type {
   BacktrackProgress,
   BacktrackReport,
@@ -31,6 +40,11 @@ export interface BacktracksOptions {
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
 }
 
+interface Running {
+  readonly id: number;
+  state?: BacktrackState;
+}
+
 const lookEveryMs = 250;
 const pollMs = 20;
 /** A staged reader that has less than this to replay does it while writes are held. */
@@ -38,15 +52,6 @@ const nearBytes = 1024 * 1024;
 /** A staged reader that replays nothing for so long never will. */
 const stuckMs = 60_000;
 const heldDeadlineMs = 600_000;
-
-/** What is not done on the way is done by none. */
-const noReport: BacktrackProgress = {
-  phase: "none",
-  doneBytes: 0,
-  totalBytes: 0,
-  report: null,
-  error: null,
-};
 
 /**
  * Takes the cluster back to an earlier moment, in place. Everything that takes long is done while writes go on: the
@@ -56,10 +61,9 @@ const noReport: BacktrackProgress = {
  */
 export class Backtracks {
   private readonly options: BacktracksOptions;
-  private now: BacktrackProgress = noReport;
-  /** Names the job that `now` tells of. */
-  private askedAtMs = 0;
-  private running: { readonly state?: BacktrackState } | undefined;
+  private readonly jobs = new BacktrackJobs();
+  private running: Running | undefined;
+  private counting: AbortController | undefined;
 
   constructor(options: BacktracksOptions) {
     this.options = options;
@@ -68,37 +72,31 @@ export class Backtracks {
   /** Begins, or plans and does nothing. Answers at once; `progress` says how it goes. Raises 55000 if one is under way. */
   ask({ to, isDryRun }: BacktrackRequest, signal: AbortSignal): { readonly id: number } {
     const { roles, clock } = this.options;
-    if (this.running || roles.state.backtrack) {
-      const why = "a backtrack is under way";
-      throw new BorealisError(sqlState.notInPrerequisiteState, why, {
-        hint: "wait for its end: borealis status says backtracking until then",
-      });
-    }
-    const target: MomentTarget =
-      to.kind === "lsn"
-        ? { kind: "lsn", at: parseLsn(to.at) }
-        : { kind: "time", timeUs: BigInt(to.timeUs) };
-    this.askedAtMs = clock.wallMs();
-    this.running = {};
-    this.now = { ...noReport, phase: "planning" };
-    void this.run(target, isDryRun, signal)
+    // Of one that is being counted nothing is left that anybody would have to wait for.
+    if ((this.running && !this.counting) || roles.state.backtrack) throw underWay();
+    this.counting?.abort(new BorealisError(sqlState.queryCanceled, "another one was asked for"));
+    this.counting = undefined;
+    const id = this.jobs.newId(clock.wallMs());
+    const job: Running = { id };
+    this.running = job;
+    this.jobs.begin(id);
+    void this.run(targetOf(to), { job, isDryRun, signal })
       .then(
-        (report) => {
-          this.now = { ...this.now, phase: "done", report };
-        },
-        (error: unknown) => this.fail(error),
+        (report) => this.jobs.done(id, report),
+        (error: unknown) => this.fail(id, error),
       )
       .finally(() => {
-        this.running = undefined;
+        if (this.running === job) this.running = undefined;
       });
-    return { id: this.askedAtMs };
+    return { id };
   }
 
   /** How the job of this id goes; phase `none`: it is not known, so nothing came of it. */
   progress(id: number): BacktrackProgress {
+    const known = this.jobs.get(id);
+    if (known) return known;
     const pending = this.options.roles.state.backtrack;
-    if (this.askedAtMs === id) return this.now;
-    return pending?.askedAtMs === id ? { ...noReport, phase: "holding" } : noReport;
+    return pending?.askedAtMs === id ? { ...noProgress, phase: "holding" } : noProgress;
   }
 
   /** Log that is needed from here on: to go back, or to return from where one has gone back to. */
@@ -127,25 +125,23 @@ export class Backtracks {
     }
   }
 
-  private fail(error: unknown): void {
-    const known = error instanceof BorealisError ? error : undefined;
-    const { code = sqlState.internal, hint = null } = known ?? {};
-    const told = { code, message: messageOf(error), hint };
-    this.options.logger.warn({ event: "backtrack.failed", code }, told.message);
-    this.now = { ...this.now, phase: "failed", error: told };
+  private fail(id: number, error: unknown): void {
+    const { code, message } = this.jobs.failed(id, error);
+    this.options.logger.warn({ event: "backtrack.failed", code }, message);
   }
 
   private async run(
     target: MomentTarget,
-    isDryRun: boolean,
-    signal: AbortSignal,
+    order: { readonly job: Running; readonly isDryRun: boolean; readonly signal: AbortSignal },
   ): Promise<BacktrackReport> {
     const { logger, roles } = this.options;
-    const { state, report } = await this.plan(target, signal);
-    if (isDryRun) return report;
+    const { job, isDryRun, signal } = order;
+    if (isDryRun) return this.tryOut(target, job, signal);
+    // What is undone is counted when writes are in again: there may be a lot to read.
+    const { state, report } = await this.plan(target, { id: job.id, isCounted: false, signal });
     const { to, refill } = state.order;
     logger.info({ event: "backtrack.begun", to, refill: refill?.to ?? null });
-    this.running = { state };
+    job.state = state;
     const successor = roles.findSuccessor();
     if (successor !== undefined) {
       try {
@@ -158,8 +154,12 @@ export class Backtracks {
     return this.hold(state, report, { successor, signal });
   }
 
-  private async plan(target: MomentTarget, signal: AbortSignal) {
-    const { clock, config, roles, inspectAll, addressBook, hasCacheFor } = this.options;
+  private async plan(
+    target: MomentTarget,
+    asked: { readonly id: number; readonly isCounted: boolean; readonly signal: AbortSignal },
+  ) {
+    const { id, isCounted, signal } = asked;
+    const { roles, inspectAll, hasCacheFor } = this.options;
     const writer = this.options.durable();
     if (!writer) {
       const why = "there is no writer that has its quorum";
@@ -170,31 +170,24 @@ export class Backtracks {
     const { state } = roles;
     return planBacktrack(
       {
-        clock,
-        volumeId: volumeId(state.volumeId),
-        credential: config.credential ?? undefined,
-        nodes: addressBook(),
+        ...this.nodes(signal),
         states: await inspectAll(),
         writer,
         abandoned: state.abandoned ?? [],
         hasCacheFor,
-        askedAtMs: this.askedAtMs,
+        askedAtMs: id,
         createdAtUs: BigInt(Date.parse(state.createdAt)) * 1000n,
-        signal,
-        onProgress: (doneBytes, totalBytes) => this.tell({ doneBytes, totalBytes }),
+        onProgress: (doneBytes, totalBytes) => this.jobs.tell({ doneBytes, totalBytes }),
       },
       target,
+      { isCounted },
     );
-  }
-
-  private tell(change: Partial<BacktrackProgress>): void {
-    this.now = { ...this.now, ...change };
   }
 
   /** The reader's cache is built anew, and replays up to the moment; writes go on meanwhile. */
   private async stage(id: string, to: Lsn, signal: AbortSignal): Promise<void> {
     const { clock, logger, roles } = this.options;
-    this.tell({ phase: "staging", doneBytes: 0, totalBytes: 0 });
+    this.jobs.tell({ phase: "staging", doneBytes: 0, totalBytes: 0 });
     const startMs = clock.nowMs();
     await roles.stage(id, formatLsn(to));
     let first: Lsn | undefined;
@@ -210,7 +203,7 @@ export class Backtracks {
         if (at !== last) movedMs = clock.nowMs();
         last = at;
         const [doneBytes, totalBytes] = [bytesBetween(first, at), bytesBetween(first, to)];
-        this.tell({ doneBytes, totalBytes });
+        this.jobs.tell({ doneBytes, totalBytes });
         if (bytesBetween(at, to) <= nearBytes) break;
       }
       if (clock.nowMs() - movedMs > stuckMs) throw lostStage(id, "it replays nothing");
@@ -237,7 +230,7 @@ export class Backtracks {
     { successor, signal }: { readonly successor: string | undefined; readonly signal: AbortSignal },
   ): Promise<BacktrackReport> {
     const { roles, clock, logger } = this.options;
-    this.tell({ phase: "holding", doneBytes: 0, totalBytes: 0 });
+    this.jobs.tell({ phase: "holding", doneBytes: 0, totalBytes: 0 });
     const sinceMs = clock.nowMs();
     // Seconds may lie between the beginning of a failover and this, and the writer may have started again in them.
     const appoint = (now: typeof roles.state): typeof roles.state => {
@@ -297,9 +290,9 @@ export class Backtracks {
         { hint: "borealis logs of the writer says why" },
       );
     }
-    const kept = await this.lookAtKept(state, signal);
+    const endLsn = await findKeptEnd(this.nodes(signal), state);
     const leftAtMs = clock.wallMs();
-    const future = { path: state.left, fork: order.to, end: formatLsn(kept.endLsn), leftAtMs };
+    const future = { path: state.left, fork: order.to, end: formatLsn(endLsn), leftAtMs };
     roles.changeState((now) => ({
       ...now,
       backtrack: undefined,
@@ -311,33 +304,61 @@ export class Backtracks {
     const returnableUntil = new Date(leftAtMs + config.backtrackWindowMs).toISOString();
     const facts = { writer, epoch, timeline, heldMs, abandonedEnd: future.end, returnableUntil };
     logger.info({ event: "backtrack.done", to: order.to, ...facts });
-    const undone = reportOf({ ...state, undone: kept.undone }, report.window).undone;
-    return { ...report, undone, done: facts };
+    return { ...report, undone: await this.count(state, endLsn, signal), done: facts };
   }
 
-  /** How the future that was left has ended: writes went on after the plan was made. */
-  private async lookAtKept(
-    { left, leftEnd, undone }: BacktrackState,
-    signal: AbortSignal,
-  ): Promise<{ readonly endLsn: Lsn; readonly undone: BacktrackState["undone"] }> {
+  /** It is done, whatever comes of the counting; and the next one need not wait for that. */
+  private async count(
+    state: BacktrackState,
+    to: Lsn,
+    outer: AbortSignal,
+  ): Promise<BacktrackReport["undone"]> {
+    const onProgress = (doneBytes: number, totalBytes: number): void =>
+      this.jobs.tell({ doneBytes, totalBytes });
+    this.jobs.tell({ phase: "counting", doneBytes: 0, totalBytes: 0 });
+    try {
+      return await this.whileCounting(outer, async (signal) =>
+        undoneOf(await countKept(this.nodes(signal), state, { to, onProgress })),
+      );
+    } catch (error) {
+      this.options.logger.warn({ event: "backtrack.notCounted" }, messageOf(error));
+      return notCounted;
+    }
+  }
+
+  /** What would be undone, and nothing is. */
+  private tryOut(
+    target: MomentTarget,
+    { id }: Running,
+    outer: AbortSignal,
+  ): Promise<BacktrackReport> {
+    return this.whileCounting(outer, async (signal) => {
+      return (await this.plan(target, { id, isCounted: true, signal })).report;
+    });
+  }
+
+  private async whileCounting<T>(
+    outer: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const counting = new AbortController();
+    this.counting = counting;
+    try {
+      return await work(AbortSignal.any([outer, counting.signal]));
+    } finally {
+      if (this.counting === counting) this.counting = undefined;
+    }
+  }
+
+  private nodes(signal: AbortSignal) {
     const { clock, config, roles, addressBook } = this.options;
-    const log = new PathLog({
+    return {
       clock,
       volumeId: volumeId(roles.state.volumeId),
       credential: config.credential ?? undefined,
       nodes: addressBook(),
       signal,
-    });
-    try {
-      const { endLsn, commits } = await walkToEnd(
-        log.of(parsePath(left)),
-        parseLsn(leftEnd),
-        signal,
-      );
-      return { endLsn, undone: sum(undone, commits) };
-    } finally {
-      log.close();
-    }
+    };
   }
 
   /** What a control plane that died has left: a backtrack to be ended, or a reader made ready for one that never came. */
@@ -359,14 +380,14 @@ export class Backtracks {
   }
 
   private async endPending(state: BacktrackState, signal: AbortSignal): Promise<void> {
-    this.askedAtMs = state.askedAtMs;
+    this.jobs.begin(state.askedAtMs);
     const window = { from: "", to: "" };
     try {
       const report = await this.finish(state, reportOf(state, window), { heldMs: null, signal });
-      this.now = { ...noReport, phase: "done", report };
+      this.jobs.done(state.askedAtMs, report);
     } catch (error) {
       if (this.options.roles.state.backtrack) throw error;
-      this.fail(error);
+      this.fail(state.askedAtMs, error);
     }
   }
 
@@ -378,16 +399,4 @@ export class Backtracks {
     if (kept.length < abandoned.length)
       roles.changeState((state) => ({ ...state, abandoned: kept }));
   }
-}
-
-function sum(before: BacktrackState["undone"], more: CommitSpan | undefined) {
-  if (!before || !more) return before ?? (more ? spanText(more) : null);
-  const next = spanText(more);
-  const isLater = BigInt(next.latestUs) > BigInt(before.latestUs);
-  const isEarlier = BigInt(next.earliestUs) < BigInt(before.earliestUs);
-  return {
-    commits: before.commits + next.commits,
-    earliestUs: isEarlier ? next.earliestUs : before.earliestUs,
-    latestUs: isLater ? next.latestUs : before.latestUs,
-  };
 }

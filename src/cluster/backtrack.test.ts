@@ -74,7 +74,6 @@ test("snapshots are kept for the futures that were left, and for the one that is
     left: path,
     leftEnd: "0/60",
     lastCommitUs: "0",
-    undone: null,
     askedAtMs: 20_000,
   };
   expect(futuresOf({})).toEqual([]);

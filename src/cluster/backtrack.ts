@@ -1,9 +1,10 @@
 /** Where a backtrack goes, from what is known of the volume's paths: decisions only. */
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { commonPrefix, type History } from "../quorum/index.ts";
 import type { World } from "../keeper/index.ts";
-import type { MomentTarget } from "../wal/index.ts";
+import type { CommitSpan, MomentTarget } from "../wal/index.ts";
+import type { BacktrackReport, BacktrackRequest } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 
 /** state.ts' AbandonedFuture, read. */
@@ -64,12 +65,28 @@ export function forkOf(
   return commonPrefix(present, wanted, { from: range.from, limit: range.at });
 }
 
+/** Raises 22023 where the text is no LSN. */
+export function targetOf(to: BacktrackRequest["to"]): MomentTarget {
+  return to.kind === "lsn"
+    ? { kind: "lsn", at: parseLsn(to.at) }
+    : { kind: "time", timeUs: BigInt(to.timeUs) };
+}
+
 /** ISO 8601 with microseconds, as `--to` takes it. */
 export function formatMicros(timeUs: bigint): string {
   const micros = ((timeUs % 1_000_000n) + 1_000_000n) % 1_000_000n;
   const seconds = Number((timeUs - micros) / 1_000_000n);
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
   return `${whole}.${String(micros).padStart(6, "0")}Z`;
+}
+
+export const notCounted: BacktrackReport["undone"] = { transactions: null, from: null, to: null };
+
+/** What was undone, as a report tells it. */
+export function undoneOf(span: CommitSpan | undefined): BacktrackReport["undone"] {
+  if (!span) return { transactions: 0, from: null, to: null };
+  const { commits, earliestUs, latestUs } = span;
+  return { transactions: commits, from: formatMicros(earliestUs), to: formatMicros(latestUs) };
 }
 
 export function describe(target: MomentTarget): string {
@@ -90,6 +107,13 @@ export function outsideWindow(
   const why = `${describe(target)} lies outside the backtrack window, which is from ${window.from} to ${window.to}`;
   return new BorealisError(sqlState.notInPrerequisiteState, why, {
     hint: "name a moment in the window; borealis backtrack --dry-run shows what one would undo",
+  });
+}
+
+export function underWay(): BorealisError {
+  const why = "a backtrack is under way";
+  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+    hint: "wait for its end: borealis status says backtracking until then",
   });
 }
 

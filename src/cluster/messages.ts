@@ -202,7 +202,8 @@ export const backtrackReportSchema = z.object({
   isReturn: z.boolean(),
   /** What the present path has behind the moment. */
   undone: z.object({
-    transactions: z.number(),
+    /** Null: they are not counted. */
+    transactions: z.number().nullable(),
     from: z.string().nullable(),
     to: z.string().nullable(),
   }),
@@ -226,7 +227,7 @@ export type BacktrackReport = z.infer<typeof backtrackReportSchema>;
 
 /** Where a backtrack stands. */
 export const backtrackProgressSchema = z.object({
-  phase: z.enum(["none", "planning", "staging", "holding", "done", "failed"]),
+  phase: z.enum(["none", "planning", "staging", "holding", "counting", "done", "failed"]),
   doneBytes: z.number(),
   totalBytes: z.number(),
   report: backtrackReportSchema.nullable(),

@@ -59,13 +59,6 @@ const cloneState = z.strictObject({
   isReleased: z.boolean().optional(),
 });
 
-/** A stretch of time, for people: commits, and the first and the last of their times in microseconds since 1970. */
-const commitSpan = z.strictObject({
-  commits: z.number().int(),
-  earliestUs: z.string(),
-  latestUs: z.string(),
-});
-
 /** A backtrack that was begun: whoever writes next carries it out. Written before anybody is ordered to. */
 const backtrackState = z.strictObject({
   order: backtrackOrderSchema,
@@ -74,7 +67,6 @@ const backtrackState = z.strictObject({
   leftEnd: z.string(),
   /** When the moment's last commit was made, microseconds since 1970. */
   lastCommitUs: z.string(),
-  undone: commitSpan.nullable(),
   /** When it was asked for, milliseconds since 1970: names it. */
   askedAtMs: z.number(),
 });

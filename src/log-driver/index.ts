@@ -31,7 +31,7 @@ export { NodeStore, type NodeStoreLimits, type NodeStoreOptions } from "./node-s
 export type { LinkOwner, NodeEndpoint } from "./node-endpoint.ts";
 export type { DriverProgress } from "./progress.ts";
 export { releaseEpoch, type ReleaseOptions } from "./release-shell.ts";
-export { volumeLog } from "./volume-log-shell.ts";
+export { volumeLog, WideVolumeLog } from "./volume-log-shell.ts";
 export { type VolumeRange, VolumeReader, type VolumeReaderOptions } from "./volume-reader-shell.ts";
 export { type Salvageable, type SalvageOptions, sealVolume } from "./salvage-shell.ts";
 export { scrubNode, type ScrubResult } from "./scrub-shell.ts";

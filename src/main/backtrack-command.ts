@@ -23,6 +23,7 @@ const steps: Readonly<Partial<Record<BacktrackProgress["phase"], string>>> = {
   planning: "reading the log behind that moment",
   staging: "building an instance as it was then (writes go on)",
   holding: "going back (writes are held)",
+  counting: "counting what was undone (writes go on)",
 };
 
 /** Rewinds the cluster in place; returns when it accepts writes again. With `dryRun`: says what that would undo. */
@@ -89,7 +90,8 @@ function forgotten(): BorealisError {
 
 function printReport(report: BacktrackReport): void {
   const { to, undone, window, done } = report;
-  const count = `${undone.transactions} transaction${undone.transactions === 1 ? "" : "s"}`;
+  const { transactions: n } = undone;
+  const count = n === null ? "(not counted)" : `${n} transaction${n === 1 ? "" : "s"}`;
   const span = undone.from === null ? "" : `, committed from ${undone.from} to ${undone.to}`;
   print(
     `${done ? "went back" : "would go back"} to ${to.lsn}: the last commit there is of ${to.lastCommit}`,

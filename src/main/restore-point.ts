@@ -132,7 +132,6 @@ function searchLog(
     from: log.from,
     to: log.to,
     target: asked.kind === "latest" ? { kind: "lsn", at: log.to } : asked,
-    isCounted: false,
     signal,
     onProgress: (bytes) => progress.at(bytes),
   });

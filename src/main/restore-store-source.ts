@@ -123,7 +123,7 @@ async function logOf(
 async function lastTimeMs(log: Pick<SourceLog, "read">, from: Lsn, to: Lsn): Promise<number> {
   if (from === to) return 0;
   const target = { kind: "lsn", at: to } as const;
-  const moment = await findMoment({ log, from, to, target, isCounted: false });
+  const moment = await findMoment({ log, from, to, target });
   const timeUs = moment?.lastCommit?.timeUs;
   // Rounded up: that commit is within.
   return timeUs === undefined ? 0 : Number((timeUs + 999n) / 1_000n);

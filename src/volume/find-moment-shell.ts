@@ -3,7 +3,15 @@
  * bisection over the times of the segments' first commits, so that a day of log costs a few reads.
  */
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { advance, bytesBetween, formatLsn, type Lsn, lsnMaxOf, segmentStart } from "../base/lsn.ts";
+import {
+  advance,
+  bytesBetween,
+  formatLsn,
+  type Lsn,
+  lsnMaxOf,
+  lsnMin,
+  segmentStart,
+} from "../base/lsn.ts";
 import {
   type CommitSpan,
   type Moment,
@@ -13,12 +21,15 @@ import {
   type WalCommit,
   type WalkStart,
   WalWalker,
+  withCommit,
 } from "../wal/index.ts";
 
 /** Some log, from wherever it is kept: the storage nodes, an object store. */
 export interface LogSource {
   /** Bytes from `from` on: at least one, at most up to `to`. Raises BorealisError if they are not to be had. */
   read(from: Lsn, to: Lsn): Promise<Buffer>;
+  /** How many reads at the same time make it faster; 1 unless told. */
+  readonly lanes?: number;
 }
 
 export interface MomentSearch {
@@ -28,8 +39,6 @@ export interface MomentSearch {
   /** Where it ends: a record end, as VDL is. */
   readonly to: Lsn;
   readonly target: MomentTarget;
-  /** Whether the commits behind the moment are counted too, which takes reading all of that log. */
-  readonly isCounted: boolean;
   readonly signal?: AbortSignal;
   /** Told how far the reading has come: bytes of `totalBytes`, which are known when the last stretch begins. */
   readonly onProgress?: (readBytes: number, totalBytes: number) => void;
@@ -42,6 +51,8 @@ export interface MomentSearch {
 const disorderUs = 10_000_000n;
 /** A first commit is most often near the front. */
 const probeBytes = 64 * 1024;
+/** As much as a node gives at once. */
+const stretchBytes = 1024 * 1024;
 
 /**
  * The moment, of the whole log. Its end is `to`, and it is not settled, if nothing in the log is later than the time, or
@@ -59,15 +70,14 @@ export async function findMoment(search: MomentSearch): Promise<Moment | undefin
   const wanted = segments.numberAt(target.at);
   for (let back = 0; ; back = back * 2 + 1) {
     const from = segments.startOf(Math.max(0, wanted - back));
-    const found = await walk({ ...search, isCounted: false }, from);
-    const isGood = from === search.from || (found && (found.lastCommit || back > 4));
-    if (isGood) return search.isCounted && found ? walk(search, from) : found;
+    const found = await walk(search, from);
+    if (from === search.from || (found && (found.lastCommit || back > 4))) return found;
   }
 }
 
 /** The first commit in the log [from, to) that was made at `sinceUs` or later. Undefined: it has none. Raises as findMoment does. */
 export async function findFirstCommit(
-  search: Omit<MomentSearch, "target" | "isCounted"> & { readonly sinceUs?: bigint },
+  search: Omit<MomentSearch, "target"> & { readonly sinceUs?: bigint },
 ): Promise<WalCommit | undefined> {
   const { from, to, sinceUs } = search;
   let first: WalCommit | undefined;
@@ -77,6 +87,58 @@ export async function findFirstCommit(
   const walker = new WalWalker(startAt(from), { onCommit });
   await readOn(search, walker, () => first === undefined && walker.position < to);
   return first;
+}
+
+/**
+ * All commits of the log [from, to), both record ends; undefined: it has none. Takes reading all of it, several stretches at
+ * the same time where the source has lanes; the source's own checks are relied upon. Raises as findMoment does.
+ */
+export async function countCommits(
+  search: Omit<MomentSearch, "target">,
+): Promise<CommitSpan | undefined> {
+  const { log, from, to, signal, onProgress } = search;
+  let span: CommitSpan | undefined;
+  const onCommit = ({ timeUs }: WalCommit): void => void (span = withCommit(span, timeUs));
+  const walker = new WalWalker({ at: from, kind: "recordEnd" }, { onCommit, isTrusted: true });
+  const totalBytes = bytesBetween(from, to);
+  for await (const bytes of readAhead(log, { from, to })) {
+    signal?.throwIfAborted();
+    walker.push(bytes);
+    requireWhole(walker);
+    onProgress?.(bytesBetween(from, walker.position), totalBytes);
+  }
+  return span;
+}
+
+/** The log [from, to) in order, as many stretches on their way as the source has lanes. */
+async function* readAhead(
+  log: LogSource,
+  { from, to }: { readonly from: Lsn; readonly to: Lsn },
+): AsyncGenerator<Buffer> {
+  const lanes = log.lanes ?? 1;
+  const onTheirWay: Promise<Buffer[]>[] = [];
+  let next = from;
+  while (next < to || onTheirWay.length > 0) {
+    while (next < to && onTheirWay.length < lanes) {
+      const end = lsnMin(advance(next, stretchBytes), to);
+      const stretch = readWhole(log, next, end);
+      // Whoever stops before it comes does not hear that it failed.
+      stretch.catch(() => {});
+      onTheirWay.push(stretch);
+      next = end;
+    }
+    yield* (await onTheirWay.shift()) ?? [];
+  }
+}
+
+async function readWhole(log: LogSource, from: Lsn, to: Lsn): Promise<Buffer[]> {
+  const pieces: Buffer[] = [];
+  for (let at = from; at < to;) {
+    const bytes = await log.read(at, to);
+    pieces.push(bytes);
+    at = advance(at, bytes.length);
+  }
+  return pieces;
 }
 
 /**
@@ -107,7 +169,7 @@ async function walk(search: MomentSearch, from: Lsn): Promise<Moment | undefined
     finder,
     () => {
       search.onProgress?.(bytesBetween(from, finder.position), totalBytes);
-      return search.isCounted || !finder.isSettled;
+      return !finder.isSettled;
     },
     segmentBytes,
   );
@@ -131,12 +193,14 @@ async function readOn(
     signal?.throwIfAborted();
     const piece = advance(walk.position, pieceBytes);
     walk.push(await log.read(walk.position, piece < to ? piece : to));
-    const { failure } = walk;
-    if (failure) {
-      const where = `the log is damaged at ${formatLsn(failure.at)}`;
-      throw new BorealisError(sqlState.dataCorrupted, `${where}: ${failure.reason}`);
-    }
+    requireWhole(walk);
   }
+}
+
+function requireWhole({ failure }: Pick<MomentFinder, "failure">): void {
+  if (!failure) return;
+  const where = `the log is damaged at ${formatLsn(failure.at)}`;
+  throw new BorealisError(sqlState.dataCorrupted, `${where}: ${failure.reason}`);
 }
 
 /** The first commit at or behind each segment's start, looked up when asked for. */

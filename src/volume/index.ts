@@ -21,6 +21,7 @@ export { ExtentSealer, type SealerKeys } from "./extent-sealer-shell.ts";
 export { ExtentUpload, type UploadOptions } from "./extent-upload-shell.ts";
 export {
   findFirstCommit,
+  countCommits,
   findMoment,
   type LogSource,
   type MomentSearch,

@@ -6,13 +6,14 @@
  */
 export { findFirstBoundary } from "./first-record.ts";
 export { formatHistoryFile, type HistoryLine, parseHistoryFile } from "./history-file.ts";
-export { type CommitSpan, type Moment, MomentFinder, type MomentTarget } from "./moment.ts";
+export {
+  type CommitSpan,
+  type Moment,
+  MomentFinder,
+  type MomentTarget,
+  withCommit,
+} from "./moment.ts";
 export { pageBytes, segmentBytes } from "./page.ts";
 export { parseSegmentName, segmentName } from "./segment-name.ts";
-export {
-  type WalCommit,
-  type WalFailure,
-  type WalkerOptions,
-  type WalkStart,
-  WalWalker,
-} from "./walker.ts";
+export type { WalCommit, WalFailure, WalkerOptions, WalkStart } from "./walk.ts";
+export { WalWalker } from "./walker.ts";

@@ -11,7 +11,8 @@
  */
 import { assert } from "../base/assert.ts";
 import { bytesBetween, type Lsn } from "../base/lsn.ts";
-import { type WalCommit, type WalFailure, type WalkStart, WalWalker } from "./walker.ts";
+import type { WalCommit, WalFailure, WalkStart } from "./walk.ts";
+import { WalWalker } from "./walker.ts";
 
 /** A moment of the log: by time (microseconds since 1970, as WalCommit has it), or the last record end at or below an LSN. */
 export type MomentTarget =
@@ -113,7 +114,8 @@ export class MomentFinder {
   }
 }
 
-function withCommit(span: CommitSpan | undefined, timeUs: bigint): CommitSpan {
+/** One commit more. */
+export function withCommit(span: CommitSpan | undefined, timeUs: bigint): CommitSpan {
   if (!span) return { commits: 1, earliestUs: timeUs, latestUs: timeUs };
   return {
     commits: span.commits + 1,

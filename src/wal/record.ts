@@ -10,6 +10,8 @@
  * | 17     | 1    | resource manager; 2 padding                                            |
  * | 20     | 4    | CRC-32C of the bytes after the header, then of the header's first 20   |
  */
+import { crc32c } from "../base/crc32c.ts";
+
 export const recordHeaderBytes = 24;
 export const crcOffset = 20;
 /** PostgreSQL cannot read a longer record: it assembles one in a single allocation. */
@@ -73,4 +75,10 @@ export function findCommitTimeUs(front: Buffer): bigint | undefined {
   else if (front[at] === idDataLong) at += 5;
   else return undefined;
   return at + 8 > front.length ? undefined : front.readBigInt64LE(at) + microsTo2000;
+}
+
+/** Of the record of `total` bytes at `at`: its body first, then its header, as PostgreSQL does it. */
+export function recordCrc(bytes: Buffer, at: number, total: number): number {
+  const bodyCrc = crc32c(bytes, 0, at + recordHeaderBytes, at + total);
+  return crc32c(bytes, bodyCrc, at, at + crcOffset);
 }

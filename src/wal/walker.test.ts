@@ -281,3 +281,29 @@ test("every commit in real log is told with its end and its time, however it is 
     expect(new Date(Number(timeUs / 1000n)).getUTCFullYear()).toBe(2026);
   }
 });
+
+test("a trusting walk meets the same ends, and does not look at CRCs", () => {
+  const log = new LogBuilder(0x1000000n, 3);
+  log.record(200);
+  const flipAt = log.at - 60;
+  log.commit(1_000_000n);
+  log.record(9_000);
+  log.commit(2_000_000n);
+  const damaged = Buffer.from(log.written);
+  damaged.writeUInt8(damaged.readUInt8(flipAt) ^ 1, flipAt);
+  for (const stepBytes of [8, 4096, damaged.length]) {
+    const commits: bigint[] = [];
+    const onCommit = ({ timeUs }: WalCommit): void => void commits.push(timeUs);
+    const start = { at: at(0x1000000n), kind: "segmentStart" } as const;
+    const trusting = new WalWalker(start, { onCommit, isTrusted: true });
+    const strict = new WalWalker(start);
+    for (let i = 0; i < damaged.length; i += stepBytes) {
+      trusting.push(damaged.subarray(i, i + stepBytes));
+      strict.push(damaged.subarray(i, i + stepBytes));
+    }
+    expect(trusting.failure).toBeUndefined();
+    expect(trusting.recordEnd).toBe(log.end);
+    expect(commits).toHaveLength(2);
+    expect(strict.failure?.reason).toMatch(/CRC/);
+  }
+});
