@@ -44,6 +44,7 @@ import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
 import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { topologyOf } from "./topology.ts";
+import { keepReadersWarm } from "./warm-shell.ts";
 import { z } from "zod";
 
 export interface ControlDeps {
@@ -224,6 +225,8 @@ export class ControlPlane {
     this.scope.run((signal) => this.keeper.run(signal));
     this.scope.run((signal) => this.clones.run(signal));
     this.scope.run((signal) => this.backtracks.watch(signal));
+    const warmth = { ...this.deps, everyMs: this.deps.config.warmEveryMs };
+    this.scope.run((signal) => keepReadersWarm(this.roles, warmth, signal));
   }
 
   async close(): Promise<void> {

@@ -140,6 +140,8 @@ export const controlConfigSchema = z.object({
   detectionMs: z.number(),
   /** A reader that is further behind gets no new sessions at endpoints of several. */
   lagMaxMs: z.number(),
+  /** Between two rounds of readers that read ahead what the writer works with; 0: they do not. */
+  warmEveryMs: z.number(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
 

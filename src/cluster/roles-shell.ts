@@ -112,6 +112,10 @@ export class InstanceRoles {
     return this.moves.replaceWriter(target, change);
   }
 
+  client(id: string): RpcClient | undefined {
+    return this.agents.get(id)?.client;
+  }
+
   clients(): RpcClient[] {
     return [...this.agents.values()].flatMap(({ client }) => (client ? [client] : []));
   }

@@ -118,6 +118,10 @@ export class InstanceAgent {
         restart: () => this.restart(),
         pulse: () => this.pulse(),
         checkpoint: () => this.requireWriter().checkpoint(),
+        hotBlocks: () => this.requireWriter().hotBlocks(),
+        warm: () => {
+          if (this.situation.kind === "reader") this.situation.role.keepWarm();
+        },
         writerMoved: (params) => {
           const { writerAgentSocket } = writerMovedSchema.parse(params);
           const { situation } = this;

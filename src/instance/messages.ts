@@ -188,6 +188,10 @@ export const unpinSchema = z.object({ pinId: z.uuid() });
 export const pinReportSchema = z.object({ pinId: z.string(), from: z.string(), to: z.string() });
 export type PinReport = z.infer<typeof pinReportSchema>;
 
+/** What is in a writer's buffers: five numbers for each range of blocks (hot-blocks.ts), as there may be many. */
+export const hotBlocksSchema = z.object({ ranges: z.array(z.number().int().min(0)) });
+export type HotBlocks = z.infer<typeof hotBlocksSchema>;
+
 /** The oldest LSN that anything but a lagging node still needs. */
 export const needLogSchema = z.object({ from: z.string() });
 

@@ -12,6 +12,7 @@ import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts
 import { judge } from "./cache-shell.ts";
 import { judgeFormerWriter } from "./former-writer-shell.ts";
 import { installPathHistory, newestHistoryFile } from "./history-shell.ts";
+import { WarmKeeper } from "./keep-warm-shell.ts";
 import { LagHistory } from "./lag-history.ts";
 import type { AgentConfig, BackupSource, ReaderOrder } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
@@ -54,6 +55,7 @@ export class ReaderRole {
   private notedPath: History | undefined;
   private isGivenUp = false;
   private readonly lag = new LagHistory();
+  private readonly warmth: WarmKeeper;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
@@ -78,6 +80,7 @@ export class ReaderRole {
       onPathChanged: () => void this.giveUpCache("it has log that is not the volume's"),
     });
     this.scope = new Scope(this.onBroke);
+    this.warmth = new WarmKeeper(config, deps);
   }
 
   /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
@@ -119,6 +122,12 @@ export class ReaderRole {
   /** Feedback goes to another instance's agent from now on. */
   writerMoved(writerAgentSocket: string): void {
     this.writerAgentSocket = writerAgentSocket;
+  }
+
+  /** What the writer works with is read ahead, beside all else. */
+  keepWarm(): void {
+    if (this.state !== "available") return;
+    this.scope.run((stop) => this.warmth.warm(this.writerAgentSocket, stop));
   }
 
   /** It may be promoted in a moment. */

@@ -31,7 +31,8 @@ import { DurabilityWaits } from "./durability-shell.ts";
 import { FeedbackBook } from "./feedback.ts";
 import { passFeedbackOn } from "./feedback-shell.ts";
 import { historyBelow, installPathHistory } from "./history-shell.ts";
-import type { AgentConfig, Feedback, WantedMembers, WriterOrder } from "./messages.ts";
+import { readHotBlocks } from "./hot-blocks-shell.ts";
+import type { AgentConfig, Feedback, HotBlocks, WantedMembers, WriterOrder } from "./messages.ts";
 import { isUnwritten, mayKeepTimeline } from "./keep-timeline-shell.ts";
 import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
@@ -202,6 +203,11 @@ export class WriterRole {
   /** A shutdown checkpoint will have little left to write. */
   async checkpoint(): Promise<void> {
     if (this.state === "available") await this.client?.query("CHECKPOINT");
+  }
+
+  /** What a reader that may be promoted has to have in memory. */
+  hotBlocks(): Promise<HotBlocks> {
+    return readHotBlocks(this.postgres);
   }
 
   /** Gives up a start that is under way: whatever it waits for, it waits no longer. */

@@ -59,6 +59,7 @@ export function childPlans(facts: PlanFacts): {
       backtrackWindowMs: settings["backtrack.windowHours"] * 3_600_000,
       detectionMs: settings["failover.detectionMs"],
       lagMaxMs: settings["reader.lagMaxMs"],
+      warmEveryMs: settings["reader.warmEveryMs"],
       ...log,
     }),
     keeper: () => keeperConfig(facts),

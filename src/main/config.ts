@@ -139,6 +139,15 @@ const settingsSchema = z.strictObject({
     .describe(
       "how far a reader may be behind and still get new sessions at the reader endpoint and at custom ones",
     ),
+  "reader.warmEveryMs": z
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(30_000)
+    .describe(
+      "how often readers of tier 0 and 1 read ahead what the writer has in its buffers, so that a promoted one is not cold; 0: never",
+    ),
   "session.unauthenticatedMax": z
     .number()
     .int()
