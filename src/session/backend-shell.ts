@@ -28,7 +28,7 @@ export interface BackendOptions {
   readonly findTarget: () => Target | undefined;
   /** Resolves when it may have an answer, or after a moment. */
   readonly untilChange: () => Promise<void>;
-  /** Refusals, besides 57P03, that may pass: it tries again. */
+  /** Refusals, besides those of a server that comes or goes, that may pass: it tries again. */
   readonly passing?: ReadonlySet<string>;
   /** It has not answered for a while; true: there is another one to try. */
   readonly mayLeave: (target: Target) => boolean;
@@ -77,8 +77,18 @@ const readerParameters = [
   { name: "default_transaction_read_only", value: Buffer.from("on") },
 ] satisfies StartupParameter[];
 
+/**
+ * What a server says to everybody while it starts, stops or crashes: nothing of the client's is wrong. A backend that has begun
+ * already says the latter two, in the place of its first ReadyForQuery.
+ */
+const comingOrGoing: ReadonlySet<string> = new Set([
+  sqlState.cannotConnectNow,
+  sqlState.adminShutdown,
+  sqlState.crashShutdown,
+]);
+
 function isPassing(code: string, { passing }: BackendOptions): boolean {
-  return code === sqlState.cannotConnectNow || passing?.has(code) === true;
+  return comingOrGoing.has(code) || passing?.has(code) === true;
 }
 
 /** Undefined: try again. */
