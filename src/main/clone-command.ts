@@ -25,6 +25,7 @@ import {
   requireSpace,
   resolveLayout,
 } from "./data-dir.ts";
+import { isOfLock } from "./dir-lock.ts";
 import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
 import { pinStopped } from "./pin-stopped.ts";
 import { print } from "./print.ts";
@@ -139,7 +140,7 @@ function takeTarget(target: Layout): () => void {
 
 function isOnlyLock(dataDir: string, controlDir: string): boolean {
   const isLone = readdirSync(dataDir).join() === "control";
-  return isLone && readdirSync(controlDir).every((name) => name === "lock");
+  return isLone && readdirSync(controlDir).every(isOfLock);
 }
 
 /** Whatever an interrupted attempt left here and made its parent keep goes first. */

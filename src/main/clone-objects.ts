@@ -17,7 +17,7 @@ import {
   snapshotObject,
   snapshotPrefix,
 } from "../volume/index.ts";
-import { isErrno } from "./data-dir.ts";
+import { isErrno } from "./errno.ts";
 import { shareFile, type Sharing, shareTree } from "./share-files.ts";
 
 /** What a clone takes over of the objects that its parent keeps in a folder. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { isErrno } from "./data-dir.ts";
+import { isErrno } from "./errno.ts";
 
 /** The text of a small file of `control/`; undefined: there is none. */
 export function findNoteText(file: string): string | undefined {

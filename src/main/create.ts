@@ -22,7 +22,8 @@ import {
 import { realEntropy } from "../io/index.ts";
 import { formatStorageNode } from "../storage-node/index.ts";
 import type { Settings } from "./config.ts";
-import { diskError, isErrno } from "./data-dir.ts";
+import { diskError } from "./data-dir.ts";
+import { isErrno } from "./errno.ts";
 import type { UpOptions } from "./options.ts";
 import { replaceFile, syncFolder } from "./replace-file.ts";
 import { createVolumeKeys } from "./volume-keys.ts";

@@ -9,7 +9,6 @@ import {
   rmSync,
   statfsSync,
   statSync,
-  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
@@ -24,8 +23,8 @@ import {
   runtimeDirOf,
   socketPathMaxBytes,
 } from "../cluster/index.ts";
-import { findBootId } from "../io/index.ts";
-import { isProcessOf } from "./process-identity.ts";
+import { findHolder, takeLock, type Taken } from "./dir-lock.ts";
+import { isErrno } from "./errno.ts";
 
 /** Layout of a data directory as this user sees it. Raises BorealisError 22023 when socket paths would be too long. */
 export function resolveLayout(dataDir: string): Layout {
@@ -77,10 +76,6 @@ export function readState(layout: Layout): ClusterState | undefined {
         { hint: "restore that file from a copy; the data itself is in storage/" },
       );
   }
-}
-
-export function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }
 
 /** Makes the data directory, 0700. Raises one clear error when it cannot be written. */
@@ -137,22 +132,9 @@ export function diskError(what: string, cause: unknown): BorealisError {
   return new BorealisError(sqlState.ioError, `${what}: ${messageOf(cause)}`, { hint, cause });
 }
 
-/**
- * The pid of the process that has the data directory, if it lives. A lock of another start of the machine says nothing:
- * its pid is anybody's by now, another cluster's too; and one with our own pid was left in a container of before.
- */
+/** The pid of the process that has the data directory, if it lives. */
 export function findLockHolder(layout: Layout): number | undefined {
-  let text: string;
-  try {
-    text = readFileSync(layout.lockFile, "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
-    throw error;
-  }
-  const [first = "", bootId = ""] = text.split("\n");
-  if (bootId !== "" && bootId !== findBootId()) return undefined;
-  const pid = Number.parseInt(first, 10);
-  return pid !== process.pid && isProcessOf(pid, "borealis") ? pid : undefined;
+  return findHolder(layout.lockFile);
 }
 
 /**
@@ -163,22 +145,25 @@ export function lockDataDir(layout: Layout): () => void {
   mkdirSync(layout.controlDir, { recursive: true, mode: 0o700 });
   // By this others know that the lock's process lives: the command line of a checkout need not say so.
   if (!process.title.includes("borealis")) process.title = "borealis";
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const fd = openSync(layout.lockFile, "wx", 0o600);
-      writeSync(fd, `${process.pid}\n${findBootId() ?? ""}\n`);
-      closeSync(fd);
-      return () => rmSync(layout.lockFile, { force: true });
-    } catch (error) {
-      if (!isErrno(error, "EEXIST")) throw diskError(`cannot write to ${layout.controlDir}`, error);
-    }
-    const pid = findLockHolder(layout);
-    if (pid !== undefined) throw heldBy(layout, pid);
-    rmSync(layout.lockFile, { force: true });
+  const taken = takeDataDir(layout);
+  switch (taken.kind) {
+    case "taken":
+      return taken.release;
+    case "held":
+      throw heldBy(layout, taken.pid);
+    case "busy":
+      throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
+        hint: "other borealis commands are starting on this data directory; try again",
+      });
   }
-  throw new BorealisError(sqlState.notInPrerequisiteState, `cannot take ${layout.lockFile}`, {
-    hint: "another borealis up is starting on this data directory; try again",
-  });
+}
+
+function takeDataDir(layout: Layout): Taken {
+  try {
+    return takeLock(layout.lockFile);
+  } catch (error) {
+    throw diskError(`cannot write to ${layout.controlDir}`, error);
+  }
 }
 
 /** A directory that is no cluster yet is being made into one: by up, restore or clone. */

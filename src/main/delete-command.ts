@@ -15,6 +15,7 @@ import { relocationRoot } from "../engine/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
 import { down, isRunning, type Options, printJson } from "./commands.ts";
 import { lockDataDir, readState, removeIfEmpty, resolveLayout } from "./data-dir.ts";
+import { isOfLock } from "./dir-lock.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { resumedObjectStore } from "./object-store.ts";
 import { print } from "./print.ts";
@@ -147,10 +148,9 @@ function removeFiles(layout: Layout, keepSnapshots: boolean): void {
   for (const file of [layout.passwordFile, layout.credentialsFile, layout.configFile])
     rmSync(file, { force: true });
   rmSync(layout.runtimeDir, { recursive: true, force: true });
-  const kept = [layout.lockFile, `${layout.controlDir}/deleting.json`];
   for (const name of readdirSync(layout.controlDir)) {
-    const path = `${layout.controlDir}/${name}`;
-    if (!kept.includes(path)) rmSync(path, { recursive: true, force: true });
+    if (isOfLock(name) || name === "deleting.json") continue;
+    rmSync(`${layout.controlDir}/${name}`, { recursive: true, force: true });
   }
   rmSync(`${layout.controlDir}/deleting.json`, { force: true });
 }

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { isErrno } from "./data-dir.ts";
+import { isErrno } from "./errno.ts";
 
 export interface WantedPort {
   readonly port: number;

@@ -5,6 +5,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Layout } from "../cluster/index.ts";
 import { killProcesses } from "../engine/index.ts";
 import { diskError, lockDataDir, readState } from "./data-dir.ts";
+import { isOfLock } from "./dir-lock.ts";
 import { replaceFile } from "./replace-file.ts";
 
 /** Says that what lies here is not whole. Written first; the state file, which comes last, makes it count no more. */
@@ -109,10 +110,10 @@ function clear(layout: Layout, isOwn: boolean): void {
   // An image of a half-made cluster, among objects that stay.
   for (const dir of [genesisDir, `${genesisDir}.making`])
     rmSync(dir, { recursive: true, force: true });
-  const kept = [layout.lockFile, markerOf(layout)];
   for (const name of readdirSync(controlDir)) {
     const path = join(controlDir, name);
-    if (!kept.includes(path)) rmSync(path, { recursive: true, force: true });
+    if (isOfLock(name) || path === markerOf(layout)) continue;
+    rmSync(path, { recursive: true, force: true });
   }
 }
 
@@ -123,7 +124,7 @@ function namesIn(dir: string): string[] {
 /** All that an attempt may leave that ended before it knew what it was. */
 function isOnlyLock({ dataDir, controlDir }: Layout): boolean {
   if (readdirSync(dataDir).join() !== "control") return false;
-  return readdirSync(controlDir).every((name) => name === "lock");
+  return readdirSync(controlDir).every(isOfLock);
 }
 
 /** One inside the other would go with it. */

@@ -2,7 +2,8 @@ import { constants, readdirSync, statSync } from "node:fs";
 import { copyFile, link, mkdir, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { diskError, isErrno } from "./data-dir.ts";
+import { diskError } from "./data-dir.ts";
+import { isErrno } from "./errno.ts";
 
 /**
  * `link`: a further name for the same file; nothing is copied. `copy`: for another file system; where that can share blocks
