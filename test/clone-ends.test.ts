@@ -1,5 +1,5 @@
 /** Clones that cannot be, that are interrupted, that are lost; and the end of a cluster that has some. */
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -48,7 +48,13 @@ describe("a clone that cannot be", () => {
     );
     expect(documentIn(made.stdout)).toMatchObject({ clone: taken });
     await refused(/holds a cluster already/, "--into", taken);
-    // Those that had begun have left nothing.
+    // Those that had begun have left nothing, nor of the path to it; what was there before is there.
+    expect(existsSync(into)).toBe(false);
+    await refused(outside, "--into", join(into, "deeper", "data"), "--to", "FF/0");
+    expect(existsSync(into)).toBe(false);
+    mkdirSync(into);
+    await refused(outside, "--into", join(into, "deeper", "data"), "--to", "FF/0");
+    await refused(outside, "--into", into, "--to", "FF/0");
     expect(readdirSync(into)).toEqual([]);
     writeFileSync(join(into, "precious"), "");
     await refused(/is not empty/, "--into", into);

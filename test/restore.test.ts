@@ -213,14 +213,22 @@ describe("a restore", () => {
     [["--from", "genesis", "--to", "latest"], "22023", /exclude each other/],
     [[], "22023", /say what to restore/],
   ])("with %j says what is wrong, and leaves nothing", async (args, code, message) => {
-    const into = place();
+    const above = place();
+    const into = join(above, "deeper", "data");
     const result = await source.cli("restore", "--json", ...args, "--into", into);
     expect(result.code).toBe(2);
     const { error } = JSON.parse(result.stdout);
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
     expect(error.hint).toBeTruthy();
-    expect(existsSync(into)).toBe(false);
+    expect(existsSync(above)).toBe(false);
+  });
+
+  it("that fails leaves an empty directory that was there", async () => {
+    const into = place();
+    mkdirSync(into, { recursive: true });
+    await source.cli("restore", "--from", "nonesuch", "--into", into);
+    expect(readdirSync(into)).toEqual([]);
   });
 
   it("leaves alone what is not empty, and what lies within", async () => {
@@ -347,8 +355,7 @@ describe("a restore", () => {
     });
     expect(code, output).toBe(1);
     expect(documentIn(output)).toMatchObject({ error: { code: "57014" } });
-    expect(existsSync(into)).toBe(false);
     await until("nothing runs there", () => hasEnded(child.pid ?? 0));
-    expect(readdirSync(dirname(into))).toEqual([]);
+    expect(existsSync(dirname(into))).toBe(false);
   });
 });

@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { dirname, sep } from "node:path";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type ClusterState, type Layout } from "../cluster/index.ts";
@@ -16,22 +15,14 @@ import {
 import { type BranchPoint, branchFinder, type FindBranch } from "./clone-point.ts";
 import { isRunning, type Options, printJson, requireCluster } from "./commands.ts";
 import { resolveSettings } from "./config.ts";
-import {
-  diskError,
-  lockDataDir,
-  newClusterBytes,
-  removeIfEmpty,
-  readState,
-  requireSpace,
-  resolveLayout,
-} from "./data-dir.ts";
-import { isOfLock } from "./dir-lock.ts";
+import { newClusterBytes, readState, requireSpace, resolveLayout } from "./data-dir.ts";
 import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
 import { pinStopped } from "./pin-stopped.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import type { ClusterPlace } from "./restore-source.ts";
 import { otherFileSystem } from "./share-files.ts";
+import { isOnlyLock, requireApart, takeDir, type TakenDir } from "./target-dir.ts";
 
 export interface CloneOptions extends Options {
   readonly into: string;
@@ -58,8 +49,8 @@ export async function clone(options: CloneOptions): Promise<void> {
   const find = branchFinder(options.to, { parent, progress });
   const instances = instanceCount(options.readers, state);
   const target = resolveLayout(options.into);
-  requireApart(layout, target);
-  const unlock = takeTarget(target);
+  requireApart(target.dataDir, layout.dataDir);
+  const taken = takeTarget(target);
   let built: BuiltClone;
   try {
     await giveUpFormer(target);
@@ -73,11 +64,13 @@ export async function clone(options: CloneOptions): Promise<void> {
       copy: options.copy ?? false,
       progress,
     });
+  } catch (error) {
+    taken.release();
+    taken.giveBack();
+    throw error;
   } finally {
     progress.close();
-    unlock();
-    // Of an attempt that failed nothing is left but the directory.
-    if (!readOrigin(target)) removeIfEmpty(target.controlDir);
+    taken.release();
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   const facts = { clone: target.dataDir, lsn: built.branch, seconds };
@@ -95,31 +88,9 @@ function instanceCount(readers: string | undefined, state: ClusterState): number
   });
 }
 
-/** A clone inside its parent would go with it, and a parent inside its clone likewise. */
-function requireApart(parent: Layout, target: Layout): void {
-  const inside = (inner: string, outer: string): boolean =>
-    `${inner}${sep}`.startsWith(`${outer}${sep}`);
-  const [own, other] = [realPathOf(parent.dataDir), realPathOf(target.dataDir)];
-  if (!inside(own, other) && !inside(other, own)) return;
-  throw new BorealisError(
-    sqlState.invalidParameter,
-    `--into: ${target.dataDir} and the cluster's own directory lie in each other`,
-    { hint: "choose a directory beside it" },
-  );
-}
-
-/** Of a path that need not exist yet. */
-function realPathOf(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
-  const above = dirname(path);
-  return above === path
-    ? path
-    : `${realPathOf(above)}${path.slice(above === sep ? 0 : above.length)}`;
-}
-
 /** Raises 55000 unless the directory is empty, or holds what an interrupted clone left. */
-function takeTarget(target: Layout): () => void {
-  const { dataDir, controlDir } = target;
+function takeTarget(target: Layout): TakenDir {
+  const { dataDir } = target;
   const refuse = (why: string, hint: string): BorealisError =>
     new BorealisError(sqlState.notInPrerequisiteState, `${dataDir} ${why}`, { hint });
   if (readState(target))
@@ -127,20 +98,9 @@ function takeTarget(target: Layout): () => void {
   if (readDeletion(target))
     throw refuse("was being deleted", `finish that first: borealis delete --data-dir ${dataDir}`);
   const isEmpty = !existsSync(dataDir) || readdirSync(dataDir).length === 0;
-  // Its lock is all that an attempt may leave that ended before it knew what it was.
-  const mayTake = isEmpty || readOrigin(target) !== undefined || isOnlyLock(dataDir, controlDir);
+  const mayTake = isEmpty || readOrigin(target) !== undefined || isOnlyLock(target);
   if (!mayTake) throw refuse("is not empty", "choose another directory with --into");
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(`cannot make ${dataDir}`, error);
-  }
-  return lockDataDir(target);
-}
-
-function isOnlyLock(dataDir: string, controlDir: string): boolean {
-  const isLone = readdirSync(dataDir).join() === "control";
-  return isLone && readdirSync(controlDir).every(isOfLock);
+  return takeDir(target);
 }
 
 /** Whatever an interrupted attempt left here and made its parent keep goes first. */

@@ -1,17 +1,19 @@
 import {
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmdirSync,
   rmSync,
   statfsSync,
   statSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import {
   clusterStateFormat,
@@ -23,6 +25,7 @@ import {
   runtimeDirOf,
   socketPathMaxBytes,
 } from "../cluster/index.ts";
+import { relocationRoot } from "../engine/index.ts";
 import { findHolder, takeLock, type Taken } from "./dir-lock.ts";
 import { isErrno } from "./errno.ts";
 
@@ -189,4 +192,17 @@ export function removeIfEmpty(dir: string): void {
     const isFine = ["ENOTEMPTY", "ENOENT", "EEXIST"].some((code) => isErrno(error, code));
     if (!isFine) throw error;
   }
+}
+
+/** Caches may lie elsewhere, where PostgreSQL's user can reach them. */
+export function removeInstances({ instancesDir }: Layout): void {
+  const isLink = lstatSync(instancesDir, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+  if (isLink && existsSync(instancesDir)) {
+    const target = realpathSync(instancesDir);
+    if (target.startsWith(`${relocationRoot}/`)) {
+      rmSync(target, { recursive: true, force: true });
+      removeIfEmpty(dirname(target));
+    }
+  }
+  rmSync(instancesDir, { recursive: true, force: true });
 }

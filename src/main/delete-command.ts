@@ -1,20 +1,16 @@
-import {
-  copyFileSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-} from "node:fs";
-import { dirname } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type ClusterState, type Layout, liveClones } from "../cluster/index.ts";
-import { relocationRoot } from "../engine/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
 import { down, isRunning, type Options, printJson } from "./commands.ts";
-import { lockDataDir, readState, removeIfEmpty, resolveLayout } from "./data-dir.ts";
+import {
+  lockDataDir,
+  readState,
+  removeIfEmpty,
+  removeInstances,
+  resolveLayout,
+} from "./data-dir.ts";
 import { isOfLock } from "./dir-lock.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { resumedObjectStore } from "./object-store.ts";
@@ -153,19 +149,6 @@ function removeFiles(layout: Layout, keepSnapshots: boolean): void {
     rmSync(`${layout.controlDir}/${name}`, { recursive: true, force: true });
   }
   rmSync(`${layout.controlDir}/deleting.json`, { force: true });
-}
-
-/** Caches may lie elsewhere, where PostgreSQL's user can reach them. */
-function removeInstances({ instancesDir }: Layout): void {
-  const isLink = lstatSync(instancesDir, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
-  if (isLink && existsSync(instancesDir)) {
-    const target = realpathSync(instancesDir);
-    if (target.startsWith(`${relocationRoot}/`)) {
-      rmSync(target, { recursive: true, force: true });
-      removeIfEmpty(dirname(target));
-    }
-  }
-  rmSync(instancesDir, { recursive: true, force: true });
 }
 
 /** Nothing opens encrypted snapshots without it. */

@@ -1,12 +1,13 @@
 /** The data directory that a restore fills: empty before, whole afterwards, and known as half-made in between. */
-import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { dirname, join, sep } from "node:path";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Layout } from "../cluster/index.ts";
 import { killProcesses } from "../engine/index.ts";
-import { diskError, lockDataDir, readState } from "./data-dir.ts";
+import { diskError, readState, removeInstances } from "./data-dir.ts";
 import { isOfLock } from "./dir-lock.ts";
 import { replaceFile } from "./replace-file.ts";
+import { isOnlyLock, requireApart, takeDir } from "./target-dir.ts";
 
 /** Says that what lies here is not whole. Written first; the state file, which comes last, makes it count no more. */
 function markerOf({ controlDir }: Layout): string {
@@ -35,7 +36,7 @@ export function requireNoHalfRestore(layout: Layout): void {
 
 export interface RestoreTarget {
   readonly layout: Layout;
-  /** What was made goes; the directory too, if it was not there before. */
+  /** What was made goes; the directory too, and the path to it, as far as it was not there before. */
   discard(): void;
   /** The state file is written: it is a cluster from here on. */
   complete(): void;
@@ -67,19 +68,17 @@ export async function takeTarget(layout: Layout, taking: Taking): Promise<Restor
   const isHalf = existsSync(markerOf(layout)) || (wasThere && isOnlyLock(layout));
   if (wasThere && !isHalf && !isOwn && readdirSync(dataDir).length > 0)
     throw refuse("is not empty");
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(`cannot make ${dataDir}`, error);
-  }
-  const unlock = lockDataDir(layout);
+  const taken = takeDir(layout);
   try {
     // The PostgreSQL of an attempt that was killed is told to quit by its watchdog, which takes a moment.
     await killProcesses(join(scratchDirOf(layout.instancesDir), "data"), undefined);
     clear(layout, isOwn);
     replaceFile(markerOf(layout), `${JSON.stringify({ format: 1, what })}\n`, { isDurable: true });
   } catch (error) {
-    unlock();
+    if (!isHalf && !isOwn)
+      rmSync(wasThere ? layout.controlDir : dataDir, { recursive: true, force: true });
+    taken.release();
+    taken.giveBack();
     throw diskError(`cannot write to ${dataDir}`, error);
   }
   let isWhole = false;
@@ -89,22 +88,22 @@ export async function takeTarget(layout: Layout, taking: Taking): Promise<Restor
       if (isWhole) return;
       clear(layout, isOwn);
       rmSync(wasThere ? layout.controlDir : dataDir, { recursive: true, force: true });
+      taken.giveBack();
     },
     complete: () => {
       isWhole = true;
       rmSync(markerOf(layout), { force: true });
     },
-    release: unlock,
+    release: () => taken.release(),
   };
 }
 
 /** All but the lock and the marker; of a cluster's own directory only what a restore makes there. */
 function clear(layout: Layout, isOwn: boolean): void {
   const { dataDir, controlDir, instancesDir, storageDir, genesisDir } = layout;
-  // Caches may lie elsewhere, behind a link, where PostgreSQL's user can reach them.
-  if (existsSync(instancesDir))
-    for (const name of readdirSync(instancesDir))
-      rmSync(join(instancesDir, name), { recursive: true, force: true });
+  if (!isOwn) removeInstances(layout);
+  else if (existsSync(instancesDir))
+    for (const path of namesIn(instancesDir)) rmSync(path, { recursive: true, force: true });
   const made = isOwn ? [storageDir, instancesDir] : namesIn(dataDir);
   for (const path of made) if (path !== controlDir) rmSync(path, { recursive: true, force: true });
   // An image of a half-made cluster, among objects that stay.
@@ -119,30 +118,4 @@ function clear(layout: Layout, isOwn: boolean): void {
 
 function namesIn(dir: string): string[] {
   return readdirSync(dir).map((name) => join(dir, name));
-}
-
-/** All that an attempt may leave that ended before it knew what it was. */
-function isOnlyLock({ dataDir, controlDir }: Layout): boolean {
-  if (readdirSync(dataDir).join() !== "control") return false;
-  return readdirSync(controlDir).every(isOfLock);
-}
-
-/** One inside the other would go with it. */
-function requireApart(dataDir: string, other: string): void {
-  const inside = (inner: string, outer: string): boolean =>
-    `${inner}${sep}`.startsWith(`${outer}${sep}`);
-  const [own, from] = [realPathOf(dataDir), realPathOf(other)];
-  if (!inside(own, from) && !inside(from, own)) return;
-  throw new BorealisError(
-    sqlState.invalidParameter,
-    `--into: ${dataDir} and ${other} lie in each other`,
-    { hint: "choose a directory beside it" },
-  );
-}
-
-/** Of a path that need not exist yet. */
-function realPathOf(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
-  const above = dirname(path);
-  return above === path ? path : join(realPathOf(above), path.slice(above.length));
 }
