@@ -187,8 +187,9 @@ export class ControlPlane {
         status: () => this.status(),
         topology: () => this.topology(),
         health: () => this.health(),
-        failover: (params) => {
+        failover: async (params) => {
           this.roles.requireSettled();
+          await this.roles.untilHeard();
           return this.roles.writerMoves.failOver(failoverRequestSchema.parse(params).target);
         },
         scrub: (params) => scrubNodes(params, this.state, { ...this.deps, keeper: this.keeper }),
@@ -199,12 +200,14 @@ export class ControlPlane {
         },
         ...this.instances.handlers,
         ...this.endpoints.handlers,
-        restartInstance: (params) => {
+        restartInstance: async (params) => {
           this.roles.requireSettled();
+          await this.roles.untilHeard();
           return this.roles.writerMoves.restart(namedSchema.parse(params).id);
         },
-        backtrack: (params) => {
+        backtrack: async (params) => {
           this.roles.requireSettled();
+          await this.roles.untilHeard();
           return this.backtracks.ask(backtrackRequestSchema.parse(params), closing);
         },
         backtrackProgress: (params) =>

@@ -13,6 +13,7 @@ import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
 import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
 import type { ClusterState } from "./state.ts";
+import { until } from "./writer-change-shell.ts";
 import { type Change, WriterMoves } from "./writer-moves-shell.ts";
 
 export interface RolesDeps {
@@ -32,6 +33,8 @@ export interface RolesDeps {
 
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
+/** Agents that live have been heard by then. */
+const hearMs = 3_000;
 
 /** What the control plane knows of one agent. */
 interface AgentLine {
@@ -55,6 +58,7 @@ export class InstanceRoles {
   private readonly scope: Scope;
   private current: ClusterState;
   private isStopping = false;
+  private startedMs = 0;
   private readonly moves: WriterMoves;
 
   constructor(deps: RolesDeps) {
@@ -133,12 +137,21 @@ export class InstanceRoles {
     throw new BorealisError(sqlState.notInPrerequisiteState, why);
   }
 
+  /** A control plane that has just begun knows of nobody: resolves when it has heard each agent, or would have. */
+  async untilHeard(): Promise<void> {
+    const { clock } = this.deps;
+    const isHeard = (): boolean => this.current.instances.every(({ id }) => this.status(id));
+    const withinMs = this.startedMs + hearMs - clock.nowMs();
+    await until({ clock }, isHeard, { withinMs, signal: this.scope.signal });
+  }
+
   /** Somebody is being promoted: who is the writer may change at any moment. */
   get isFailingOver(): boolean {
     return this.moves.isUnderWay;
   }
 
   start(): void {
+    this.startedMs = this.deps.clock.nowMs();
     this.followInstances();
     this.scope.run((signal) => this.moves.watch(signal));
   }

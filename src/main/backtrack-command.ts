@@ -1,7 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn } from "../base/lsn.ts";
-import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
 import {
   type BacktrackProgress,
   backtrackProgressSchema,
@@ -10,14 +9,13 @@ import {
   type Layout,
 } from "../cluster/index.ts";
 import { z } from "zod";
-import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import { type Options, printJson, requireCluster } from "./commands.ts";
+import { ask, tell } from "./control-calls.ts";
 import { parseMoment } from "./moment-text.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 
 const pollMs = 100;
-/** The control plane may just be restarting. */
-const answerDeadlineMs = 30_000;
 
 const steps: Readonly<Partial<Record<BacktrackProgress["phase"], string>>> = {
   planning: "reading the log behind that moment",
@@ -49,8 +47,7 @@ function momentOf(text: string): BacktrackRequest["to"] {
 }
 
 async function begin(layout: Layout, request: BacktrackRequest): Promise<number> {
-  if (!isRunning(layout)) throw notRunning(layout);
-  const answer = await ask(layout, "backtrack", request);
+  const answer = await tell(layout, "backtrack", request);
   return z.object({ id: z.number() }).parse(answer).id;
 }
 
@@ -59,9 +56,7 @@ async function seeItThrough(layout: Layout, id: number, isJson: boolean): Promis
   let told: BacktrackProgress["phase"] = "none";
   try {
     for (;;) {
-      const now = backtrackProgressSchema.parse(
-        await askAgain(layout, "backtrackProgress", { id }),
-      );
+      const now = backtrackProgressSchema.parse(await ask(layout, "backtrackProgress", { id }));
       if (now.error) {
         const { code, message, hint } = now.error;
         throw new BorealisError(code, message, hint === null ? {} : { hint });
@@ -104,31 +99,4 @@ function printReport(report: BacktrackReport): void {
   print(
     `until ${done.returnableUntil}, borealis backtrack --to ${done.abandonedEnd} returns to what was left`,
   );
-}
-
-/** Once: an order is not repeated. */
-async function ask(layout: Layout, method: string, params: unknown): Promise<unknown> {
-  const address = { kind: "unix", path: layout.controlSocket } as const;
-  const client = await connectRpc(address, { timeoutMs: 5_000 });
-  try {
-    return await client.call(method, params, { timeoutMs: 10_000 });
-  } finally {
-    client.close();
-  }
-}
-
-function askAgain(layout: Layout, method: string, params: unknown): Promise<unknown> {
-  const bounds = {
-    clock: realClock,
-    rng: realRng,
-    firstDelayMs: 50,
-    maxDelayMs: 500,
-    deadlineMs: answerDeadlineMs,
-    mayRetry: (error: unknown) =>
-      error instanceof BorealisError && error.code === sqlState.connectionFailure,
-  };
-  return retry(bounds, () => {
-    if (!isRunning(layout)) throw notRunning(layout);
-    return ask(layout, method, params);
-  });
 }

@@ -13,7 +13,7 @@ import {
   writeOrigin,
 } from "./clone-origin.ts";
 import { type BranchPoint, branchFinder, type FindBranch } from "./clone-point.ts";
-import { isRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import { type Options, printJson, requireCluster } from "./commands.ts";
 import { resolveSettings } from "./config.ts";
 import { newClusterBytes, readState, requireSpace, resolveLayout } from "./data-dir.ts";
 import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
@@ -23,6 +23,7 @@ import { Progress } from "./progress.ts";
 import type { ClusterPlace } from "./restore-source.ts";
 import { otherFileSystem } from "./share-files.ts";
 import { isOnlyLock, requireApart, takeDir, type TakenDir } from "./target-dir.ts";
+import { isRunning } from "./running.ts";
 
 export interface CloneOptions extends Options {
   readonly into: string;

@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc } from "../io/index.ts";
 import {
   type CloneReport,
   cloneReportSchema,
@@ -10,10 +9,15 @@ import {
   requireClone,
 } from "../cluster/index.ts";
 import { readOrigin } from "./clone-origin.ts";
-import { isRunning, type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { ask } from "./control-calls.ts";
 import { readState, resolveLayout } from "./data-dir.ts";
 import { releasePin } from "./parent-clones.ts";
 import { print, printTable, storageState } from "./print.ts";
+import { isRunning } from "./running.ts";
+
+/** It asks the storage nodes what they keep. */
+const clonesMs = 15_000;
 
 /** What a clone is now, as this host sees it. `orphaned`: its pin holds log that nobody needs. */
 type CloneSituation = "in use" | "being made" | "orphaned";
@@ -70,15 +74,7 @@ function clonesOnDisk(layout: Layout): CloneReport[] {
 }
 
 async function askClones(layout: Layout): Promise<CloneReport[]> {
-  const client = await connectRpc(
-    { kind: "unix", path: layout.controlSocket },
-    { timeoutMs: 5_000 },
-  );
-  try {
-    return z.array(cloneReportSchema).parse(await client.call("clones", {}, { timeoutMs: 15_000 }));
-  } finally {
-    client.close();
-  }
+  return z.array(cloneReportSchema).parse(await ask(layout, "clones", {}, clonesMs));
 }
 
 function situationOf({ dataDir, pinId }: CloneReport): CloneSituation {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, realClock, realRng, retry, type RpcClient, sleep } from "../io/index.ts";
+import { realClock, realRng, retry, sleep } from "../io/index.ts";
 import {
   type ClusterState,
   type FailoverReport,
@@ -11,9 +11,11 @@ import {
   stoppedReport,
 } from "../cluster/index.ts";
 import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
-import { diskError, findLockHolder, readState, resolveLayout } from "./data-dir.ts";
+import { ask, connectControl, connectSupervisor, isConnectionFailure } from "./control-calls.ts";
+import { diskError, readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
+import { isRunning } from "./running.ts";
 import { print, printStatus, printTable } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
 
@@ -39,46 +41,11 @@ export function requireCluster(options: Options): { layout: Layout; state: Clust
   );
 }
 
-export function notRunning(layout: Layout): BorealisError {
-  return new BorealisError(
-    sqlState.notInPrerequisiteState,
-    `the cluster in ${layout.dataDir} is not running`,
-    { hint: "start it with borealis up" },
-  );
-}
-
-/** True while a supervisor holds the data directory. */
-export function isRunning(layout: Layout): boolean {
-  return findLockHolder(layout) !== undefined;
-}
-
-export async function supervisorOf(layout: Layout): Promise<RpcClient> {
-  if (!isRunning(layout)) throw notRunning(layout);
-  return connectRpc({ kind: "unix", path: layout.supervisorSocket }, { timeoutMs: 2_000 });
-}
-
-/** The report of the cluster, running or not. The control plane may just be restarting: ask for a while. */
+/** The report of the cluster, running or not. */
 export async function readReport(options: Options): Promise<StatusReport> {
   const { layout, state } = requireCluster(options);
   if (!isRunning(layout)) return stoppedReport(state, lastAddress(layout));
-  const bounds = {
-    clock: realClock,
-    rng: realRng,
-    firstDelayMs: 50,
-    maxDelayMs: 500,
-    deadlineMs: 8_000,
-  };
-  return retry(bounds, async () => {
-    const client = await connectRpc(
-      { kind: "unix", path: layout.controlSocket },
-      { timeoutMs: 1_000 },
-    );
-    try {
-      return statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
-    } finally {
-      client.close();
-    }
-  });
+  return statusSchema.parse(await ask(layout, "status"));
 }
 
 /** Where the cluster listened when it last ran. */
@@ -122,7 +89,7 @@ export async function down(
   options: Options & { immediate?: boolean; quiet?: boolean },
 ): Promise<void> {
   const { layout } = requireCluster(options);
-  const client = await supervisorOf(layout);
+  const client = await connectSupervisor(layout);
   const gone = new Promise<void>((resolve) => client.onClose(resolve));
   await client.call("down", { immediate: options.immediate ?? false });
   await gone;
@@ -141,7 +108,6 @@ export async function down(
 /** Promotes a reader; returns when the new writer accepts writes. */
 export async function failover(options: Options & { target?: string }): Promise<void> {
   const { layout } = requireCluster(options);
-  if (!isRunning(layout)) throw notRunning(layout);
   const report = await askForFailover(layout, options);
   if (options.json) return printJson(report);
   const from = report.previous === null ? "" : ` instead of ${report.previous}`;
@@ -160,14 +126,11 @@ async function askForFailover(
   options: Options & { target?: string },
 ): Promise<Told> {
   const { target } = options;
-  const client = await connectRpc(
-    { kind: "unix", path: layout.controlSocket },
-    { timeoutMs: 5_000 },
-  );
+  const client = await connectControl(layout);
   try {
     return failoverSchema.parse(await client.call("failover", { target: target ?? null }));
   } catch (error) {
-    if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure) throw error;
+    if (!isConnectionFailure(error)) throw error;
     return await seeItThrough(layout, options, error);
   } finally {
     client.close();
@@ -235,7 +198,7 @@ export async function storageSwitch(
   options: Options,
 ): Promise<void> {
   const { layout } = requireCluster(options);
-  const client = await supervisorOf(layout);
+  const client = await connectSupervisor(layout);
   try {
     await client.call(verb === "stop" ? "stopNodes" : "startNodes", { ids });
   } finally {

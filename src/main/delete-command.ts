@@ -3,7 +3,7 @@ import { createInterface } from "node:readline/promises";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type ClusterState, type Layout, liveClones } from "../cluster/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
-import { down, isRunning, type Options, printJson } from "./commands.ts";
+import { down, type Options, printJson } from "./commands.ts";
 import {
   lockDataDir,
   readState,
@@ -16,6 +16,7 @@ import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { resumedObjectStore } from "./object-store.ts";
 import { print } from "./print.ts";
 import { forgetVolumes } from "./resurrect.ts";
+import { isRunning } from "./running.ts";
 
 export interface DeleteOptions extends Options {
   readonly keepSnapshots?: boolean;

@@ -3,11 +3,12 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { realClock } from "../io/index.ts";
 import { leavingSchema, type StatusReport } from "../cluster/index.ts";
 import { BuildingWatch } from "./building-watch.ts";
-import { notRunning, type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
 import { ask, tell } from "./control-calls.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { reachableHost } from "./urls.ts";
+import { notRunning } from "./running.ts";
 
 const pollMs = 200;
 const rebootMs = 100_000;

@@ -1,5 +1,6 @@
 import { keyReportSchema, rotationSchema } from "../cluster/index.ts";
-import { printJson, requireCluster, supervisorOf } from "./commands.ts";
+import { printJson, requireCluster } from "./commands.ts";
+import { connectSupervisor } from "./control-calls.ts";
 import { print, printTable } from "./print.ts";
 
 interface Options {
@@ -9,7 +10,7 @@ interface Options {
 
 /** The supervisor holds the keys; it is asked while the cluster runs. */
 async function ask(options: Options, method: string, params: unknown): Promise<unknown> {
-  const client = await supervisorOf(requireCluster(options).layout);
+  const client = await connectSupervisor(requireCluster(options).layout);
   try {
     return await client.call(method, params, { timeoutMs: 30_000 });
   } finally {

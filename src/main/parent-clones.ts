@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { assert } from "../base/assert.ts";
-import { connectRpc } from "../io/index.ts";
 import {
   type ClusterState,
   type Layout,
@@ -10,9 +9,10 @@ import {
   released,
 } from "../cluster/index.ts";
 import type { CloneOrigin } from "./clone-origin.ts";
-import { isRunning } from "./commands.ts";
+import { tell } from "./control-calls.ts";
 import { lockDataDir, readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
+import { isRunning } from "./running.ts";
 
 /** What a clone asks of its parent: through the control plane while that runs, else in its state file. */
 export interface ParentOrder {
@@ -25,21 +25,12 @@ export interface ParentOrder {
 const pinTimeoutMs = 90_000;
 const releaseTimeoutMs = 30_000;
 
-/** Keeps the log of a running parent. Raises 54000, 22023, 57P03 as the control plane does. */
+/** Keeps the log of a running parent. Raises as tell does; the control plane says 54000, 22023, 57P03. */
 export async function pinRunning(
   parent: Layout,
   order: ParentOrder & { readonly to: string | null },
 ): Promise<PinnedClone> {
-  const client = await connectRpc(
-    { kind: "unix", path: parent.controlSocket },
-    { timeoutMs: 5_000 },
-  );
-  try {
-    const answer = await client.call("pinClone", order, { timeoutMs: pinTimeoutMs });
-    return pinnedCloneSchema.parse(answer);
-  } finally {
-    client.close();
-  }
+  return pinnedCloneSchema.parse(await tell(parent, "pinClone", order, pinTimeoutMs));
 }
 
 export type Release = "released" | "noParent";
@@ -56,18 +47,10 @@ export async function releaseAtParent({ parent, pinId }: CloneOrigin): Promise<R
   return "released";
 }
 
-/** Raises 08006 when the control plane does not answer, 55000 when the parent starts at this moment. */
+/** Raises as tell does, and 55000 when the parent starts at this moment. */
 export async function releasePin(layout: Layout, pinId: string): Promise<void> {
   if (!isRunning(layout)) return changeStopped(layout, (state) => released(state, pinId));
-  const client = await connectRpc(
-    { kind: "unix", path: layout.controlSocket },
-    { timeoutMs: 5_000 },
-  );
-  try {
-    await client.call("releaseClone", { pinId }, { timeoutMs: releaseTimeoutMs });
-  } finally {
-    client.close();
-  }
+  await tell(layout, "releaseClone", { pinId }, releaseTimeoutMs);
 }
 
 /** Changes the state of a cluster that does not run, and does not start meanwhile. */

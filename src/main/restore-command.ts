@@ -5,7 +5,7 @@ import { formatLsn } from "../base/lsn.ts";
 import { type ClusterState, type Layout } from "../cluster/index.ts";
 import { openLogger, realClock } from "../io/index.ts";
 import { objectStoreEnv } from "../volume/index.ts";
-import { isRunning, type Options, printJson, readPassword, requireCluster } from "./commands.ts";
+import { type Options, printJson, readPassword, requireCluster } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { openEngine } from "./create.ts";
 import { resolveLayout } from "./data-dir.ts";
@@ -19,6 +19,7 @@ import { openClusterSource, type RestoreSource } from "./restore-source.ts";
 import { openStoreSource, reachOf } from "./restore-store-source.ts";
 import { type RestoreTarget, takeTarget } from "./restore-target.ts";
 import { findRemembered, remember } from "./resume.ts";
+import { isRunning } from "./running.ts";
 
 export interface RestoreOptions extends Options {
   readonly into: string;

@@ -6,7 +6,7 @@ import { nodeId, volumeId } from "../base/ids.ts";
 import { advance, type Lsn } from "../base/lsn.ts";
 import { addressBook, type ClusterState, type Layout } from "../cluster/index.ts";
 import { readGenesis } from "../engine/index.ts";
-import { type ClusterCredential, connectRpc, realClock, realRng } from "../io/index.ts";
+import { type ClusterCredential, realClock, realRng } from "../io/index.ts";
 import { type VolumeNodes, volumeNodesSchema } from "../instance/index.ts";
 import {
   inspectNode,
@@ -28,6 +28,7 @@ import {
 } from "../volume/index.ts";
 import { openCredentials } from "./cluster-certificates.ts";
 import type { Settings } from "./config.ts";
+import { ask } from "./control-calls.ts";
 import { objectStoreOf } from "./object-store.ts";
 import { openVolumeKeys } from "./volume-keys.ts";
 import { viewOf } from "./volume-view.ts";
@@ -179,17 +180,9 @@ export interface ReachedNodes {
 async function nodesOf({ layout, state, settings }: ClusterPlace): Promise<ReachedNodes> {
   if (settings["storage.transport"] === "unix" && !hasLinkTls(layout))
     return { nodes: addressBook(state, layout, {}), credential: undefined };
-  const client = await connectRpc(
-    { kind: "unix", path: layout.controlSocket },
-    { timeoutMs: askTimeoutMs },
-  );
-  try {
-    const nodes = volumeNodesSchema.parse(await client.call("nodes", {}));
-    const credentials = await openCredentials(layout.linkTlsDir, ["instance"]);
-    return { nodes, credential: credentials.get("instance") };
-  } finally {
-    client.close();
-  }
+  const nodes = volumeNodesSchema.parse(await ask(layout, "nodes"));
+  const credentials = await openCredentials(layout.linkTlsDir, ["instance"]);
+  return { nodes, credential: credentials.get("instance") };
 }
 
 /** `up --set storage.transport=tls` is in no file that another process reads. */

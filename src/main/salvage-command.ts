@@ -7,14 +7,7 @@ import { linkOwner, volumeNodes } from "../instance/index.ts";
 import { openLogger, realClock, realEntropy, realRng, sleep } from "../io/index.ts";
 import { inspectNode, type Salvageable, sealVolume } from "../log-driver/index.ts";
 import type { State } from "../quorum/index.ts";
-import {
-  down,
-  isRunning,
-  type Options,
-  printJson,
-  readReport,
-  requireCluster,
-} from "./commands.ts";
+import { down, type Options, printJson, readReport, requireCluster } from "./commands.ts";
 import { resolveSettings } from "./config.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { print } from "./print.ts";
@@ -22,6 +15,7 @@ import { Progress } from "./progress.ts";
 import { buildSuccessor, finishSalvage, type Survivor } from "./salvage-build.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
 import { type StoppedVolume, withStoppedVolume } from "./stopped-volume.ts";
+import { isRunning } from "./running.ts";
 
 const sealTimeoutMs = 30_000;
 const lookTimeoutMs = 15_000;

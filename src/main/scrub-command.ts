@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc } from "../io/index.ts";
-import { isRunning } from "./commands.ts";
+import { connectControl } from "./control-calls.ts";
 import { readState, resolveLayout } from "./data-dir.ts";
 import { print, printTable } from "./print.ts";
+import { isRunning } from "./running.ts";
 
 const resultSchema = z.object({
   node: z.string(),
@@ -45,8 +45,7 @@ export async function storageScrub(
       hint: `there are ${known.join(", ")}`,
     });
   }
-  const address = { kind: "unix", path: layout.controlSocket } as const;
-  const client = await connectRpc(address, { timeoutMs: 2_000 });
+  const client = await connectControl(layout);
   let results: z.infer<typeof resultSchema>[];
   try {
     const asked = { ids: id === undefined ? known : [id], objectStore: id === undefined };

@@ -1,7 +1,7 @@
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { BorealisError } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
-import { connectRpc, openLogger, realClock, type RpcClient } from "../io/index.ts";
+import { openLogger, realClock } from "../io/index.ts";
 import {
   rowOf,
   snapshotDeletedSchema,
@@ -19,11 +19,13 @@ import {
   readDeletions,
   readSnapshot,
 } from "../volume/index.ts";
-import { isRunning, notRunning, type Options, printJson, requireCluster } from "./commands.ts";
+import { type Options, printJson, requireCluster } from "./commands.ts";
+import { ask, connectControl, isConnectionFailure } from "./control-calls.ts";
 import { resumedObjectStore } from "./object-store.ts";
 import { print, printTable } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
+import { isRunning } from "./running.ts";
 import { VolumeKeys } from "./volume-keys.ts";
 
 const answerMs = 120_000;
@@ -46,7 +48,9 @@ export async function snapshotCreate(id: string | undefined, options: Options): 
 /** All snapshots, oldest first; those in the object store while the cluster is down. */
 export async function snapshotList(options: Options): Promise<void> {
   const { layout, state } = requireCluster(options);
-  const rows = isRunning(layout) ? await askForList(layout) : await readList(layout, state);
+  const rows = isRunning(layout)
+    ? snapshotRowsSchema.parse(await ask(layout, "snapshotList", {}, answerMs))
+    : await readList(layout, state);
   if (options.json) return printJson(rows);
   printTable(
     ["SNAPSHOT", "KIND", "TAKEN", "LOG FROM", "UP TO", "DATA", "STORED"],
@@ -73,20 +77,6 @@ export async function snapshotDelete(id: string, options: Options): Promise<void
   if (options.json) return printJson({ deleted: id, waiting });
   print(`snapshot ${id} is deleted`);
   for (const store of waiting) print(`  ${store} is away: it follows when it is back`);
-}
-
-async function connectControl(layout: Layout): Promise<RpcClient> {
-  if (!isRunning(layout)) throw notRunning(layout);
-  return connectRpc({ kind: "unix", path: layout.controlSocket }, { timeoutMs: 5_000 });
-}
-
-async function askForList(layout: Layout): Promise<SnapshotRow[]> {
-  const client = await connectControl(layout);
-  try {
-    return snapshotRowsSchema.parse(await client.call("snapshotList", {}, { timeoutMs: answerMs }));
-  } finally {
-    client.close();
-  }
 }
 
 async function askWithProgress(
@@ -124,7 +114,7 @@ function stepOf({ what, id }: SnapshotJob): string {
 }
 
 function wentAway(error: unknown): unknown {
-  if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure) return error;
+  if (!isConnectionFailure(error)) return error;
   return new BorealisError(error.code, "a process of the cluster went away meanwhile", {
     hint: "see what came of it with borealis snapshot list, and try again",
     cause: error,

@@ -1,22 +1,12 @@
 import { setTimeout } from "node:timers/promises";
-import { BorealisError, sqlState } from "../base/errors.ts";
 import { bytesBetween, findLsn } from "../base/lsn.ts";
-import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
-import { type Layout, type ReplacementReport, replacementSchema } from "../cluster/index.ts";
-import {
-  isRunning,
-  notRunning,
-  type Options,
-  printJson,
-  readReport,
-  requireCluster,
-} from "./commands.ts";
+import { type ReplacementReport, replacementSchema } from "../cluster/index.ts";
+import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { ask, tell } from "./control-calls.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 
 const pollMs = 200;
-/** The control plane may just be restarting. */
-const answerDeadlineMs = 20_000;
 
 const phases: Readonly<Record<ReplacementReport["phase"], string>> = {
   none: "done",
@@ -35,7 +25,7 @@ const phases: Readonly<Record<ReplacementReport["phase"], string>> = {
 export async function storageReplace(id: string, options: Options): Promise<void> {
   const { layout } = requireCluster(options);
   const startedMs = performance.now();
-  const before = await askControl(layout, "replaceNode", id);
+  const before = replacementSchema.parse(await tell(layout, "replaceNode", { id }));
   let now = before;
   const progress = new Progress({ isJson: options.json ?? false });
   let told = "";
@@ -48,7 +38,7 @@ export async function storageReplace(id: string, options: Options): Promise<void
       if (filled) progress.at(filled.doneBytes, filled.totalBytes);
       // A timer that keeps this process alive: nothing else does between two questions.
       await setTimeout(pollMs);
-      now = await askControl(layout, "replacement", id);
+      now = replacementSchema.parse(await ask(layout, "replacement", { id }));
     }
     progress.end();
   } finally {
@@ -75,26 +65,4 @@ async function filledOf(
     return undefined;
   if (scl < base || vdl < base) return undefined;
   return { doneBytes: bytesBetween(base, scl), totalBytes: bytesBetween(base, vdl) };
-}
-
-function askControl(layout: Layout, method: string, id: string): Promise<ReplacementReport> {
-  const bounds = {
-    clock: realClock,
-    rng: realRng,
-    firstDelayMs: 50,
-    maxDelayMs: 500,
-    deadlineMs: answerDeadlineMs,
-    mayRetry: (error: unknown) =>
-      error instanceof BorealisError && error.code === sqlState.connectionFailure,
-  };
-  return retry(bounds, async () => {
-    if (!isRunning(layout)) throw notRunning(layout);
-    const address = { kind: "unix", path: layout.controlSocket } as const;
-    const client = await connectRpc(address, { timeoutMs: 1_000 });
-    try {
-      return replacementSchema.parse(await client.call(method, { id }, { timeoutMs: 5_000 }));
-    } finally {
-      client.close();
-    }
-  });
 }

@@ -16,7 +16,7 @@ import { printBanner } from "./banner.ts";
 import { BuildingWatch, watchStart } from "./building-watch.ts";
 import { childPlans } from "./child-plans.ts";
 import { requireWhole } from "./clone-origin.ts";
-import { isRunning, printJson, readPassword } from "./commands.ts";
+import { printJson, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { createCluster, newInstances, openEngine } from "./create.ts";
 import {
@@ -46,6 +46,7 @@ import { noteVolume, resurrect } from "./resurrect.ts";
 import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
 import { VolumeKeys } from "./volume-keys.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
+import { isRunning } from "./running.ts";
 
 const readyPollMs = 25;
 /** Longer than any start seen on a loaded laptop; a start that needs more has a problem to be told. */
