@@ -88,8 +88,7 @@ describe.each([
       await cluster.query(
         `CREATE TABLE "${id}" AS SELECT n, md5(n::text || '${id}') AS text FROM generate_series(1, 20000) n`,
       );
-      // The keeper may not have heard of the writer yet.
-      await until(`snapshot ${id}`, () => askControl(cluster, "snapshotCreate", { id }, 120_000));
+      await askControl(cluster, "snapshotCreate", { id }, 120_000);
     }
     await until("every store has the same", () => {
       const [one, ...others] = folders().map((folder) => [...objectsIn(folder).keys()].toSorted());

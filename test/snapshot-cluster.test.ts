@@ -221,3 +221,25 @@ describe("snapshots that users take", () => {
     expect(again, again.stderr).toMatchObject({ code: 0 });
   });
 });
+
+describe("a snapshot that is asked for at once", () => {
+  it("is taken of a writer alone that is just ready, and after a restart", async () => {
+    const fresh = await TestCluster.create({ readers: 0, awaits: "writer" });
+    try {
+      await askControl(fresh, "snapshotCreate", { id: "first" }, 120_000);
+      await fresh.down();
+      await fresh.up();
+      await askControl(fresh, "snapshotCreate", { id: "second" }, 120_000);
+    } finally {
+      await fresh.destroy();
+    }
+  });
+
+  it("waits for the keeper, and for the control plane, when they are started again", async () => {
+    for (const name of ["keeper", "control-plane"]) {
+      process.kill((await cluster.pids()).get(name) ?? 0, "SIGKILL");
+      const created = await cluster.cli("snapshot", "create", `after-${name}`);
+      expect(created, created.stderr).toMatchObject({ code: 0 });
+    }
+  });
+});

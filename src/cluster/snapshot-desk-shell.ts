@@ -1,24 +1,30 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { parseLsn } from "../base/lsn.ts";
-import { type Clock, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
+import { type Clock, foundWithin, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
 import type { ExtentReport, KeeperReport } from "../keeper/index.ts";
 import type { KeeperLine } from "./keeper-line-shell.ts";
 import type { Retention } from "./retention-shell.ts";
 
 const listAnswerMs = 60_000;
 const progressEveryMs = 250;
+/** A keeper that has just been started, or whose control plane has, is there by then. */
+const keeperWithinMs = 10_000;
 
 /** What the command line asks of snapshots, passed on to the keeper; and what the keeper's report means to the others. */
 export class SnapshotDesk {
   private readonly clock: Clock;
-  private readonly keeper: KeeperLine;
-  private readonly retention: Retention;
+  private readonly keeper: Pick<KeeperLine, "client" | "report">;
+  private readonly retention: Pick<Retention, "setSnapshotLsn">;
   /** As it was told last: a keeper that is being started again has not lost any. */
   count = 0;
   /** Likewise; null: nobody has counted them yet. */
   extents: ExtentReport | null = null;
 
-  constructor(clock: Clock, keeper: KeeperLine, retention: Retention) {
+  constructor(
+    clock: Clock,
+    keeper: Pick<KeeperLine, "client" | "report">,
+    retention: Pick<Retention, "setSnapshotLsn">,
+  ) {
     this.clock = clock;
     this.keeper = keeper;
     this.retention = retention;
@@ -39,7 +45,8 @@ export class SnapshotDesk {
   };
 
   private async ask(method: string, params: unknown, timeoutMs?: number): Promise<unknown> {
-    const { client } = this.keeper;
+    const bounds = { withinMs: keeperWithinMs };
+    const client = await foundWithin(this.clock, () => this.keeper.client, bounds);
     if (client) return client.call(method, params, timeoutMs === undefined ? {} : { timeoutMs });
     throw new BorealisError(sqlState.cannotConnectNow, "the keeper does not run", {
       hint: "it is started again by itself: try again; borealis logs keeper says why it ended",

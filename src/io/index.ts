@@ -32,6 +32,7 @@ export {
   type HttpClientOptions,
   openHttpClient,
 } from "./http-client.ts";
+export { foundWithin } from "./found-within.ts";
 export { type HttpReply, type HttpRequest, type HttpServer, serveHttp } from "./http-server.ts";
 export { type Logger, type LogOptions, openLogger } from "./logger.ts";
 export { retry, type RetryOptions } from "./retry.ts";

@@ -2,7 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Timeline, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
 import { snapshotOfDirectory, socketPort, takeSnapshot } from "../engine/index.ts";
-import { sleep } from "../io/index.ts";
+import { foundWithin, sleep } from "../io/index.ts";
 import type { VolumeSight } from "../log-driver/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
 import {
@@ -32,25 +32,30 @@ export interface Taking {
   readonly signal: AbortSignal;
 }
 
+/** A keeper that has just begun, or whose cluster has, hears of a writer and of its volume by then. */
+const hearWithinMs = 10_000;
 /** How long the volume may take to have what the source had. */
 const durableWithinMs = 60_000;
 const durablePollMs = 200;
 
 /**
- * Takes a snapshot of the volume and publishes it. Raises 57P03 when there is nobody to take it from or nobody says how the
- * volume is, 55000 when the source had log that the volume has left, and what PostgreSQL and the stores raise; nothing of it
+ * Takes a snapshot of the volume and publishes it. Raises 57P03 when there is nobody to take it from, or nobody says how the
+ * volume is, for ten seconds; 55000 when the source had log that the volume has left, and what PostgreSQL and the stores raise; nothing of it
  * exists then.
  */
 export async function takeVolumeSnapshot(
   context: KeeperContext,
   taking: Taking,
 ): Promise<SnapshotManifest> {
-  const { config, logger } = context;
+  const { config, logger, clock } = context;
   const { id, onProgress, signal } = taking;
-  const source = findSource(context.world());
+  const bounds = { withinMs: hearWithinMs, signal };
+  const source = await foundWithin(clock, () => findSource(context.world()), bounds);
+  if (signal.aborted) throw signal.reason;
   if (!source) throw nobodyThere();
   await beginNearTheEnd(context, source, signal);
-  const before = await seeVolume(context, signal);
+  const before = await foundWithin(clock, () => seeVolume(context, signal), bounds);
+  if (signal.aborted) throw signal.reason;
   if (!before) throw nobodyKnows();
   const replicas = replicasOf(context, takersOf(context));
   const sealer = context.sealer();
@@ -150,8 +155,10 @@ async function untilDurable(
     const sight = await seeVolume(context, signal);
     if (sight) {
       const { vdl, path } = sight;
-      if (!isOnTimeline(path, taken)) throw hasLeft(taken.manifest);
-      if (vdl >= endLsn) return path.filter(({ start }) => start < endLsn);
+      // Of a writer that has just opened its epoch nodes may not have heard.
+      const isTold = (path.at(-1)?.timeline ?? 0) >= taken.endTimeline;
+      if (isTold && !isOnTimeline(path, taken)) throw hasLeft(taken.manifest);
+      if (isTold && vdl >= endLsn) return path.filter(({ start }) => start < endLsn);
     }
     if (signal.aborted) throw signal.reason;
     if (clock.nowMs() - startMs > durableWithinMs) throw notDurable(taken.manifest);

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { passingClock } from "../../test/helpers/passing-clock.ts";
+import { RpcClient } from "../io/index.ts";
+import { SnapshotDesk } from "./snapshot-desk-shell.ts";
+
+const peer = { tell: () => undefined, signal: new AbortController().signal };
+const retention = { setSnapshotLsn: () => undefined };
+
+/** A keeper that is there from the n-th look on, and says what it was asked. */
+function keeperFrom(looks: number) {
+  const asked: string[] = [];
+  let left = looks;
+  const client: RpcClient = Object.assign(Object.create(RpcClient.prototype), {
+    call: (method: string) => {
+      asked.push(method);
+      return Promise.resolve("done");
+    },
+  });
+  return {
+    asked,
+    report: undefined,
+    get client() {
+      return left-- > 0 ? undefined : client;
+    },
+  };
+}
+
+describe("what is asked of snapshots", () => {
+  it("waits for a keeper that is on its way, and is asked once", async () => {
+    const keeper = keeperFrom(20);
+    const { handlers } = new SnapshotDesk(passingClock(), keeper, retention);
+    expect(await handlers["snapshotCreate"]?.({ id: "one" }, peer)).toBe("done");
+    expect(keeper.asked).toEqual(["snapshotCreate"]);
+  });
+
+  it("is refused with what to do when no keeper comes", async () => {
+    const keeper = keeperFrom(Number.POSITIVE_INFINITY);
+    const { handlers } = new SnapshotDesk(passingClock(), keeper, retention);
+    await expect(handlers["snapshotList"]?.({}, peer)).rejects.toMatchObject({
+      code: "57P03",
+      message: "the keeper does not run",
+      hint: expect.stringContaining("borealis logs keeper"),
+    });
+  });
+});
