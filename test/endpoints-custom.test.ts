@@ -332,7 +332,10 @@ describe("custom endpoints in a failover", () => {
     const writing = await sessionOn("instance-2", 32);
     await writing.query("INSERT INTO ticks VALUES (3)");
     await writing.end();
-    // Nobody else is reports: who comes in waits, and is let in when its member reads again.
+    // Nobody else is reports, and everybody says why; who comes in waits, and is let in when its member reads again.
+    const why = "it leads to readers only, and instance-2 is the writer now";
+    const modified = await cluster.cli("endpoint", "modify", "reports", "--static", "instance-2");
+    expect([modified.code, modified.stdout]).toEqual([0, `new sessions of reports wait: ${why}\n`]);
     const waiting = connectAt(31);
     expect((await cluster.cli("failover", "--target", "instance-1")).code).toBe(0);
     const client = await waiting;

@@ -8,7 +8,7 @@ import {
   withEndpointChanged,
   withoutEndpoint,
 } from "./custom-endpoints.ts";
-import { endpointPlaces } from "./endpoints.ts";
+import { endpointPlaces, whyNobody } from "./endpoints.ts";
 import { plannedInstance, withInstance, withoutInstance } from "./instances.ts";
 import type { ClusterState } from "./state.ts";
 
@@ -72,6 +72,23 @@ describe("a custom endpoint", () => {
     expect([isEligible("reader", "reader"), isEligible("any", "reader")]).toEqual([true, true]);
     expect([isEligible("reader", "writer"), isEligible("any", "writer")]).toEqual([false, true]);
     expect([isEligible("reader", "none"), isEligible("any", "none")]).toEqual([false, false]);
+  });
+
+  it("that leads to nobody says why: a member that writes is available, only not here", () => {
+    const seen = [
+      { id: "instance-1", role: "writer", isAdmitted: true } as const,
+      { id: "instance-2", role: "reader", isAdmitted: false } as const,
+    ];
+    const why = (type: "reader" | "any", ...members: string[]): string =>
+      whyNobody({ type, members }, seen);
+    const writes = "it leads to readers only, and instance-1 is the writer now";
+    expect(why("reader", "instance-1")).toBe(writes);
+    expect(why("reader", "instance-1", "instance-2")).toBe(
+      `${writes}, and none of its other instances is available`,
+    );
+    expect(why("reader", "instance-2")).toBe("none of its instances is available");
+    expect(why("any", "instance-2")).toBe("none of its instances is available");
+    expect(why("any")).toBe("its list is empty");
   });
 
   it("gets another list, or another type, in place of what it had", () => {

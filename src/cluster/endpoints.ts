@@ -65,6 +65,22 @@ export function membersFor<T extends Available>(
   return fresh.length > 0 ? fresh : open;
 }
 
+/**
+ * Why a custom endpoint leads to nobody at this moment, for people. A member that writes is there, and takes sessions; only not
+ * here: on Aurora, too, readers alone are eligible for type READER, and a failover changes no list.
+ */
+export function whyNobody(
+  { type, members }: { readonly type: CustomEndpoint["type"]; readonly members: readonly string[] },
+  instances: readonly Pick<Available, "id" | "role" | "isAdmitted">[],
+): string {
+  if (members.length === 0) return "its list is empty";
+  const open = instances.filter((one) => one.isAdmitted && members.includes(one.id));
+  const writer = open.find(({ role }) => !isEligible(type, role));
+  if (!writer) return "none of its instances is available";
+  const others = members.length > 1 ? ", and none of its other instances is available" : "";
+  return `it leads to readers only, and ${writer.id} is the writer now${others}`;
+}
+
 /** What proxies are told of the custom endpoints. */
 export function customRoutes(
   state: ClusterState,

@@ -4,7 +4,7 @@ import { socketPort } from "../engine/index.ts";
 import type { AwaitDurable, Choice, Target, Topology, WriterLife } from "../session/index.ts";
 import type { AgentLines } from "./agent-lines-shell.ts";
 import { leastBusy } from "./balance.ts";
-import { membersFor, readersFor } from "./endpoints.ts";
+import { membersFor, readersFor, whyNobody } from "./endpoints.ts";
 import type { TopologyFollower } from "./follow-shell.ts";
 import type { TopologyMessage } from "./messages.ts";
 
@@ -64,6 +64,12 @@ export class PushedTopology implements Topology {
   custom(endpoint: string, choice: Choice): Target | undefined {
     const route = this.follower.current.custom.find((one) => one.id === endpoint);
     return route && this.choose(membersFor(route, this.available(choice)), choice);
+  }
+
+  whyNobody(endpoint: string): string | undefined {
+    const { custom, instances } = this.follower.current;
+    const route = custom.find((one) => one.id === endpoint);
+    return route && whyNobody(route, instances);
   }
 
   /** Who may be chosen at all: not a writer that hands over to another. */

@@ -134,6 +134,17 @@ describe("the reader endpoint", () => {
 describe("a custom endpoint", () => {
   const all = [viewOf("w", "writer", 3), viewOf("r1", "reader", 3), viewOf("r2", "reader", 3)];
 
+  it("says why it leads to nobody", () => {
+    const { topology, push, routes } = make();
+    routes.push({ id: "alone", type: "reader", members: ["w"] });
+    routes.push({ id: "away", type: "reader", members: ["r9"] });
+    push("w", ...all);
+    expect(topology.custom("alone", choice())).toBe(undefined);
+    expect(topology.whyNobody("alone")).toBe("it leads to readers only, and w is the writer now");
+    expect(topology.whyNobody("away")).toBe("none of its instances is available");
+    expect(topology.whyNobody("gone")).toBe(undefined);
+  });
+
   it("leads to its members of its type, and to nobody else", () => {
     const { topology, push, routes } = make();
     routes.push({ id: "reports", type: "reader", members: ["w", "r1"] });

@@ -1,6 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { dial, realClock, realRng, retry } from "../io/index.ts";
-import type { StatusReport } from "../cluster/index.ts";
+import { type StatusReport, whyNobody } from "../cluster/index.ts";
 import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
 import { tell } from "./control-calls.ts";
 import { print, printTable } from "./print.ts";
@@ -32,20 +32,20 @@ const openDeadlineMs = 10_000;
 export async function endpointCreate(id: string, options: EndpointOptions): Promise<void> {
   const { layout } = requireCluster(options);
   await tell(layout, "createEndpoint", wishOf(id, options));
-  const row = await rowOf(id, options);
+  const { row, where } = await seeEndpoint(id, options);
   const address = `${reachableHost(row.host)}:${row.port}`;
   await untilOpen(row, address);
   if (options.json) printJson(row);
-  else print(`${id} listens at ${address}; new sessions go to ${nameMembers(row)}`);
+  else print(`${id} listens at ${address}; new sessions ${where}`);
 }
 
 /** Changes its type or its list; sessions that are there stay where they are. */
 export async function endpointModify(id: string, options: EndpointOptions): Promise<void> {
   const { layout } = requireCluster(options);
   await tell(layout, "modifyEndpoint", wishOf(id, options));
-  const row = await rowOf(id, options);
+  const { row, where } = await seeEndpoint(id, options);
   if (options.json) printJson(row);
-  else print(`new sessions of ${id} go to ${nameMembers(row)}`);
+  else print(`new sessions of ${id} ${where}`);
 }
 
 /** Ends an endpoint, and the sessions that came in there. */
@@ -79,9 +79,14 @@ function customRows({ endpoints }: StatusReport): EndpointRow[] {
   );
 }
 
-async function rowOf(id: string, options: Options): Promise<EndpointRow> {
-  const row = customRows(await readReport(options)).find((one) => one.id === id);
-  if (row) return row;
+/** `where`: what new sessions do, for people. */
+async function seeEndpoint(
+  id: string,
+  options: Options,
+): Promise<{ row: EndpointRow; where: string }> {
+  const report = await readReport(options);
+  const row = customRows(report).find((one) => one.id === id);
+  if (row) return { row, where: whereTo(row, report) };
   throw new BorealisError(sqlState.notInPrerequisiteState, `${id} was deleted meanwhile`, {
     hint: "borealis endpoint list shows which there are",
   });
@@ -92,8 +97,16 @@ function whomItNames(row: EndpointRow): string {
   return row.excluded ? `all but ${row.excluded.join(",")}` : "all";
 }
 
-function nameMembers({ members }: EndpointRow): string {
-  return members.join(", ") || "nobody: none of its instances is available";
+function whereTo(
+  { type, static: only, excluded, members }: EndpointRow,
+  { instances }: StatusReport,
+): string {
+  if (members.length > 0) return `go to ${members.join(", ")}`;
+  const ids = only ?? instances.map(({ id }) => id).filter((id) => !excluded?.includes(id));
+  const seen = instances.map(({ id, role, state }) => {
+    return { id, role, isAdmitted: state === "available" };
+  });
+  return `wait: ${whyNobody({ type, members: ids }, seen)}`;
 }
 
 /** As endpointWishSchema has it. Raises 22023 for what the options do not take. */

@@ -193,8 +193,10 @@ const traitsSql = `SELECT
   (SELECT pg_catalog.string_agg(relname, E'\\n') FROM pg_catalog.pg_class
     WHERE oid >= 16384 AND (relkind = 'v' OR relrowsecurity OR relkind = 'f'))`;
 
-export function noInstance(): BorealisError {
+/** `detail`: why, if more is known. */
+export function noInstance(detail?: string): BorealisError {
   return new BorealisError(sqlState.cannotConnectNow, "no instance accepts connections", {
+    ...(detail !== undefined && { detail }),
     hint: "Try again; `borealis status` shows what is missing.",
   });
 }

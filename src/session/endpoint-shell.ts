@@ -302,8 +302,11 @@ export class EndpointServer {
   }
 
   private whyNobody(endpoint: Endpoint): Buffer {
-    const why = this.isOpen(endpoint) ? noInstance() : endpointGone(endpoint);
-    return encodeError(this.isClosing ? shutdown : why, "FATAL");
+    if (this.isClosing) return encodeError(shutdown, "FATAL");
+    if (!this.isOpen(endpoint)) return encodeError(endpointGone(endpoint), "FATAL");
+    const { id, type } = endpoint;
+    const why = type === "custom" ? this.options.topology.whyNobody(id) : undefined;
+    return encodeError(noInstance(why && `Endpoint ${id}: ${why}.`), "FATAL");
   }
 
   private findTarget(endpoint: Endpoint, choice: Choice): Target | undefined {

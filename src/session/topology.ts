@@ -28,6 +28,8 @@ export interface Topology {
   reader(choice?: Choice): Target | undefined;
   /** The least busy of a custom endpoint's available members. */
   custom(endpoint: string, choice: Choice): Target | undefined;
+  /** Why a custom endpoint leads to nobody, for people; asked when it does not. */
+  whyNobody(endpoint: string): string | undefined;
   instance(id: InstanceId): Target | undefined;
   /** True if its PostgreSQL has ended or has another role now; false also while nobody knows. */
   hasEnded(target: Target): boolean;

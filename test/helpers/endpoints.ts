@@ -29,6 +29,9 @@ export class PlainTopology implements Topology {
   reader(): Target | undefined {
     return this.current.reader ?? this.current.writer;
   }
+  whyNobody(): string | undefined {
+    return undefined;
+  }
   custom(): Target | undefined {
     return this.reader();
   }
