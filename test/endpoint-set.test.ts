@@ -50,6 +50,8 @@ describe.runIf(engine)("a set of endpoints", () => {
   let ends: TestEndpoints;
   let set: EndpointSet;
   let tries = 0;
+  /** How the endpoints were, at each change. */
+  const told: string[] = [];
 
   beforeAll(async () => {
     if (!engine) return;
@@ -64,7 +66,8 @@ describe.runIf(engine)("a set of endpoints", () => {
       },
       shut: (id: string) => ends.server.shut(id),
     };
-    set = new EndpointSet({ server, opened: [], clock: realClock, logger });
+    const onChange = (): void => void told.push(set.states.map(({ kind }) => kind).join());
+    set = new EndpointSet({ server, opened: [], clock: realClock, logger, onChange });
   });
   afterAll(async () => {
     await set.close();
@@ -78,10 +81,13 @@ describe.runIf(engine)("a set of endpoints", () => {
     set.follow([endpointAt(port)]);
     await eventually("it was tried", () => tries > 0);
     expect(ends.server.addressOf("instance-1")).toBe(undefined);
+    await eventually("it is told", () => told.at(-1) === "shut");
+    expect(set.states).toMatchObject([{ kind: "shut", error: { code: "EADDRINUSE" } }]);
     await leave(server);
     const client = await untilOpen(port);
     expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
     await client.end();
+    expect(told).toEqual(["shut", "open"]);
   });
 
   it("ends the sessions of one that goes, and no others", async () => {

@@ -172,6 +172,52 @@ describe("a detached cluster", () => {
   });
 });
 
+describe("a port that somebody takes while the cluster starts", () => {
+  const folder = makeFolder();
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Ports are looked at before the directory is taken, and opened when the cluster is made. */
+  function untilLookedAt(dataDir: string): Promise<boolean> {
+    return until("the ports were looked at", () => existsSync(join(dataDir, "control", "lock")));
+  }
+
+  it.each([
+    [1, "the reader endpoint", "--port"],
+    [3000, "the status page", "--http-port"],
+  ])("and keeps, %i above the writer's: up says so, and fails", async (offset, what, option) => {
+    const port = await freeBasePort(1);
+    const dataDir = join(folder, `kept-${offset}`);
+    const args = ["--data-dir", dataDir, "--port", String(port), "--readers", "0"];
+    const starting = runCli(["up", ...args]);
+    await untilLookedAt(dataDir);
+    const squatter = createServer().listen({ host: "127.0.0.1", port: port + offset });
+    const { code, stdout, stderr } = await starting;
+    squatter.close();
+    expect(stdout).not.toMatch(/ready/);
+    expect(stderr).toMatch(
+      `borealis: port ${port + offset} on 127.0.0.1 (${what}) is taken; choose another with ${option}\n`,
+    );
+    expect(code).toBe(1);
+    expect((await runCli(["status", "--data-dir", dataDir, "--json"])).stdout).toMatch(/"stopped"/);
+  });
+
+  it("and leaves again: up waits for it", async () => {
+    const port = await freeBasePort(1);
+    const dataDir = join(folder, "left", "data");
+    const starting = TestCluster.create({ readers: 0, port, dataDir });
+    await untilLookedAt(dataDir);
+    const squatter = createServer().listen({ host: "127.0.0.1", port });
+    const log = join(dataDir, "log", "proxy.log");
+    await until("the proxy has tried", () =>
+      readFileSync(log, "utf8").includes('"event":"endpoint.notOpened"'),
+    );
+    squatter.close();
+    const cluster = await starting;
+    expect((await cluster.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+    await cluster.destroy();
+  });
+});
+
 describe("what goes wrong before a start is told in one line", () => {
   const folder = makeFolder();
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

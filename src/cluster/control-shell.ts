@@ -15,22 +15,26 @@ import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { Clones } from "./clones-shell.ts";
-import { futuresOf } from "./backtrack.ts";
 import { Backtracks } from "./backtrack-shell.ts";
+import { endpointPlaces } from "./endpoints.ts";
 import { inspectNode } from "./inspect-shell.ts";
 import { EndpointChanges } from "./endpoint-changes-shell.ts";
 import { InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { type Lag, LagWatch } from "./lag-watch.ts";
-import { type Layout, nodeAddress, postgresSocketDir } from "./layout.ts";
+import { keeperWorld } from "./keeper-world.ts";
+import { type Layout, nodeAddress } from "./layout.ts";
+import { ListenWatch } from "./listen-watch-shell.ts";
 import {
   backtrackRequestSchema,
   type ControlConfig,
   failoverRequestSchema,
+  type Health,
   namedSchema,
   pinCloneSchema,
   processesSchema,
   type ProcessReport,
+  type ShutPort,
   type TopologyMessage,
 } from "./messages.ts";
 import type { State } from "../quorum/index.ts";
@@ -84,6 +88,7 @@ export class ControlPlane {
   private readonly keeper: KeeperLine;
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
+  private readonly listening = new ListenWatch();
   private readonly clones: Clones;
   private readonly backtracks: Backtracks;
   private readonly scope: Scope;
@@ -187,6 +192,7 @@ export class ControlPlane {
         status: () => this.status(),
         topology: () => this.topology(),
         health: () => this.health(),
+        ...this.listening.handlers,
         failover: async (params) => {
           this.roles.requireSettled();
           await this.roles.untilHeard();
@@ -245,11 +251,17 @@ export class ControlPlane {
     return this.roles.state;
   }
 
-  /** Whether writes are accepted now, and what people should know about it. */
-  health(): { isWritable: boolean; state: string; writer: string | null } {
+  /** Whether writes are accepted now, who listens, and what people should know about it. */
+  health(): Health {
     const report = statusReport(this.facts(new Map(), new Map()));
     const { state, writer } = report.cluster;
-    return { isWritable: state === "available", state, writer };
+    const ports = this.listening.sight(endpointPlaces(this.state, this.deps.config.port));
+    return { isWritable: state === "available", state, writer, ...ports };
+  }
+
+  /** The status page listens, or could not: only who opens it knows. */
+  noteStatusPage(page: ShutPort | "open"): void {
+    this.listening.takePage(page);
   }
 
   async status(): Promise<unknown> {
@@ -350,26 +362,12 @@ export class ControlPlane {
     });
   }
 
-  /** What the keeper needs to know of the cluster. */
   private world(): World {
-    const { layout, config } = this.deps;
-    const durable = this.durable();
-    return {
-      nodes: addressBook(this.state, layout, config.nodePorts),
-      instances: this.state.instances.map(({ id, az }) => {
-        const status = this.roles.status(id);
-        return {
-          id,
-          az,
-          role: status?.role ?? ("none" as const),
-          isAvailable: status?.state === "available",
-          socketDir: postgresSocketDir(layout, id),
-          replayLsn: status?.replayLsn ?? null,
-        };
-      }),
-      durable: durable ? { ...durable, vdl: formatLsn(durable.vdl) } : null,
-      futures: futuresOf(this.state),
-    };
+    const { state, roles, deps } = this;
+    const { layout, config } = deps;
+    const nodes = addressBook(state, layout, config.nodePorts);
+    const status = (id: string): InstanceStatus | undefined => roles.status(id);
+    return keeperWorld({ state, layout, nodes, status, durable: this.durable() });
   }
 
   private durable(): { epoch: number; vdl: Lsn; atMs: number } | undefined {

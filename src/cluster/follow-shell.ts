@@ -1,6 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
-import { noTopology, type TopologyMessage, topologySchema } from "./messages.ts";
+import { type Listening, noTopology, type TopologyMessage, topologySchema } from "./messages.ts";
 
 const reconnectMs = 100;
 
@@ -15,6 +15,8 @@ export class TopologyFollower {
   private readonly closing = new AbortController();
   private readonly listeners: (() => void)[] = [];
   private latest: TopologyMessage = noTopology;
+  private client: RpcClient | undefined;
+  private listening: Listening | undefined;
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;
@@ -30,6 +32,12 @@ export class TopologyFollower {
 
   onChange(listener: () => void): void {
     this.listeners.push(listener);
+  }
+
+  /** How this proxy's endpoints are: told to the control plane now, and to each one that comes after it. */
+  tellListening(listening: Listening): void {
+    this.listening = listening;
+    this.sayListening();
   }
 
   close(): void {
@@ -59,8 +67,19 @@ export class TopologyFollower {
     });
     const source = { method: "topology", event: "topology", timeoutMs: 2_000 };
     await client.follow(source, (data) => this.take(data));
+    this.client = client;
+    this.sayListening();
     await gone;
+    this.client = undefined;
     client.close();
+  }
+
+  private sayListening(): void {
+    if (!this.client || !this.listening) return;
+    this.client.call("listening", this.listening).catch((error: unknown) => {
+      // It is gone: the next one is told.
+      this.logger.debug({ event: "listening.notTold" }, messageOf(error));
+    });
   }
 
   private take(data: unknown): void {

@@ -55,6 +55,36 @@ export const noTopology: TopologyMessage = {
   lives: [],
 };
 
+/** A port that somebody tried in vain to open, and tries again. */
+export const shutPortSchema = z.object({
+  /** Of the endpoint. */
+  id: z.string(),
+  port: z.number(),
+  /** Another process has it. */
+  isTaken: z.boolean(),
+  why: z.string(),
+});
+export type ShutPort = z.infer<typeof shutPortSchema>;
+
+/** What a proxy says of its endpoints, at each change. */
+export const listeningSchema = z.object({
+  /** Where it listens, by id. */
+  open: z.array(z.string()),
+  shut: z.array(shutPortSchema),
+});
+export type Listening = z.infer<typeof listeningSchema>;
+
+/** Whether the cluster does what it is there for, in short. */
+export const healthSchema = z.object({
+  isWritable: z.boolean(),
+  state: z.string(),
+  writer: z.string().nullable(),
+  /** Every endpoint is open, and the status page. */
+  isListening: z.boolean(),
+  shut: z.array(shutPortSchema),
+});
+export type Health = z.infer<typeof healthSchema>;
+
 export const processSchema = z.object({
   name: z.string(),
   pid: z.number().nullable(),

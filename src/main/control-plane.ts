@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { present } from "../base/assert.ts";
+import { messageOf } from "../base/errors.ts";
 import {
   ControlPlane,
   controlConfigSchema,
@@ -12,15 +13,20 @@ import {
 import {
   type HttpReply,
   type HttpRequest,
+  type HttpServer,
   openLogger,
   realClock,
   realEntropy,
   serveHttp,
+  sleep,
 } from "../io/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 import { hasParent } from "./clone-origin.ts";
+import { isErrno } from "./errno.ts";
 import { requireEndpointPort, requireInstancePlace } from "./instance-place.ts";
 import { replaceFile } from "./replace-file.ts";
+
+const openAgainMs = 500;
 
 const { config: raw, stop } = await startChild("borealis control-plane");
 const config = controlConfigSchema.parse(raw);
@@ -85,10 +91,32 @@ async function reply({ method, path, headers }: HttpRequest): Promise<HttpReply>
   return { status: 404, type: "text/plain", body: "not found; try / or /health\n" };
 }
 
+/** Somebody may have taken its port meanwhile: the cluster can do without for a while. Undefined: it is to stop. */
+async function openStatusPage(): Promise<HttpServer | undefined> {
+  const { host, httpPort: port } = config;
+  let told = "";
+  while (!stop.aborted) {
+    try {
+      const http = await serveHttp({ host, port }, reply);
+      control.noteStatusPage("open");
+      return http;
+    } catch (error) {
+      const why = messageOf(error);
+      if (why !== told) logger.warn({ event: "statusPage.notOpened", port }, why);
+      told = why;
+      const isTaken = isErrno(error, "EADDRINUSE");
+      control.noteStatusPage({ id: "status page", port, isTaken, why });
+      await sleep(realClock, openAgainMs, stop);
+    }
+  }
+  return undefined;
+}
+
 await control.start();
-const http = await serveHttp({ host: config.host, port: config.httpPort }, reply);
-logger.info({ event: "control.started", httpPort: http.port });
+const opening = openStatusPage();
+logger.info({ event: "control.started", httpPort: config.httpPort });
 await untilStopped(stop);
-await http.close();
+const http = await opening;
+await http?.close();
 await control.close();
 process.exit(0);

@@ -19,22 +19,29 @@ export async function requireFreePorts(host: string, wanted: readonly WantedPort
       { hint: "choose another with --http-port" },
     );
   }
-  for (const { port, what, option } of wanted) {
+  for (const one of wanted) {
     try {
-      await tryPort(host, port);
+      await tryPort(host, one.port);
     } catch (cause) {
-      const taken = isErrno(cause, "EADDRINUSE");
-      const why = taken
-        ? `port ${port} on ${host} (${what}) is taken`
-        : `cannot listen on ${host}:${port} (${what}): ${messageOf(cause)}`;
-      throw new BorealisError(sqlState.notInPrerequisiteState, why, {
-        hint: taken
-          ? `choose another with ${option}`
-          : `choose another address or port (--host, ${option})`,
-        cause,
-      });
+      const isTaken = isErrno(cause, "EADDRINUSE");
+      throw cannotListen(host, one, { isTaken, why: messageOf(cause), cause });
     }
   }
+}
+
+/** 55000: that port cannot be had. `why`: in the system's words. */
+export function cannotListen(
+  host: string,
+  { port, what, option }: WantedPort,
+  { isTaken, why, cause }: { isTaken: boolean; why: string; cause?: unknown },
+): BorealisError {
+  const [message, hint] = isTaken
+    ? [`port ${port} on ${host} (${what}) is taken`, `choose another with ${option}`]
+    : [
+        `cannot listen on ${host}:${port} (${what}): ${why}`,
+        `choose another address or port (--host, ${option})`,
+      ];
+  return new BorealisError(sqlState.notInPrerequisiteState, message, { hint, cause });
 }
 
 function tryPort(host: string, port: number): Promise<void> {

@@ -1,16 +1,36 @@
+import { messageOf } from "../base/errors.ts";
 import { instanceId } from "../base/ids.ts";
 import {
   AgentDurability,
   AgentGates,
   AgentLines,
   type EndpointPlace,
+  type Listening,
   PushedTopology,
   TopologyFollower,
 } from "../cluster/index.ts";
 import { openLogger, realClock, realEntropy } from "../io/index.ts";
-import { type Endpoint, EndpointSet, startEndpoints } from "../session/index.ts";
+import {
+  type Endpoint,
+  EndpointSet,
+  type EndpointState,
+  startEndpoints,
+} from "../session/index.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
+import { isErrno } from "./errno.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
+
+/** For the control plane. */
+function listeningOf(states: readonly EndpointState[]): Listening {
+  const shut = states.flatMap(({ endpoint, kind, error }) => {
+    const { id, address } = endpoint;
+    if (kind !== "shut" || address.kind !== "tcp") return [];
+    const isTaken = isErrno(error, "EADDRINUSE");
+    return { id, port: address.port, isTaken, why: messageOf(error) };
+  });
+  const open = states.filter(({ kind }) => kind === "open").map(({ endpoint }) => endpoint.id);
+  return { open, shut };
+}
 
 const { config: raw, stop } = await startChild("borealis proxy");
 const config = proxyConfigSchema.parse(raw);
@@ -36,9 +56,9 @@ const endpointAt = ({ id, type, port }: EndpointPlace): Endpoint => ({
   address: { kind: "tcp", host, port },
   ...(type === "instance" ? { instanceId: instanceId(id) } : {}),
 });
-const opened = config.endpoints.map(endpointAt);
 const server = await startEndpoints({
-  endpoints: opened,
+  // None yet: a port that somebody has taken meanwhile must not keep the others shut.
+  endpoints: [],
   tls:
     tls === null
       ? undefined
@@ -58,13 +78,19 @@ const server = await startEndpoints({
     unauthenticatedMax: config.unauthenticatedMax,
   },
 });
-const endpoints = new EndpointSet({ server, opened, clock: realClock, logger });
-const follow = (): void => {
-  const { endpoints: places } = follower.current;
+const endpoints = new EndpointSet({
+  server,
+  opened: [],
+  clock: realClock,
+  logger,
+  onChange: () => follower.tellListening(listeningOf(endpoints.states)),
+});
+const follow = (places: readonly EndpointPlace[]): void => {
   if (places.length > 0) endpoints.follow(places.map(endpointAt));
 };
-follower.onChange(follow);
-follow();
+follow(config.endpoints);
+follower.onChange(() => follow(follower.current.endpoints));
+follow(follower.current.endpoints);
 logger.info({ event: "proxy.started", endpoints: config.endpoints.length, gate: mode });
 if (mode === "off")
   logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");

@@ -2,13 +2,10 @@ import { spawn } from "node:child_process";
 import { mkdirSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, openLogger, realClock, sleep } from "../io/index.ts";
+import { connectRpc, openLogger, realClock } from "../io/index.ts";
 import {
   type ClusterState,
-  customPort,
-  instancePort,
   type Layout,
-  portOffsets,
   type StatusReport,
   statusSchema,
 } from "../cluster/index.ts";
@@ -18,7 +15,7 @@ import { childPlans } from "./child-plans.ts";
 import { requireWhole } from "./clone-origin.ts";
 import { printJson, readPassword } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
-import { createCluster, newInstances, openEngine } from "./create.ts";
+import { createCluster, openEngine } from "./create.ts";
 import {
   lockDataDir,
   makeDataDir,
@@ -31,7 +28,7 @@ import {
 import { openLinkTransport } from "./link-transport.ts";
 import { objectStoreFlags, requireObjectStore } from "./object-store.ts";
 import { parseUpOptions, type UpOptions } from "./options.ts";
-import { requireFreePorts, type WantedPort } from "./ports-check.ts";
+import { requireFreePorts } from "./ports-check.ts";
 import { dim, print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { requireNoHalfRestore } from "./restore-target.ts";
@@ -47,10 +44,8 @@ import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
 import { VolumeKeys } from "./volume-keys.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
 import { isRunning } from "./running.ts";
-
-const readyPollMs = 25;
-/** Longer than any start seen on a loaded laptop; a start that needs more has a problem to be told. */
-const readyDeadlineMs = 120_000;
+import { untilReady } from "./until-ready.ts";
+import { wantedPorts } from "./wanted-ports.ts";
 
 /**
  * `borealis up`: creates or resumes the cluster, then stays until it is told to stop. `facts`: what the command that starts it
@@ -93,25 +88,6 @@ function withEnvironment(given: unknown): unknown {
   const password = process.env["BOREALIS_PASSWORD"];
   if (typeof given !== "object" || given === null || "password" in given || !password) return given;
   return { ...given, password };
-}
-
-function wantedPorts(options: UpOptions, known: ClusterState | undefined): WantedPort[] {
-  const { port } = options;
-  const instances = known?.instances ?? newInstances(options.readers);
-  const rows: WantedPort[] = [
-    { port: port + portOffsets.writer, what: "the writer endpoint", option: "--port" },
-    { port: port + portOffsets.reader, what: "the reader endpoint", option: "--port" },
-  ];
-  for (const { id, ordinal } of instances) {
-    const what = `the endpoint of ${id}`;
-    rows.push({ port: instancePort(port, ordinal), what, option: "--port" });
-  }
-  for (const { id, ordinal } of known?.endpoints ?? []) {
-    rows.push({ port: customPort(port, ordinal), what: `the endpoint ${id}`, option: "--port" });
-  }
-  const http = options.httpPort ?? port + portOffsets.http;
-  rows.push({ port: http, what: "the status page", option: "--http-port" });
-  return rows;
 }
 
 interface Run {
@@ -166,7 +142,7 @@ async function run({ options, layout, settings, startedMs, facts }: Run): Promis
       resolve(true);
     });
   });
-  const ready = untilReady(layout, progressOf(options)).then((report) =>
+  const ready = untilReady(layout, { options, stateNow }).then((report) =>
     announce(report, { options, layout, settings, startedMs, facts }),
   );
   const stopFirst = await Promise.race([asked.then(() => true), ready.then(() => false)]).catch(
@@ -208,69 +184,6 @@ async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | nu
       : own;
   if (files === own) await makeCertificate(own, ["localhost", "127.0.0.1", "::1"]);
   return readCertificate(files);
-}
-
-/** A detached cluster tells nobody: who started it does. */
-function progressOf(options: Pick<UpOptions, "json">): Progress | undefined {
-  return process.send === undefined ? new Progress({ isJson: options.json }) : undefined;
-}
-
-/**
- * Waits until the cluster accepts writes, and tells what takes its time. Raises with what the instance said when nothing
- * has moved for too long.
- */
-async function untilReady(layout: Layout, progress: Progress | undefined): Promise<StatusReport> {
-  const watch = new BuildingWatch(progress, realClock.nowMs());
-  const ready = new AbortController();
-  void watchStart(layout, watch, ready.signal);
-  try {
-    const report = await whenWritable(layout, watch);
-    progress?.end();
-    return report;
-  } finally {
-    ready.abort();
-    progress?.close();
-  }
-}
-
-async function whenWritable(layout: Layout, watch: BuildingWatch): Promise<StatusReport> {
-  const isPatient = (): boolean => realClock.nowMs() - watch.lastMovedMs < readyDeadlineMs;
-  let last: StatusReport | undefined;
-  while (isPatient()) {
-    try {
-      const client = await connectRpc(
-        { kind: "unix", path: layout.controlSocket },
-        { timeoutMs: 1_000 },
-      );
-      const isWritable = await untilWritable(client, isPatient);
-      if (isWritable)
-        last = statusSchema.parse(await client.call("status", {}, { timeoutMs: 5_000 }));
-      client.close();
-      if (last?.cluster.state === "available") return last;
-    } catch {
-      // The control plane is not up yet, or restarts: its supervisor sees to that.
-    }
-    await sleep(realClock, readyPollMs);
-  }
-  const problem = last?.instances.find((one) => one.problem)?.problem;
-  throw new BorealisError(
-    sqlState.cannotConnectNow,
-    `the cluster does not accept writes after ${readyDeadlineMs / 1000} s${problem ? `: ${problem}` : ""}`,
-    { hint: `borealis logs --data-dir ${layout.dataDir} tells more` },
-  );
-}
-
-async function untilWritable(
-  client: { call(method: string): Promise<unknown>; readonly closed: boolean },
-  isPatient: () => boolean,
-): Promise<boolean> {
-  while (!client.closed && isPatient()) {
-    const health = await client.call("health");
-    const isWritable = typeof health === "object" && health !== null && "isWritable" in health;
-    if (isWritable && health.isWritable === true) return true;
-    await sleep(realClock, readyPollMs);
-  }
-  return false;
 }
 
 function announce(report: StatusReport, run: Run): void {

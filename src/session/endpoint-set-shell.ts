@@ -8,15 +8,27 @@ export interface EndpointSetOptions {
   readonly opened: readonly Endpoint[];
   readonly clock: Clock;
   readonly logger: Logger;
+  /** `states` are others. */
+  readonly onChange?: () => void;
 }
 
 /** A port that somebody has is tried again after this. */
-const retryMs = 1_000;
+const retryMs = 500;
+
+/** How one of the endpoints that are wanted is. */
+export interface EndpointState {
+  readonly endpoint: Endpoint;
+  /** `shut`: it could not be opened, and is tried again. `waiting`: it was not tried yet. */
+  readonly kind: "open" | "shut" | "waiting";
+  /** What the system says, if it is shut. */
+  readonly error?: unknown;
+}
 
 /** Opens and shuts endpoints as the cluster comes to have others, while those that stay go on. */
 export class EndpointSet {
   private readonly options: EndpointSetOptions;
   private readonly opened: Map<string, Endpoint>;
+  private readonly failures = new Map<string, unknown>();
   private readonly scope: Scope;
   private wanted: readonly Endpoint[];
   private isBusy = false;
@@ -34,6 +46,8 @@ export class EndpointSet {
   /** From now on these are to be open, and no others. */
   follow(wanted: readonly Endpoint[]): void {
     this.wanted = wanted;
+    for (const id of this.failures.keys())
+      if (!wanted.some((one) => one.id === id)) this.failures.delete(id);
     this.isStale = true;
     if (this.isBusy) return;
     this.isBusy = true;
@@ -42,6 +56,18 @@ export class EndpointSet {
         this.isBusy = false;
       }),
     );
+  }
+
+  /** In the order in which they are wanted. */
+  get states(): EndpointState[] {
+    return this.wanted.map((endpoint) => {
+      const opened = this.opened.get(endpoint.id);
+      if (opened && isSame(opened, endpoint)) return { endpoint, kind: "open" };
+      const error = this.failures.get(endpoint.id);
+      return error === undefined
+        ? { endpoint, kind: "waiting" }
+        : { endpoint, kind: "shut", error };
+    });
   }
 
   close(): Promise<void> {
@@ -66,20 +92,28 @@ export class EndpointSet {
     for (const known of this.opened.values()) {
       if (this.wanted.some((one) => isSame(one, known))) continue;
       this.opened.delete(known.id);
+      this.failures.delete(known.id);
       await this.options.server.shut(known.id);
       this.options.logger.info({ event: "endpoint.shut", endpoint: known.id });
+      this.options.onChange?.();
     }
   }
 
   private async open(endpoint: Endpoint): Promise<void> {
-    const { server, logger } = this.options;
+    const { server, logger, onChange } = this.options;
+    const { id } = endpoint;
+    const before = this.failures.get(id);
     try {
       await server.open(endpoint);
-      this.opened.set(endpoint.id, endpoint);
-      logger.info({ event: "endpoint.opened", endpoint: endpoint.id });
+      this.opened.set(id, endpoint);
+      this.failures.delete(id);
+      logger.info({ event: "endpoint.opened", endpoint: id });
     } catch (error) {
-      logger.warn({ event: "endpoint.notOpened", endpoint: endpoint.id }, messageOf(error));
+      this.failures.set(id, error);
+      if (before !== undefined && messageOf(before) === messageOf(error)) return;
+      logger.warn({ event: "endpoint.notOpened", endpoint: id }, messageOf(error));
     }
+    onChange?.();
   }
 }
 

@@ -16,7 +16,7 @@ export {
   startEndpoints,
 } from "./endpoint-shell.ts";
 export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife } from "./fate.ts";
-export { EndpointSet, type EndpointSetOptions } from "./endpoint-set-shell.ts";
+export { EndpointSet, type EndpointSetOptions, type EndpointState } from "./endpoint-set-shell.ts";
 export type { ExchangeOptions } from "./exchange.ts";
 export { LeaseGate, RoundGate } from "./gate.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
