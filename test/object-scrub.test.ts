@@ -2,7 +2,7 @@
  * A flipped byte anywhere in the objects that a full node and the object store keep is found and healed by a scrub: a hundred
  * places in each kind of object, in each of the two. What is rotten everywhere is told, with the snapshot that it hurts.
  */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Rng, seededRng } from "../src/base/rng.ts";
@@ -11,12 +11,16 @@ import { type StoreScrub, storeScrubsSchema } from "../src/keeper/index.ts";
 import {
   extentObject,
   ExtentSealer,
+  findLogRange,
   FolderStore,
   onlyStore,
+  openArchivedLog,
   readSnapshot,
+  readVolumeRecord,
   snapshotIds,
   snapshotObject,
 } from "../src/volume/index.ts";
+import { untilArchived } from "./helpers/archive.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
 import { askControl } from "./helpers/control.ts";
 import { openSealer } from "./helpers/volume-sealer.ts";
@@ -163,16 +167,52 @@ describe.each([
       });
       const found = await scrubObjects("az2-full");
       const what = JSON.stringify(found);
-      expect(
-        found.map(({ checked }) => checked),
-        what,
-      ).toEqual(Array(2).fill(names.length));
+      expect(found[0]?.checked, what).toBe(names.length);
+      // With archived log, and volume.json.
+      expect(found[1]?.checked, what).toBeGreaterThan(names.length + 1);
       expect(
         found.map(({ unhealed, problem }) => [unhealed, problem]),
         what,
       ).toEqual(Array(2).fill([0, null]));
       expect(healedSince(mark), what).toEqual({ "az2-full": drawn[0], objects: drawn[1] });
       expect(places.map(pictureOf)).toEqual(before);
+    }
+  }, 300_000);
+
+  it("of archived log, and volume.json, are made again from what storage nodes have", async () => {
+    await untilArchived(cluster);
+    const rng = seededRng(9);
+    const opened = async (name: string): Promise<string> => {
+      const range = findLogRange(name);
+      const plain = range && (await openArchivedLog(new FolderStore(store), sealer, range));
+      return plain?.toString("base64") ?? "";
+    };
+    const logs = (): string[] =>
+      readdirSync(join(store, "log"), { recursive: true, encoding: "utf8" })
+        .map((name) => `log/${name}`)
+        .filter((name) => findLogRange(name));
+    for (let round = 0; round < 10; round++) {
+      const mark = keeperLog().length;
+      // The archive goes on meanwhile, and merges small ones.
+      const before = new Map<string, string>();
+      for (const name of logs()) before.set(name, await opened(name));
+      for (const name of before.keys())
+        if (existsSync(join(store, name))) flip(join(store, name), rng);
+      flip(join(store, "volume.json"), rng);
+      const [row] = (await askControl(
+        cluster,
+        "scrub",
+        { ids: [], objectStore: true },
+        120_000,
+      )) as Row[];
+      expect(row, JSON.stringify(row)).toMatchObject({ unhealed: 0, problem: null });
+      expect(await readVolumeRecord(new FolderStore(store))).toBeDefined();
+      for (const [name, plain] of before) {
+        const now = await opened(name);
+        if (existsSync(join(store, name))) expect(now).toBe(plain);
+      }
+      expect(keeperLog().slice(mark)).toMatch(/"event":"object.healed".*"name":"volume.json"/);
+      expect(keeperLog().slice(mark)).toMatch(/"event":"object.healed".*"name":"log\//);
     }
   }, 300_000);
 

@@ -13,6 +13,7 @@ import { epoch } from "../base/ids.ts";
 import { realRng, sleep } from "../io/index.ts";
 import {
   ArchiveIndex,
+  type Healing,
   isSamePath,
   leftBehind,
   listArchivedLog,
@@ -21,13 +22,14 @@ import {
   type LogRange,
   newestEpoch,
   type ObjectStore,
-  openArchivedLog,
   planArchive,
   planMerge,
   putArchivedLog,
   sharedUpTo,
 } from "../volume/index.ts";
+import { ArchiveHealing, nobodyAnswers } from "./archive-heal-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
+import { Lane } from "./lane-shell.ts";
 import type { ArchiveReport, SnapshotReport } from "./messages.ts";
 import { MomentsSeen } from "./moments-seen.ts";
 import { RecordKeeping } from "./record-keeping-shell.ts";
@@ -63,6 +65,9 @@ export class Archiver {
   private readonly options: ArchiverOptions;
   private readonly record: RecordKeeping;
   private readonly moments = new MomentsSeen();
+  /** What is healed must not be merged or dropped meanwhile. */
+  private readonly lane = new Lane();
+  private readonly healing: ArchiveHealing;
   private index: ArchiveIndex | undefined;
   private path: LogPath = [];
   /** Half of the nodes have log from here on. */
@@ -78,6 +83,7 @@ export class Archiver {
   constructor(options: ArchiverOptions) {
     this.options = options;
     this.record = new RecordKeeping(options.context);
+    this.healing = new ArchiveHealing(options.context, () => this.record.left);
   }
 
   report(): ArchiveReport {
@@ -125,7 +131,7 @@ export class Archiver {
     while (!signal.aborted) {
       try {
         const store = context.objects();
-        if (store) await this.tick(store, signal);
+        if (store) await this.lane.run(() => this.tick(store, signal));
         if (this.problem !== undefined) logger.info({ event: "archive.goesOn" });
         this.problem = undefined;
         pauseMs = 0;
@@ -150,12 +156,27 @@ export class Archiver {
     const over = new AbortController();
     // What the control plane told of VDL is older than the end.
     this.base = undefined;
-    const last = this.tick(store, over.signal);
+    const last = this.lane.run(() => this.tick(store, over.signal));
     await Promise.race([last, sleep(clock, withinMs)]).catch((error: unknown) => {
       logger.info({ event: "archive.notFinished" }, messageOf(error));
     });
     over.abort(new Error("the keeper stops"));
     last.catch(() => undefined);
+  }
+
+  /** As ArchiveHealing.heal, in turn with what else is done to the archive. */
+  healLog(store: ObjectStore, range: LogRange, signal: AbortSignal): Promise<Healing> {
+    return this.lane.run(() => this.healing.heal(store, range, signal));
+  }
+
+  /** As RecordKeeping.heal, likewise. Raises 58030 while nobody says which path the volume is on. */
+  healRecord(store: ObjectStore, signal: AbortSignal): Promise<Healing> {
+    return this.lane.run(async () => {
+      const path = (await seeVolume(this.options.context, signal))?.path ?? [];
+      const newest = newestEpoch(path) < newestEpoch(this.path) ? this.path : path;
+      if (newest.length === 0) throw nobodyAnswers();
+      return this.record.heal(store, newest);
+    });
   }
 
   private async tick(store: ObjectStore, signal: AbortSignal): Promise<void> {
@@ -171,7 +192,7 @@ export class Archiver {
     if (!target) return;
     await this.goTo(store, target.path);
     await this.catchUp(store, target, signal);
-    await this.mergeSmall(store);
+    await this.mergeSmall(store, signal);
     const nowMs = clock.nowMs();
     const logFrom = this.logFrom();
     const isFresh = this.plannedMs !== undefined && nowMs - this.plannedMs < planEveryMs;
@@ -321,21 +342,19 @@ export class Archiver {
   }
 
   /** A quiet volume would have an object for each look at it otherwise. */
-  private async mergeSmall(store: ObjectStore): Promise<void> {
-    const { index } = this;
-    const { context } = this.options;
-    const ranges = index?.ranges(newestEpoch(this.path)) ?? [];
+  private async mergeSmall(store: ObjectStore, signal: AbortSignal): Promise<void> {
+    const { index, healing } = this;
+    const all = index?.ranges(newestEpoch(this.path)) ?? [];
+    const ranges = all.filter((range) => !healing.isLost(range));
     const small = planMerge(ranges, objectBytes);
     const [first, last] = [small?.[0], small?.at(-1)];
     if (!index || !small || !first || !last) return;
     const plain: Buffer[] = [];
     for (const range of small) {
-      const bytes = await openArchivedLog(store, context.sealer(), range);
+      const bytes = await healing.open(store, range, signal);
       // Somebody took it away: the listing is not to be trusted any more.
-      if (!bytes) {
-        this.index = undefined;
-        return;
-      }
+      if (!bytes && !healing.isLost(range)) this.index = undefined;
+      if (!bytes) return;
       plain.push(bytes);
     }
     await this.put(store, { ...first, to: last.to }, Buffer.concat(plain));

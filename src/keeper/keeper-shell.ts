@@ -3,6 +3,7 @@ import { volumeId } from "../base/ids.ts";
 import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import { ExtentSealer, type ObjectStore, openObjectStore } from "../volume/index.ts";
+import { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import { Archiver } from "./archiver-shell.ts";
 import {
   type KeeperConfig,
@@ -87,11 +88,14 @@ export class Keeper {
       snapshots: () => this.snapshots.report(),
       onChange: () => this.tell(),
     });
+    const onChange = (): void => this.tell();
+    const { context, archiver } = this;
     this.scrubs = new ObjectScrubs({
-      context: this.context,
+      context,
+      archive: new ArchiveScrubs({ context, archiver, onChange }),
       snapshots: this.snapshots,
       nodeIdOf: (store) => this.nodeStores.all.find((one) => one === store)?.nodeId,
-      onChange: () => this.tell(),
+      onChange,
     });
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));

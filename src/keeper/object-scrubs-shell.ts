@@ -2,6 +2,7 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Pace } from "../base/pace.ts";
 import { sleep } from "../io/index.ts";
 import { describeLost, type LostObject, ObjectScrub, type ObjectStore } from "../volume/index.ts";
+import type { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { scrubRequestSchema, type StoreScrub } from "./messages.ts";
 import type { SnapshotJobs } from "./snapshot-jobs-shell.ts";
@@ -13,6 +14,7 @@ const restMs = 60_000;
 export interface ObjectScrubsOptions {
   readonly context: KeeperContext;
   readonly snapshots: Pick<SnapshotJobs, "catchUp" | "has" | "inTurn" | "noteLoss">;
+  readonly archive: Pick<ArchiveScrubs, "damage" | "pass">;
   /** Undefined: it is the object store. */
   readonly nodeIdOf: (store: ObjectStore) => string | undefined;
   /** `damage` is another one. */
@@ -20,8 +22,8 @@ export interface ObjectScrubsOptions {
 }
 
 /**
- * The scrubs of snapshots' objects, in full nodes and in the object store: the one that never ends, and those that are asked
- * for. Nodes scrub their log by themselves; their objects only who has the keys can judge.
+ * The scrubs of objects: snapshots' in full nodes and in the object store, the log's archive, and volume.json. The one that never
+ * ends, and those that are asked for. Nodes scrub their log by themselves; their objects only who has the keys can judge.
  */
 export class ObjectScrubs {
   private readonly options: ObjectScrubsOptions;
@@ -40,7 +42,7 @@ export class ObjectScrubs {
       const hurt = one.snapshots.filter((id) => snapshots.has(id));
       return hurt.length === 0 ? [] : [{ ...one, snapshots: hurt }];
     });
-    return describeLost(hurting) ?? null;
+    return describeLost(hurting) ?? this.options.archive.damage;
   }
 
   /** Reads all of it through again and again, slowly. */
@@ -51,7 +53,9 @@ export class ObjectScrubs {
       await sleep(context.clock, Math.min(pace.intervalMs, restMs), signal);
       if (signal.aborted) return;
       try {
-        await this.pass({ pace, targets: () => this.complete(), isOfAll: true, signal });
+        const archive = context.objects();
+        const targets = (): ObjectStore[] => this.complete();
+        await this.pass({ pace, targets, archive, isOfAll: true, signal });
       } catch (error) {
         if (signal.aborted) return;
         context.logger.warn({ event: "objects.notScrubbed" }, messageOf(error));
@@ -73,6 +77,7 @@ export class ObjectScrubs {
     const scrub = await this.pass({
       pace: "now",
       targets: () => this.complete().filter(isAsked),
+      archive: objectStore ? this.options.context.objects() : undefined,
       isOfAll: asked.length === storesOf(this.options.context).length,
       signal: this.closing.signal,
     });
@@ -91,6 +96,8 @@ export class ObjectScrubs {
   private async pass(pass: {
     readonly pace: Pace;
     readonly targets: () => ObjectStore[];
+    /** The store whose archive is read, too. */
+    readonly archive: ObjectStore | undefined;
     /** What is not found lost by it is well. */
     readonly isOfAll: boolean;
     readonly signal: AbortSignal;
@@ -120,12 +127,17 @@ export class ObjectScrubs {
         },
       },
     });
-    await scrub.run();
-    for (const store of scrub.tally.stores) {
-      const figures = scrub.tally.figuresOf(store);
-      logger.info({ event: "objects.scrubbed", store: store.label, ...figures });
+    const { archive: store, pace, signal } = pass;
+    const { tally } = scrub;
+    const works = [scrub.run()];
+    if (store) works.push(this.options.archive.pass({ store, tally, pace, signal }));
+    // Both have ended when this goes on, also if one has failed.
+    for (const end of await Promise.allSettled(works))
+      if (end.status === "rejected") throw end.reason;
+    for (const one of tally.stores) {
+      logger.info({ event: "objects.scrubbed", store: one.label, ...tally.figuresOf(one) });
     }
-    if (pass.isOfAll && scrub.tally.isWhole) this.forgetBefore(startedMs);
+    if (pass.isOfAll && tally.isWhole) this.forgetBefore(startedMs);
     return scrub;
   }
 

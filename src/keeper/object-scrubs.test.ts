@@ -39,6 +39,7 @@ async function aKeeper(clock: Clock = realClock) {
       catchUp: async () => void world.caughtUp++,
       noteLoss: () => void world.losses++,
     },
+    archive: { damage: null, pass: async () => undefined },
     nodeIdOf: (store) => (store === objects ? undefined : store.label),
     onChange: () => void world.changes++,
   });

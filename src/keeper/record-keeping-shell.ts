@@ -4,6 +4,7 @@ import { parseLsn } from "../base/lsn.ts";
 import { realDisk } from "../io/index.ts";
 import {
   encodeVolumeRecord,
+  type Healing,
   type LeftPath,
   type LogPath,
   newestEpoch,
@@ -12,6 +13,7 @@ import {
   readVolumeRecord,
   type VolumeRecord,
   volumeObject,
+  volumeRecordFormat,
   writeVolumeRecord,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
@@ -43,9 +45,39 @@ export class RecordKeeping {
   /** Writes the record unless it says the same already. Raises what the store raises, and 55000 if it is of later times. */
   async write(store: ObjectStore, path: LogPath): Promise<void> {
     await this.read(store);
-    const { written, context } = this;
+    const { written } = this;
     const record = await this.recordOf(path);
     if (written && isSame(written, record)) return;
+    this.requireNotLater(store, path);
+    await this.put(store, record);
+  }
+
+  /**
+   * Puts it again if it cannot be read any more, or is not there any more. Raises 55000 as write does, 0A000 if a newer version
+   * has written it, and what the store raises.
+   */
+  async heal(store: ObjectStore, path: LogPath): Promise<Healing> {
+    try {
+      if (await readVolumeRecord(store)) return "good";
+      if (!this.written) return "gone";
+    } catch (error) {
+      if (!(error instanceof BorealisError) || !(await this.isRot(store, error))) throw error;
+    }
+    this.requireNotLater(store, path);
+    await this.put(store, await this.recordOf(path));
+    return "healed";
+  }
+
+  /** A flipped bit may make another version of it. */
+  private async isRot(store: ObjectStore, { code }: BorealisError): Promise<boolean> {
+    if (code !== sqlState.notSupported || !this.written) return code === sqlState.dataCorrupted;
+    const text = (await store.get(volumeObject))?.toString("utf8") ?? "";
+    const asOurs = text.replace(/"format": \d+/, `"format": ${volumeRecordFormat}`);
+    return asOurs === encodeVolumeRecord(this.written).toString("utf8");
+  }
+
+  private requireNotLater(store: ObjectStore, path: LogPath): void {
+    const { written } = this;
     if (written && newestEpoch(written.history) > newestEpoch(path)) {
       const epochs = `epoch ${newestEpoch(written.history)}, and this cluster ${newestEpoch(path)}`;
       throw new BorealisError(
@@ -56,9 +88,13 @@ export class RecordKeeping {
         },
       );
     }
+  }
+
+  private async put(store: ObjectStore, record: VolumeRecord): Promise<void> {
     await writeVolumeRecord(store, record);
     this.written = record;
-    context.logger.info({ event: "volumeRecord.written", epoch: newestEpoch(path) });
+    const { logger } = this.context;
+    logger.info({ event: "volumeRecord.written", epoch: newestEpoch(record.history) });
   }
 
   private async read(store: ObjectStore): Promise<void> {

@@ -52,6 +52,7 @@ export {
   newestEpoch,
   type PathEntry,
   type PathRun,
+  runsOf,
   sharedUpTo,
 } from "./log-path.ts";
 export { encodeManifest, parseManifest } from "./manifest-codec.ts";
@@ -102,6 +103,12 @@ export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
+export {
+  type ArchiveScrubOptions,
+  describeLostLog,
+  type Healing,
+  scrubArchive,
+} from "./scrub-archive-shell.ts";
 export { ObjectScrub, type ObjectScrubOptions, type ScrubEvents } from "./scrub-objects-shell.ts";
 export { describeLost, type LostObject, type ScrubFigures, ScrubTally } from "./scrub-tally.ts";
 export { buildManifest, type BuildOptions } from "./snapshot-build.ts";
