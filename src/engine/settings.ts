@@ -243,6 +243,13 @@ const language: readonly Setting[] = [
   byDefault("default_text_search_config", "pg_catalog.english", "what initdb chooses"),
 ];
 
+/** Of the endpoints: to PostgreSQL they are names that SHOW knows, and that SET, ALTER ROLE and ALTER DATABASE change. */
+const forwarding: readonly Setting[] = [
+  holds("apg_write_forward.consistency_mode", "off", "what SHOW says before anybody sets it"),
+  holds("apg_write_forward.connect_timeout", "30", "what SHOW says before anybody sets it"),
+  holds("apg_write_forward.idle_session_timeout", "300000", "what SHOW says before anybody sets it"),
+];
+
 export const settings: readonly Setting[] = [
   ...durability,
   ...replication,
@@ -250,6 +257,7 @@ export const settings: readonly Setting[] = [
   ...footprint,
   ...logging,
   ...language,
+  ...forwarding,
 ];
 
 /** The settings that must hold, as arguments of `postgres`: `-c name=value` each. */

@@ -61,9 +61,9 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
   const startMs = clock.nowMs();
   for (;;) {
     const target = options.findTarget();
-    const start = target ? await attempt(target, options) : undefined;
+    const start = target ? await attempt(target, options, startMs + holdTimeoutMs) : undefined;
     if (start) return start;
-    const isLate = clock.nowMs() - startMs > holdTimeoutMs;
+    const isLate = clock.nowMs() - startMs >= holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
     await options.untilChange();
   }
@@ -91,8 +91,12 @@ function isPassing(code: string, { passing }: BackendOptions): boolean {
   return comingOrGoing.has(code) || passing?.has(code) === true;
 }
 
-/** Undefined: try again. */
-async function attempt(target: Target, options: BackendOptions): Promise<BackendStart | undefined> {
+/** Undefined: try again, or it is past `untilMs`. */
+async function attempt(
+  target: Target,
+  options: BackendOptions,
+  untilMs: number,
+): Promise<BackendStart | undefined> {
   let connection: Connection;
   try {
     connection = await dial(
@@ -108,11 +112,14 @@ async function attempt(target: Target, options: BackendOptions): Promise<Backend
   connection.write(encodeStartup(0, [...options.parameters, ...parameters]));
   return new Promise((resolve, reject) => {
     const greeting = new Greeting(target, connection, options.clientKey);
+    const { clock, client, isWanted, mayLeave } = options;
     const noticeSilence = (): void => {
-      if (options.mayLeave(target)) connection.destroy();
-      else timer = options.clock.after(silentMs, noticeSilence);
+      const isOver = client.closed || !isWanted() || clock.nowMs() >= untilMs;
+      if (isOver || mayLeave(target)) connection.destroy();
+      else timer = clock.after(silentMs, noticeSilence);
     };
-    let timer = options.clock.after(silentMs, noticeSilence);
+    // Whoever is in a hurry gives a busy machine as long.
+    let timer = clock.after(silentMs, noticeSilence);
     connection.onClose(() => {
       timer.cancel();
       resolve(undefined);

@@ -3,17 +3,19 @@ import { encodeParse, encodeSync, MessageScanner } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { RestorePlan } from "./restore.ts";
 
+function parsing(name: string, sql: string): Buffer {
+  return Buffer.concat([encodeParse(name, sql), encodeSync()]);
+}
+
 function planOf(
   settings: readonly string[],
   statements: Readonly<Record<string, string>>,
 ): RestorePlan {
-  const cycle = (name: string, sql: string) =>
-    Buffer.concat([encodeParse(name, sql), encodeSync()]);
   return {
     cycles: [
-      ...settings.map((sql) => ({ bytes: cycle("own", sql), what: "the settings" })),
+      ...settings.map((sql) => ({ bytes: parsing("own", sql), what: "the settings" })),
       ...Object.entries(statements).map(([key, sql]) => ({
-        bytes: cycle(key, sql),
+        bytes: parsing(key, sql),
         what: key,
         key,
       })),
@@ -28,7 +30,7 @@ function shapeOf(carriage: ReturnType<Carrying["next"]>): string {
   scanner.begin(carriage.bytes);
   let letters = "";
   while (scanner.next()) letters += String.fromCharCode(scanner.type);
-  return `${letters} ${carriage.cycles} [${[...carriage.mayFail].join(" ")}]`;
+  return `${letters} ${carriage.cycles} [${[...carriage.mayFail.keys()].join(" ")}]`;
 }
 
 const resets = "PBECCS";
@@ -66,9 +68,35 @@ describe("what a second server is given of a session", () => {
   it("is not what that server got first", () => {
     const carrying = new Carrying();
     carrying.next(planOf([], {}), true);
-    carrying.note("s");
+    carrying.note("s", parsing("s", "select 1"));
     expect(shapeOf(carrying.next(planOf([], { s: "select 1" }), false))).toBe("nothing");
     carrying.forget("s");
     expect(shapeOf(carrying.next(planOf([], {}), false))).toBe("nothing");
+  });
+
+  it("is another statement under the name of one that the server got first", () => {
+    const carrying = new Carrying();
+    carrying.next(planOf([], {}), true);
+    carrying.note("s", parsing("s", "insert into a values (1)"));
+    const plan = planOf([], { s: "insert into b values (1)" });
+    expect(shapeOf(carrying.next(plan, false))).toBe("CSPS 2 [1]");
+    expect(shapeOf(carrying.next(plan, false))).toBe("nothing");
+  });
+
+  it("is the unnamed statement whenever the plan has it: that server may have got another since", () => {
+    const carrying = new Carrying();
+    const plan = planOf(["set a"], { "": "insert into a values (1)" });
+    expect(shapeOf(carrying.next(planOf(["set a"], {}), true))).toBe("PS 1 []");
+    expect(shapeOf(carrying.next(plan, false))).toBe("PS 1 [0]");
+    expect(shapeOf(carrying.next(plan, false))).toBe("PS 1 [0]");
+    expect(shapeOf(carrying.next(planOf(["set a"], {}), false))).toBe("nothing");
+  });
+
+  it("is a statement again that could not be made there", () => {
+    const carrying = new Carrying();
+    const plan = planOf([], { s: "select 1 from gone" });
+    carrying.next(plan, true);
+    carrying.forget("s");
+    expect(shapeOf(carrying.next(plan, false))).toBe("PS 1 [0]");
   });
 });

@@ -41,6 +41,8 @@ const wait: Verdict = { kind: "wait" };
 
 // Fails in every state, aborts an open transaction, and runs nothing: just what a refused statement must do.
 export const unparsable = "refused by the endpoint";
+/** What the error about it quotes, in any language. */
+export const unparsableWord = "refused";
 
 // In a failed transaction it is refused without being run (25P02), whatever has been told meanwhile.
 const refusedInFailed = encodeQuery("select 'refused by the endpoint'");

@@ -288,11 +288,12 @@ export class EndpointServer {
       client,
       acknowledgedOn: (target) => shared.admin.acknowledgedLsn(target),
       replayedOn: (target) => shared.admin.replayedLsn(target),
-      openWriter: async (link) => {
+      openWriter: async (link, { withinMs, isWanted }) => {
         const session = await openAtWriter(shared, login, {
           client: link,
           clientKey: this.options.entropy.bytes(32),
-          isWanted: () => !client.closed && isOpen(),
+          withinMs,
+          isWanted: () => isWanted() && isOpen(),
           onEnd: (ended) => this.forget(ended),
         });
         this.remember(session, endpoint);
@@ -360,8 +361,9 @@ export class EndpointServer {
    */
   private async cancel(pid: number, key: Buffer): Promise<void> {
     const found = this.findSession(pid, key);
-    const session = found && (this.forwardingOf.get(found)?.active ?? found);
-    if (!session) return;
+    const forwarding = found && this.forwardingOf.get(found);
+    const session = forwarding?.active ?? found;
+    if (!session || forwarding?.cancelWait() === true) return;
     // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
     if (!session.survivor.hasServer) return;
     const { target, backendKey: own } = session;

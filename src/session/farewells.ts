@@ -50,3 +50,16 @@ export const notKnown = new BorealisError(
   "no writer says in time what the read must show",
   { hint: "Try again, or choose a weaker apg_write_forward.consistency_mode." },
 );
+
+/** What the session has set may not be what the writer's side would be given. */
+export const notCertain = new BorealisError(
+  sqlState.readOnly,
+  "cannot forward a write: what the session has set is not certain",
+  { hint: "Set apg_write_forward.consistency_mode again, or write at the writer endpoint." },
+);
+
+/** The client has cancelled what it waits for. */
+export const cancelledByClient = new BorealisError(
+  sqlState.queryCanceled,
+  "canceling statement due to user request",
+);

@@ -105,6 +105,30 @@ describe("what a text means for forwarding", () => {
   });
 });
 
+describe("whether a text reads what is in the database", () => {
+  it.each([
+    ["select 1", true],
+    ["insert into t values (1)", true],
+    ["prepare p as select * from t", true],
+    ["fetch c", true],
+    ["set role someone", true],
+    ["set session authorization someone", true],
+    ["set work_mem = '1MB'; select 1", true],
+    ["set apg_write_forward.consistency_mode = eventual", false],
+    ["show work_mem", false],
+    ["reset all", false],
+    ["discard all", false],
+    ["deallocate all", false],
+    ["begin", false],
+    ["commit", false],
+    ["savepoint s", false],
+    ["", false],
+    ["not sql", true],
+  ])("%s: %s", (sql, expected) => {
+    expect(of(sql).readsData).toBe(expected);
+  });
+});
+
 describe("where a text runs", () => {
   const write = of("insert into t values (1)");
   const read = of("select 1");

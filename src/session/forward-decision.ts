@@ -14,6 +14,8 @@ export interface ForwardText {
   readonly executes: string | undefined;
   /** It leaves something in the session beyond its transaction: settings, prepared statements, cursors, locks. */
   readonly changesSession: boolean;
+  /** It shows, or is analysed against, what is in the database: it is to be run where that is shown. */
+  readonly readsData: boolean;
   /** For messages: "INSERT". */
   readonly tag: string;
 }
@@ -45,15 +47,20 @@ export const unknownText: ForwardText = {
   kind: "other",
   executes: undefined,
   changesSession: true,
+  readsData: true,
   tag: "",
 };
+
+/** The Execute of a portal: what it is was judged when it was bound. */
+export const portalText: ForwardText = { ...unknownText, changesSession: false };
 
 /** Of all statements of one text. Several are one write if one of them is, and none is more than a read. */
 export function forwardTextOf({ statements }: Classified): ForwardText {
   const [first] = statements;
-  if (!first) return { ...unknownText, changesSession: false };
+  if (!first) return { ...unknownText, changesSession: false, readsData: false };
   const changesSession = statements.some(leavesSomething);
-  const common = { executes: undefined, changesSession, tag: first.tag };
+  const readsData = !statements.every(readsNothing);
+  const common = { executes: undefined, changesSession, readsData, tag: first.tag };
   if (statements.length > 1) {
     const write = statements.find(({ isForwardable }) => isForwardable);
     const isWhole = statements.every((one) => one.isForwardable || isRead(one));
@@ -90,7 +97,8 @@ export function decideForward(
   { mode, isReader, place }: { mode: ConsistencyMode; isReader: boolean; place: ForwardPlace },
 ): ForwardDecision {
   if (place === "writing") {
-    return text.changesSession ? { kind: "refuse", error: leavesSessionError(text) } : forward;
+    const error = refusalAtWriter(text);
+    return error ? { kind: "refuse", error } : forward;
   }
   if (mode === "off" || !isReader || text.kind !== "write") return here;
   switch (place) {
@@ -105,8 +113,28 @@ export function decideForward(
   }
 }
 
+/** What no statement may do that runs on the writer for a session whose state is elsewhere; undefined: it may run. */
+export function refusalAtWriter(text: ForwardText): BorealisError | undefined {
+  if (!text.changesSession) return undefined;
+  return new BorealisError(
+    sqlState.notSupported,
+    `${text.tag === "" ? "a statement that is not understood" : text.tag} is not supported in a transaction that was forwarded to the writer`,
+    { hint: "Run it before the transaction begins; SET LOCAL is possible." },
+  );
+}
+
 function isRead({ kind }: StatementClass): boolean {
   return kind === "read";
+}
+
+/** Who chooses a weaker mode, resets the session or ends a transaction need not wait for anything. */
+const quietTags = /^(?:SET|RESET|SHOW|DISCARD \w+|DEALLOCATE(?: ALL)?|LISTEN|UNLISTEN|CLOSE CURSOR(?: ALL)?)$/;
+/** Roles are looked up when they are taken. */
+const roleSettings = new Set(["role", "session_authorization"]);
+
+function readsNothing({ kind, tag, settings }: StatementClass): boolean {
+  if (kind === "transaction") return true;
+  return quietTags.test(tag) && !settings.some(({ name }) => roleSettings.has(name));
 }
 
 function leavesSomething({ kind, sessionEffects, mayCommitInside }: StatementClass): boolean {
@@ -122,13 +150,5 @@ function hasReadError({ tag }: ForwardText): BorealisError {
         "The transaction has run a statement on the reader: it cannot be forwarded to the writer any more.",
       hint: "Let the transaction begin with its first write, or run it at the writer endpoint.",
     },
-  );
-}
-
-function leavesSessionError({ tag }: ForwardText): BorealisError {
-  return new BorealisError(
-    sqlState.notSupported,
-    `${tag === "" ? "this statement" : tag} is not supported in a transaction that was forwarded to the writer`,
-    { hint: "Run it before the transaction begins; SET LOCAL is possible." },
   );
 }

@@ -1,39 +1,30 @@
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
-import type { Lsn } from "../base/lsn.ts";
-import { type Connection, type Logger, sleep, type Timer } from "../io/index.ts";
-import { encodeError, encodeSync } from "../wire/index.ts";
+import type { Connection, Logger, Timer } from "../io/index.ts";
+import { encodeError } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
-import { consistencyModeOf, consistencySetting } from "./consistency.ts";
-import { notKnown, writerEnded } from "./farewells.ts";
-import { textSourceOf } from "./forward-texts.ts";
+import { cancelledByClient, writerEnded } from "./farewells.ts";
+import { consistencyOf, textSourceOf } from "./forward-texts.ts";
 import { frontOf } from "./loss.ts";
-import { encodeOwnQuery, ownPrefix } from "./readback.ts";
-import { ReaderSight, type ReaderSightOptions } from "./reader-sight-shell.ts";
+import { ownQuery, Readiness, type ReadinessOptions } from "./readiness-shell.ts";
 import type { Session } from "./session-shell.ts";
 import { type LinkOwner, SideLink } from "./side-link-shell.ts";
-import type { OwnAnswer, OwnFailure } from "./switch-answers.ts";
+import type { OwnAnswer } from "./switch-answers.ts";
 import { type SideName, type SwitchAction, Switchboard } from "./switchboard.ts";
 import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
-export interface ForwardingOptions extends ReaderSightOptions {
+export interface ForwardingOptions extends ReadinessOptions {
   readonly client: Connection;
   readonly logger: Logger;
   /** Opens a session of the same login at the writer, whose client is `link`. Raises BorealisError. */
-  readonly openWriter: (link: ClientLink) => Promise<Session>;
-  /** Up to where a writer has acknowledged commits: a record's end, which readers come to. */
-  readonly acknowledgedOn: (target: Target) => Promise<Lsn>;
+  readonly openWriter: (link: ClientLink, limits: WriterLimits) => Promise<Session>;
 }
 
-/** A writer's side with nothing to do is closed after so long: Aurora's apg_write_forward.idle_session_timeout. */
-const idleMs = 300_000;
-const retryMs = 20;
-/** An end of a batch, a question, and that again if a server was lost meanwhile. */
-const settlingMax = 4;
-
-function ownQuery(sql: string): Buffer {
-  return Buffer.concat([encodeOwnQuery(`${ownPrefix}forward`, sql), encodeSync()]);
+/** How long a session at the writer is waited for, at most. */
+export interface WriterLimits {
+  readonly withinMs: number;
+  readonly isWanted: () => boolean;
 }
 
 /**
@@ -56,15 +47,24 @@ export class Forwarding {
   private isClientHeld = false;
   private isClientFull = false;
   private idleTimer: Timer | undefined;
-  private readonly sight: ReaderSight;
+  private readonly readiness: Readiness;
+  /** Ends what a side is being made ready by. */
+  private cancelling = new AbortController();
 
   constructor(options: ForwardingOptions) {
     this.options = options;
     const { client } = options;
-    this.sight = new ReaderSight(options);
+    this.readiness = new Readiness(options, {
+      carrying: this.carrying,
+      own: () => this.requireSession(),
+      writer: () => this.writer?.session,
+      openWriter: (signal) => this.openWriter(signal),
+      closeWriter: () => this.closeWriter(),
+      ask: (side, bytes, cycles) => this.ask(side, bytes, cycles),
+    });
     this.readerLink = this.linkWith({
       write: (bytes) => this.fromSide("reader", bytes),
-      end: () => this.end(),
+      end: () => this.onReaderEnd(),
       destroy: () => {
         client.destroy();
         this.closeWriter();
@@ -102,17 +102,35 @@ export class Forwarding {
     return isForwarded ? (this.writer?.session ?? this.session) : this.session;
   }
 
+  /** True: nothing ran yet of what the client sent last, and it is told so. */
+  cancelWait(): boolean {
+    if (this.board?.isPreparing !== true) return false;
+    this.cancelling.abort();
+    return true;
+  }
+
   /** The session's world, in which a reader that it moves to shows no less than the one that it was on. */
   adapt(world: SessionWorld): SessionWorld {
     return {
       ...world,
       connect: async (lost, isWanted) => {
         const start = await world.connect(lost, isWanted);
-        if (start.kind === "ready")
-          await this.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
+        if (start.kind === "ready" && start.target.role === "reader") {
+          if (this.mayRunAgain(lost)) await this.readiness.ofNext(start.target, isWanted);
+          else
+            await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
+        }
         return start;
       },
     };
+  }
+
+  /** What it sent to the writer itself, as its own server, may be run on a reader that lacks what it wrote there. */
+  private mayRunAgain(lost: Target | undefined): boolean {
+    const { board, session } = this;
+    if (!board || !session || lost?.role !== "writer" || board.isQuiet) return false;
+    const mode = consistencyOf(session.conversation.exchange);
+    return board.hasUnseen && (mode === "session" || mode === "global");
   }
 
   private linkWith(own: Pick<LinkOwner, "write" | "end" | "destroy">): SideLink {
@@ -155,7 +173,7 @@ export class Forwarding {
   private wantsBoard(): boolean {
     const conversation = this.session?.conversation;
     if (!conversation || this.session?.survivor.isLive !== true) return false;
-    if (conversation.exchange.wishes.consistency === "off") return false;
+    if (consistencyOf(conversation.exchange) === "off") return false;
     return frontOf(conversation.exchange) === undefined && conversation.client.isAtBoundary;
   }
 
@@ -164,7 +182,7 @@ export class Forwarding {
     const exchange = () => session.conversation.exchange;
     return new Switchboard({
       ...textSourceOf(exchange),
-      mode: () => exchange().wishes.consistency,
+      mode: () => consistencyOf(exchange()),
       isReader: () => session.target.role === "reader",
       carrying: this.carrying,
       isSettled: () => session.conversation.isIdle,
@@ -201,7 +219,10 @@ export class Forwarding {
         this.isClientHeld = false;
         return;
       case "prepare":
-        void this.prepare(action.side, action.begin);
+        void this.prepare(action);
+        return;
+      case "catchUp":
+        void this.catchUp();
         return;
     }
   }
@@ -219,19 +240,24 @@ export class Forwarding {
     else client.pause();
   }
 
-  private async prepare(side: SideName, begin: string | undefined): Promise<void> {
-    const { board } = this;
+  private async prepare(action: Extract<SwitchAction, { kind: "prepare" }>): Promise<void> {
+    const { board, readiness } = this;
     if (!board) return;
+    this.cancelling = new AbortController();
+    const { signal } = this.cancelling;
     let hasMoved = false;
     try {
-      if (side === "writer") {
-        if (begin !== undefined) {
+      if (action.side === "writer") {
+        if (action.begin !== undefined) {
           hasMoved = true;
           await this.ask("reader", ownQuery("ROLLBACK"));
         }
-        await this.readyWriter(begin);
+        await readiness.ofWriter(action, signal);
         if (!this.writer) throw writerEnded;
-      } else await this.untilVisible();
+      } else {
+        await readiness.ofReader(signal);
+        board.hasUnseen = false;
+      }
     } catch (cause) {
       const error = this.refusalOf(cause);
       // The transaction is to be a failed one where the client goes on.
@@ -240,6 +266,17 @@ export class Forwarding {
       return;
     }
     this.run(board.prepared());
+  }
+
+  private async catchUp(): Promise<void> {
+    const { board } = this;
+    if (!board) return;
+    try {
+      await this.readiness.ofReader(new AbortController().signal);
+    } catch (cause) {
+      this.refusalOf(cause);
+    }
+    this.run(board.caughtUp());
   }
 
   private refusalOf(cause: unknown): BorealisError {
@@ -251,52 +288,11 @@ export class Forwarding {
       : new BorealisError(sqlState.internal, "internal error of the endpoint");
   }
 
-  /** The writer's side has what the session has, and the transaction `begin` if there is one. */
-  private async readyWriter(begin: string | undefined): Promise<void> {
-    const session = this.requireSession();
-    const { memory, wishes } = session.conversation.exchange;
-    await this.settleReader(session);
-    const told = memory.customValue(consistencySetting);
-    if (typeof told === "string" && consistencyModeOf(told) !== wishes.consistency) {
-      throw new BorealisError(
-        sqlState.readOnly,
-        "cannot forward a write: the session's consistency mode is not certain",
-        { hint: `Set ${consistencySetting} again.` },
-      );
-    }
-    const isNew = await this.openWriter();
-    const carriage = this.carrying.next(memory.restore("now"), isNew);
-    if (carriage) {
-      const { errors } = await this.ask("writer", carriage.bytes, carriage.cycles);
-      const failed = [...errors].find(([index]) => !carriage.mayFail.has(index));
-      if (failed) this.failWriter(failed[1]);
-    }
-    if (begin === undefined) return;
-    const { errors } = await this.ask("writer", ownQuery(begin));
-    for (const error of errors.values()) this.failWriter(error);
-  }
-
-  /** What the session has is known, and its server owes nothing: an open batch of the client's is ended. */
-  private async settleReader(session: Session): Promise<void> {
-    for (let round = 0; round < settlingMax; round++) {
-      const { conversation } = session;
-      const isKnown = conversation.exchange.memory.needsReadback === "no";
-      if (conversation.isIdle && !isKnown) session.readBack();
-      if (conversation.isIdle) return;
-      // Behind the question: then that is answered, too.
-      await this.ask("reader", encodeSync());
-    }
-  }
-
-  private failWriter(cause: OwnFailure): never {
-    this.closeWriter();
-    const message = `the session cannot be made ready at the writer: ${cause.message}`;
-    throw new BorealisError(cause.code, message);
-  }
-
   /** True: it is new. */
-  private async openWriter(): Promise<boolean> {
-    this.awaitIdle();
+  private async openWriter(signal: AbortSignal): Promise<boolean> {
+    const { client, holdTimeoutMs } = this.options;
+    const { wishes } = this.requireSession().conversation.exchange;
+    this.awaitIdle(wishes.idleTimeoutMs);
     if (this.writer) return false;
     this.carrying.clear();
     const link: SideLink = this.linkWith({
@@ -304,23 +300,30 @@ export class Forwarding {
       end: () => this.onWriterEnd(link),
       destroy: () => this.onWriterEnd(link),
     });
-    const session = await this.options.openWriter(link);
-    if (this.options.client.closed) {
-      link.close();
-      throw new BorealisError(sqlState.connectionFailure, "the client is gone");
+    const withinMs = Math.min(wishes.connectTimeoutMs, wishes.holdTimeoutMs ?? holdTimeoutMs);
+    const isWanted = (): boolean => !client.closed && !signal.aborted;
+    let session: Session;
+    try {
+      session = await this.options.openWriter(link, { withinMs, isWanted });
+    } catch (error) {
+      throw signal.aborted ? cancelledByClient : error;
     }
     this.writer = { link, session };
     link.isMuted = true;
     session.start(Buffer.alloc(0));
     link.isMuted = false;
-    return true;
+    if (!client.closed) return true;
+    this.closeWriter();
+    throw writerEnded;
   }
 
-  private awaitIdle(): void {
+  private awaitIdle(idleMs: number): void {
     this.idleTimer?.cancel();
+    // The longest that a timer can wait is 24 days.
+    if (idleMs > 0x7fff_ffff) return;
     this.idleTimer = this.options.clock.after(idleMs, () => {
       if (this.board?.isQuiet === true) this.closeWriter();
-      else this.awaitIdle();
+      else this.awaitIdle(idleMs);
     });
   }
 
@@ -344,6 +347,14 @@ export class Forwarding {
     if (this.board) this.run(this.board.writerGone(writerEnded));
   }
 
+  /** Its session cannot go on: what it has under way at the writer is answered for first. */
+  private onReaderEnd(): void {
+    const isLeaving = this.session?.conversation.exchange.hasTerminated === true;
+    if (!isLeaving && this.board?.activeSide === "writer")
+      this.writer?.session.terminate(undefined);
+    this.end();
+  }
+
   /** Both sides are done with. */
   private end(): void {
     this.options.client.end();
@@ -361,32 +372,5 @@ export class Forwarding {
       }
       this.run(board.ask(side, bytes, cycles, resolve));
     });
-  }
-
-  /** The reader shows all that was acknowledged by now: this session's own writes above all. */
-  private async untilVisible(): Promise<void> {
-    const session = this.requireSession();
-    const { wishes } = session.conversation.exchange;
-    const withinMs = wishes.holdTimeoutMs ?? this.options.holdTimeoutMs;
-    const at = await this.acknowledged(withinMs, wishes.consistency === "global");
-    await this.sight.untilShown(() => session.target, at, withinMs);
-    if (this.board) this.board.hasUnseen = false;
-  }
-
-  /** `isOfAll`: of every session's writes, so that the writer must be known to have been the only one. */
-  private async acknowledged(withinMs: number, isOfAll: boolean): Promise<Lsn> {
-    const { clock, acknowledgedOn } = this.options;
-    const untilMs = clock.nowMs() + withinMs;
-    for (;;) {
-      await this.openWriter();
-      const target = this.writer?.session.target;
-      // One that is being replaced does not answer: its successor knows.
-      const at = target && (await acknowledgedOn(target).catch(() => undefined));
-      // What a writer says passes the read gate: nobody else acknowledged anything before that.
-      if (isOfAll && this.writer) await this.ask("writer", ownQuery("SELECT"));
-      if (at !== undefined && this.writer?.session.target === target) return at;
-      if (clock.nowMs() > untilMs) throw notKnown;
-      await sleep(clock, retryMs);
-    }
   }
 }

@@ -55,15 +55,17 @@ export async function openAtWriter(
     readonly client: ClientLink;
     /** That no client has: nobody cancels it by its own key. */
     readonly clientKey: Buffer;
+    /** How long a writer is waited for. */
+    readonly withinMs: number;
     readonly isWanted: () => boolean;
     readonly onEnd: (session: Session) => void;
   },
 ): Promise<Session> {
-  const { client, clientKey, isWanted, onEnd } = options;
+  const { client, clientKey, withinMs, isWanted, onEnd } = options;
   const seat = shared.load.newSeat();
   const findTarget = () => shared.topology.writer();
   const arrival: Arrival = { client, login, clientKey, isWanted, seat, findTarget };
-  const start = await startServer(shared, arrival, { holdTimeoutMs: shared.holdTimeoutMs });
+  const start = await startServer(shared, arrival, { holdTimeoutMs: withinMs });
   if (start.kind === "nobody") throw noInstance();
   if (start.kind === "refused") {
     const message = parseReport(start.bytes.subarray(5)).get("M") ?? "it was refused";

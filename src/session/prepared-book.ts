@@ -105,8 +105,7 @@ export class PreparedBook {
     const entry = this.entries.get(keyOf(Buffer.from(name)));
     if (!entry || entry === "tooLong") return true;
     const { source } = entry;
-    const text = typeof source === "string" ? source : source.toString("latin1");
-    return /set_config|pg_settings|advisory/i.test(text);
+    return mayTouchSession(typeof source === "string" ? source : source.toString("latin1"));
   }
 
   /** By the bytes of its name, as latin1. */
@@ -142,6 +141,11 @@ export class PreparedBook {
   private note(key: string): void {
     if (!this.before.has(key)) this.before.set(key, this.entries.get(key));
   }
+}
+
+/** Of a text that can be prepared: it may leave something in the session when it is executed. */
+export function mayTouchSession(sql: string): boolean {
+  return /set_config|pg_settings|advisory/i.test(sql);
 }
 
 export function keyOf(name: Buffer): string {

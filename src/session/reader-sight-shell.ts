@@ -34,7 +34,7 @@ export class ReaderSight {
     at: Lsn,
     withinMs = this.options.holdTimeoutMs,
   ): Promise<void> {
-    this.shown = lsnMaxOf(this.shown, at);
+    this.note(at);
     if (await this.untilReplayed(targetOf, at, withinMs)) return;
     throw new BorealisError(
       sqlState.queryCanceled,
@@ -45,10 +45,15 @@ export class ReaderSight {
     );
   }
 
-  /** ... what the session was shown elsewhere; resolves all the same when that takes too long. */
+  /** ... what the session was shown elsewhere. Resolves all the same once `targetOf` gives nobody any more. */
   async untilCaughtUp(targetOf: () => Target | undefined): Promise<void> {
     if (this.shown === lsnZero) return;
-    await this.untilReplayed(targetOf, this.shown, this.options.holdTimeoutMs);
+    await this.untilReplayed(targetOf, this.shown, Number.POSITIVE_INFINITY);
+  }
+
+  /** It must be shown this, too, wherever it comes to. */
+  note(at: Lsn): void {
+    this.shown = lsnMaxOf(this.shown, at);
   }
 
   /** False: not in time, or nobody waits any more. */

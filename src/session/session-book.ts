@@ -220,6 +220,12 @@ export class SessionBook {
     return this.known?.custom.find(([name]) => name === setting)?.[1];
   }
 
+  /** What it has is known: nothing that it did since may have changed it. */
+  get isKnown(): boolean {
+    // What a rolled back transaction set is gone with it; but not what it prepared, locked or loaded.
+    return !this.hasTooMany && this.answered >= Math.max(this.doneAtStart, this.doneLasting);
+  }
+
   // --- Making it again
 
   /** The connection is gone: what was asked on it stays unanswered. */
@@ -247,9 +253,10 @@ export class SessionBook {
 
   /**
    * What is sent on a new connection with the same login, before anything else. The book stays as it is: messages that
-   * are sent again after a restoration of the start may be told to it again, or not.
+   * are sent again after a restoration of the start may be told to it again, or not. `hasUnnamed`: with the unnamed
+   * statement.
    */
-  restore(at: Moment = "now"): RestorePlan {
+  restore(at: Moment = "now", { hasUnnamed } = { hasUnnamed: true }): RestorePlan {
     const { known } = this;
     const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
     for (const [name, value] of known?.custom ?? [])
@@ -264,6 +271,7 @@ export class SessionBook {
       settings,
       prepared: this.prepared
         .list(at)
+        .filter(([key]) => hasUnnamed || key !== "")
         .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
     });

@@ -1,6 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { isReservedApplicationName, reservedNameRefusal } from "../route/index.ts";
 import { findParameter, type StartupParameter, type StartupRequest } from "../wire/index.ts";
+import { consistencyModeOf, consistencySetting } from "./consistency.ts";
 import type { ExchangeOptions } from "./exchange.ts";
 import { hidesWarnings } from "./plan.ts";
 import { defaultHonesty, parseDurationMs, parseSwitch } from "./probe.ts";
@@ -37,6 +38,14 @@ export function readStart(request: StartupRequest): StartWishes {
     throw new BorealisError(reservedNameRefusal.code, reservedNameRefusal.message, {
       hint: reservedNameRefusal.hint,
     });
+  }
+  const mode = settings.get(consistencySetting);
+  if (mode !== undefined && consistencyModeOf(mode) === undefined) {
+    throw new BorealisError(
+      sqlState.invalidParameter,
+      `invalid value for parameter "${consistencySetting}": "${mode}"`,
+      { hint: "Available values: off, session, eventual, global." },
+    );
   }
   const database = findParameter(request, "database") || user;
   return { user: cutName(user), database: cutName(database), settings };

@@ -1,4 +1,11 @@
-import { type ConsistencyMode, consistencyModeOf, consistencySetting } from "./consistency.ts";
+import {
+  type ConsistencyMode,
+  connectTimeoutSetting,
+  consistencyModeOf,
+  consistencySetting,
+  idleTimeoutSetting,
+  parseLimitMs,
+} from "./consistency.ts";
 import { parseDurationMs, parseSwitch } from "./probe.ts";
 
 /** What a session wants when its instance goes away, and of an instance that only reads. */
@@ -11,6 +18,10 @@ export interface SurvivalWishes {
   readonly holdTimeoutMs: number | undefined;
   /** Whether writes are forwarded to the writer, and what reads wait for then. */
   readonly consistency: ConsistencyMode;
+  /** How long a connection to the writer may take that forwarding needs; Infinity: as long as the session waits at all. */
+  readonly connectTimeoutMs: number;
+  /** A connection to the writer that forwarding has not used for so long is closed; Infinity: never. */
+  readonly idleTimeoutMs: number;
 }
 
 export const defaultWishes: SurvivalWishes = {
@@ -18,6 +29,8 @@ export const defaultWishes: SurvivalWishes = {
   isReplayed: true,
   holdTimeoutMs: undefined,
   consistency: "off",
+  connectTimeoutMs: 30_000,
+  idleTimeoutMs: 300_000,
 };
 
 /**
@@ -31,21 +44,31 @@ export function applyWish(
   atStart: SurvivalWishes = defaultWishes,
 ): SurvivalWishes {
   switch (name) {
-    case "borealis.on_failover":
-      return {
-        ...wishes,
-        onFailover: value?.trim().toLowerCase() === "disconnect" ? "disconnect" : "continue",
-      };
+    case "borealis.on_failover": {
+      if (value === null) return { ...wishes, onFailover: atStart.onFailover };
+      const isOff = value?.trim().toLowerCase() === "disconnect";
+      return { ...wishes, onFailover: isOff ? "disconnect" : "continue" };
+    }
     case "borealis.replay":
-      return { ...wishes, isReplayed: parseSwitch(value ?? undefined) ?? true };
+      if (value === null) return { ...wishes, isReplayed: atStart.isReplayed };
+      return { ...wishes, isReplayed: parseSwitch(value) ?? true };
     case "borealis.hold_timeout":
-      return { ...wishes, holdTimeoutMs: parseDurationMs(value ?? undefined) };
+      if (value === null) return { ...wishes, holdTimeoutMs: atStart.holdTimeoutMs };
+      return { ...wishes, holdTimeoutMs: parseDurationMs(value) };
     case consistencySetting:
       if (value === null) return { ...wishes, consistency: atStart.consistency };
       return { ...wishes, consistency: consistencyModeOf(value) ?? "off" };
+    case connectTimeoutSetting: {
+      const { connectTimeoutMs } = value === null ? atStart : defaultWishes;
+      return { ...wishes, connectTimeoutMs: parseLimitMs(value, "s") ?? connectTimeoutMs };
+    }
+    case idleTimeoutSetting: {
+      const { idleTimeoutMs } = value === null ? atStart : defaultWishes;
+      return { ...wishes, idleTimeoutMs: parseLimitMs(value, "ms") ?? idleTimeoutMs };
+    }
     case "*":
       // Only the server knows: at worst a write is refused that could have been forwarded.
-      return { ...wishes, consistency: value === null ? atStart.consistency : "off" };
+      return value === null ? atStart : { ...wishes, consistency: "off" };
     default:
       return wishes;
   }

@@ -56,7 +56,7 @@ export class SideAnswers {
   private asked: Asked | undefined;
   private isDropping = false;
 
-  /** `dropsAsides`: what it says besides its answers concerns a server that the client does not know of. */
+  /** `dropsAsides`: what it says besides answers to the client concerns a server that the client does not know of. */
   constructor(sink: AnswerSink, { dropsAsides }: { readonly dropsAsides: boolean }) {
     this.sink = sink;
     this.dropsAsides = dropsAsides;
@@ -112,8 +112,9 @@ export class SideAnswers {
 
   private verdictOn(type: number, bytes: Buffer): Verdict {
     const isOwn = this.asked !== undefined;
-    if (type === backend.parameterStatus || type === backend.notification)
-      return { kind: this.dropsAsides ? "drop" : "aside" };
+    if (type === backend.parameterStatus)
+      return { kind: this.dropsAsides && isOwn ? "drop" : "aside" };
+    if (type === backend.notification) return { kind: this.dropsAsides ? "drop" : "aside" };
     if (type === backend.error) {
       const report = parseReport(bytes.subarray(5));
       // Its last words are for the client, whoever asked.

@@ -1,4 +1,5 @@
 import {
+  encodeParse,
   encodeQuery,
   findBindNames,
   findExecutePortal,
@@ -11,42 +12,22 @@ import {
 } from "../wire/index.ts";
 import { clientHeadOf } from "./client-heads.ts";
 import { unparsable } from "./client-messages.ts";
-import { type ForwardPlace, type ForwardText, unknownText } from "./forward-decision.ts";
-import { newUnit, type SideName, type StatementStep, type Unit } from "./switch-unit.ts";
-
-export type Destination = SideName | "hold" | "drop";
-
-/** What decides about the client's units. */
-export interface UnitDesk {
-  place(): ForwardPlace;
-  unit(): Unit | undefined;
-  /** A new unit begins. */
-  open(unit: Unit): void;
-  /** Gives `unit.side` a value, or has it made ready first ("wait"). */
-  decide(unit: Unit, text: ForwardText): "decided" | "wait";
-  /** Nothing of the client's may be looked at. */
-  isWaiting(): boolean;
-  /** All of a unit has been sent. */
-  isAnswering(): boolean;
-  /** All of this unit has been sent now. */
-  sent(unit: Unit): void;
-  deliver(to: Destination, bytes: Buffer): void;
-  /** What the client has sent waits. */
-  pause(): void;
-}
-
-/** A prepared statement as the session has it on the reader. */
-export interface KnownStatement {
-  readonly text: ForwardText;
-  /** Of its Parse message. */
-  readonly sql: string | undefined;
-}
-
-export interface TextSource {
-  /** Of a text that the client sends; of one that PostgreSQL may read otherwise than our parser, unknownText. */
-  readonly textOf: (sql: string) => ForwardText;
-  readonly findPrepared: (name: string) => KnownStatement | undefined;
-}
+import {
+  type ForwardText,
+  portalText,
+  refusalAtWriter,
+  unknownText,
+} from "./forward-decision.ts";
+import {
+  type Destination,
+  type KnownStatement,
+  newUnit,
+  type SideName,
+  stepOf,
+  type TextSource,
+  type Unit,
+  type UnitDesk,
+} from "./switch-unit.ts";
 
 /** Of a batch that is not decided. */
 const heldBytesMax = 1024 * 1024;
@@ -129,10 +110,11 @@ export class SwitchMessages {
       case frontend.query:
         return this.onQuery(unit);
       case frontend.functionCall:
-        return unit?.side ?? this.begin("function", this.standing);
+        return this.onFunctionCall(unit);
       case frontend.copyData:
       case frontend.copyDone:
       case frontend.copyFail:
+        if (unit && type !== frontend.copyData) unit.isCopying = false;
         return unit?.side ?? this.standing; // of a COPY that has ended: it is ignored there
       default:
         return this.onBatch(unit);
@@ -142,9 +124,12 @@ export class SwitchMessages {
   private whileAnswering(unit: Unit): Destination | "wait" {
     const { type } = this.scanner;
     const side = unit.side ?? "reader";
-    const isCopy =
-      type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail;
-    return isCopy || unit.isCopying || type === frontend.flush ? side : "wait";
+    const isEnd = type === frontend.copyDone || type === frontend.copyFail;
+    if (isEnd) unit.isCopyEnded = true;
+    if (isEnd || type === frontend.copyData || type === frontend.flush) return side;
+    if (!unit.isCopying) return "wait";
+    // A Sync that came before the data counted for nothing; and what else comes amid the data is an error of PostgreSQL's.
+    return !unit.isCopyEnded || (unit.kind === "batch" && type === frontend.sync) ? side : "wait";
   }
 
   /** Where goes what needs no decision. */
@@ -152,22 +137,36 @@ export class SwitchMessages {
     return this.desk.place() === "writing" ? "writer" : "reader";
   }
 
-  private begin(kind: Unit["kind"], side: SideName): SideName {
-    const unit = newUnit(kind);
-    unit.side = side;
+  private onFunctionCall(open: Unit | undefined): Destination | "wait" {
+    const { desk } = this;
+    if (open?.kind === "batch") return this.endBatch(open);
+    const unit = open ?? newUnit("function");
+    if (!open) desk.open(unit);
     unit.runsMore = true;
-    this.desk.open(unit);
-    return side;
+    if (!unit.isRefused) {
+      if (desk.look(unit) === "wait") return "wait";
+      unit.side = this.standing;
+    }
+    return this.unlessRefused(unit);
+  }
+
+  /** It ends the unsynced messages before it, wherever they are. */
+  private endBatch(unit: Unit): Destination {
+    unit.runsMore = true;
+    if (unit.side === undefined) this.settleHere(unit);
+    return unit.isRefused ? "drop" : (unit.side ?? "reader");
+  }
+
+  /** Of a unit that is one message. */
+  private unlessRefused({ side = "reader", isRefused }: Unit): Destination {
+    if (!isRefused) return side;
+    this.desk.deliver(side, refusedQuery);
+    return "drop";
   }
 
   private onQuery(open: Unit | undefined): Destination | "wait" {
     const { desk } = this;
-    // It ends the unsynced messages before it, wherever they are.
-    if (open?.kind === "batch") {
-      open.runsMore = true;
-      if (open.side === undefined) this.settleHere(open);
-      return open.isRefused ? "drop" : (open.side ?? "reader");
-    }
+    if (open?.kind === "batch") return this.endBatch(open);
     const unit = open ?? newUnit("query");
     if (unit.side === undefined) {
       if (!open) desk.open(unit);
@@ -178,9 +177,7 @@ export class SwitchMessages {
       if (desk.decide(unit, text) === "wait") return "wait";
     }
     this.unnamed = { sql: undefined, side: unit.side ?? "reader" };
-    if (!unit.isRefused) return unit.side ?? "reader";
-    desk.deliver(unit.side ?? "reader", refusedQuery);
-    return "drop";
+    return this.unlessRefused(unit);
   }
 
   private onBatch(open: Unit | undefined): Destination | "wait" {
@@ -197,6 +194,7 @@ export class SwitchMessages {
       if (waits) return waits;
     }
     const { side = "reader" } = unit;
+    if (side === "writer" && type === frontend.bind && !unit.isRefused) this.judgeAtWriter(unit);
     if (unit.isRefused) return "drop";
     if (side === "writer") {
       const step = stepOf(this.bytes, this.isWhole);
@@ -206,35 +204,67 @@ export class SwitchMessages {
     return side;
   }
 
+  /** The first of a batch that is bound decides where it goes; what follows may be nothing for the writer's session. */
+  private judgeAtWriter(unit: Unit): void {
+    const names = findBindNames(this.body);
+    const { text } = names ? this.statementOf(unit, names.statement) : unknownStatement;
+    const error = refusalAtWriter(text);
+    if (error) this.desk.refuse(unit, "writer", error);
+  }
+
   /** The batch is not decided. Undefined: now it is. */
   private gather(unit: Unit): Destination | "wait" | undefined {
+    const { desk } = this;
     const { type } = this.scanner;
-    const isTooMuch = unit.heldBytes > heldBytesMax || !this.isWhole;
     switch (type) {
       case frontend.bind:
         return this.onBind(unit);
       case frontend.execute:
-        if (unit.begin && !unit.runsMore && findExecutePortal(this.body) !== undefined)
-          return "hold";
-        return this.decide(unit, unknownText);
+        if (unit.hasQuiet && findExecutePortal(this.body) !== undefined) return "hold";
+        return this.decide(unit, portalText);
       case frontend.sync:
-        this.settleHere(unit);
-        return undefined;
+        return this.lookAndSettle(unit);
       case frontend.flush:
-        if (unit.begin) return this.decide(unit, unit.begin.text);
+        if (unit.hasQuiet) {
+          // What follows is run where this is: it may read.
+          if (desk.look(unit) === "wait") return "wait";
+          return this.decide(unit, unit.runsMore ? portalText : (unit.begin?.text ?? portalText));
+        }
+        if (this.standing === "writer") return this.lookAndSettle(unit);
+        if (this.looks(unit) === "wait") return "wait";
         // The client waits for these answers before it says what is to be run.
-        unit.isOnReader = this.standing === "reader";
-        if (!unit.isOnReader) this.settleHere(unit);
-        else this.sendAhead(unit);
-        return unit.isOnReader ? "reader" : undefined;
+        unit.isOnReader = true;
+        this.sendAhead(unit);
+        return "reader";
       default:
-        if (isTooMuch) {
-          this.settleHere(unit);
-          return undefined;
+        if (unit.heldBytes > heldBytesMax || !this.isWhole) {
+          unit.looks = true;
+          return this.lookAndSettle(unit);
         }
         this.noteParse(unit, this.standing);
+        unit.looks ||= this.isLook(unit);
         return "hold";
     }
+  }
+
+  /** Whether a Parse, Describe or Close looks at what is in the database. */
+  private isLook(unit: Unit): boolean {
+    const { type } = this.scanner;
+    if (type === frontend.parse)
+      return this.statementOf(unit, findParseName(this.body) ?? "").text.readsData;
+    const target = type === frontend.describe ? findTarget(this.body) : undefined;
+    return target?.target === "statement" && this.statementOf(unit, target.name).text.readsData;
+  }
+
+  private looks(unit: Unit): "decided" | "wait" {
+    return unit.looks ? this.desk.look(unit) : "decided";
+  }
+
+  /** Nothing of it needs a decision: parsed it is where the session is. */
+  private lookAndSettle(unit: Unit): "wait" | undefined {
+    if (this.looks(unit) === "wait") return "wait";
+    if (unit.side === undefined) this.settleHere(unit);
+    return undefined;
   }
 
   private sendAhead(unit: Unit): void {
@@ -249,17 +279,29 @@ export class SwitchMessages {
     const names = findBindNames(this.body);
     if (unit.owed > 0) return "wait";
     const { text, sql } = names ? this.statementOf(unit, names.statement) : unknownStatement;
-    if (isBegin(text) && this.desk.place() === "outside" && this.isWhole && !unit.begin) {
-      // The client's own text is needed to open it elsewhere.
-      if (sql === undefined) return this.decide(unit, text);
-      unit.begin = { text, sql };
+    if (this.isWhole && this.isQuiet(unit, text, sql)) {
+      unit.hasQuiet = true;
+      if (isBegin(text) && sql !== undefined) unit.begin = { text, sql };
+      else unit.runsMore = true;
       return "hold";
     }
+    // What the batch has run before is the session's own: so is the rest of it.
+    if (unit.runsMore && text.kind === "write") return this.decide(unit, { ...text, kind: "other" });
     unit.runsMore = true;
-    const isElsewhere =
-      names?.statement === "" && !unit.parses.has("") && this.unnamed?.side === "writer";
+    const bindsUnnamed = names?.statement === "" && !unit.parses.has("");
+    unit.needsUnnamed = bindsUnnamed && this.unnamed?.side !== "writer";
+    const isElsewhere = bindsUnnamed && this.unnamed?.side === "writer";
     const isRead = isElsewhere && this.desk.place() === "outside" && text.kind !== "write";
     return this.decide(unit, isRead ? { ...text, kind: "write" } : text);
+  }
+
+  /** It reads nothing, so that the batch may still go either way, or wait before it reads. */
+  private isQuiet(unit: Unit, text: ForwardText, sql: string | undefined): boolean {
+    const place = this.desk.place();
+    if (place === "writing" || place === "failed" || text.readsData) return false;
+    // The client's own text is needed to open a transaction elsewhere.
+    if (isBegin(text)) return sql === undefined || unit.begin === undefined;
+    return true;
   }
 
   private decide(unit: Unit, text: ForwardText): "wait" | undefined {
@@ -267,7 +309,6 @@ export class SwitchMessages {
     return this.desk.decide(unit, text) === "wait" ? "wait" : undefined;
   }
 
-  /** Nothing of it needs a decision: parsed it is where the session is. */
   private settleHere(unit: Unit): void {
     this.settle(unit, this.standing);
   }
@@ -281,6 +322,23 @@ export class SwitchMessages {
       if (step) unit.steps.push(step);
     }
     if (unit.parses.has("")) this.unnamed = { sql: unit.parses.get(""), side };
+  }
+
+  /** What came before the error is answered as it is; then comes the error, and nothing more before the Sync. */
+  refuse(unit: Unit, side: SideName): void {
+    unit.isRefused = true;
+    if (unit.kind !== "batch") {
+      unit.side = side;
+      return;
+    }
+    this.settle(unit, side);
+    this.unnamed = { sql: undefined, side };
+    this.desk.deliver(side, encodeParse("", unparsable));
+  }
+
+  /** The unnamed statement is where the session is: for another server it has to be made there. */
+  get isUnnamedHere(): boolean {
+    return this.unnamed?.side !== "writer";
   }
 
   private noteParse(unit: Unit, side: SideName): void {
@@ -303,8 +361,7 @@ export class SwitchMessages {
   /** EXECUTE is what it executes. */
   private resolve(text: ForwardText): ForwardText {
     if (text.kind !== "execute" || text.executes === undefined) return text;
-    const found = this.source.findPrepared(text.executes)?.text ?? unknownText;
-    return { ...found, changesSession: text.changesSession };
+    return this.source.findPrepared(text.executes)?.text ?? portalText;
   }
 
   private afterMessage(): void {
@@ -312,32 +369,13 @@ export class SwitchMessages {
     const { type } = this.scanner;
     const unit = desk.unit();
     if (!unit || desk.isAnswering() || unit.side === undefined) return;
-    const isEnd =
-      type === frontend.sync || type === frontend.query || type === frontend.functionCall;
-    if (isEnd) desk.sent(unit);
+    const isMessage = type === frontend.query || type === frontend.functionCall;
+    // Of a batch that has failed PostgreSQL looks at nothing before its Sync.
+    const isSkipped = unit.isRefused && unit.kind === "batch";
+    if (type === frontend.sync || (isMessage && !isSkipped)) desk.sent(unit);
   }
 }
 
 function isBegin({ kind }: ForwardText): boolean {
   return kind === "begin" || kind === "readOnlyBegin";
-}
-
-function stepOf(message: Buffer, isWhole: boolean): StatementStep | undefined {
-  const body = message.subarray(5);
-  if (message[0] === frontend.parse) {
-    const name = findParseName(body) ?? "";
-    return {
-      kind: "parse",
-      name,
-      bytes: name !== "" && isWhole ? Buffer.from(message) : undefined,
-    };
-  }
-  if (message[0] !== frontend.close) return undefined;
-  const closed = findTarget(body);
-  const isStatement = closed?.target === "statement" && closed.name !== "";
-  return {
-    kind: "close",
-    name: closed?.name ?? "",
-    bytes: isStatement ? Buffer.from(message) : undefined,
-  };
 }

@@ -117,7 +117,7 @@ describe("simple queries", () => {
     desk.done("reader", "SELECT 1");
     expect(desk.hears()).toBe("C Z");
     desk.client(encodeQuery(insert));
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined }]);
+    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false }]);
     expect([desk.take("reader"), desk.take("writer")]).toEqual(["", ""]);
     desk.makeReady();
     expect(desk.take("writer")).toBe(`Q(${insert})`);
@@ -172,7 +172,7 @@ describe("simple queries", () => {
     desk.client(encodeQuery(insert), encodeQuery("select 1"));
     desk.run(desk.board.refuse(new BorealisError(sqlState.cannotConnectNow, "no writer")));
     expect(desk.take("reader")).toBe("Q(refused by the endpoint)");
-    const syntax = encodeError(new BorealisError("42601", "syntax error"), "ERROR");
+    const syntax = encodeError(new BorealisError("42601", 'syntax error at or near "refused"'), "ERROR");
     desk.run(
       desk.board.fromSide("reader", Buffer.concat([syntax, encodeReadyForQuery(ready.idle)])),
     );
@@ -225,7 +225,7 @@ describe("transactions", () => {
     desk.hears();
     const actions = desk.board.fromSide(
       "reader",
-      encodeError(new BorealisError("42601", "syntax error"), "ERROR"),
+      encodeError(new BorealisError("42601", 'syntax error at or near "refused"'), "ERROR"),
     );
     const [told] = actions.flatMap((one) => (one.kind === "toClient" ? [one.bytes] : []));
     expect(told?.toString("latin1")).toContain("25006");
@@ -255,7 +255,7 @@ describe("transactions", () => {
     desk.done("reader", "BEGIN", ready.open);
     expect(desk.prepares).toHaveLength(0);
     desk.client(encodeQuery("select 1"));
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "reader", begin: undefined }]);
+    expect(desk.prepares).toEqual([{ kind: "prepare", side: "reader", begin: undefined, needsUnnamed: false }]);
     desk.makeReady();
     desk.done("reader", "SELECT 1", ready.open);
     desk.client(encodeQuery("select 2"));
@@ -350,7 +350,7 @@ describe("extended messages", () => {
       encodeExecute(""),
       encodeSync(),
     );
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined }]);
+    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false }]);
     desk.makeReady();
     expect(desk.take("writer")).toBe("P B E P B D E S");
     desk.done("writer", "INSERT 0 1", ready.open);
@@ -383,16 +383,237 @@ describe("extended messages", () => {
   it("are refused in a batch with one error, and ReadyForQuery after its Sync", () => {
     const desk = new Desk(ready.open);
     desk.client(encodeParse("", insert), encodeBind("", ""), encodeExecute(""));
-    expect(desk.take("reader")).toBe("P");
+    expect(desk.take("reader")).toBe("P P");
     desk.client(encodeSync());
     expect(desk.take("reader")).toBe("S");
-    const syntax = encodeError(new BorealisError("42601", "syntax error"), "ERROR");
+    const syntax = encodeError(new BorealisError("42601", 'syntax error at or near "refused"'), "ERROR");
     desk.says("reader", syntax, encodeReadyForQuery(ready.failed));
     expect(desk.hears()).toBe("E Z");
   });
 });
 
+describe("a batch", () => {
+  const step = (sql: string): Buffer[] => [encodeParse("", sql), encodeBind("", ""), encodeExecute("")];
+  const opened = (): Desk => {
+    const desk = new Desk();
+    desk.client(encodeQuery("begin"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(encodeQuery(insert));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1", ready.open);
+    desk.take("reader");
+    desk.take("writer");
+    desk.hears();
+    return desk;
+  };
+
+  it("of a forwarded transaction is judged at each Bind", () => {
+    const desk = opened();
+    desk.client(...step(insert), ...step("set work_mem = '1MB'"), encodeSync());
+    // The last P is what fails.
+    expect(desk.take("writer")).toBe("P B E P P S");
+  });
+
+  it("that was forwarded may leave nothing in the writer's session", () => {
+    const desk = new Desk();
+    desk.client(...step(insert), ...step("listen c"), ...step(insert), encodeSync());
+    desk.makeReady();
+    expect(desk.take("writer")).toBe("P B E P P S");
+    expect(desk.take("reader")).toBe("");
+  });
+
+  it("goes on with a portal of a forwarded transaction", () => {
+    const desk = opened();
+    desk.client(encodeExecute("c"), encodeSync());
+    expect(desk.take("writer")).toBe("E S");
+  });
+
+  it("that has set something is the session's own, whatever follows", () => {
+    const desk = new Desk();
+    desk.client(...step("set work_mem = '1MB'"), ...step(insert), encodeSync());
+    expect(desk.prepares).toHaveLength(0);
+    expect(desk.take("reader")).toBe("P B E P B E S");
+    expect(desk.take("writer")).toBe("");
+  });
+
+  it("waits before it reads, not before it sets", () => {
+    const desk = new Desk();
+    desk.board.hasUnseen = true;
+    desk.client(...step("set work_mem = '1MB'"), encodeSync());
+    expect(desk.take("reader")).toBe("P B E S");
+    desk.done("reader", "SET");
+    desk.client(...step("set work_mem = '1MB'"), ...step("select 1"), encodeSync());
+    expect(desk.prepares).toHaveLength(1);
+    desk.makeReady();
+    expect(desk.take("reader")).toBe("P B E P B E S");
+  });
+
+  it("waits before it is parsed or described", () => {
+    for (const end of [encodeSync(), encodeFlush()]) {
+      const desk = new Desk();
+      desk.board.hasUnseen = true;
+      desk.client(encodeParse("s", "select * from t"), encodeDescribe("statement", "s"), end);
+      expect(desk.take("reader")).toBe("");
+      expect(desk.prepares).toEqual([
+        { kind: "prepare", side: "reader", begin: undefined, needsUnnamed: false },
+      ]);
+      desk.makeReady();
+      expect(desk.take("reader")).toMatch(/^P D [SH]$/);
+    }
+  });
+
+  it("that cannot be forwarded is answered up to the error: BEGIN has run", () => {
+    const desk = new Desk();
+    desk.client(...step("begin"), ...step(insert), encodeSync());
+    desk.run(desk.board.refuse(new BorealisError(sqlState.cannotConnectNow, "no writer")));
+    expect(desk.take("reader")).toBe("P B E P P S");
+    desk.says("reader", parsed, bound, encodeCommandComplete("BEGIN"), parsed);
+    const syntax = encodeError(new BorealisError("42601", 'at or near "refused"'), "ERROR");
+    desk.says("reader", syntax, encodeReadyForQuery(ready.failed));
+    expect(desk.hears()).toBe("1 2 C 1 E Z");
+    desk.client(encodeQuery(insert));
+    expect(desk.take("reader")).toBe(`Q(${insert})`);
+  });
+
+  it("hears of its own syntax error, not of what it is refused for", () => {
+    const desk = opened();
+    desk.client(...step("not sql"), encodeSync());
+    expect(desk.take("writer")).toBe("P P S");
+    const actions = desk.board.fromSide(
+      "writer",
+      encodeError(new BorealisError("42601", 'syntax error at or near "not"'), "ERROR"),
+    );
+    const [told] = actions.flatMap((one) => (one.kind === "toClient" ? [one.bytes] : []));
+    expect(told?.toString("latin1")).toContain("42601");
+  });
+
+  it("says which unnamed statement it runs", () => {
+    const desk = new Desk();
+    desk.client(encodeParse("", insert), encodeDescribe("statement", ""), encodeSync());
+    desk.says("reader", parsed, noData, encodeReadyForQuery(ready.idle));
+    desk.client(encodeBind("", ""), encodeExecute(""), encodeSync());
+    expect(desk.prepares.at(-1)?.needsUnnamed).toBe(true);
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1");
+    desk.client(...step(insert), encodeSync());
+    expect(desk.prepares.at(-1)?.needsUnnamed).toBe(false);
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1");
+    // The one that the writer has got: the session's own is an older one.
+    desk.client(encodeBind("", ""), encodeExecute(""), encodeSync());
+    expect(desk.prepares.at(-1)?.needsUnnamed).toBe(false);
+  });
+});
+
+describe("what a read is shown", () => {
+  it("waits in a transaction that was said to be READ ONLY", () => {
+    const desk = new Desk();
+    desk.board.hasUnseen = true;
+    desk.client(encodeQuery("begin read only"));
+    desk.done("reader", "BEGIN", ready.open);
+    expect(desk.prepares).toHaveLength(0);
+    desk.client(encodeQuery("select 1"));
+    expect(desk.prepares).toHaveLength(1);
+  });
+
+  it("waits in a transaction that has set something first", () => {
+    const desk = new Desk();
+    desk.mode = "global";
+    desk.client(encodeQuery("begin"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(encodeQuery("set local work_mem = '1MB'"));
+    desk.done("reader", "SET", ready.open);
+    expect(desk.prepares).toHaveLength(0);
+    desk.client(encodeQuery("select 1"));
+    expect(desk.prepares).toHaveLength(1);
+  });
+
+  it("does not keep a session from choosing a weaker mode", () => {
+    const desk = new Desk();
+    desk.board.hasUnseen = true;
+    for (const sql of ["set apg_write_forward.consistency_mode = eventual", "discard all"]) {
+      desk.client(encodeQuery(sql));
+      expect(desk.take("reader")).toBe(`Q(${sql})`);
+      desk.done("reader", "SET");
+    }
+  });
+
+  it("is what the session wrote when it was on the writer itself", () => {
+    const desk = new Desk();
+    desk.isReader = false;
+    desk.client(encodeQuery(insert));
+    desk.done("reader", "INSERT 0 1");
+    desk.isReader = true;
+    desk.client(encodeQuery("select 1"));
+    expect(desk.prepares).toHaveLength(1);
+  });
+
+  it("is waited for by a function that is called by its number", () => {
+    const desk = new Desk();
+    desk.board.hasUnseen = true;
+    const call = encodeMessage(0x46, (body) => body.u32(1));
+    desk.client(encodeParse("", "select 1"), call);
+    expect(desk.take("reader")).toBe("P F");
+    desk.says("reader", parsed, encodeReadyForQuery(ready.idle));
+    desk.client(call);
+    expect(desk.take("reader")).toBe("");
+    desk.makeReady();
+    expect(desk.take("reader")).toBe("F");
+  });
+
+  it("includes the relations of a statement that the writer has prepared", () => {
+    const desk = new Desk();
+    desk.client(encodeParse("s", insert), encodeBind("", "s"), encodeExecute(""), encodeSync());
+    desk.makeReady();
+    desk.says("writer", parsed, bound);
+    desk.done("writer", "INSERT 0 1");
+    expect(desk.take("reader")).toBe("P S");
+    const missing = encodeError(new BorealisError("42P01", "no such relation"), "ERROR");
+    const actions = desk.board.fromSide(
+      "reader",
+      Buffer.concat([missing, encodeReadyForQuery(ready.idle)]),
+    );
+    expect(actions).toEqual([{ kind: "catchUp" }]);
+    desk.run(desk.board.caughtUp());
+    expect(desk.take("reader")).toBe("P S");
+    desk.says("reader", missing, encodeReadyForQuery(ready.idle));
+    expect(desk.board.isQuiet).toBe(true);
+  });
+});
+
+describe("COPY in a forwarded transaction", () => {
+  it("ends with its data: what is sent behind that is looked at in its turn", () => {
+    const desk = new Desk();
+    desk.client(encodeQuery("begin"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(encodeQuery(insert));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1", ready.open);
+    desk.client(encodeQuery("copy t from stdin"));
+    desk.says("writer", encodeMessage(backend.copyIn, (body) => body.u8(0).u16(0)));
+    desk.take("writer");
+    desk.client(encodeMessage(0x64), encodeMessage(0x63), encodeQuery("set work_mem = '1MB'"));
+    expect(desk.take("writer")).toBe("d c");
+    desk.done("writer", "COPY 1", ready.open);
+    expect(desk.take("writer")).toBe("Q(refused by the endpoint)");
+  });
+});
+
 describe("what is not an answer", () => {
+  it("of the writer is told in a transaction, for what SET LOCAL does to the client", () => {
+    const desk = new Desk();
+    desk.client(encodeQuery("begin"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(encodeQuery(insert));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1", ready.open);
+    desk.hears();
+    desk.client(encodeQuery("set local timezone = 'CET'"));
+    desk.says("writer", encodeParameterStatus("TimeZone", "CET"));
+    desk.says("writer", encodeParameterStatus("in_hot_standby", "off"));
+    expect(desk.hears()).toBe("S");
+  });
+
   it("of the writer is not told, and of the reader after the unit that is under way", () => {
     const desk = new Desk();
     desk.client(encodeQuery(insert));

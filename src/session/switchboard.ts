@@ -1,13 +1,24 @@
 import { BorealisError } from "../base/errors.ts";
 import type { Carrying } from "./carrying.ts";
-import { unparsable } from "./client-messages.ts";
 import type { ConsistencyMode } from "./consistency.ts";
-import { decideForward, type ForwardPlace, type ForwardText } from "./forward-decision.ts";
+import {
+  decideForward,
+  type ForwardPlace,
+  type ForwardText,
+  unknownText,
+} from "./forward-decision.ts";
 import { type OwnAnswer, type OwnFailure, SideAnswers } from "./switch-answers.ts";
-import { type Destination, SwitchMessages, type TextSource } from "./switch-messages.ts";
-import type { SideName, StatementStep, Unit } from "./switch-unit.ts";
-import { backend, encodeError, encodeParse, encodeSync, transactionState } from "../wire/index.ts";
+import { SwitchMessages } from "./switch-messages.ts";
+import type { Destination, SideName, StatementStep, TextSource, Unit } from "./switch-unit.ts";
+import {
+  backend,
+  encodeError,
+  encodeSync,
+  parseParameterStatus,
+  transactionState,
+} from "../wire/index.ts";
 import { keyOf } from "./prepared-book.ts";
+import { unparsableWord } from "./client-messages.ts";
 
 export type { SideName } from "./switch-unit.ts";
 
@@ -23,7 +34,11 @@ export type SwitchAction =
       readonly side: SideName;
       /** The transaction is open on the reader, with nothing run in it: it is to be open on the writer instead. */
       readonly begin: string | undefined;
-    };
+      /** The unnamed statement that the session has is going to be run there. */
+      readonly needsUnnamed: boolean;
+    }
+  /** The reader lacks what the client has just used on the writer: once it shows all, `caughtUp`. */
+  | { readonly kind: "catchUp" };
 
 export interface SwitchboardOptions extends TextSource {
   readonly mode: () => ConsistencyMode;
@@ -39,8 +54,13 @@ export interface SwitchboardOptions extends TextSource {
 type Phase =
   /** Messages of the client are looked at; a unit may have begun, and not be decided. */
   | { readonly kind: "listening"; readonly unit: Unit | undefined }
-  /** A side is being made ready; the client waits. */
-  | { readonly kind: "preparing"; readonly unit: Unit; readonly side: SideName }
+  /** A side is being made ready; the client waits. `decides`: the unit goes there then. */
+  | {
+      readonly kind: "preparing";
+      readonly unit: Unit;
+      readonly side: SideName;
+      readonly decides: boolean;
+    }
   /** All of the unit has been sent: ReadyForQuery is owed. */
   | { readonly kind: "answering"; readonly unit: Unit }
   /** What a forwarded unit prepared is made on the reader, or what a unit did there to the session is looked at. */
@@ -52,6 +72,9 @@ const endsStep = new Set<number>([
   backend.rowDescription,
   backend.noData,
 ]);
+
+/** Of the writer these are facts that the client knows otherwise of its own server. */
+const serverFacts = new Set(["in_hot_standby", "default_transaction_read_only"]);
 
 /**
  * One client between two servers of its session, pure: its own, a reader, and the writer for what that must run. One
@@ -66,6 +89,10 @@ export class Switchboard {
   private beginSql: string | undefined;
   private actions: SwitchAction[] = [];
   private lateAsides: Buffer[] = [];
+  /** The transaction that is open, or the unit, has been let read on the reader. */
+  private hasLooked = false;
+  /** Statements of the writer that the reader could not make. */
+  private readonly unmade: StatementStep[] = [];
   /** The writer has, or may have, committed something of this session's that the reader may not show. */
   hasUnseen = false;
 
@@ -82,6 +109,8 @@ export class Switchboard {
         this.phase = { kind: "listening", unit };
       },
       decide: (unit, text) => this.decide(unit, text),
+      look: (unit) => this.look(unit),
+      refuse: (unit, side, error) => this.refuseUnit(unit, side, error),
       isWaiting: () => this.phase.kind === "preparing" || this.phase.kind === "settling",
       isAnswering: () => this.phase.kind === "answering",
       sent: (unit) => {
@@ -95,6 +124,11 @@ export class Switchboard {
   /** Nothing of the client's is under way: the writer's side may be closed. */
   get isQuiet(): boolean {
     return this.phase.kind === "listening" && !this.phase.unit && this.place !== "writing";
+  }
+
+  /** The client waits for a side to be made ready: its servers run nothing of its. */
+  get isPreparing(): boolean {
+    return this.phase.kind === "preparing";
   }
 
   /** Where a cancel request is to go. */
@@ -128,10 +162,11 @@ export class Switchboard {
   /** What `prepare` asked for is done. */
   prepared(): SwitchAction[] {
     if (this.phase.kind !== "preparing") return [];
-    const { unit, side } = this.phase;
+    const { unit, side, decides } = this.phase;
     if (side === "writer" && this.place === "begun") this.place = "writing";
+    if (side === "reader") this.hasLooked = true;
     this.phase = { kind: "listening", unit };
-    this.messages.settle(unit, side);
+    if (decides) this.messages.settle(unit, side);
     this.goOn();
     return this.take();
   }
@@ -143,6 +178,12 @@ export class Switchboard {
     this.phase = { kind: "listening", unit };
     this.refuseUnit(unit, "reader", error);
     this.goOn();
+    return this.take();
+  }
+
+  /** What `catchUp` asked for is done, or cannot be. */
+  caughtUp(): SwitchAction[] {
+    if (this.phase.kind === "settling") this.mirror(this.unmade.splice(0), { isLast: true });
     return this.take();
   }
 
@@ -168,39 +209,51 @@ export class Switchboard {
       this.refuseUnit(unit, side, decision.error);
       return "decided";
     }
-    if (!this.needsPreparing(side, text, unit)) {
-      this.messages.settle(unit, side);
-      return "decided";
+    if (this.needsPreparing(side, text)) {
+      this.prepare(unit, side, true);
+      return "wait";
     }
-    this.phase = { kind: "preparing", unit, side };
-    const begin = this.place === "begun" && side === "writer" ? this.beginSql : undefined;
-    this.actions.push({ kind: "prepare", side, begin });
+    if (side === "reader" && text.readsData) this.hasLooked = true;
+    this.messages.settle(unit, side);
+    return "decided";
+  }
+
+  private look(unit: Unit): "decided" | "wait" {
+    if (this.place === "writing" || !this.needsPreparing("reader", unknownText)) return "decided";
+    this.prepare(unit, "reader", false);
     return "wait";
   }
 
-  private needsPreparing(side: SideName, { kind }: ForwardText, unit: Unit): boolean {
-    if (this.place !== "outside" && this.place !== "begun") return false;
-    if (side === "writer") return true;
-    const isBegin = kind === "begin" || kind === "readOnlyBegin";
-    if (isBegin && !unit.runsMore) return false;
+  private prepare(unit: Unit, side: SideName, decides: boolean): void {
+    const opens = this.place === "begun" && side === "writer";
+    const begin = opens ? this.beginSql : undefined;
+    // What a transaction needs later has to be there when it begins.
+    const mayNeedLater = unit.kind === "batch" && (opens || unit.begin !== undefined);
+    const mayNeed = unit.needsUnnamed || (mayNeedLater && !unit.parses.has(""));
+    const needsUnnamed = mayNeed && this.messages.isUnnamedHere;
+    this.phase = { kind: "preparing", unit, side, decides };
+    this.actions.push({ kind: "prepare", side, begin, needsUnnamed });
+  }
+
+  private needsPreparing(side: SideName, { readsData }: ForwardText): boolean {
+    const { place } = this;
+    if (side === "writer") return place === "outside" || place === "begun";
+    if (place === "failed" || this.hasLooked || !readsData || !this.options.isReader())
+      return false;
     const mode = this.options.mode();
-    if (!this.options.isReader()) return false;
     return mode === "global" || (mode === "session" && this.hasUnseen);
   }
 
   private refuseUnit(unit: Unit, side: SideName, error: BorealisError): void {
-    unit.side = side;
-    unit.held = [];
     unit.refusal = error;
-    unit.isRefused = true;
-    if (unit.kind === "batch") this.deliver(side, encodeParse("", unparsable));
+    this.messages.refuse(unit, side);
   }
 
   private answersOf(side: SideName): SideAnswers {
     return new SideAnswers(
       {
         tell: (bytes) => this.tell(side, bytes),
-        tellAside: (bytes) => this.tell(side, bytes),
+        tellAside: (bytes) => this.tellAside(side, bytes),
         substituteFor: (report) => this.substituteFor(report),
         passed: (type) => this.onPassed(side, type),
         ready: (state) => this.onReady(side, state),
@@ -216,10 +269,20 @@ export class Switchboard {
     else if (side === "reader" || isWriters) this.actions.push({ kind: "toClient", bytes });
   }
 
+  /** SET LOCAL in a forwarded transaction is to be heard of; what the writer's session has besides is not the client's. */
+  private tellAside(side: SideName, bytes: Buffer): void {
+    if (side === "writer") {
+      const isInTransaction = this.place === "writing" || this.unit?.begin !== undefined;
+      if (!isInTransaction || serverFacts.has(parseParameterStatus(bytes.subarray(5)).name)) return;
+    }
+    this.tell(side, bytes);
+  }
+
   private substituteFor(report: ReadonlyMap<string, string>): Buffer | undefined {
     const { unit } = this;
-    // 42601: of the text that cannot be parsed.
-    if (!unit?.refusal || report.get("C") !== "42601") return undefined;
+    // 42601: of the text that cannot be parsed, which the message quotes the first word of.
+    const isOurs = report.get("C") === "42601" && report.get("M")?.includes(unparsableWord);
+    if (!unit?.refusal || isOurs !== true) return undefined;
     const bytes = encodeError(unit.refusal, "ERROR");
     unit.refusal = undefined;
     return bytes;
@@ -253,7 +316,9 @@ export class Switchboard {
     if (this.phase.kind !== "answering" || this.phase.unit.side !== side) return;
     const { unit } = this.phase;
     this.place = this.placeAfter(unit, side, state);
-    if (side === "writer") this.hasUnseen = true;
+    if (state === transactionState.idle) this.hasLooked = false;
+    // A session that is on the writer itself may come to a reader later.
+    if (side === "writer" || !this.options.isReader()) this.hasUnseen = true;
     if (this.place !== "writing")
       for (const bytes of this.lateAsides.splice(0)) this.actions.push({ kind: "toClient", bytes });
     const steps = unit.done.filter(({ bytes }) => bytes !== undefined);
@@ -285,21 +350,35 @@ export class Switchboard {
   }
 
   /** Prepared statements are the session's, whichever server has got them first. */
-  private mirror(steps: readonly StatementStep[]): void {
+  private mirror(steps: readonly StatementStep[], { isLast } = { isLast: false }): void {
     const { carrying } = this.options;
     const parts: Buffer[] = [];
-    for (const { kind, name, bytes } of steps) {
-      const key = keyOf(Buffer.from(name));
-      if (kind === "parse") carrying.note(key);
-      else carrying.forget(key);
-      if (bytes) parts.push(Buffer.concat([bytes, encodeSync()]));
+    const sent = steps.filter(({ bytes }) => bytes !== undefined);
+    for (const { kind, name, bytes = Buffer.alloc(0) } of sent) {
+      const cycle = Buffer.concat([bytes, encodeSync()]);
+      if (kind === "parse") carrying.note(keyOf(Buffer.from(name)), cycle);
+      else carrying.forget(keyOf(Buffer.from(name)));
+      parts.push(cycle);
     }
-    this.settleReader(Buffer.concat(parts), parts.length);
+    this.settleReader(Buffer.concat(parts), parts.length, ({ errors }) => {
+      const failed = sent.filter(({ kind }, index) => kind === "parse" && errors.has(index));
+      if (isLast || failed.length === 0 || this.place !== "outside") return false;
+      // What it names may not have been replayed.
+      this.unmade.push(...failed);
+      this.actions.push({ kind: "catchUp" });
+      return true;
+    });
   }
 
-  private settleReader(bytes: Buffer, cycles: number): void {
+  /** `then` says true if the client is to wait longer. */
+  private settleReader(
+    bytes: Buffer,
+    cycles: number,
+    then: (answer: OwnAnswer) => boolean = () => false,
+  ): void {
     this.phase = { kind: "settling" };
-    this.answers.reader.ask(cycles, () => {
+    this.answers.reader.ask(cycles, (answer) => {
+      if (then(answer)) return;
       this.phase = { kind: "listening", unit: undefined };
       this.goOn();
     });
