@@ -2,7 +2,7 @@
  * Write forwarding, statement by statement, over each PostgreSQL: its sessions at the reader endpoint are read-only as on
  * a reader. And over a cluster: what a read waits for, and what becomes of a forwarded statement at a failover.
  */
-import pg from "pg";
+import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { instanceId } from "../src/base/ids.ts";
 import {
@@ -15,7 +15,14 @@ import {
   encodeSync,
 } from "../src/wire/index.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
-import { connectTo, openEndpoints, targetOf, type TestEndpoints } from "./helpers/endpoints.ts";
+import {
+  cancelAt,
+  codeOf,
+  connectTo,
+  openEndpoints,
+  targetOf,
+  type TestEndpoints,
+} from "./helpers/endpoints.ts";
 import { RawClient } from "./helpers/raw-client.ts";
 import {
   enginesForFile,
@@ -24,15 +31,6 @@ import {
 } from "./helpers/stock-postgres.ts";
 
 const engines = enginesForFile();
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "done";
-  } catch (error) {
-    return error instanceof Error && "code" in error ? String(error.code) : String(error);
-  }
-}
 
 describe.each(engines)("write forwarding over PostgreSQL $version", (engine) => {
   let stock: StockPostgres;
@@ -250,9 +248,7 @@ describe.each(engines)("write forwarding over PostgreSQL $version", (engine) => 
     const blocked = codeOf(client.query("insert into t values (80)"));
     const waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
     await until("it waits", async () => Number((await stock.query(waits)).rows[0]?.[0]) === 1);
-    const canceller = new pg.Client({ host: "127.0.0.1", port: ends.readerPort });
-    // @ts-expect-error: node-postgres has it without telling
-    canceller.cancel(client, client.activeQuery ?? client._activeQuery);
+    cancelAt(ends.readerPort, client);
     expect(await blocked).toBe("57014");
     await blocker.query("rollback");
     await blocker.end();

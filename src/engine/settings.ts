@@ -247,7 +247,11 @@ const language: readonly Setting[] = [
 const forwarding: readonly Setting[] = [
   holds("apg_write_forward.consistency_mode", "off", "what SHOW says before anybody sets it"),
   holds("apg_write_forward.connect_timeout", "30", "what SHOW says before anybody sets it"),
-  holds("apg_write_forward.idle_session_timeout", "300000", "what SHOW says before anybody sets it"),
+  holds(
+    "apg_write_forward.idle_session_timeout",
+    "300000",
+    "what SHOW says before anybody sets it",
+  ),
 ];
 
 export const settings: readonly Setting[] = [

@@ -10,7 +10,8 @@ import { isTree, type Tree } from "./tree.ts";
 /** Parsing costs about 4 ms for each 10 kB; beyond this, plain data changes are told by their outline. */
 const parsedLimitChars = 32 * 1024;
 const bulkStatements = new Set(["insert", "update", "delete", "merge", "select", "with", "values"]);
-const worthParsing = /set_config|synchronous_commit|application_name|pg_settings|pg_notify|advisory|pg_temp/i;
+const worthParsing =
+  /set_config|synchronous_commit|application_name|pg_settings|pg_notify|advisory|pg_temp/i;
 
 /** What every doubt starts from. */
 const doubtful: StatementClass = {

@@ -65,6 +65,8 @@ describe("what a text means for forwarding", () => {
     ["commit", "other"],
     ["insert into t values (1); create table u (a int)", "other"],
     ["begin; insert into t values (1); commit", "other"],
+    [`insert into t select pg_advisory_lock(1), '${"x".repeat(40_000)}'`, "other"],
+    [`insert into pg_temp.t values ${"(1),".repeat(10_000)}(1)`, "other"],
     ["insert into t select set_config('a.b', 'c', false)", "other"],
     ["insert into t select 1 where pg_try_advisory_lock(1)", "other"],
     ["insert into", "other"],

@@ -128,7 +128,8 @@ function isRead({ kind }: StatementClass): boolean {
 }
 
 /** Who chooses a weaker mode, resets the session or ends a transaction need not wait for anything. */
-const quietTags = /^(?:SET|RESET|SHOW|DISCARD \w+|DEALLOCATE(?: ALL)?|LISTEN|UNLISTEN|CLOSE CURSOR(?: ALL)?)$/;
+const quietTags =
+  /^(?:SET|RESET|SHOW|DISCARD \w+|DEALLOCATE(?: ALL)?|LISTEN|UNLISTEN|CLOSE CURSOR(?: ALL)?)$/;
 /** Roles are looked up when they are taken. */
 const roleSettings = new Set(["role", "session_authorization"]);
 

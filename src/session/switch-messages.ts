@@ -12,12 +12,7 @@ import {
 } from "../wire/index.ts";
 import { clientHeadOf } from "./client-heads.ts";
 import { unparsable } from "./client-messages.ts";
-import {
-  type ForwardText,
-  portalText,
-  refusalAtWriter,
-  unknownText,
-} from "./forward-decision.ts";
+import { type ForwardText, portalText, refusalAtWriter, unknownText } from "./forward-decision.ts";
 import {
   type Destination,
   type KnownStatement,
@@ -286,7 +281,8 @@ export class SwitchMessages {
       return "hold";
     }
     // What the batch has run before is the session's own: so is the rest of it.
-    if (unit.runsMore && text.kind === "write") return this.decide(unit, { ...text, kind: "other" });
+    if (unit.runsMore && text.kind === "write")
+      return this.decide(unit, { ...text, kind: "other" });
     unit.runsMore = true;
     const bindsUnnamed = names?.statement === "" && !unit.parses.has("");
     unit.needsUnnamed = bindsUnnamed && this.unnamed?.side !== "writer";

@@ -117,7 +117,9 @@ describe("simple queries", () => {
     desk.done("reader", "SELECT 1");
     expect(desk.hears()).toBe("C Z");
     desk.client(encodeQuery(insert));
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false }]);
+    expect(desk.prepares).toEqual([
+      { kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false },
+    ]);
     expect([desk.take("reader"), desk.take("writer")]).toEqual(["", ""]);
     desk.makeReady();
     expect(desk.take("writer")).toBe(`Q(${insert})`);
@@ -172,7 +174,10 @@ describe("simple queries", () => {
     desk.client(encodeQuery(insert), encodeQuery("select 1"));
     desk.run(desk.board.refuse(new BorealisError(sqlState.cannotConnectNow, "no writer")));
     expect(desk.take("reader")).toBe("Q(refused by the endpoint)");
-    const syntax = encodeError(new BorealisError("42601", 'syntax error at or near "refused"'), "ERROR");
+    const syntax = encodeError(
+      new BorealisError("42601", 'syntax error at or near "refused"'),
+      "ERROR",
+    );
     desk.run(
       desk.board.fromSide("reader", Buffer.concat([syntax, encodeReadyForQuery(ready.idle)])),
     );
@@ -255,7 +260,9 @@ describe("transactions", () => {
     desk.done("reader", "BEGIN", ready.open);
     expect(desk.prepares).toHaveLength(0);
     desk.client(encodeQuery("select 1"));
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "reader", begin: undefined, needsUnnamed: false }]);
+    expect(desk.prepares).toEqual([
+      { kind: "prepare", side: "reader", begin: undefined, needsUnnamed: false },
+    ]);
     desk.makeReady();
     desk.done("reader", "SELECT 1", ready.open);
     desk.client(encodeQuery("select 2"));
@@ -350,7 +357,9 @@ describe("extended messages", () => {
       encodeExecute(""),
       encodeSync(),
     );
-    expect(desk.prepares).toEqual([{ kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false }]);
+    expect(desk.prepares).toEqual([
+      { kind: "prepare", side: "writer", begin: undefined, needsUnnamed: false },
+    ]);
     desk.makeReady();
     expect(desk.take("writer")).toBe("P B E P B D E S");
     desk.done("writer", "INSERT 0 1", ready.open);
@@ -386,14 +395,21 @@ describe("extended messages", () => {
     expect(desk.take("reader")).toBe("P P");
     desk.client(encodeSync());
     expect(desk.take("reader")).toBe("S");
-    const syntax = encodeError(new BorealisError("42601", 'syntax error at or near "refused"'), "ERROR");
+    const syntax = encodeError(
+      new BorealisError("42601", 'syntax error at or near "refused"'),
+      "ERROR",
+    );
     desk.says("reader", syntax, encodeReadyForQuery(ready.failed));
     expect(desk.hears()).toBe("E Z");
   });
 });
 
 describe("a batch", () => {
-  const step = (sql: string): Buffer[] => [encodeParse("", sql), encodeBind("", ""), encodeExecute("")];
+  const step = (sql: string): Buffer[] => [
+    encodeParse("", sql),
+    encodeBind("", ""),
+    encodeExecute(""),
+  ];
   const opened = (): Desk => {
     const desk = new Desk();
     desk.client(encodeQuery("begin"));
@@ -590,7 +606,10 @@ describe("COPY in a forwarded transaction", () => {
     desk.makeReady();
     desk.done("writer", "INSERT 0 1", ready.open);
     desk.client(encodeQuery("copy t from stdin"));
-    desk.says("writer", encodeMessage(backend.copyIn, (body) => body.u8(0).u16(0)));
+    desk.says(
+      "writer",
+      encodeMessage(backend.copyIn, (body) => body.u8(0).u16(0)),
+    );
     desk.take("writer");
     desk.client(encodeMessage(0x64), encodeMessage(0x63), encodeQuery("set work_mem = '1MB'"));
     expect(desk.take("writer")).toBe("d c");

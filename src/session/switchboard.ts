@@ -8,6 +8,7 @@ import {
   unknownText,
 } from "./forward-decision.ts";
 import { type OwnAnswer, type OwnFailure, SideAnswers } from "./switch-answers.ts";
+import type { SwitchAction } from "./switch-action.ts";
 import { SwitchMessages } from "./switch-messages.ts";
 import type { Destination, SideName, StatementStep, TextSource, Unit } from "./switch-unit.ts";
 import {
@@ -20,25 +21,8 @@ import {
 import { keyOf } from "./prepared-book.ts";
 import { unparsableWord } from "./client-messages.ts";
 
+export type { SwitchAction } from "./switch-action.ts";
 export type { SideName } from "./switch-unit.ts";
-
-/** What the shell does for a switchboard, in this order. */
-export type SwitchAction =
-  | { readonly kind: "toSide"; readonly side: SideName; readonly bytes: Buffer }
-  | { readonly kind: "toClient"; readonly bytes: Buffer }
-  | { readonly kind: "pauseClient" }
-  | { readonly kind: "resumeClient" }
-  /** The client's next messages are for this side: make it ready, then `prepared` or `refuse`. */
-  | {
-      readonly kind: "prepare";
-      readonly side: SideName;
-      /** The transaction is open on the reader, with nothing run in it: it is to be open on the writer instead. */
-      readonly begin: string | undefined;
-      /** The unnamed statement that the session has is going to be run there. */
-      readonly needsUnnamed: boolean;
-    }
-  /** The reader lacks what the client has just used on the writer: once it shows all, `caughtUp`. */
-  | { readonly kind: "catchUp" };
 
 export interface SwitchboardOptions extends TextSource {
   readonly mode: () => ConsistencyMode;

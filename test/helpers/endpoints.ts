@@ -157,3 +157,20 @@ export async function connectTo(port: number, config: pg.ClientConfig = {}): Pro
   await client.connect();
   return client;
 }
+
+/** Cancels what a node-postgres client has under way, through this port. */
+export function cancelAt(port: number, client: pg.Client): void {
+  const canceller = new pg.Client({ host: "127.0.0.1", port });
+  // @ts-expect-error: node-postgres has it without telling
+  canceller.cancel(client, client.activeQuery ?? client._activeQuery);
+}
+
+/** The SQLSTATE that it ends with, or "done". */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "done";
+  } catch (error) {
+    return error instanceof Error && "code" in error ? String(error.code) : String(error);
+  }
+}
