@@ -63,3 +63,10 @@ export const cancelledByClient = new BorealisError(
   sqlState.queryCanceled,
   "canceling statement due to user request",
 );
+
+/** PostgreSQL's words for a name that is not there. */
+export const unnamedElsewhere = new BorealisError(
+  "26000",
+  "unnamed prepared statement does not exist",
+  { hint: "It was prepared in a transaction that ran on the writer." },
+);

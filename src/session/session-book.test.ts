@@ -286,3 +286,38 @@ describe("parseBindTexts", () => {
     expect(parseBindTexts(padded.subarray(0, 9), [1])).toEqual([]);
   });
 });
+
+describe("what is known of a session", () => {
+  it("is all of it until something certain to change it was done, and after the question about that", () => {
+    const book = newBook();
+    expect(book.isKnown).toBe(true);
+    const change = book.runSent(0, touch("set search_path = other"));
+    book.ready(change ? [change] : [], true);
+    expect(book.isKnown).toBe(false);
+    readBack(book);
+    expect(book.isKnown).toBe(true);
+  });
+
+  it("is not known where the question failed", () => {
+    const book = newBook();
+    const change = book.runSent(0, touch("set role someone"));
+    book.ready(change ? [change] : [], true);
+    for (let count = 0; count < 3; count++) {
+      book.askReadback();
+      book.readbackAnswered(undefined, true);
+    }
+    expect(book.needsReadback).toBe("no");
+    expect(book.isKnown).toBe(false);
+  });
+
+  it("is restored with its unnamed statement only where that is wanted", () => {
+    const book = newBook();
+    for (const name of ["", "s"])
+      book.answeredStep([book.parseSent(0, parseBody(name, "select 1"), true)], 0);
+    const keys = (hasUnnamed: boolean) =>
+      book
+        .restore("now", { hasUnnamed })
+        .cycles.flatMap(({ key }) => (key === undefined ? [] : [key]));
+    expect([keys(true), keys(false)]).toEqual([["", "s"], ["s"]]);
+  });
+});

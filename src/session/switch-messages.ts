@@ -11,6 +11,7 @@ import {
   queryTextOf,
 } from "../wire/index.ts";
 import { clientHeadOf } from "./client-heads.ts";
+import { unnamedElsewhere } from "./farewells.ts";
 import { unparsable } from "./client-messages.ts";
 import { type ForwardText, portalText, refusalAtWriter, unknownText } from "./forward-decision.ts";
 import {
@@ -236,6 +237,7 @@ export class SwitchMessages {
           unit.looks = true;
           return this.lookAndSettle(unit);
         }
+        if (this.describesElsewhere(unit)) return this.onElsewhere(unit, portalText);
         this.noteParse(unit, this.standing);
         unit.looks ||= this.isLook(unit);
         return "hold";
@@ -249,6 +251,13 @@ export class SwitchMessages {
       return this.statementOf(unit, findParseName(this.body) ?? "").text.readsData;
     const target = type === frontend.describe ? findTarget(this.body) : undefined;
     return target?.target === "statement" && this.statementOf(unit, target.name).text.readsData;
+  }
+
+  private describesElsewhere(unit: Unit): boolean {
+    if (this.scanner.type !== frontend.describe || this.isUnnamedHere || unit.parses.has(""))
+      return false;
+    const { target, name } = findTarget(this.body) ?? {};
+    return target === "statement" && name === "";
   }
 
   private looks(unit: Unit): "decided" | "wait" {
@@ -274,6 +283,8 @@ export class SwitchMessages {
     const names = findBindNames(this.body);
     if (unit.owed > 0) return "wait";
     const { text, sql } = names ? this.statementOf(unit, names.statement) : unknownStatement;
+    const bindsUnnamed = names?.statement === "" && !unit.parses.has("");
+    if (bindsUnnamed && !this.isUnnamedHere) return this.onElsewhere(unit, text);
     if (this.isWhole && this.isQuiet(unit, text, sql)) {
       unit.hasQuiet = true;
       if (isBegin(text) && sql !== undefined) unit.begin = { text, sql };
@@ -284,11 +295,17 @@ export class SwitchMessages {
     if (unit.runsMore && text.kind === "write")
       return this.decide(unit, { ...text, kind: "other" });
     unit.runsMore = true;
-    const bindsUnnamed = names?.statement === "" && !unit.parses.has("");
-    unit.needsUnnamed = bindsUnnamed && this.unnamed?.side !== "writer";
-    const isElsewhere = bindsUnnamed && this.unnamed?.side === "writer";
-    const isRead = isElsewhere && this.desk.place() === "outside" && text.kind !== "write";
-    return this.decide(unit, isRead ? { ...text, kind: "write" } : text);
+    unit.needsUnnamed = bindsUnnamed;
+    return this.decide(unit, text);
+  }
+
+  /** The unnamed statement was made on the writer: where the session is, that name means an older one, or none. */
+  private onElsewhere(unit: Unit, text: ForwardText): "wait" | undefined {
+    const place = this.desk.place();
+    const isForwarded = place === "writing" || place === "outside" || place === "begun";
+    if (isForwarded && !unit.runsMore) return this.decide(unit, { ...text, kind: "write" });
+    this.desk.refuse(unit, "reader", unnamedElsewhere);
+    return undefined;
   }
 
   /** It reads nothing, so that the batch may still go either way, or wait before it reads. */

@@ -515,9 +515,42 @@ describe("a batch", () => {
     expect(desk.prepares.at(-1)?.needsUnnamed).toBe(false);
     desk.makeReady();
     desk.done("writer", "INSERT 0 1");
-    // The one that the writer has got: the session's own is an older one.
+    // The one that the writer has got: the session's own is an older one, whatever it is.
     desk.client(encodeBind("", ""), encodeExecute(""), encodeSync());
     expect(desk.prepares.at(-1)?.needsUnnamed).toBe(false);
+  });
+});
+
+describe("the unnamed statement that was made on the writer", () => {
+  const onWriter = (): Desk => {
+    const desk = new Desk();
+    desk.mode = "eventual";
+    desk.client(encodeParse("", insert), encodeBind("", ""), encodeExecute(""), encodeSync());
+    desk.makeReady();
+    desk.take("writer");
+    desk.done("writer", "INSERT 0 1");
+    return desk;
+  };
+
+  it("is described there", () => {
+    const desk = onWriter();
+    desk.client(encodeDescribe("statement", ""), encodeSync());
+    desk.makeReady();
+    expect([desk.take("reader"), desk.take("writer")]).toEqual(["", "D S"]);
+  });
+
+  it("is not taken for an older one in a transaction of the reader's", () => {
+    const desk = onWriter();
+    desk.prepared.set("b", "begin");
+    desk.prepared.set("r", "select 1");
+    const run = (name: string): Buffer[] => [encodeBind("", name), encodeExecute(""), encodeSync()];
+    desk.client(...run("b"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(...run("r"));
+    desk.done("reader", "SELECT 1", ready.open);
+    desk.take("reader");
+    desk.client(...run(""));
+    expect([desk.take("reader"), desk.take("writer")]).toEqual(["P S", ""]);
   });
 });
 
