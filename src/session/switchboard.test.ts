@@ -540,10 +540,23 @@ describe("the unnamed statement that was made on the writer", () => {
   });
 
   it("is not taken for an older one in a transaction of the reader's", () => {
-    const desk = onWriter();
-    desk.prepared.set("b", "begin");
-    desk.prepared.set("r", "select 1");
+    const desk = new Desk();
+    desk.mode = "eventual";
     const run = (name: string): Buffer[] => [encodeBind("", name), encodeExecute(""), encodeSync()];
+    desk.prepared.set("b", "begin");
+    desk.prepared.set("w", insert);
+    desk.prepared.set("c", "commit");
+    desk.prepared.set("r", "select 1");
+    desk.client(...run("b"));
+    desk.done("reader", "BEGIN", ready.open);
+    desk.client(...run("w"));
+    desk.makeReady();
+    desk.done("writer", "INSERT 0 1", ready.open);
+    desk.client(encodeParse("", "select 2"), ...run(""));
+    desk.done("writer", "SELECT 1", ready.open);
+    desk.client(...run("c"));
+    desk.done("writer", "COMMIT");
+    desk.take("writer");
     desk.client(...run("b"));
     desk.done("reader", "BEGIN", ready.open);
     desk.client(...run("r"));
