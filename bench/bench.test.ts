@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { parseOptions } from "./options.ts";
 import { parsePgbench } from "./pgbench.ts";
 import { formatTable, rowOf } from "./report.ts";
-import { median, ratios } from "./stats.ts";
+import { median, percentile, ratios } from "./stats.ts";
+import { formatTimeline, eventsOf } from "./timeline.ts";
 
 const output = `pgbench (15.18)
 scaling factor: 5
@@ -49,9 +50,28 @@ test("a row's ratio is the median of the rounds' ratios", () => {
   });
 });
 
+test("a percentile is a value that was measured", () => {
+  const values = [5, 1, 4, 2, 3];
+  expect([1, 50, 80, 81, 99, 100].map((percent) => percentile(values, percent))).toEqual([
+    1, 3, 4, 5, 5, 5,
+  ]);
+  expect(percentile([], 50)).toBeNaN();
+});
+
+test("a log's lines are events, and what is no line of a log is left out", () => {
+  const log = `node: a warning\n{"time":"2026-01-01T00:00:01.250Z","event":"epoch.claimed","epoch":2}\n`;
+  expect(eventsOf(log)).toEqual([
+    { at: new Date("2026-01-01T00:00:01.250Z"), event: "epoch.claimed" },
+  ]);
+  expect(formatTimeline([{ atMs: 250, process: "instance-1", event: "epoch.claimed" }])).toBe(
+    "   250  instance-1         epoch.claimed",
+  );
+});
+
 test("options are checked, and --quick changes the defaults only", () => {
   expect(parseOptions(["commit", "--quick", "--rounds", "2"])).toMatchObject({
     rounds: 2,
+    failovers: 1,
     seconds: 2,
     scale: 2,
   });

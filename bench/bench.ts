@@ -18,14 +18,14 @@ export interface BenchContext {
   readonly postgresBin: string | undefined;
   readonly pgReceivewal: string | undefined;
   /** Starts those of the plans that --peers wants, in this order. */
-  readonly startAll: (plans: readonly Plan[]) => Promise<Contender[]>;
+  readonly startAll: <C extends Contender>(plans: readonly Plan<C>[]) => Promise<C[]>;
   /** A line under the result: what was left out, and why. */
   readonly note: (text: string) => void;
 }
 
-export interface Plan {
+export interface Plan<C extends Contender = Contender> {
   readonly name: string;
   /** Only if --peers names it. */
   readonly isExtra?: boolean;
-  readonly start: () => Promise<Contender>;
+  readonly start: () => Promise<C>;
 }

@@ -20,7 +20,8 @@ export class Child {
   readonly pid: number;
   private readonly process: ChildProcess;
   private readonly plan: ChildPlan;
-  private readonly ended: Promise<void>;
+  /** Resolves in the moment in which its end is told to us, its parent. */
+  readonly ended: Promise<void>;
 
   constructor(plan: ChildPlan) {
     const log = openSync(plan.logFile, "a");
@@ -55,6 +56,11 @@ export class Child {
       if (Date.now() > deadline) throw this.failure(`is not ready after ${timeoutMs / 1000} s`);
       await pause(50);
     }
+  }
+
+  /** kill -9, now; `ended` tells when it is gone. */
+  kill(): void {
+    this.process.kill("SIGKILL");
   }
 
   /** Asks it to end, and makes it end if it takes too long. */

@@ -12,13 +12,15 @@ import { Cleanup } from "./cleanup.ts";
 import { commit } from "./commit.ts";
 import type { Contender, Ground } from "./contender.ts";
 import { encryption } from "./encryption.ts";
+import { failover } from "./failover.ts";
 import { findProgram, majorOf, requireProgram } from "./installed.ts";
+import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
 
-const benches: Readonly<Record<string, Bench>> = { commit, encryption, select };
+const benches: Readonly<Record<string, Bench>> = { commit, encryption, failover, lag, select };
 
 /** Runs what `argv` says; the exit code. */
 export async function main(argv: string[]): Promise<number> {
@@ -69,7 +71,8 @@ async function runBench(run: {
   const tools = { pgbench, psql: requireProgram("psql"), signal };
   const ground: Ground = { dir, engine, user, tools, cleanup, signal };
   const notes: string[] = [];
-  const startAll = (plans: readonly Plan[]): Promise<Contender[]> => startWanted(plans, options);
+  const startAll = <C extends Contender>(plans: readonly Plan<C>[]): Promise<C[]> =>
+    startWanted(plans, options);
   console.log(`${machine}\npgbench ${majorOf(pgbench)}, every run ${options.seconds} s`);
   const note = (text: string): void => void notes.push(text);
   const rows = await bench.run({ ground, options, postgresBin, pgReceivewal, startAll, note });
@@ -81,12 +84,15 @@ async function runBench(run: {
   if (options.json !== undefined) writeJson(options.json, { name, machine, date, rows });
 }
 
-async function startWanted(plans: readonly Plan[], options: BenchOptions): Promise<Contender[]> {
+async function startWanted<C extends Contender>(
+  plans: readonly Plan<C>[],
+  options: BenchOptions,
+): Promise<C[]> {
   const names = plans.map((plan) => plan.name);
   const unknown = options.peers?.find((name) => !names.includes(name));
   if (unknown !== undefined)
     throw new Error(`--peers: "${unknown}" is none of ${names.join(", ")}`);
-  const contenders: Contender[] = [];
+  const contenders: C[] = [];
   for (const { name, isExtra, start } of plans) {
     if (options.peers ? !options.peers.includes(name) : isExtra) continue;
     const contender = await start();

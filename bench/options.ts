@@ -4,6 +4,10 @@ export interface BenchOptions {
   readonly name: string | undefined;
   readonly json: string | undefined;
   readonly rounds: number;
+  /** Of the writer's, of each contender. */
+  readonly failovers: number;
+  /** Readers, where a benchmark has any: of ours; a stock primary has one standby. */
+  readonly readers: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly clients: readonly number[] | undefined;
@@ -17,6 +21,8 @@ export const usage = `usage: npm run bench -- NAME [options]
   --json FILE         write the rows to FILE
   --quick             one round of 2 s, a small data set: shows that it works, measures nothing
   --rounds N          interleaved rounds (3; at least 5 for a claim of a few per cent)
+  --failovers N       how often the writer of each is killed (10; 50 for a figure)
+  --readers N         readers of ours in failover and lag (2, as by default)
   --seconds N         length of a run (15)
   --clients A,B,..    numbers of clients
   --scale N           pgbench's scale
@@ -33,6 +39,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       json: { type: "string" },
       quick: { type: "boolean", default: false },
       rounds: { type: "string" },
+      failovers: { type: "string" },
+      readers: { type: "string" },
       seconds: { type: "string" },
       clients: { type: "string" },
       scale: { type: "string" },
@@ -48,6 +56,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     name: positionals[0],
     json: values.json,
     rounds: numberOf("--rounds", values.rounds) ?? (quick ? 1 : 3),
+    failovers: numberOf("--failovers", values.failovers) ?? (quick ? 1 : 10),
+    readers: numberOf("--readers", values.readers) ?? 2,
     seconds: numberOf("--seconds", values.seconds) ?? (quick ? 2 : 15),
     warmUpSeconds: quick ? 1 : 5,
     clients: values.clients?.split(",").map((text) => numberOf("--clients", text) ?? 1),

@@ -1,4 +1,4 @@
-/** Borealis itself, as a user starts it: default settings, no readers. */
+/** Borealis itself, as a user starts it: default settings, and no readers unless a benchmark is about them. */
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,15 +18,28 @@ export interface BorealisPlan {
   readonly name?: string;
   /** KEY=VALUE, what differs from the defaults. */
   readonly settings?: readonly string[];
+  /** 0 unless told. */
+  readonly readers?: number;
 }
 
-export async function startBorealis(ground: Ground, plan: BorealisPlan): Promise<Contender> {
-  const { name = "ours", settings = [] } = plan;
+export interface BorealisContender extends Contender {
+  readonly dataDir: string;
+  /** The reader endpoint; the writer behind it if there are no readers. */
+  readonly reader: Target;
+}
+
+export async function startBorealis(
+  ground: Ground,
+  plan: BorealisPlan,
+): Promise<BorealisContender> {
+  const { name = "ours", settings = [], readers = 0 } = plan;
   const home = join(ground.dir, `borealis-${name}`);
   mkdirSync(home, { recursive: true, mode: 0o755 });
-  const port = await freePort([0, 1, 11, 3000]);
+  const instances = Array.from({ length: readers + 1 }, (_, k) => 11 + k);
+  const port = await freePort([0, 1, ...instances, 3000]);
+  const dataDir = join(home, "data");
   const logFile = join(home, "up.log");
-  const options = ["--data-dir", join(home, "data"), "--port", String(port), "--readers", "0"];
+  const options = ["--data-dir", dataDir, "--port", String(port), "--readers", String(readers)];
   const engine = plan.postgresBin === undefined ? [] : ["--postgres-bin", plan.postgresBin];
   const chosen = settings.flatMap((setting) => ["--set", setting]);
   const supervisor = new Child({
@@ -46,9 +59,11 @@ export async function startBorealis(ground: Ground, plan: BorealisPlan): Promise
   return {
     name,
     target,
+    dataDir,
+    reader: { ...target, port: port + 1 },
     settings: [
       `Borealis, PostgreSQL ${version}, six storage nodes, 4 of 6, ${settings.join(", ") || "default settings"}`,
-      "--readers 0, through the writer endpoint, without TLS",
+      `--readers ${readers}, through the writer endpoint, without TLS`,
     ],
     pids: () => [supervisor.pid],
   };

@@ -28,22 +28,50 @@ export interface StockPostgres {
   readonly settings: readonly string[];
 }
 
-/** A server on a free port and a unix socket, with `extra` settings (name=value). */
-export async function startPostgres(
-  ground: Ground,
-  name: string,
-  extra: readonly string[] = [],
-): Promise<StockPostgres> {
-  const { engine, user, signal, tools } = ground;
+/** Where a server lives and listens. */
+export interface ServerPlace {
+  readonly name: string;
+  /** Its own directory, with its unix socket. */
+  readonly home: string;
+  /** The data directory in it. */
+  readonly data: string;
+  readonly port: number;
+}
+
+/** A place for a server of this name: a directory of its own and a free port. */
+export async function makePlace(ground: Ground, name: string): Promise<ServerPlace> {
   const home = ownedDir(ground, name);
-  const data = join(home, "data");
+  return { name, home, data: join(home, "data"), port: await freePort() };
+}
+
+export async function initData({ engine, user, signal }: Ground, data: string): Promise<void> {
   await runToEnd({
     program: join(engine.binDir, "initdb"),
     args: ["-D", data, "-U", "postgres", "-A", "trust", "-k", "-E", "UTF8", "--locale=C"],
     user,
     signal,
   });
-  const port = await freePort();
+}
+
+/** A server on a free port and a unix socket, with `extra` settings (name=value). */
+export async function startPostgres(
+  ground: Ground,
+  name: string,
+  extra: readonly string[] = [],
+): Promise<StockPostgres> {
+  const place = await makePlace(ground, name);
+  await initData(ground, place.data);
+  const started = await startAt(ground, place, extra);
+  ground.cleanup.add(name, () => started.server.stop());
+  return started;
+}
+
+/** Starts a server on a data directory that is there; whoever calls this stops it. Returns when it answers. */
+export async function startAt(
+  { engine, user, signal, tools }: Ground,
+  { name, home, data, port }: ServerPlace,
+  extra: readonly string[],
+): Promise<StockPostgres> {
   const settings = [...evenSettings(engine.major), ...extra];
   const fixed = [`port=${port}`, "listen_addresses=127.0.0.1", `unix_socket_directories=${home}`];
   const server = new Child({
@@ -54,14 +82,18 @@ export async function startPostgres(
     user,
     stopSignal: "SIGINT",
   });
-  ground.cleanup.add(name, () => server.stop());
   const tcp: Target = { host: "127.0.0.1", port, user: "postgres" };
   const isReady = (): Promise<boolean> =>
     sql(tools, tcp, "SELECT 1").then(
       () => true,
       () => false,
     );
-  await server.untilReady(isReady, 60_000, signal);
+  try {
+    await server.untilReady(isReady, 60_000, signal);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
   return { server, tcp, unix: { ...tcp, host: home }, settings };
 }
 

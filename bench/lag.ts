@@ -1,0 +1,182 @@
+/**
+ * How far readers are behind: from the acknowledged commit on the writer until a session on a reader shows its row, while
+ * pgbench writes; beside a stock hot standby.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import pg from "pg";
+import type { Bench, Plan } from "./bench.ts";
+import type { Contender, Ground } from "./contender.ts";
+import { fill, measure, sql, type Target, tidy } from "./pgbench.ts";
+import { startBorealis } from "./peers/borealis.ts";
+import { StreamingPair } from "./peers/streaming.ts";
+import { formatTable, type Row, rowOf } from "./report.ts";
+import { median, percentile } from "./stats.ts";
+
+interface Replicated extends Contender {
+  readonly reader: Target;
+}
+
+interface Round {
+  readonly lagsMs: readonly number[];
+  /** How often a row was there at the first look; what is behind then is less than a look takes. */
+  readonly atOnce: number;
+  /** Of one look. */
+  readonly lookMs: number;
+  readonly tps: number;
+}
+
+/** Between two probes: random, so that none of them keeps step with anything. */
+const restMsMax = 20;
+const percents = [50, 99];
+
+export const lag: Bench = {
+  what: "from a commit's acknowledgement to its row on a reader, under load, beside a hot standby",
+  needsReceivewal: false,
+  async run({ ground, options, postgresBin, startAll, note }) {
+    const { readers } = options;
+    const plans: Plan<Replicated>[] = [
+      { name: "ours", start: () => startBorealis(ground, { postgresBin, readers }) },
+      { name: "streaming", start: () => StreamingPair.start(ground) },
+    ];
+    const contenders = await startAll(plans);
+    const scale = options.scale ?? 20;
+    const clients = options.clients?.[0] ?? 16;
+    for (const contender of contenders) {
+      const { name, target } = contender;
+      console.log(`Filling ${name} (scale ${scale}) ...`);
+      await fill(ground.tools, target, scale);
+      const table = "CREATE TABLE lag_probe (n bigint PRIMARY KEY)";
+      await sql(ground.tools, target, table, "VACUUM ANALYZE", "CHECKPOINT");
+      await untilFollowed(ground, contender);
+      await probeUnderLoad(ground, contender, clients, options.warmUpSeconds);
+    }
+    const series = new Map<string, Round[]>(contenders.map(({ name }) => [name, []]));
+    for (let round = 0; round < options.rounds; round++) {
+      const results: string[] = [];
+      for (let k = 0; k < contenders.length; k++) {
+        const contender = contenders[(k + round) % contenders.length];
+        if (!contender) continue;
+        await tidy(ground.tools, contender.target);
+        const one = await probeUnderLoad(ground, contender, clients, options.seconds);
+        series.get(contender.name)?.push(one);
+        const figures = percents.map(
+          (percent) => `p${percent} ${percentile(one.lagsMs, percent).toFixed(1)}`,
+        );
+        results.push(`${contender.name} ${figures.join(" ")} ms at ${one.tps.toFixed(0)} tps`);
+      }
+      console.log(
+        `lag, c=${clients}, round ${round + 1} of ${options.rounds}: ${results.join(", ")}`,
+      );
+    }
+    console.log(`${summarize(series)}\n`);
+    note("a row's lag has one look at the reader in it, at least");
+    return compare(series, clients);
+  },
+};
+
+/** A reader that has just been handed all of pgbench's tables may be seconds behind: that is not what is measured. */
+async function untilFollowed(
+  { tools, signal }: Ground,
+  { name, reader }: Replicated,
+): Promise<void> {
+  const isThere = "SELECT count(*) FROM pg_class WHERE relname = 'lag_probe'";
+  const beganMs = performance.now();
+  while ((await sql(tools, reader, isThere)) !== "1") await pause(50, undefined, { signal });
+  const tookMs = performance.now() - beganMs;
+  console.log(`the reader of ${name} has followed after ${(tookMs / 1000).toFixed(1)} s`);
+}
+
+/** The time of each probe while pgbench runs for so long. */
+async function probeUnderLoad(
+  ground: Ground,
+  { target, reader }: Replicated,
+  clients: number,
+  seconds: number,
+): Promise<Round> {
+  const load = { clients, seconds, protocol: "prepared", script: "tpcb" } as const;
+  let isOver = false;
+  const running = measure(ground.tools, target, load).finally(() => (isOver = true));
+  // Raised below, after the sessions here have been closed.
+  running.catch(() => undefined);
+  const [writing, reading] = [connectTo(target), connectTo(reader)];
+  const lagsMs: number[] = [];
+  const looksMs: number[] = [];
+  let atOnce = 0;
+  try {
+    const [writer, viewer] = [await writing, await reading];
+    for (let isFirst = true; !isOver; isFirst = false) {
+      const n = probesSoFar++;
+      await writer.query({ name: "probe", text: "INSERT INTO lag_probe VALUES ($1)", values: [n] });
+      const ackedMs = performance.now();
+      const look = { name: "look", text: "SELECT 1 FROM lag_probe WHERE n = $1", values: [n] };
+      let looks = 0;
+      for (let isThere = false; !isThere; looks++) {
+        const askedMs = performance.now();
+        isThere = (await viewer.query(look)).rows.length > 0;
+        looksMs.push(performance.now() - askedMs);
+      }
+      // The first prepares its statements; the last has no load beside it.
+      if (!isFirst && !isOver) {
+        lagsMs.push(performance.now() - ackedMs);
+        if (looks === 1) atOnce++;
+      }
+      await pause(Math.random() * restMsMax, undefined, { signal: ground.signal });
+    }
+  } finally {
+    await Promise.allSettled([writing, reading].map(async (one) => (await one).end()));
+  }
+  const { tps } = await running;
+  return { lagsMs, atOnce, lookMs: median(looksMs), tps };
+}
+
+let probesSoFar = 0;
+
+async function connectTo(target: Target): Promise<pg.Client> {
+  const client = new pg.Client({ ...target, database: "postgres" });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+function summarize(series: ReadonlyMap<string, readonly Round[]>): string {
+  const rows = [...series].map(([name, rounds]) => {
+    const lags = rounds.flatMap(({ lagsMs }) => lagsMs);
+    const atOnce = rounds.reduce((sum, round) => sum + round.atOnce, 0);
+    return [
+      name,
+      ...[50, 90, 99, 99.9, 100].map((percent) => percentile(lags, percent).toFixed(2)),
+      String(lags.length),
+      ((100 * atOnce) / lags.length).toFixed(0),
+      median(rounds.map(({ lookMs }) => lookMs)).toFixed(2),
+      median(rounds.map(({ tps }) => tps)).toFixed(0),
+    ];
+  });
+  const header = [
+    "lag, ms",
+    "p50",
+    "p90",
+    "p99",
+    "p99.9",
+    "max",
+    "rows",
+    "% at once",
+    "a look, ms",
+    "tps",
+  ];
+  return formatTable(header, rows);
+}
+
+function compare(series: ReadonlyMap<string, readonly Round[]>, clients: number): Row[] {
+  const [ours = [], peer = []] = [series.get("ours"), series.get("streaming")];
+  if (ours.length === 0 || peer.length === 0) return [];
+  return percents.map((percent) => {
+    const pick = ({ lagsMs }: Round): number => percentile(lagsMs, percent);
+    return rowOf({
+      case: `reader lag p${percent}, TPC-B prepared, c=${clients}`,
+      unit: "ms",
+      ours: ours.map(pick),
+      peer: peer.map(pick),
+      peerName: "streaming",
+    });
+  });
+}
