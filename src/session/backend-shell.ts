@@ -14,6 +14,8 @@ import {
   type StartupParameter,
 } from "../wire/index.ts";
 import type { ClientLink } from "./client-link.ts";
+import type { Carried } from "./handover.ts";
+import type { Lease } from "./lease.ts";
 import type { Target } from "./topology.ts";
 
 export interface BackendOptions {
@@ -53,6 +55,10 @@ export interface BackendReady {
   readonly greeting: Buffer;
   readonly key: BackendKey;
   readonly parameters: ReadonlyMap<string, string>;
+  /** Of a pool: how it goes back there. */
+  readonly lease?: Lease;
+  /** ... and what the session before has left on it; blank at first. */
+  readonly carried?: Carried;
 }
 
 /** Starts a backend for a client that is logged in, waiting while the instance is away or not ready yet. */
@@ -61,7 +67,7 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
   const startMs = clock.nowMs();
   for (;;) {
     const target = options.findTarget();
-    const start = target ? await attempt(target, options) : undefined;
+    const start = target ? await tryBackend(target, options) : undefined;
     if (start) return start;
     const isLate = clock.nowMs() - startMs > holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
@@ -77,12 +83,15 @@ const readerParameters = [
   { name: "default_transaction_read_only", value: Buffer.from("on") },
 ] satisfies StartupParameter[];
 
-function isPassing(code: string, { passing }: BackendOptions): boolean {
+function isPassing(code: string, { passing }: Pick<BackendOptions, "passing">): boolean {
   return code === sqlState.cannotConnectNow || passing?.has(code) === true;
 }
 
-/** Undefined: try again. */
-async function attempt(target: Target, options: BackendOptions): Promise<BackendStart | undefined> {
+/** One attempt at one place. Undefined: try again. */
+export async function tryBackend(
+  target: Target,
+  options: Pick<BackendOptions, "clock" | "parameters" | "mayLeave" | "clientKey" | "passing">,
+): Promise<BackendStart | undefined> {
   let connection: Connection;
   try {
     connection = await dial(

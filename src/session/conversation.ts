@@ -27,9 +27,20 @@ export class Conversation {
     return this.exchange.cycles.length === 0;
   }
 
+  /** Its server is lost, and only read to its end. */
+  get isEnding(): boolean {
+    return this.isDraining || this.hasEnded;
+  }
+
   /** The server must not be read before `durable`. */
   get isHeld(): boolean {
     return this.server.isBlocked;
+  }
+
+  /** Forgets the bytes that it saw last: it will not be used for a while, or not again. */
+  letGo(): void {
+    this.client.letGo();
+    this.server.letGoOfChunk();
   }
 
   fromClient(chunk: Buffer): Action[] {

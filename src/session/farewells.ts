@@ -50,3 +50,31 @@ export const notKnown = new BorealisError(
   "no writer says in time what the read must show",
   { hint: "Try again, or choose a weaker apg_write_forward.consistency_mode." },
 );
+
+/** The pool's connection was refused to a session that had none; `code` is the SQLSTATE. */
+export function cannotBorrow(code: string): BorealisError {
+  const message = "terminating connection because the server refused the session another one";
+  return new BorealisError(sqlState.adminShutdown, message, {
+    detail: `SQLSTATE ${code}`,
+    hint: "Connect again.",
+  });
+}
+
+/** No server of the pool in time; the session goes on. */
+export function poolExhausted(borrowTimeoutMs: number): BorealisError {
+  return new BorealisError(
+    sqlState.tooManyConnections,
+    `no server connection became free within ${borrowTimeoutMs} ms`,
+    {
+      detail: "All server connections of the pool are in use.",
+      hint: "Nothing was run: try again. SHOW SESSIONS says who keeps one, and why; the settings are pool.maxConnectionsPercent and pool.borrowTimeoutMs.",
+      safeToRetry: true,
+    },
+  );
+}
+
+export const canceledWait = new BorealisError(
+  sqlState.queryCanceled,
+  "canceling statement due to user request",
+  { detail: "It was waiting for a server connection of the pool, and was not run." },
+);

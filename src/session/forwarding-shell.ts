@@ -106,10 +106,10 @@ export class Forwarding {
   adapt(world: SessionWorld): SessionWorld {
     return {
       ...world,
-      connect: async (lost, isWanted) => {
-        const start = await world.connect(lost, isWanted);
+      connect: async (wanted) => {
+        const start = await world.connect(wanted);
         if (start.kind === "ready")
-          await this.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
+          await this.sight.untilCaughtUp(() => (wanted.isWanted() ? start.target : undefined));
         return start;
       },
     };
@@ -161,6 +161,7 @@ export class Forwarding {
 
   private makeBoard(): Switchboard {
     const session = this.requireSession();
+    session.tenancy.pin("it has forwarded writes");
     const exchange = () => session.conversation.exchange;
     return new Switchboard({
       ...textSourceOf(exchange),

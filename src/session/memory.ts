@@ -20,4 +20,9 @@ export type Memory = Pick<
   | "obstacle"
   | "restore"
   | "restored"
+  | "drawSent"
+  | "keeps"
+  | "carried"
+  | "hasCustom"
+  | "moved"
 >;

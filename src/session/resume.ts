@@ -24,7 +24,8 @@ export interface Resume {
   readonly skipsToSync: number | undefined;
   /** Of what the client sends, so many bytes belong to a message that was given up. */
   readonly skippedBytes: number;
-  readonly outcome: Outcome;
+  /** Undefined: it was not lost, but had no server, since it needed none. */
+  readonly outcome: Outcome | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -121,7 +122,11 @@ export function refuse(
 }
 
 /** Nothing of it needs more than a server. */
-export function goingOn(outcome: Outcome, rest: readonly Buffer[], reason?: string): Resume {
+export function goingOn(
+  outcome: Outcome | undefined,
+  rest: readonly Buffer[],
+  reason?: string,
+): Resume {
   return {
     moment: "now",
     replay: undefined,

@@ -9,7 +9,12 @@ import { touchOf, unknownTouch } from "./session-touch.ts";
 
 beforeAll(() => loadParser());
 
-const quiet: HiddenState = { changesSession: "no", customNames: [] };
+const quiet: HiddenState = {
+  changesSession: "no",
+  customNames: [],
+  keepsOwnState: false,
+  readsDrawn: false,
+};
 const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });
 const parseBody = (name: string, sql: string): Buffer => encodeParse(name, sql).subarray(5);
@@ -243,7 +248,7 @@ describe("what was read back", () => {
     ["what is this", "now", "now", "now"],
   ])("%s: %s; in a database whose code may change sessions %s, or does %s", (sql, ...expected) => {
     const needs = (["no", "perhaps", "likely"] as const).map((changesSession) => {
-      const book = newBook({ changesSession, customNames: [] });
+      const book = newBook({ ...quiet, changesSession });
       book.runSent(0, touch(sql));
       return book.needsReadback;
     });

@@ -1,7 +1,8 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
-import { planRestore, type RestorePlan } from "./restore.ts";
+import { type Carried, hasOtherRole, planHandover } from "./handover.ts";
+import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { SessionTouch } from "./session-touch.ts";
 
 /**
@@ -38,6 +39,9 @@ const customNamesMax = 500;
 const loadsMax = 100;
 const failuresMax = 3;
 
+/** Why a session keeps its connection until it has been asked what it has. */
+export const unread = "what its last statements changed is not known yet";
+
 /** In the original the statement would fail the same way when it is used next: it names what is gone. */
 const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "42P02"]);
 
@@ -62,6 +66,11 @@ export class SessionBook {
   private known: Readback | undefined;
   private unknownStatement: string | undefined;
   private asksLocks = false;
+  /** For good: what it did cannot be read back. */
+  private hasSeeded = false;
+  // On the connection that it has now.
+  private hasDrawn = false;
+  private hasRunCode = false;
   // Numbers of touches, in the order of sending.
   private sent = 0;
   private lastNow = 0;
@@ -110,6 +119,8 @@ export class SessionBook {
    */
   runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
     const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
+    this.hasSeeded ||= touch.seeds;
+    this.hasRunCode ||= touch.reach !== "no";
     const reach = this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
@@ -121,6 +132,11 @@ export class SessionBook {
     // Code may take them where nobody sees it; a text that says what it does says so.
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
     return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
+  }
+
+  /** It may draw from a sequence. */
+  drawSent(): void {
+    this.hasDrawn = true;
   }
 
   // --- What the server answers
@@ -246,10 +262,16 @@ export class SessionBook {
   }
 
   /**
-   * What is sent on a new connection with the same login, before anything else. The book stays as it is: messages that
-   * are sent again after a restoration of the start may be told to it again, or not.
+   * What is sent on another connection with the same login, before anything else. The book stays as it is: messages that
+   * are sent again after a restoration of the start may be told to it again, or not. `carried`: what somebody before has
+   * left on that connection; undefined: nobody had it.
    */
-  restore(at: Moment = "now"): RestorePlan {
+  restore(at: Moment = "now", carried?: Carried, skipsUnnamed = false): RestorePlan {
+    const wanted = this.wanted(at);
+    return carried ? planHandover(wanted, carried, { skipsUnnamed }) : planRestore(wanted);
+  }
+
+  private wanted(at: Moment): Wanted {
     const { known } = this;
     const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
     for (const [name, value] of known?.custom ?? [])
@@ -259,14 +281,59 @@ export class SessionBook {
         settings.push(["session_authorization", known.sessionUser]);
       settings.push(["role", known.role]);
     }
-    return planRestore({
+    return {
       loads: [...this.loads],
       settings,
       prepared: this.prepared
         .list(at)
         .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
-    });
+    };
+  }
+
+  // --- Handing its connection over
+
+  /** What of it lives in its connection alone, so that nobody else can have that; undefined: nothing does. */
+  keeps({ readsDrawn }: { readonly readsDrawn: boolean }): string | undefined {
+    const obstacle = this.obstacle();
+    if (obstacle !== undefined) return obstacle;
+    if ((this.known?.channels.length ?? 0) > 0) return "it listens";
+    if (this.loads.size > 0) return "it has loaded a library";
+    if (this.hasSeeded) return "it has seeded random()";
+    const hidden = this.hidden();
+    if (this.hasRunCode && hidden.keepsOwnState)
+      return "functions in this database may keep something in its connection";
+    if (this.hasDrawn && (readsDrawn || hidden.readsDrawn))
+      return "values that it drew from a sequence may be asked for";
+    // Also what was asked for too often without an answer.
+    const asked = Math.max(this.lastNow, this.lastLater);
+    return this.answered < asked ? unread : undefined;
+  }
+
+  /** What its connection has, for the next who gets that: only while nothing keeps it. */
+  carried(): Carried {
+    const wanted = this.wanted("now");
+    const named = this.known?.custom.filter(([, value]) => value !== null) ?? [];
+    return {
+      settings: new Map(
+        wanted.settings.flatMap(([n, v]) => (n === "role" || v === null ? [] : [[n, v]])),
+      ),
+      hasOtherRole: hasOtherRole(wanted),
+      prepared: new Map(wanted.prepared),
+      hasDrawn: this.hasDrawn,
+      customNames: new Set(named.map(([name]) => name)),
+    };
+  }
+
+  /** A setting with a prefix exists in it. */
+  hasCustom(name: string): boolean {
+    return typeof this.customValue(name) === "string";
+  }
+
+  /** It goes on with another connection, which knows nothing of what was done on the last. */
+  moved(): void {
+    this.hasDrawn = false;
+    this.hasRunCode = false;
   }
 
   /**

@@ -1,27 +1,33 @@
 import type { Timer } from "../io/index.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { encodeError } from "../wire/index.ts";
+import { encodeError, frontend, transactionState } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
-import { cannotReturn, mayBeFenced } from "./farewells.ts";
+import { canceledWait, cannotBorrow, cannotReturn, mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 import { send } from "./send.ts";
+import type { SessionRow } from "./session-registry.ts";
 import { ServerLine } from "./server-line-shell.ts";
 import { Survivor } from "./survivor.ts";
+import { returnServer, Tenancy } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
-import type { SessionWorld } from "./world-shell.ts";
+import type { ServerStart, SessionWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: ClientLink;
   readonly backend: BackendReady;
+  /** True: `backend` has a greeting, but no connection; one is borrowed when there is something to do. */
+  readonly isParked?: boolean;
   readonly clientKey: Buffer;
   readonly world: SessionWorld;
 }
 
 /** What is asked of an idle session is not worth its while earlier. */
 const readLaterMs = 50;
+
+const goodbyeBytes = 5;
 
 /** Moves the bytes of one session between its client and its servers, as its survivor decides. */
 export class Session {
@@ -44,6 +50,10 @@ export class Session {
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
+  /** Counts the servers that were asked for. */
+  private wishes = 0;
+  /** Its place in a pool, if it has one. */
+  readonly tenancy: Tenancy;
 
   constructor(options: SessionOptions) {
     const { backend, world } = options;
@@ -54,7 +64,17 @@ export class Session {
     this.survivor = new Survivor(world.exchangeOf(backend.target));
     const { exchange } = this.conversation;
     for (const [name, value] of backend.parameters) exchange.noteParameter(name, value);
-    this.line = this.makeLine(backend);
+    this.line = this.makeLine(backend, options.isParked !== true);
+    this.tenancy = new Tenancy({
+      survivor: this.survivor,
+      line: () => this.line,
+      nowMs: () => world.clock.nowMs(),
+      isBusy: () => this.isJudging || this.isServerFull,
+      perform: (actions) => this.follow(actions),
+      onParked: () => this.onParked(),
+    });
+    if (options.isParked === true) this.survivor.park();
+    else backend.lease?.hold(this.tenancy);
   }
 
   get target(): Target {
@@ -70,6 +90,21 @@ export class Session {
     return this.line.backend.key;
   }
 
+  /** For an operator. */
+  get condition(): Pick<SessionRow, "state" | "backendPid" | "isPooled" | "keptBecause"> {
+    const { survivor, tenancy, world, conversation } = this;
+    const { isPooled } = world;
+    const hasServer = survivor.isLive;
+    const isIdle = conversation.exchange.state === transactionState.idle;
+    const live = conversation.isIdle ? (isIdle ? "idle" : "in transaction") : "active";
+    return {
+      state: survivor.isParked ? "parked" : hasServer ? live : "waiting",
+      backendPid: hasServer ? this.backendKey.pid : null,
+      isPooled,
+      keptBecause: isPooled ? (tenancy.whyKept() ?? null) : null,
+    };
+  }
+
   /** Tells the client that its backend is ready, and begins. `early` is what it sent ahead. */
   start(early: Buffer): void {
     const { client } = this;
@@ -79,12 +114,16 @@ export class Session {
       this.readOn();
     });
     client.onEnd(() => {
+      if (this.tenancy.giveBack()) {
+        this.finish();
+        return;
+      }
       this.survivor.clientEnded();
       if (this.survivor.isLive) this.line.end();
       else this.finish();
     });
     client.onClose(() => this.onClientGone());
-    this.line.attach();
+    if (!this.survivor.isParked) this.line.attach();
     if (early.length > 0) this.fromClient(early);
     client.onData((chunk) => this.fromClient(chunk));
     this.readOn();
@@ -107,6 +146,7 @@ export class Session {
   retire(): void {
     const { line, survivor, world } = this;
     if (this.hasEnded || line.closed) return;
+    if (!line.isRetired && this.tenancy.leaveIfUnused()) return;
     if (!survivor.isLive) {
       // It is only being made ready.
       line.destroy();
@@ -122,11 +162,12 @@ export class Session {
     if (world.isOver(line.target)) line.noteOver();
   }
 
-  private makeLine(backend: BackendReady): ServerLine {
+  private makeLine(backend: BackendReady, isThere = true): ServerLine {
     const { clock, holdTimeoutMs } = this.world;
     const gate = this.world.gateOf(backend.target);
     return new ServerLine({
       backend,
+      isThere,
       clock,
       gate,
       holdTimeoutMs,
@@ -150,11 +191,28 @@ export class Session {
   }
 
   private fromClient(chunk: Buffer): void {
+    if (this.world.isPooled) {
+      this.tenancy.used();
+      // Its goodbye is not for a server that lives on.
+      if (
+        chunk.length === goodbyeBytes &&
+        chunk[0] === frontend.terminate &&
+        this.tenancy.giveBack()
+      ) {
+        this.finish();
+        return;
+      }
+    }
     this.line.noteStatement();
     this.run(this.survivor.fromClient(chunk));
   }
 
   private run(actions: Action[]): void {
+    this.follow(actions);
+    this.tenancy.settled();
+  }
+
+  private follow(actions: Action[]): void {
     if (this.hasEnded) return;
     for (const action of actions) {
       if (action.kind === "toClient") this.toClient.push(action.bytes);
@@ -258,42 +316,72 @@ export class Session {
     if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
   }
 
+  private get holdMs(): number {
+    return this.conversation.exchange.wishes.holdTimeoutMs ?? this.world.holdTimeoutMs;
+  }
+
   private holdFor(): void {
-    const { wishes } = this.conversation.exchange;
-    const holdMs = wishes.holdTimeoutMs ?? this.world.holdTimeoutMs;
     const onTimeout = (): void => this.run(this.survivor.gaveUp(noInstance()));
-    this.holdTimer ??= this.world.clock.after(holdMs, onTimeout);
+    this.holdTimer ??= this.world.clock.after(this.holdMs, onTimeout);
   }
 
   private async reconnect(): Promise<void> {
     const { line } = this;
     // One that we leave while it lives may be had again.
-    const lost = line.closed || line.isRetired ? line.target : undefined;
+    const isLost = !line.wasReleased && (line.closed || line.isRetired);
+    const lost = isLost ? line.target : undefined;
     line.leave();
-    this.holdFor();
+    const { isWaking } = this.survivor;
+    // It may wait longer for its turn in the pool than for an instance.
+    if (!isWaking) this.holdFor();
     // It is read while it waits, to see it leave; what it sends is kept.
     this.isServerFull = false;
     this.readOn();
-    const isWanted = (): boolean => !this.hasEnded && this.line === line;
-    const start = await this.world.connect(lost, isWanted).catch((error: unknown) => {
+    const wish = ++this.wishes;
+    const isWanted = (): boolean =>
+      !this.hasEnded && this.line === line && this.wishes === wish && !this.survivor.isParked;
+    const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
+    const connecting = this.world.connect({ lost, holdTimeoutMs, isWanted });
+    const start = await connecting.catch((error: unknown) => {
       this.terminate(error);
       return { kind: "nobody" } as const;
     });
     if (!isWanted()) {
-      if (start.kind === "ready") start.connection.destroy();
+      if (start.kind === "ready") returnServer(start);
       return;
     }
     if (start.kind !== "ready") {
-      const why = start.kind === "refused" ? cannotReturn(start.reason) : noInstance();
-      this.run(this.survivor.gaveUp(why));
+      this.onNoServer(start, isWaking);
       return;
     }
     // Making it ready, and running a transaction again, may take longer.
     this.holdTimer?.cancel();
     this.holdTimer = undefined;
     this.line = this.makeLine(start);
+    start.lease?.hold(this.tenancy);
     this.line.attach();
-    this.run(this.survivor.connected(this.world.exchangeOf(start.target), start.parameters));
+    // What has come for it meanwhile.
+    this.line.noteStatement();
+    const { target, parameters, carried } = start;
+    this.run(this.survivor.connected(this.world.exchangeOf(target), parameters, carried));
+    this.readOn();
+  }
+
+  private onNoServer(start: Exclude<ServerStart, BackendReady>, isWaking: boolean): void {
+    if (start.kind === "exhausted") {
+      const { survivor } = this;
+      this.run(isWaking ? survivor.refuseWaking(start.error) : survivor.gaveUp(start.error));
+      this.readOn();
+      return;
+    }
+    const refused = this.world.isPooled ? cannotBorrow : cannotReturn;
+    const why = start.kind === "refused" ? refused(start.reason) : noInstance();
+    this.run(this.survivor.gaveUp(why));
+  }
+
+  /** What it sent waits for a server of the pool: it is not to be run any more. */
+  cancelWait(): void {
+    this.run(this.survivor.refuseWaking(canceledWait));
     this.readOn();
   }
 
@@ -336,6 +424,10 @@ export class Session {
 
   private onClientGone(): void {
     const { line, survivor } = this;
+    if (this.tenancy.giveBack()) {
+      this.ended();
+      return;
+    }
     for (const chunk of line.openGate()) this.run(survivor.fromServer(chunk));
     // While a completion is held the backend has nothing to say; otherwise it ends by itself at our end of stream.
     if (survivor.isHeld || !survivor.isLive) line.destroy();
@@ -347,12 +439,19 @@ export class Session {
     if (line.closed || !survivor.isLive) this.ended();
   }
 
+  private onParked(): void {
+    this.readTimer?.cancel();
+    this.readTimer = undefined;
+    this.isServerFull = false;
+    this.readOn();
+  }
+
   private onServerGone(): void {
     if (this.client.closed) {
       this.ended();
       return;
     }
-    if (this.hasEnded) return;
+    if (this.hasEnded || this.tenancy.leaveIfUnused()) return;
     this.drain();
     const { lastWords, hasTerminated } = this.conversation.exchange;
     const mayBeOnPurpose = lastWords?.code === sqlState.adminShutdown && !this.line.isRetired;

@@ -11,6 +11,8 @@ export interface SurvivalWishes {
   readonly holdTimeoutMs: number | undefined;
   /** Whether writes are forwarded to the writer, and what reads wait for then. */
   readonly consistency: ConsistencyMode;
+  /** Whether its server may be given to others between transactions; undefined: as its endpoint has it. */
+  readonly isPooled: boolean | undefined;
 }
 
 export const defaultWishes: SurvivalWishes = {
@@ -18,6 +20,7 @@ export const defaultWishes: SurvivalWishes = {
   isReplayed: true,
   holdTimeoutMs: undefined,
   consistency: "off",
+  isPooled: undefined,
 };
 
 /**
@@ -40,6 +43,8 @@ export function applyWish(
       return { ...wishes, isReplayed: parseSwitch(value ?? undefined) ?? true };
     case "borealis.hold_timeout":
       return { ...wishes, holdTimeoutMs: parseDurationMs(value ?? undefined) };
+    case "borealis.pool":
+      return { ...wishes, isPooled: poolingOf(value) ?? atStart.isPooled };
     case consistencySetting:
       if (value === null) return { ...wishes, consistency: atStart.consistency };
       return { ...wishes, consistency: consistencyModeOf(value) ?? "off" };
@@ -49,4 +54,9 @@ export function applyWish(
     default:
       return wishes;
   }
+}
+
+function poolingOf(value: string | null | undefined): boolean | undefined {
+  const text = value?.trim().toLowerCase();
+  return text === "auto" ? true : parseSwitch(text);
 }

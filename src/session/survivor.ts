@@ -1,12 +1,14 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { transactionState } from "../wire/index.ts";
+import { encodeError, frontend, transactionState } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
+import type { Carried } from "./handover.ts";
 import type { Fate } from "./fate.ts";
 import { frontOf, isAllKept, isDone, restOfAnswer, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
-import { Restoration } from "./restoration.ts";
+import { RefusedMessages } from "./refused-messages.ts";
+import { type Found, Restoration } from "./restoration.ts";
 import {
   ended,
   giveUp,
@@ -23,6 +25,10 @@ import { WaitingBytes } from "./waiting-bytes.ts";
 
 type Phase =
   | { readonly kind: "live" }
+  /** It needs no server, and has none. */
+  | { readonly kind: "parked" }
+  /** There was none for what the client sent, and it has not sent all of that yet. */
+  | { readonly kind: "refusing"; readonly refused: RefusedMessages }
   /** Its server is gone; what became of the commit that was under way is being asked. */
   | { readonly kind: "asking" }
   | { readonly kind: "connecting"; readonly resume: Resume }
@@ -39,6 +45,7 @@ type Phase =
  * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
  *
  *     live ── server lost ──▶ asking (a commit was under way) ──▶ connecting ──▶ restoring ──▶ replaying ──▶ live
+ *     live ── given up, since it needs none ──▶ parked ── the client sends ──▶ connecting ──▶ restoring ──▶ live
  */
 export class Survivor {
   private current: Conversation;
@@ -56,6 +63,32 @@ export class Survivor {
   constructor(options: ExchangeOptions) {
     this.current = new Conversation(options);
     this.memory = options.memory;
+  }
+
+  /** It gives up its server, or has none to begin with. Only with nothing under way; see whyKept. */
+  park(): void {
+    this.phase = { kind: "parked" };
+    this.memory.connectionLost();
+    this.current.letGo();
+  }
+
+  get isParked(): boolean {
+    return this.phase.kind === "parked" || this.phase.kind === "refusing";
+  }
+
+  /** The client has sent something, and nothing of that has come to a server. */
+  get isWaking(): boolean {
+    return this.phase.kind === "connecting" && this.phase.resume.outcome === undefined;
+  }
+
+  /** No server was found for what the client has sent: it hears `error`, and the session goes on. */
+  refuseWaking(error: BorealisError): Action[] {
+    if (!this.isWaking) return [];
+    const refused = new RefusedMessages(encodeError(error, "ERROR"));
+    this.phase = { kind: "refusing", refused };
+    this.actions.push({ kind: "resumeClient" });
+    for (const bytes of this.waiting.takeAll(0)) this.onRefused(refused, bytes);
+    return this.take();
   }
 
   get conversation(): Conversation {
@@ -84,6 +117,14 @@ export class Survivor {
     if (this.phase.kind === "live") {
       const bytes = this.waiting.withoutSkipped(chunk);
       return bytes.length === 0 ? [] : this.current.fromClient(bytes);
+    }
+    if (this.phase.kind === "refusing") {
+      this.onRefused(this.phase.refused, chunk);
+      return this.take();
+    }
+    if (this.phase.kind === "parked") {
+      this.wake(chunk);
+      return this.take();
     }
     return this.waiting.add(chunk) === "full" ? [{ kind: "pauseClient" }] : [];
   }
@@ -143,6 +184,8 @@ export class Survivor {
         break;
       case "asking":
       case "connecting":
+      case "parked":
+      case "refusing":
       case "ended":
     }
     return this.take();
@@ -159,7 +202,11 @@ export class Survivor {
   }
 
   /** What `reconnect` asked for; `options` as the new server needs them. */
-  connected(options: ExchangeOptions, parameters: ReadonlyMap<string, string>): Action[] {
+  connected(
+    options: ExchangeOptions,
+    parameters: ReadonlyMap<string, string>,
+    carried?: Carried,
+  ): Action[] {
     if (this.phase.kind !== "connecting") return [];
     const { resume } = this.phase;
     this.generation++;
@@ -167,7 +214,9 @@ export class Survivor {
       this.current.exchange.parameters.set(name, value);
       this.memory.parameter(name, value);
     }
-    const restoration = new Restoration(this.memory, resume);
+    this.memory.moved();
+    const found: Found = { carried, skipsUnnamed: this.isWaking && this.waiting.replacesUnnamed };
+    const restoration = new Restoration(this.memory, resume, found);
     this.phase = { kind: "restoring", resume, options, restoration };
     if (restoration.bytes.length > 0)
       this.actions.push({ kind: "toServer", bytes: restoration.bytes });
@@ -211,6 +260,28 @@ export class Survivor {
     if (exchange.mayHaveCommitted || !lastWords || holdsAsides) return this.current.terminate();
     this.actions.push({ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" });
     return this.take();
+  }
+
+  private wake(chunk: Buffer): void {
+    this.losses = 0;
+    if (chunk[0] === frontend.terminate) this.end({ kind: "close" });
+    else {
+      this.waiting.add(chunk);
+      this.connect(goingOn(undefined, []));
+    }
+  }
+
+  private onRefused(refused: RefusedMessages, bytes: Buffer): void {
+    if (this.phase.kind !== "refusing") return;
+    try {
+      const told = refused.push(bytes);
+      if (told.length > 0) this.actions.push({ kind: "toClient", bytes: told });
+      if (refused.hasTerminated) this.end({ kind: "close" });
+      else if (refused.isSettled) this.phase = { kind: "parked" };
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      this.end({ kind: "fail", error });
+    }
   }
 
   private onLost(): void {
@@ -301,7 +372,7 @@ export class Survivor {
   private refuse({ told, resume }: Refused): void {
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
     if (!told) {
-      this.count(resume.outcome, "the client was in the middle of a message");
+      this.count(resume.outcome ?? "ended", "the client was in the middle of a message");
       this.end({ kind: "close" });
       return;
     }
@@ -324,6 +395,10 @@ export class Survivor {
     const { exchange } = this.current;
     const rest = restoration.push(chunk, exchange.parameters);
     if (!rest) return;
+    if (restoration.isSpoilt) {
+      this.onLostAgain(resume);
+      return;
+    }
     const problem = restoration.problem();
     if (problem !== undefined) {
       this.fail(ended(problem), "ended", problem);
@@ -361,7 +436,7 @@ export class Survivor {
   private goLive(resume: Resume): void {
     this.phase = { kind: "live" };
     this.wasMidMessage = false;
-    this.count(resume.outcome, resume.reason);
+    if (resume.outcome !== undefined) this.count(resume.outcome, resume.reason);
     this.current.exchange.goLive({ isMidMessage: this.current.server.isMidMessage });
     this.takeFrom(this.current);
     this.actions.push({ kind: "resumeClient" });
