@@ -57,6 +57,7 @@ const server = await startEndpoints({
     holdTimeoutMs: config.holdTimeoutMs,
     unauthenticatedMax: config.unauthenticatedMax,
   },
+  pooling: config.pooling,
 });
 const endpoints = new EndpointSet({ server, opened, clock: realClock, logger });
 const follow = (): void => {

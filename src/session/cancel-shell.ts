@@ -19,7 +19,7 @@ export async function cancelSession(
     logger,
   }: { readonly admin: AdminSessions; readonly clock: Clock; readonly logger: Logger },
 ): Promise<void> {
-  if (session.survivor.isWaking) session.cancelWait();
+  if (session.survivor.isWaking) session.search.cancelWait();
   // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
   if (!session.survivor.hasServer) return;
   const { tenancy, target, backendKey: own } = session;

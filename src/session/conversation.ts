@@ -109,6 +109,23 @@ export class Conversation {
     return this.finish(this.exchange.lossOf(cause));
   }
 
+  /** Somebody has ended its server process, and only that: the client hears what the server said. */
+  endedOnPurpose(): Action[] {
+    const { mayHaveCommitted, lastWords, holdsAsides } = this.exchange;
+    if (mayHaveCommitted || !lastWords || holdsAsides) return this.terminate();
+    this.hasEnded = true;
+    return [{ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" }];
+  }
+
+  /** Another server follows, and this is what it has told of itself. */
+  follows(parameters: ReadonlyMap<string, string>): void {
+    const { exchange } = this;
+    for (const [name, value] of parameters) {
+      exchange.parameters.set(name, value);
+      exchange.memory.parameter(name, value);
+    }
+  }
+
   /** A cancel request goes, or may just have gone, to the backend. */
   cancelled(): void {
     const { cycles } = this.exchange;

@@ -54,6 +54,8 @@ interface Asking {
 
 const expireEveryMs = 5_000;
 const unknownMax = 8;
+/** Logins that differ; the first of each opens a server to know how it is greeted. */
+const templatesMax = 1_000;
 
 /** The pools of one process: one for each life of each PostgreSQL that somebody borrows of. */
 export class Pools {
@@ -165,8 +167,7 @@ class House {
     this.isClosed = true;
     this.timer?.cancel();
     for (const asking of this.pool.dismiss()) (asking as Asking).resolve(undefined);
-    for (const { state, line } of [...this.pool.all])
-      if (state === "free") line?.connection.destroy();
+    for (const { state, line } of this.pool.all) if (state === "free") line?.connection.destroy();
   }
 
   /** Opens one of a key that was not here yet; for all who ask for it meanwhile. */
@@ -245,7 +246,7 @@ class House {
     const { clock } = this.options;
     const start = await this.connect(asking.borrowing);
     if (start?.kind === "ready") {
-      this.templates.set(asking.key, start.parameters);
+      this.remember(asking.key, start.parameters);
       if (this.isClosed) {
         start.connection.destroy();
         asking.resolve(undefined);
@@ -263,6 +264,13 @@ class House {
     }
     asking.resolve(start);
     this.run(this.pool.gone(place, clock.nowMs()));
+  }
+
+  private remember(key: string, template: Template): void {
+    this.templates.delete(key);
+    this.templates.set(key, template);
+    const [oldest] = this.templates.keys();
+    if (this.templates.size > templatesMax && oldest !== undefined) this.templates.delete(oldest);
   }
 
   private async connect(borrowing: Borrowing): Promise<BackendStart | undefined> {

@@ -38,7 +38,11 @@ class Script {
   }
 
   /** `name` of login `key` needs a connection. */
-  seek(name: string, key = "k", options: { isWanted?: () => boolean; accepts?: (line: string | undefined) => boolean } = {}): this {
+  seek(
+    name: string,
+    key = "k",
+    options: { isWanted?: () => boolean; accepts?: (line: string | undefined) => boolean } = {},
+  ): this {
     this.nowMs++;
     const seeker: Seeker<string, Session> = {
       key,
@@ -148,8 +152,8 @@ describe("who has to wait", () => {
     const script = new Script(1).seek("a").keep("a", "busy").seek("b").seek("c");
     expect(script.lines).toHaveLength(1);
     expect(script.session("a").hurried).toBeGreaterThan(0);
-    script.keep("a", undefined);
-    // b is idle at once: c need not wait for it.
+    // b is idle as soon as it has it: c need not wait for it.
+    script.keep("a", undefined).serve();
     expect(script.lines.slice(1)).toEqual(["take c1 to b from a", "take c1 to c from b"]);
   });
 

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
+import { transactionState } from "../wire/index.ts";
 import type { Endpoint } from "./endpoint-shell.ts";
 import type { Forwarding } from "./forwarding-shell.ts";
 import type { Session } from "./session-shell.ts";
@@ -79,7 +80,6 @@ export class SessionRegistry {
   rows(): SessionRow[] {
     return [...this.all].map((registered) => {
       const { session, endpoint, user, database, clientAddress } = registered;
-      const { state, backendPid, isPooled, keptBecause } = session.condition;
       return {
         pid: session.pid,
         user,
@@ -88,11 +88,26 @@ export class SessionRegistry {
         clientAddress,
         endpoint: endpoint.id,
         instance: session.target.instanceId,
-        state,
-        backendPid,
-        isPooled,
-        keptBecause: keptBecause ?? null,
+        ...conditionOf(session),
       };
     });
   }
+}
+
+function conditionOf({
+  survivor,
+  tenancy,
+  world,
+  backendKey,
+}: Session): Pick<SessionRow, "state" | "backendPid" | "isPooled" | "keptBecause"> {
+  const { isPooled } = world;
+  const { isLive, conversation } = survivor;
+  const isOutside = conversation.exchange.state === transactionState.idle;
+  const live = conversation.isIdle ? (isOutside ? "idle" : "in transaction") : "active";
+  return {
+    state: survivor.isParked ? "parked" : isLive ? live : "waiting",
+    backendPid: isLive ? backendKey.pid : null,
+    isPooled,
+    keptBecause: isPooled ? (tenancy.whyKept() ?? null) : null,
+  };
 }

@@ -1,19 +1,18 @@
 import type { Timer } from "../io/index.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { encodeError, frontend, transactionState } from "../wire/index.ts";
+import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
-import { noInstance } from "./admin-shell.ts";
-import { canceledWait, cannotBorrow, cannotReturn, mayBeFenced } from "./farewells.ts";
+import { mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 import { send } from "./send.ts";
-import type { SessionRow } from "./session-registry.ts";
 import { ServerLine } from "./server-line-shell.ts";
 import { Survivor } from "./survivor.ts";
-import { returnServer, Tenancy } from "./tenancy-shell.ts";
+import { type Searcher, ServerSearch } from "./server-search-shell.ts";
+import { Tenancy, type Tenant } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
-import type { ServerStart, SessionWorld } from "./world-shell.ts";
+import type { SessionWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: ClientLink;
@@ -27,21 +26,18 @@ export interface SessionOptions {
 /** What is asked of an idle session is not worth its while earlier. */
 const readLaterMs = 50;
 
-const goodbyeBytes = 5;
-
 /** Moves the bytes of one session between its client and its servers, as its survivor decides. */
 export class Session {
   /** What the client knows as its server's. */
   readonly pid: number;
   readonly clientKey: Buffer;
   readonly survivor: Survivor;
-  private readonly world: SessionWorld;
+  readonly world: SessionWorld;
   private readonly client: ClientLink;
   private line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
   private commitTimer: Timer | undefined;
-  private holdTimer: Timer | undefined;
   private readTimer: Timer | undefined;
   private readonly asking = new AbortController();
   /** An operator may have ended the server; the client's next words must not go there. */
@@ -50,10 +46,9 @@ export class Session {
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
-  /** Counts the servers that were asked for. */
-  private wishes = 0;
   /** Its place in a pool, if it has one. */
   readonly tenancy: Tenancy;
+  readonly search: ServerSearch;
 
   constructor(options: SessionOptions) {
     const { backend, world } = options;
@@ -65,14 +60,24 @@ export class Session {
     const { exchange } = this.conversation;
     for (const [name, value] of backend.parameters) exchange.noteParameter(name, value);
     this.line = this.makeLine(backend, options.isParked !== true);
-    this.tenancy = new Tenancy({
+    const self: Tenant & Searcher = {
+      world,
       survivor: this.survivor,
       line: () => this.line,
-      nowMs: () => world.clock.nowMs(),
+      hasEnded: () => this.hasEnded,
       isBusy: () => this.isJudging || this.isServerFull,
-      perform: (actions) => this.follow(actions),
-      onParked: () => this.onParked(),
-    });
+      left: () => {
+        this.isServerFull = false;
+        // A lost one is read on, to see it leave; what the client sends is kept.
+        this.readOn();
+      },
+      adopt: (start) => this.adopt(start),
+      run: (actions) => this.run(actions),
+      follow: (actions) => this.follow(actions),
+      readOn: () => this.readOn(),
+    };
+    this.tenancy = new Tenancy(self);
+    this.search = new ServerSearch(self);
     if (options.isParked === true) this.survivor.park();
     else backend.lease?.hold(this.tenancy);
   }
@@ -88,21 +93,6 @@ export class Session {
   /** The server's own pid and key, for cancel requests. */
   get backendKey(): BackendReady["key"] {
     return this.line.backend.key;
-  }
-
-  /** For an operator. */
-  get condition(): Pick<SessionRow, "state" | "backendPid" | "isPooled" | "keptBecause"> {
-    const { survivor, tenancy, world, conversation } = this;
-    const { isPooled } = world;
-    const hasServer = survivor.isLive;
-    const isIdle = conversation.exchange.state === transactionState.idle;
-    const live = conversation.isIdle ? (isIdle ? "idle" : "in transaction") : "active";
-    return {
-      state: survivor.isParked ? "parked" : hasServer ? live : "waiting",
-      backendPid: hasServer ? this.backendKey.pid : null,
-      isPooled,
-      keptBecause: isPooled ? (tenancy.whyKept() ?? null) : null,
-    };
   }
 
   /** Tells the client that its backend is ready, and begins. `early` is what it sent ahead. */
@@ -155,7 +145,7 @@ export class Session {
     if (!line.isRetired) {
       this.drain();
       line.retire();
-      this.holdFor();
+      this.search.holdFor();
       this.readOn();
     }
     // Until then a commit that it has not come to yet could still come to be.
@@ -191,17 +181,9 @@ export class Session {
   }
 
   private fromClient(chunk: Buffer): void {
-    if (this.world.isPooled) {
-      this.tenancy.used();
-      // Its goodbye is not for a server that lives on.
-      if (
-        chunk.length === goodbyeBytes &&
-        chunk[0] === frontend.terminate &&
-        this.tenancy.giveBack()
-      ) {
-        this.finish();
-        return;
-      }
+    if (this.world.isPooled && this.tenancy.tookGoodbye(chunk)) {
+      this.finish();
+      return;
     }
     this.line.noteStatement();
     this.run(this.survivor.fromClient(chunk));
@@ -260,7 +242,7 @@ export class Session {
         this.setCommitTimer(action.timeoutMs);
         return;
       case "reconnect":
-        void this.reconnect();
+        void this.search.reconnect();
         return;
       case "askFate":
         void this.askFate(action.xid);
@@ -293,8 +275,7 @@ export class Session {
   private onOutcome(outcome: Outcome, reason: string | undefined): void {
     const { logger } = this.world;
     const instance = this.target.instanceId;
-    this.holdTimer?.cancel();
-    this.holdTimer = undefined;
+    this.search.stopHolding();
     logger.info({ event: "session.survived", pid: this.pid, outcome, reason, instance });
     this.world.onOutcome(outcome);
   }
@@ -316,77 +297,8 @@ export class Session {
     if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
   }
 
-  private get holdMs(): number {
-    return this.conversation.exchange.wishes.holdTimeoutMs ?? this.world.holdTimeoutMs;
-  }
-
-  private holdFor(): void {
-    const onTimeout = (): void => this.run(this.survivor.gaveUp(noInstance()));
-    this.holdTimer ??= this.world.clock.after(this.holdMs, onTimeout);
-  }
-
-  private async reconnect(): Promise<void> {
-    const { line } = this;
-    // One that we leave while it lives may be had again.
-    const isLost = !line.wasReleased && (line.closed || line.isRetired);
-    const lost = isLost ? line.target : undefined;
-    line.leave();
-    const { isWaking } = this.survivor;
-    // It may wait longer for its turn in the pool than for an instance.
-    if (!isWaking) this.holdFor();
-    // It is read while it waits, to see it leave; what it sends is kept.
-    this.isServerFull = false;
-    this.readOn();
-    const wish = ++this.wishes;
-    const isWanted = (): boolean =>
-      !this.hasEnded && this.line === line && this.wishes === wish && !this.survivor.isParked;
-    const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
-    const connecting = this.world.connect({ lost, holdTimeoutMs, isWanted });
-    const start = await connecting.catch((error: unknown) => {
-      this.terminate(error);
-      return { kind: "nobody" } as const;
-    });
-    if (!isWanted()) {
-      if (start.kind === "ready") returnServer(start);
-      return;
-    }
-    if (start.kind !== "ready") {
-      this.onNoServer(start, isWaking);
-      return;
-    }
-    // Making it ready, and running a transaction again, may take longer.
-    this.holdTimer?.cancel();
-    this.holdTimer = undefined;
-    this.line = this.makeLine(start);
-    start.lease?.hold(this.tenancy);
-    this.line.attach();
-    // What has come for it meanwhile.
-    this.line.noteStatement();
-    const { target, parameters, carried } = start;
-    this.run(this.survivor.connected(this.world.exchangeOf(target), parameters, carried));
-    this.readOn();
-  }
-
-  private onNoServer(start: Exclude<ServerStart, BackendReady>, isWaking: boolean): void {
-    if (start.kind === "exhausted") {
-      const { survivor } = this;
-      this.run(isWaking ? survivor.refuseWaking(start.error) : survivor.gaveUp(start.error));
-      this.readOn();
-      return;
-    }
-    const refused = this.world.isPooled ? cannotBorrow : cannotReturn;
-    const why = start.kind === "refused" ? refused(start.reason) : noInstance();
-    this.run(this.survivor.gaveUp(why));
-  }
-
-  /** What it sent waits for a server of the pool: it is not to be run any more. */
-  cancelWait(): void {
-    this.run(this.survivor.refuseWaking(canceledWait));
-    this.readOn();
-  }
-
   private async askFate(xid: bigint): Promise<void> {
-    this.holdFor();
+    this.search.holdFor();
     const { incarnation } = this.target;
     const fate = await this.world.fates.of(incarnation, xid, this.asking.signal);
     this.world.logger.info({ event: "session.fate", pid: this.pid, xid: String(xid), fate });
@@ -439,11 +351,12 @@ export class Session {
     if (line.closed || !survivor.isLive) this.ended();
   }
 
-  private onParked(): void {
-    this.readTimer?.cancel();
-    this.readTimer = undefined;
-    this.isServerFull = false;
-    this.readOn();
+  private adopt(backend: BackendReady): void {
+    this.line = this.makeLine(backend);
+    backend.lease?.hold(this.tenancy);
+    this.line.attach();
+    // What has come for it meanwhile.
+    this.line.noteStatement();
   }
 
   private onServerGone(): void {
@@ -476,7 +389,7 @@ export class Session {
     this.asking.abort();
     this.line.leave();
     this.commitTimer?.cancel();
-    this.holdTimer?.cancel();
+    this.search.stopHolding();
     this.readTimer?.cancel();
     this.world.onEnd();
   }

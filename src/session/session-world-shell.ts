@@ -113,7 +113,7 @@ export function worldOf(
     pooling,
   }: { sessionOf: () => Session; onEnd: () => void; pooling?: Pooling | undefined },
 ): SessionWorld {
-  const { topology, admin, traits, clock } = shared;
+  const { topology, traits } = shared;
   const { wishes, settings } = arrival.login;
   const { database, user } = wishes;
   const hidden = (): HiddenState => planner.traits.hidden ?? unknownHiddenState;
@@ -144,16 +144,7 @@ export function worldOf(
       const writer = topology.writer();
       return writer !== undefined && !isSameLife(writer, target);
     },
-    wasEndedOnPurpose: async (target) => {
-      const untilMs = clock.nowMs() + onPurposeMs;
-      for (;;) {
-        const now = topology.instance(target.instanceId);
-        if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
-        if (!(await admin.isAlive(target))) return false;
-        if (clock.nowMs() > untilMs) return true;
-        await sleepUntilChange(clock, topology);
-      }
-    },
+    wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: () => traits.changing(database, sessionOf()),
     onTraitsSettled: () => {
       const session = sessionOf();
@@ -166,4 +157,18 @@ export function worldOf(
       traits.leave(database, sessionOf());
     },
   };
+}
+
+async function wasEndedOnPurpose(
+  { clock, topology, admin }: SharedWorld,
+  target: Target,
+): Promise<boolean> {
+  const untilMs = clock.nowMs() + onPurposeMs;
+  for (;;) {
+    const now = topology.instance(target.instanceId);
+    if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
+    if (!(await admin.isAlive(target))) return false;
+    if (clock.nowMs() > untilMs) return true;
+    await sleepUntilChange(clock, topology);
+  }
 }

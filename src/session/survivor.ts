@@ -1,15 +1,17 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { encodeError, frontend, transactionState } from "../wire/index.ts";
+import { encodeError, transactionState } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
+import { Dormancy } from "./dormancy.ts";
 import type { Carried } from "./handover.ts";
 import type { Fate } from "./fate.ts";
-import { frontOf, isAllKept, isDone, restOfAnswer, sightOf } from "./loss.ts";
+import { frontOf, isAllKept, isDone, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
-import { RefusedMessages } from "./refused-messages.ts";
 import { type Found, Restoration } from "./restoration.ts";
 import {
+  answered,
+  answeredOrAgain,
   ended,
   giveUp,
   goingOn,
@@ -21,25 +23,8 @@ import {
   runAgain,
   unknownOutcome,
 } from "./resume.ts";
+import type { Phase } from "./survivor-phase.ts";
 import { WaitingBytes } from "./waiting-bytes.ts";
-
-type Phase =
-  | { readonly kind: "live" }
-  /** It needs no server, and has none. */
-  | { readonly kind: "parked" }
-  /** There was none for what the client sent, and it has not sent all of that yet. */
-  | { readonly kind: "refusing"; readonly refused: RefusedMessages }
-  /** Its server is gone; what became of the commit that was under way is being asked. */
-  | { readonly kind: "asking" }
-  | { readonly kind: "connecting"; readonly resume: Resume }
-  | {
-      readonly kind: "restoring";
-      readonly resume: Resume;
-      readonly options: ExchangeOptions;
-      readonly restoration: Restoration;
-    }
-  | { readonly kind: "replaying"; readonly resume: Resume }
-  | { readonly kind: "ended" };
 
 /**
  * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
@@ -57,8 +42,6 @@ export class Survivor {
   private losses = 0;
   /** At the last loss; see ServerSide.isMidMessage. */
   private wasMidMessage = false;
-  /** Counts servers: what was asked for one means nothing for the next. */
-  generation = 0;
 
   constructor(options: ExchangeOptions) {
     this.current = new Conversation(options);
@@ -67,13 +50,13 @@ export class Survivor {
 
   /** It gives up its server, or has none to begin with. Only with nothing under way; see whyKept. */
   park(): void {
-    this.phase = { kind: "parked" };
+    this.phase = { kind: "dormant", dormancy: new Dormancy() };
     this.memory.connectionLost();
     this.current.letGo();
   }
 
   get isParked(): boolean {
-    return this.phase.kind === "parked" || this.phase.kind === "refusing";
+    return this.phase.kind === "dormant";
   }
 
   /** The client has sent something, and nothing of that has come to a server. */
@@ -84,10 +67,10 @@ export class Survivor {
   /** No server was found for what the client has sent: it hears `error`, and the session goes on. */
   refuseWaking(error: BorealisError): Action[] {
     if (!this.isWaking) return [];
-    const refused = new RefusedMessages(encodeError(error, "ERROR"));
-    this.phase = { kind: "refusing", refused };
+    const dormancy = new Dormancy(encodeError(error, "ERROR"));
+    this.phase = { kind: "dormant", dormancy };
     this.actions.push({ kind: "resumeClient" });
-    for (const bytes of this.waiting.takeAll(0)) this.onRefused(refused, bytes);
+    for (const bytes of this.waiting.takeAll(0)) this.actions.push(...this.fromClient(bytes));
     return this.take();
   }
 
@@ -97,10 +80,6 @@ export class Survivor {
 
   get isLive(): boolean {
     return this.phase.kind === "live";
-  }
-
-  get hasEnded(): boolean {
-    return this.phase.kind === "ended";
   }
 
   /** It has a server that runs something of the client's. */
@@ -118,13 +97,12 @@ export class Survivor {
       const bytes = this.waiting.withoutSkipped(chunk);
       return bytes.length === 0 ? [] : this.current.fromClient(bytes);
     }
-    if (this.phase.kind === "refusing") {
-      this.onRefused(this.phase.refused, chunk);
-      return this.take();
-    }
-    if (this.phase.kind === "parked") {
-      this.wake(chunk);
-      return this.take();
+    if (this.phase.kind === "dormant") {
+      const next = this.phase.dormancy.fromClient(chunk);
+      if (next === "wake") return this.wake(chunk);
+      if (next.some(({ kind }) => kind === "close" || kind === "fail"))
+        this.phase = { kind: "ended" };
+      return next;
     }
     return this.waiting.add(chunk) === "full" ? [{ kind: "pauseClient" }] : [];
   }
@@ -184,8 +162,7 @@ export class Survivor {
         break;
       case "asking":
       case "connecting":
-      case "parked":
-      case "refusing":
+      case "dormant":
       case "ended":
     }
     return this.take();
@@ -195,7 +172,7 @@ export class Survivor {
   fateKnown(fate: Fate): Action[] {
     if (this.phase.kind !== "asking") return [];
     const hasHappened = isDone(frontOf(this.current.exchange), fate);
-    if (hasHappened === true) this.answer();
+    if (hasHappened === true) this.goOn(answered(this.current, this.memory));
     else if (hasHappened === false) this.again();
     else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
     return this.take();
@@ -209,11 +186,7 @@ export class Survivor {
   ): Action[] {
     if (this.phase.kind !== "connecting") return [];
     const { resume } = this.phase;
-    this.generation++;
-    for (const [name, value] of parameters) {
-      this.current.exchange.parameters.set(name, value);
-      this.memory.parameter(name, value);
-    }
+    this.current.follows(parameters);
     this.memory.moved();
     const found: Found = { carried, skipsUnnamed: this.isWaking && this.waiting.replacesUnnamed };
     const restoration = new Restoration(this.memory, resume, found);
@@ -254,34 +227,15 @@ export class Survivor {
   /** Somebody has ended this session's server process, and only that: it hears what the server said. */
   endedOnPurpose(): Action[] {
     if (this.phase.kind !== "live") return [];
-    const { exchange } = this.current;
     this.phase = { kind: "ended" };
-    const { lastWords, holdsAsides } = exchange;
-    if (exchange.mayHaveCommitted || !lastWords || holdsAsides) return this.current.terminate();
-    this.actions.push({ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" });
-    return this.take();
+    return this.current.endedOnPurpose();
   }
 
-  private wake(chunk: Buffer): void {
+  private wake(chunk: Buffer): Action[] {
     this.losses = 0;
-    if (chunk[0] === frontend.terminate) this.end({ kind: "close" });
-    else {
-      this.waiting.add(chunk);
-      this.connect(goingOn(undefined, []));
-    }
-  }
-
-  private onRefused(refused: RefusedMessages, bytes: Buffer): void {
-    if (this.phase.kind !== "refusing") return;
-    try {
-      const told = refused.push(bytes);
-      if (told.length > 0) this.actions.push({ kind: "toClient", bytes: told });
-      if (refused.hasTerminated) this.end({ kind: "close" });
-      else if (refused.isSettled) this.phase = { kind: "parked" };
-    } catch (error) {
-      if (!(error instanceof BorealisError)) throw error;
-      this.end({ kind: "fail", error });
-    }
+    this.waiting.add(chunk);
+    this.connect(goingOn(undefined, []));
+    return this.take();
   }
 
   private onLost(): void {
@@ -305,18 +259,15 @@ export class Survivor {
     const isTangled = this.current.server.hasMore || !isAllKept(exchange);
     if (isTangled) {
       const error = exchange.lossOf();
-      this.fail(
-        error,
-        error.code === sqlState.outcomeUnknown ? "unknown" : "ended",
-        "it ran ahead",
-      );
+      const isUnknown = error.code === sqlState.outcomeUnknown;
+      this.fail(error, isUnknown ? "unknown" : "ended", "it ran ahead");
     } else if (sight.kind === "doubt") {
       const reason = "it may have been committed in parts";
       this.refuse(refuse(this.current, unknownOutcome(false), reason));
     } else if (sight.kind === "ask") {
       this.phase = { kind: "asking" };
       this.actions.push({ kind: "askFate", xid: sight.xid });
-    } else if (sight.kind === "done") this.answerOrAgain();
+    } else if (sight.kind === "done") this.goOn(answeredOrAgain(this.current, this.memory));
     else this.again();
   }
 
@@ -331,42 +282,17 @@ export class Survivor {
 
   private again(): void {
     const isSuspect = this.losses > lossesMax && frontOf(this.current.exchange) !== undefined;
-    const next = isSuspect ? giveUp(this.current) : runAgain(this.current);
-    if ("resume" in next) this.refuse(next);
-    else this.connect(next);
+    this.goOn(isSuspect ? giveUp(this.current) : runAgain(this.current));
   }
 
-  /**
-   * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
-   * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.
-   */
-  private answerOrAgain(): void {
-    const next = runAgain(this.current);
-    const { exchange } = this.current;
-    const isCommit = frontOf(exchange)?.commitTag !== undefined && !exchange.hasNotified;
-    if (isCommit || "resume" in next) this.answer();
-    else this.connect(next);
-  }
-
-  /** What was under way is committed, or has nothing to commit. */
-  private answer(): void {
-    const { exchange, server, client } = this.current;
-    const front = frontOf(exchange);
-    const bytes = front && restOfAnswer(front);
-    if (!bytes || server.outbox.hasOverflowed) {
-      this.refuse(refuse(this.current, unknownOutcome(true), "its answer is lost"));
+  private goOn(next: Resume | Refused): void {
+    if ("resume" in next) {
+      this.refuse(next);
       return;
     }
-    server.outbox.letGo();
-    exchange.tell(bytes);
-    exchange.state = transactionState.idle;
-    for (let step = front.stepsSeen; step < front.stepsSent; step++)
-      this.memory.answeredStep(front.changes, step);
-    this.memory.ready(front.changes, true);
     this.takeFrom(this.current);
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
-    const { later } = exchange.journal.kept;
-    this.connect(goingOn("answered", [...later, ...client.takeRest()]));
+    this.connect(next);
   }
 
   private refuse({ told, resume }: Refused): void {

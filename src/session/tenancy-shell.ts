@@ -1,3 +1,4 @@
+import { frontend } from "../wire/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { Action } from "./action.ts";
 import { whyKept } from "./keeping.ts";
@@ -5,18 +6,21 @@ import type { Holder } from "./lease.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import { unread } from "./session-book.ts";
 import type { Survivor } from "./survivor.ts";
+import type { SessionWorld } from "./world-shell.ts";
 
 /** A session, as far as its place in a pool is concerned. */
 export interface Tenant {
   readonly survivor: Survivor;
   readonly line: () => ServerLine;
-  readonly nowMs: () => number;
+  readonly world: Pick<SessionWorld, "clock">;
   /** Something of its server's or for it is on its way. */
   readonly isBusy: () => boolean;
-  readonly perform: (actions: Action[]) => void;
+  readonly follow: (actions: Action[]) => void;
   /** It has no server from here on. */
-  readonly onParked: () => void;
+  readonly left: () => void;
 }
+
+const goodbyeBytes = 5;
 
 /** What one session has of a pool: when its server can be another's, and how that gets it. */
 export class Tenancy implements Holder {
@@ -28,12 +32,14 @@ export class Tenancy implements Holder {
 
   constructor(tenant: Tenant) {
     this.tenant = tenant;
-    this.usedAtMs = tenant.nowMs();
+    this.usedAtMs = tenant.world.clock.nowMs();
   }
 
-  /** The session has something to do. */
-  used(): void {
-    this.usedAtMs = this.tenant.nowMs();
+  /** Its client has sent this. True: that was its goodbye, and the server lives on for others. */
+  tookGoodbye(chunk: Buffer): boolean {
+    this.usedAtMs = this.tenant.world.clock.nowMs();
+    const isGoodbye = chunk.length === goodbyeBytes && chunk[0] === frontend.terminate;
+    return isGoodbye && this.giveBack();
   }
 
   /** Why it cannot be without its server; undefined: it can, or has none. */
@@ -67,7 +73,7 @@ export class Tenancy implements Holder {
     const line = this.tenant.line();
     line.release();
     survivor.park();
-    this.tenant.onParked();
+    this.tenant.left();
     return { ...line.backend, parameters: new Map(parameters), carried };
   }
 
@@ -75,7 +81,7 @@ export class Tenancy implements Holder {
   hurry(): void {
     const why = this.whyKept();
     if (why === undefined) this.tenant.line().backend.lease?.offer();
-    else if (why === unread) this.tenant.perform(this.tenant.survivor.readBack());
+    else if (why === unread) this.tenant.follow(this.tenant.survivor.readBack());
   }
 
   /** After anything that may have ended what keeps the server. */
@@ -114,7 +120,7 @@ export class Tenancy implements Holder {
     line.leave();
     line.wasReleased = true;
     survivor.park();
-    this.tenant.onParked();
+    this.tenant.left();
     return true;
   }
 }
