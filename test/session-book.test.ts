@@ -365,8 +365,20 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     const find = async (database: string): Promise<HiddenState> =>
       parseHiddenState((await postgres.query(hiddenStateQuery, database)).rows[0]);
     hidden = await find("postgres");
-    expect(hidden).toEqual({ changesSession: "likely", customNames: ["app.hidden"], keepsOwnState: false, readsDrawn: false });
-    expect(await find("template1")).toEqual({ changesSession: "no", customNames: [], keepsOwnState: false, readsDrawn: false });
+    expect(hidden).toEqual({
+      changesSession: "likely",
+      customNames: ["app.hidden"],
+      keepsOwnState: false,
+      readsDrawn: false,
+      hasNative: false,
+    });
+    expect(await find("template1")).toEqual({
+      changesSession: "no",
+      customNames: [],
+      keepsOwnState: false,
+      readsDrawn: false,
+      hasNative: false,
+    });
   });
   afterEach(() => {
     for (const client of clients.splice(0)) client.end();

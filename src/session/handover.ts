@@ -18,6 +18,8 @@ export interface Carried {
   readonly prepared: ReadonlyMap<string, Prepared>;
   /** currval and lastval may know something. */
   readonly hasDrawn: boolean;
+  /** Code was run there that may have done to it what nobody saw: settings, LISTEN, locks, temporary objects. */
+  readonly isDoubtful: boolean;
   /** Settings with a prefix that exist there: no command of PostgreSQL's takes such a one away. */
   readonly customNames: ReadonlySet<string>;
 }
@@ -27,6 +29,7 @@ export const blank: Carried = {
   hasOtherRole: false,
   prepared: new Map(),
   hasDrawn: false,
+  isDoubtful: false,
   customNames: new Set(),
 };
 
@@ -53,6 +56,7 @@ export function planHandover(
   if (carried.hasDrawn) {
     resets.push({ ...ownCycle("DISCARD SEQUENCES", "values of sequences"), isReset: true });
   }
+  if (carried.isDoubtful) resets.push(...unseen);
   const mine = new Map(prepared);
   const strange = [...carried.prepared].filter(([key, theirs]) => {
     if (key === "" && skipsUnnamed) return false;
@@ -70,7 +74,8 @@ export function planHandover(
         return !theirs || !isSame(entry, theirs);
       }),
     },
-    carried.settings,
+    // After RESET ALL there are none.
+    carried.isDoubtful ? undefined : carried.settings,
   );
   return { cycles: [...resets, ...rest.cycles] };
 }
@@ -94,6 +99,15 @@ const discardAll: RestoreCycle = {
   what: "what another session left",
   isReset: true,
 };
+
+/** DISCARD ALL but for prepared statements, which messages or a readback have told, and what else is known. */
+const unseen: readonly RestoreCycle[] = [
+  "CLOSE ALL",
+  "RESET ALL",
+  "UNLISTEN *",
+  "SELECT pg_catalog.pg_advisory_unlock_all()",
+  "DISCARD TEMP",
+].map((sql) => ({ ...ownCycle(sql, "what another session left"), isReset: true }));
 
 function closing(keys: readonly string[]): RestoreCycle {
   const messages = keys.map((key) =>

@@ -9,6 +9,8 @@ export interface HiddenState {
   readonly customNames: readonly string[];
   /** Languages, or dblink, keep things in the session that no command of PostgreSQL's shows or takes away. */
   readonly keepsOwnState: boolean;
+  /** Functions in C of extensions or users: what they do to a session is in no source. */
+  readonly hasNative: boolean;
   /** A source asks for the values that its session drew from sequences. */
   readonly readsDrawn: boolean;
 }
@@ -17,6 +19,7 @@ export const unknownHiddenState: HiddenState = {
   changesSession: "likely",
   customNames: [],
   keepsOwnState: true,
+  hasNative: true,
   readsDrawn: true,
 };
 
@@ -43,18 +46,22 @@ SELECT pg_catalog.bool_or(prosrc ~* ${literal(likely)}),
     FROM sources, pg_catalog.regexp_matches(prosrc, ${literal(customName)}, 'gi') m LIMIT 200) x (name)),
   EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql'))
     OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'dblink'),
-  pg_catalog.bool_or(prosrc ~* ${literal(drawn)})
+  pg_catalog.bool_or(prosrc ~* ${literal(drawn)}),
+  EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    WHERE p.oid >= 16384 AND l.lanname = 'c' AND p.prorettype <> ALL (ARRAY[
+      'pg_catalog.language_handler', 'pg_catalog.fdw_handler', 'pg_catalog.index_am_handler']::pg_catalog.regtype[]))
 FROM sources`;
 
 /** Of the row of hiddenStateQuery. */
 export function parseHiddenState(row: readonly (string | null)[] | undefined): HiddenState {
   if (!row) return unknownHiddenState;
-  const [isLikely, isPerhaps, names, keepsOwnState, readsDrawn] = row;
+  const [isLikely, isPerhaps, names, keepsOwnState, readsDrawn, hasNative] = row;
   return {
     changesSession: isLikely === "t" ? "likely" : isPerhaps === "t" ? "perhaps" : "no",
     customNames: (names ?? "").split(" ").filter((name) => name !== ""),
     keepsOwnState: keepsOwnState === "t",
     readsDrawn: readsDrawn === "t",
+    hasNative: hasNative === "t",
   };
 }
 

@@ -14,6 +14,7 @@ const quiet: HiddenState = {
   customNames: [],
   keepsOwnState: false,
   readsDrawn: false,
+  hasNative: false,
 };
 const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });

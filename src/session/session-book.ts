@@ -321,6 +321,7 @@ export class SessionBook {
       hasOtherRole: hasOtherRole(wanted),
       prepared: new Map(wanted.prepared),
       hasDrawn: this.hasDrawn,
+      isDoubtful: this.hasRunCode && this.hidden().hasNative,
       customNames: new Set(named.map(([name]) => name)),
     };
   }

@@ -75,6 +75,7 @@ const quietCode = {
   customNames: [],
   keepsOwnState: false,
   readsDrawn: false,
+  hasNative: false,
 } as const;
 
 /** A book that says what a test wants it to say. */
