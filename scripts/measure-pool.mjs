@@ -66,7 +66,7 @@ function proxyPid() {
   throw new Error("no proxy");
 }
 function isUnder(pid, ancestor) {
-  for (let at = pid; at > 1; ) {
+  for (let at = pid; at > 1;) {
     if (at === ancestor) return true;
     at = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${at}/status`, "utf8"))?.[1] ?? 0);
   }

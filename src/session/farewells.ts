@@ -60,14 +60,18 @@ export function cannotBorrow(code: string): BorealisError {
   });
 }
 
-/** No server of the pool in time; the session goes on. */
-export function poolExhausted(borrowTimeoutMs: number): BorealisError {
+/** No server of the pool in time; the session goes on. `reasons`: why servers are kept, and how many. */
+export function poolExhausted(
+  borrowTimeoutMs: number,
+  reasons: ReadonlyMap<string, number>,
+): BorealisError {
+  const why = [...reasons].map(([reason, count]) => `${count}: ${reason}`).join("; ");
   return new BorealisError(
     sqlState.tooManyConnections,
     `no server connection became free within ${borrowTimeoutMs} ms`,
     {
-      detail: "All server connections of the pool are in use.",
-      hint: "Nothing was run: try again. SHOW SESSIONS says who keeps one, and why; the settings are pool.maxConnectionsPercent and pool.borrowTimeoutMs.",
+      detail: `All server connections of the pool are kept (${why}).`,
+      hint: "Nothing was run: try again. pool.maxConnectionsPercent and pool.borrowTimeoutMs say how many there are, and how long is waited.",
       safeToRetry: true,
     },
   );

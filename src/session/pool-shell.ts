@@ -145,7 +145,7 @@ class House {
     return new Promise((resolve) => {
       let isOver = false;
       const timer = clock.after(settings.borrowTimeoutMs, () => {
-        asking.resolve({ kind: "exhausted", error: poolExhausted(settings.borrowTimeoutMs) });
+        asking.resolve({ kind: "exhausted", error: this.exhausted() });
       });
       const asking: Asking = {
         key: borrowing.key,
@@ -183,6 +183,14 @@ class House {
       .finally(() => this.priming.delete(borrowing.key));
     this.priming.set(borrowing.key, priming);
     return priming;
+  }
+
+  private exhausted(): BorealisError {
+    const { logger, settings } = this.options;
+    const { reasons, count: open } = this.pool;
+    const { instanceId: instance } = this.target;
+    logger.warn({ event: "pool.exhausted", instance, open, kept: Object.fromEntries(reasons) });
+    return poolExhausted(settings.borrowTimeoutMs, reasons);
   }
 
   private async learnMax(): Promise<void> {

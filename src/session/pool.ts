@@ -85,6 +85,16 @@ export class Pool<L, H extends PlaceHolder> {
     return this.places;
   }
 
+  /** Why places are kept at this moment, and how many. */
+  get reasons(): Map<string, number> {
+    const reasons = new Map<string, number>();
+    for (const { state, holder } of this.places) {
+      const why = state === "held" ? holder?.whyKept() : undefined;
+      if (why !== undefined) reasons.set(why, (reasons.get(why) ?? 0) + 1);
+    }
+    return reasons;
+  }
+
   /** Somebody waits. */
   get isWanted(): boolean {
     this.dropUnwanted();
