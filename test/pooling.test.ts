@@ -127,6 +127,60 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     expect(await seen(a)).toEqual(["4MB", '"$user", public', "UTC", "alpha"]);
   });
 
+  it("shares between sessions that differ in application_name only", async () => {
+    const names = ["one", "two", ""];
+    const all = await Promise.all(
+      names.map((name) => connect(name === "" ? {} : { application_name: name })),
+    );
+    const shown =
+      "select current_setting('application_name') from pg_stat_activity where pid = pg_backend_pid()";
+    for (let round = 0; round < 2; round++)
+      for (const [index, client] of all.entries())
+        expect(await value(client, shown)).toBe(names[index]);
+    expect(new Set(await Promise.all(all.map((client) => pidOf(client)))).size).toBe(1);
+    const [one, two] = all as [pg.Client, pg.Client];
+    await one.query("reset application_name");
+    expect(await value(two, shown)).toBe("two");
+    expect(await value(one, shown)).toBe("one");
+    await one.query("set application_name = 'other'");
+    expect(await value(two, shown)).toBe("two");
+    expect(await value(one, shown)).toBe("other");
+    expect(
+      rows()
+        .map(({ applicationName }) => applicationName)
+        .sort(),
+    ).toEqual(["", "other", "two"]);
+  });
+
+  it("makes a prepared statement again once its table is back", async () => {
+    const [a, b] = [await connect(), await connect()];
+    await a.query("create table gone (a int)");
+    const prepared = { name: "q", text: "select count(*)::int from gone", values: [] };
+    expect(await value(a, prepared)).toBe(0);
+    await b.query("drop table gone");
+    await expect(a.query(prepared)).rejects.toMatchObject({ code: "26000" });
+    await b.query("create table gone (a int)");
+    expect(await value(a, prepared)).toBe(0);
+    await b.query("drop table gone");
+  });
+
+  it("leaves nothing of what a function in C has done", async () => {
+    const { rows: installed } = await stock.query(
+      "select 1 from pg_available_extensions where name = 'pg_trgm'",
+    );
+    if (installed.length === 0) return;
+    await stock.query("create extension if not exists pg_trgm");
+    const [a, b] = [await connect(), await connect()];
+    const shown = "select show_limit()";
+    expect(await value(b, shown)).toBeCloseTo(0.3);
+    await a.query("select set_limit(0.9)");
+    expect(await value(b, shown)).toBeCloseTo(0.3);
+    await a.end();
+    await b.end();
+    clients.length = 0;
+    await stock.query("drop extension pg_trgm");
+  });
+
   it("takes what a session was connected with for its defaults", async () => {
     await openPool(2);
     const a = await connect({ application_name: "one", options: "-c work_mem=7MB" });
@@ -136,7 +190,6 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     expect(await value(b, "show work_mem")).toBe("4MB");
     await a.query("reset all");
     expect(await value(a, "show work_mem")).toBe("7MB");
-    expect(await value(a, "show application_name")).toBe("one");
   });
 
   it("shows nobody a setting with a prefix that another has made", async () => {

@@ -81,7 +81,10 @@ export function planHandover(
 }
 
 /** Whether a session that has `custom` for its settings with a prefix can be on it: it would see names that it never made. */
-export function mayTakeOver({ customNames }: Carried, custom: (name: string) => boolean): boolean {
+export function mayTakeOver(
+  { customNames }: Pick<Carried, "customNames">,
+  custom: (name: string) => boolean,
+): boolean {
   for (const name of customNames) if (!custom(name)) return false;
   return true;
 }

@@ -24,5 +24,6 @@ export type Memory = Pick<
   | "keeps"
   | "carried"
   | "hasCustom"
+  | "existingNames"
   | "moved"
 >;

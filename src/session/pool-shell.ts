@@ -362,7 +362,5 @@ const spokenBytesMax = 8 * 1024;
 const nobodysKey = Buffer.alloc(4);
 
 function accepts({ holder, line }: Spot, { hasCustom }: Borrowing): boolean {
-  const carried = line?.carried ?? blank;
-  if (!mayTakeOver(carried, hasCustom)) return false;
-  return !holder || mayTakeOver({ ...carried, customNames: holder.customNames }, hasCustom);
+  return mayTakeOver(holder ?? line?.carried ?? blank, hasCustom);
 }

@@ -5,6 +5,7 @@ import {
   encodeBackendKey,
   encodeParameterStatus,
   encodeReadyForQuery,
+  type StartupParameter,
   transactionState,
 } from "../wire/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
@@ -29,6 +30,10 @@ export interface Pooling {
   readonly key: string;
   /** It stays with the instance that it was last on, while that is there: another may show less. */
   readonly sticks: boolean;
+  /** What its connections are opened with. */
+  readonly parameters: readonly StartupParameter[];
+  /** What it was connected with besides: set when it gets a connection. */
+  readonly base: ReadonlyMap<string, string>;
   at: Target | undefined;
 }
 
@@ -42,12 +47,24 @@ export function poolingOf(
   const isHere = mode === "auto" && (endpoints.length === 0 || endpoints.includes(endpoint.id));
   if (!(wishes.isPooled ?? isHere) || login.stamp === undefined) return undefined;
   if (wishes.onFailover === "disconnect" || wishes.consistency !== "off") return undefined;
-  const asked = login.request.parameters.map(({ name, value }) => [name, value.toString("latin1")]);
+  const all = parametersForBackend(login.request);
+  const names = all.filter(isCarriedAlong);
+  const parameters = all.filter((parameter) => !isCarriedAlong(parameter));
+  const asked = parameters.map(({ name, value }) => [name, value.toString("latin1")]);
   return {
     key: JSON.stringify([login.stamp, ...asked]),
     sticks: endpoint.type !== "writer",
+    parameters,
+    base: new Map(names.map(({ name, value }) => [name, value.toString("latin1")])),
     at: undefined,
   };
+}
+
+/** Clients of one kind differ in it, each with its host's name or its own number. */
+function isCarriedAlong({ name, value }: StartupParameter): boolean {
+  return (
+    name === "application_name" && value.length > 0 && isPrintable.test(value.toString("latin1"))
+  );
 }
 
 type Attempt<T> = (borrowing: Omit<Borrowing, "hasCustom" | "isWanted">) => Promise<T | undefined>;
@@ -61,15 +78,15 @@ async function atSome<T>(
   attempt: Attempt<T>,
 ): Promise<T | undefined> {
   const { clock, topology, load } = shared;
-  const { seat, client, login } = arrival;
+  const { seat, client } = arrival;
   const startMs = clock.nowMs();
-  const parameters = parametersForBackend(login.request);
+  const { key, parameters } = pooling;
   for (;;) {
     const target =
       stillThere(pooling, topology) ?? arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
     if (target && !(lost && isSameLife(target, lost))) {
       seat.take(target.instanceId);
-      const found = await attempt({ target, key: pooling.key, parameters });
+      const found = await attempt({ target, key, parameters });
       if (found) {
         pooling.at = target;
         return found;
@@ -108,6 +125,7 @@ export async function borrowServer(
   return start ?? { kind: "nobody" };
 }
 
+const isPrintable = /^[ -~]*$/;
 const nowhere = closedConnection();
 // Beyond any pid of a process: nobody takes them for one.
 const pidBase = 0x4000_0000;
@@ -134,7 +152,8 @@ export async function greetPooled(
   const { greeted, target } = found;
   if (greeted.kind !== "known") return greeted;
   lastPid = (lastPid + 1) % pidBase;
-  return parkedBackend(target, greeted.parameters, { pid: pidBase + lastPid, key: clientKey });
+  const parameters = new Map([...greeted.parameters, ...pooling.base]);
+  return parkedBackend(target, parameters, { pid: pidBase + lastPid, key: clientKey });
 }
 
 function parkedBackend(

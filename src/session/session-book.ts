@@ -1,7 +1,7 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
-import { type Carried, hasOtherRole, planHandover } from "./handover.ts";
+import { type Carried, planHandover } from "./handover.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { SessionTouch } from "./session-touch.ts";
 
@@ -27,6 +27,8 @@ export interface SessionBookOptions {
   readonly user: string;
   /** Of its database, as it is known at the moment. */
   readonly hidden?: () => HiddenState;
+  /** Settings that it was connected with, and that its connections are not opened with. */
+  readonly base?: ReadonlyMap<string, string>;
   /** For texts of prepared statements and what goes with them; 4 MiB unless told. */
   readonly bytesMax?: number;
 }
@@ -35,6 +37,8 @@ export interface SessionBookOptions {
 export type Moment = "now" | "start";
 
 const bytesMaxDefault = 4 * 1024 * 1024;
+const noSettings: ReadonlyMap<string, string> = new Map();
+const noNames: ReadonlySet<string> = new Set();
 const customNamesMax = 500;
 const loadsMax = 100;
 const failuresMax = 3;
@@ -56,6 +60,9 @@ const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "4
 export class SessionBook {
   private readonly user: string;
   private readonly hidden: () => HiddenState;
+  private readonly base: ReadonlyMap<string, string>;
+  /** It was reset on this connection, to what that was opened with. */
+  private isBaseLost = false;
   private readonly prepared: PreparedBook;
   private readonly reading = new Map<string, string>();
   private readonly customNames = new Set<string>();
@@ -87,6 +94,7 @@ export class SessionBook {
 
   constructor(options: SessionBookOptions) {
     this.user = options.user;
+    this.base = options.base ?? noSettings;
     this.hidden = options.hidden ?? (() => unknownHiddenState);
     this.prepared = new PreparedBook(options.bytesMax ?? bytesMaxDefault);
   }
@@ -213,6 +221,8 @@ export class SessionBook {
     this.failures = 0;
     this.answered = upTo;
     this.known = read;
+    // Of each of them there is a value that was set, or it was reset.
+    this.isBaseLost = this.settings(this.base).length > this.settings(noSettings).length;
     const searchPath = searchPathOf(read);
     this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow(), searchPath);
     // It was read outside a transaction.
@@ -273,9 +283,7 @@ export class SessionBook {
 
   private wanted(at: Moment): Wanted {
     const { known } = this;
-    const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
-    for (const [name, value] of known?.custom ?? [])
-      if (value !== null) settings.push([name, value]);
+    const settings: [string, string | null][] = this.settings(this.base);
     if (known) {
       if (known.sessionUser !== this.user)
         settings.push(["session_authorization", known.sessionUser]);
@@ -289,6 +297,17 @@ export class SessionBook {
         .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
     };
+  }
+
+  /** All but user and role; those of `base` where the session has no other value. */
+  private settings(base: ReadonlyMap<string, string>): [string, string][] {
+    const { known } = this;
+    const settings: [string, string][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
+    for (const [name, value] of known?.custom ?? [])
+      if (value !== null) settings.push([name, value]);
+    const isSet = (name: string): boolean => settings.some(([other]) => other === name);
+    const own = [...base].filter(([name]) => !isSet(name));
+    return own.length > 0 ? [...settings, ...own] : settings;
   }
 
   // --- Handing its connection over
@@ -312,18 +331,23 @@ export class SessionBook {
 
   /** What its connection has, for the next who gets that: only while nothing keeps it. */
   carried(): Carried {
-    const wanted = this.wanted("now");
-    const named = this.known?.custom.filter(([, value]) => value !== null) ?? [];
+    const { known } = this;
     return {
-      settings: new Map(
-        wanted.settings.flatMap(([n, v]) => (n === "role" || v === null ? [] : [[n, v]])),
-      ),
-      hasOtherRole: hasOtherRole(wanted),
-      prepared: new Map(wanted.prepared),
+      settings: new Map(this.settings(this.isBaseLost ? noSettings : this.base)),
+      hasOtherRole:
+        known !== undefined && (known.role !== "none" || known.sessionUser !== this.user),
+      prepared: this.prepared.present,
       hasDrawn: this.hasDrawn,
       isDoubtful: this.hasRunCode && this.hidden().hasNative,
-      customNames: new Set(named.map(([name]) => name)),
+      customNames: this.existingNames,
     };
+  }
+
+  /** Settings with a prefix that exist in its connection. */
+  get existingNames(): ReadonlySet<string> {
+    const custom = this.known?.custom ?? [];
+    if (custom.length === 0) return noNames;
+    return new Set(custom.flatMap(([name, value]) => (value === null ? [] : [name])));
   }
 
   /** A setting with a prefix exists in it. */
@@ -333,6 +357,8 @@ export class SessionBook {
 
   /** It goes on with another connection, which knows nothing of what was done on the last. */
   moved(): void {
+    this.isBaseLost = false;
+    this.prepared.moved();
     this.hasDrawn = false;
     this.hasRunCode = false;
   }
@@ -347,7 +373,7 @@ export class SessionBook {
       if (cycle?.key === undefined || !namesWhatIsGone.has(code)) {
         return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
       }
-      this.prepared.forget(cycle.key);
+      this.prepared.setAside(cycle.key);
     }
     return undefined;
   }

@@ -117,7 +117,7 @@ export function worldOf(
   const { wishes, settings } = arrival.login;
   const { database, user } = wishes;
   const hidden = (): HiddenState => planner.traits.hidden ?? unknownHiddenState;
-  const memory = new SessionBook({ user, hidden });
+  const memory = new SessionBook({ user, hidden, ...(pooling && { base: pooling.base }) });
   const exchanges: Partial<Record<Target["role"], ExchangeOptions>> = {};
   const exchangeAs = (role: Target["role"]): ExchangeOptions => ({
     isHonest: role === "writer",

@@ -61,7 +61,7 @@ export class Tenancy implements Holder {
   }
 
   get customNames(): ReadonlySet<string> {
-    const own = this.tenant.survivor.conversation.exchange.memory.carried().customNames;
+    const own = this.tenant.survivor.conversation.exchange.memory.existingNames;
     const found = this.tenant.line().backend.carried?.customNames;
     return found && found.size > 0 ? new Set([...found, ...own]) : own;
   }
