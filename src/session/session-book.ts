@@ -155,7 +155,7 @@ export class SessionBook {
       if (change.step !== step) continue;
       if (change.kind === "parse") {
         const { key, body } = change;
-        this.prepared.parsed(key, body, this.readingNow(), searchPathOf(this.known));
+        this.prepared.parsed(key, body, new Map(this.reading), searchPathOf(this.known));
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
@@ -224,7 +224,11 @@ export class SessionBook {
     // Of each of them there is a value that was set, or it was reset.
     this.isBaseLost = this.settings(this.base).length > this.settings(noSettings).length;
     const searchPath = searchPathOf(read);
-    this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow(), searchPath);
+    this.unknownStatement = this.prepared.reconcile(
+      read.prepared,
+      new Map(this.reading),
+      searchPath,
+    );
     // It was read outside a transaction.
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
@@ -413,10 +417,6 @@ export class SessionBook {
     if (!name.includes(".") || this.customNames.has(name)) return;
     if (this.customNames.size < customNamesMax) this.customNames.add(name);
     else this.hasTooMany = true;
-  }
-
-  private readingNow(): Reading {
-    return new Map(this.reading);
   }
 }
 
