@@ -1,5 +1,5 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
-import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
+import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
 import { type Carried, planHandover } from "./handover.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
@@ -38,7 +38,6 @@ export type Moment = "now" | "start";
 
 const bytesMaxDefault = 4 * 1024 * 1024;
 const noSettings: ReadonlyMap<string, string> = new Map();
-const noNames: ReadonlySet<string> = new Set();
 const customNamesMax = 500;
 const loadsMax = 100;
 const failuresMax = 3;
@@ -350,7 +349,6 @@ export class SessionBook {
   /** Settings with a prefix that exist in its connection. */
   get existingNames(): ReadonlySet<string> {
     const custom = this.known?.custom ?? [];
-    if (custom.length === 0) return noNames;
     return new Set(custom.flatMap(([name, value]) => (value === null ? [] : [name])));
   }
 
