@@ -446,6 +446,22 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     await stock.query("alter role app reset borealis.pool");
   });
 
+  it("ends a session that is idle for too long by its own setting, with a connection or without", async () => {
+    const [a, b, c] = [
+      await connect(),
+      await raw(),
+      await connect({ options: "-c idle_session_timeout=200" }),
+    ];
+    const code = new Promise((resolve) =>
+      c.once("error", (error: { code?: string }) => resolve(error.code)),
+    );
+    await b.ask(encodeQuery("set idle_session_timeout = 300"));
+    await a.query("select 1");
+    expect(await b.answer()).toBe("E(57P05) closed");
+    expect(await code).toBe("57P05");
+    expect(await value(a, "select 1")).toBe(1);
+  });
+
   it("closes what nobody has used for a while", async () => {
     await ends.close();
     ends = await openEndpoints(stock, {

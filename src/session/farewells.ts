@@ -82,3 +82,9 @@ export const canceledWait = new BorealisError(
   "canceling statement due to user request",
   { detail: "It was waiting for a server connection of the pool, and was not run." },
 );
+
+/** PostgreSQL's own words, for a session that has no server to say them. */
+export const idleTooLong = new BorealisError(
+  sqlState.idleSessionTimeout,
+  "terminating connection due to idle-session timeout",
+);

@@ -16,6 +16,7 @@ export type Memory = Pick<
   | "readbackAnswered"
   | "preparedText"
   | "customValue"
+  | "settingValue"
   | "connectionLost"
   | "obstacle"
   | "restore"

@@ -6,7 +6,7 @@ import { type BackendReady, type BackendStart, tryBackend } from "./backend-shel
 import { poolExhausted } from "./farewells.ts";
 import { blank, mayTakeOver } from "./handover.ts";
 import type { Holder, Lease } from "./lease.ts";
-import { Pool, type Place, type PoolAction } from "./pool.ts";
+import { fullForMs, Pool, type Place, type PoolAction } from "./pool.ts";
 import { returnServer } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
 import type { ServerStart } from "./world-shell.ts";
@@ -36,6 +36,8 @@ export interface Borrowing {
   readonly isWanted: () => boolean;
   /** Whether a setting with a prefix exists in the session. */
   readonly hasCustom: (name: string) => boolean;
+  /** Nothing is to be run yet. */
+  readonly isLogin?: boolean;
 }
 
 /** What a session of this key is greeted with, without a server of its own. */
@@ -175,7 +177,7 @@ class House {
     const under = this.priming.get(borrowing.key);
     if (under) return under;
     const isWanted = (): boolean => !this.isClosed;
-    const priming = this.borrow({ ...borrowing, isWanted })
+    const priming = this.borrow({ ...borrowing, isWanted, isLogin: true })
       .then((start) => {
         if (start?.kind === "ready") returnServer(start);
         return start;
@@ -266,8 +268,10 @@ class House {
       return;
     }
     const isFull = start?.kind === "refused" && start.reason === sqlState.tooManyConnections;
-    if (isFull && this.pool.count > 1) {
+    // A login is told so, where nobody else has one that it could wait for.
+    if (isFull && (this.pool.count > 1 || asking.borrowing.isLogin !== true)) {
       this.run(this.pool.refusedAsFull(place, asking, clock.nowMs()));
+      clock.after(fullForMs + 1, () => this.run(this.pool.serve(clock.nowMs())));
       return;
     }
     asking.resolve(start);

@@ -47,8 +47,8 @@ export type PoolAction<L, H extends PlaceHolder> =
   /** If it has a holder, that gives it up first. */
   | { readonly kind: "close"; readonly place: Place<L, H> };
 
-/** How long fewer connections are opened after PostgreSQL has said that it has too many. */
-const fullForMs = 1_000;
+/** For so long fewer connections are opened after PostgreSQL has said that it has too many; then `serve` is to be called. */
+export const fullForMs = 1_000;
 
 /**
  * The server connections of one life of one PostgreSQL, pure. A session that has one keeps it for as long as nobody needs
@@ -122,7 +122,7 @@ export class Pool<L, H extends PlaceHolder> {
   /** PostgreSQL has too many connections: the seeker is the first to get another. */
   refusedAsFull(place: Place<L, H>, seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] {
     this.places.delete(place);
-    this.fullMax = Math.max(1, this.places.size);
+    this.fullMax = this.places.size;
     this.fullUntilMs = nowMs + fullForMs;
     this.seekers.pushFront(seeker);
     return this.serve(nowMs);

@@ -13,7 +13,7 @@ import { isSameLife } from "./load-book.ts";
 import type { LoggedIn } from "./login-shell.ts";
 import type { Borrowing, Template } from "./pool-shell.ts";
 import type { Arrival, SharedWorld } from "./session-world-shell.ts";
-import { honestyAtStart, parametersForBackend } from "./start-options.ts";
+import { honestyAtStart, idleTimeoutAtStart, parametersForBackend } from "./start-options.ts";
 import { defaultWishes } from "./survival-wishes.ts";
 import type { Target } from "./topology.ts";
 import type { ServerStart, WantedServer } from "./world-shell.ts";
@@ -34,6 +34,8 @@ export interface Pooling {
   readonly parameters: readonly StartupParameter[];
   /** What it was connected with besides: set when it gets a connection. */
   readonly base: ReadonlyMap<string, string>;
+  /** idle_session_timeout, where the session has not set another; 0: none. */
+  readonly idleTimeoutMs: number;
   at: Target | undefined;
 }
 
@@ -56,6 +58,7 @@ export function poolingOf(
     sticks: endpoint.type !== "writer",
     parameters,
     base: new Map(names.map(({ name, value }) => [name, value.toString("latin1")])),
+    idleTimeoutMs: idleTimeoutAtStart(login.wishes, login.settings),
     at: undefined,
   };
 }

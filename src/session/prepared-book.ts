@@ -119,7 +119,8 @@ export class PreparedBook {
   }
 
   get hasTooLong(): boolean {
-    return [...this.entries.values()].includes("tooLong");
+    for (const entry of this.entries.values()) if (entry === "tooLong") return true;
+    return false;
   }
 
   /** Made by PREPARE, and its text may change the session when it is executed. */

@@ -1,6 +1,6 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
-import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
+import { encodeReadback, parseReadback, type Readback, settingsOf } from "./readback.ts";
 import { type Carried, planHandover } from "./handover.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { SessionTouch } from "./session-touch.ts";
@@ -154,7 +154,12 @@ export class SessionBook {
       if (change.step !== step) continue;
       if (change.kind === "parse") {
         const { key, body } = change;
-        this.prepared.parsed(key, body, new Map(this.reading), searchPathOf(this.known));
+        this.prepared.parsed(
+          key,
+          body,
+          new Map(this.reading),
+          this.settingValue("search_path") ?? null,
+        );
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
@@ -221,8 +226,8 @@ export class SessionBook {
     this.answered = upTo;
     this.known = read;
     // Of each of them there is a value that was set, or it was reset.
-    this.isBaseLost = this.settings(this.base).length > this.settings(noSettings).length;
-    const searchPath = searchPathOf(read);
+    this.isBaseLost = settingsOf(read, this.base).length > settingsOf(read, noSettings).length;
+    const searchPath = this.settingValue("search_path") ?? null;
     this.unknownStatement = this.prepared.reconcile(
       read.prepared,
       new Map(this.reading),
@@ -242,6 +247,11 @@ export class SessionBook {
     if (typeof source === "string") return { sql: source, isPrepare: true };
     const from = source.indexOf(0) + 1;
     return { sql: source.toString("utf8", from, source.indexOf(0, from)), isPrepare: false };
+  }
+
+  /** The value that it has set, in pg_settings' unit; undefined: its connection's own. */
+  settingValue(setting: string): string | undefined {
+    return this.known?.settings.find(([name]) => name === setting)?.[1];
   }
 
   /** The value that was read back last of a setting with a prefix; undefined: it was not asked for. */
@@ -286,7 +296,7 @@ export class SessionBook {
 
   private wanted(at: Moment): Wanted {
     const { known } = this;
-    const settings: [string, string | null][] = this.settings(this.base);
+    const settings: [string, string | null][] = settingsOf(known, this.base);
     if (known) {
       if (known.sessionUser !== this.user)
         settings.push(["session_authorization", known.sessionUser]);
@@ -300,17 +310,6 @@ export class SessionBook {
         .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
     };
-  }
-
-  /** All but user and role; those of `base` where the session has no other value. */
-  private settings(base: ReadonlyMap<string, string>): [string, string][] {
-    const { known } = this;
-    const settings: [string, string][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
-    for (const [name, value] of known?.custom ?? [])
-      if (value !== null) settings.push([name, value]);
-    const isSet = (name: string): boolean => settings.some(([other]) => other === name);
-    const own = [...base].filter(([name]) => !isSet(name));
-    return own.length > 0 ? [...settings, ...own] : settings;
   }
 
   // --- Handing its connection over
@@ -336,7 +335,7 @@ export class SessionBook {
   carried(): Carried {
     const { known } = this;
     return {
-      settings: new Map(this.settings(this.isBaseLost ? noSettings : this.base)),
+      settings: new Map(settingsOf(known, this.isBaseLost ? noSettings : this.base)),
       hasOtherRole:
         known !== undefined && (known.role !== "none" || known.sessionUser !== this.user),
       prepared: this.prepared.present,
@@ -416,8 +415,4 @@ export class SessionBook {
     if (this.customNames.size < customNamesMax) this.customNames.add(name);
     else this.hasTooMany = true;
   }
-}
-
-function searchPathOf(known: Readback | undefined): string | null {
-  return known?.settings.find(([name]) => name === "search_path")?.[1] ?? null;
 }

@@ -78,7 +78,7 @@ export class Session {
     };
     this.tenancy = new Tenancy(self);
     this.search = new ServerSearch(self);
-    if (options.isParked === true) this.survivor.park();
+    if (options.isParked === true) this.tenancy.parked();
     else backend.lease?.hold(this.tenancy);
   }
 
@@ -387,6 +387,7 @@ export class Session {
     if (this.hasEnded) return;
     this.hasEnded = true;
     this.asking.abort();
+    this.tenancy.close();
     this.line.leave();
     this.commitTimer?.cancel();
     this.search.stopHolding();

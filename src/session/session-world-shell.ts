@@ -130,6 +130,7 @@ export function worldOf(
     ...shared,
     gateOf: (target) => shared.gates?.find(target),
     isPooled: pooling !== undefined,
+    idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
     exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
     connect: ({ lost, holdTimeoutMs, isWanted: isStillWanted }) => {
       const isWanted = (): boolean => arrival.isWanted() && isStillWanted();

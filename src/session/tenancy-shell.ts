@@ -1,10 +1,13 @@
 import { frontend } from "../wire/index.ts";
+import type { Timer } from "../io/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { Action } from "./action.ts";
+import { idleTooLong } from "./farewells.ts";
 import { whyKept } from "./keeping.ts";
 import type { Holder } from "./lease.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import { unread } from "./session-book.ts";
+import { idleTimeoutSetting } from "./start-options.ts";
 import type { Survivor } from "./survivor.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
@@ -12,9 +15,10 @@ import type { SessionWorld } from "./world-shell.ts";
 export interface Tenant {
   readonly survivor: Survivor;
   readonly line: () => ServerLine;
-  readonly world: Pick<SessionWorld, "clock">;
+  readonly world: Pick<SessionWorld, "clock" | "idleTimeoutMs">;
   /** Something of its server's or for it is on its way. */
   readonly isBusy: () => boolean;
+  readonly run: (actions: Action[]) => void;
   readonly follow: (actions: Action[]) => void;
   /** It has no server from here on. */
   readonly left: () => void;
@@ -28,6 +32,7 @@ export class Tenancy implements Holder {
   /** Cancel requests that are on their way to its server. */
   private cancels = 0;
   private pinnedBy: string | undefined;
+  private idleTimer: Timer | undefined;
   usedAtMs: number;
 
   constructor(tenant: Tenant) {
@@ -38,8 +43,27 @@ export class Tenancy implements Holder {
   /** Its client has sent this. True: that was its goodbye, and the server lives on for others. */
   tookGoodbye(chunk: Buffer): boolean {
     this.usedAtMs = this.tenant.world.clock.nowMs();
+    this.close();
     const isGoodbye = chunk.length === goodbyeBytes && chunk[0] === frontend.terminate;
     return isGoodbye && this.giveBack();
+  }
+
+  /** The session has no server from here on; what ends an idle one is ours to do. */
+  parked(): void {
+    const { survivor, world } = this.tenant;
+    survivor.park();
+    const own = survivor.conversation.exchange.memory.settingValue(idleTimeoutSetting);
+    const timeoutMs = own === undefined ? world.idleTimeoutMs : Number(own);
+    if (!(timeoutMs > 0)) return;
+    const leftMs = Math.max(0, this.usedAtMs + timeoutMs - world.clock.nowMs());
+    this.idleTimer = world.clock.after(leftMs, () => {
+      if (survivor.isParked) this.tenant.run(survivor.terminate(idleTooLong));
+    });
+  }
+
+  close(): void {
+    this.idleTimer?.cancel();
+    this.idleTimer = undefined;
   }
 
   /** Why it cannot be without its server; undefined: it can, or has none. */
@@ -67,12 +91,11 @@ export class Tenancy implements Holder {
   }
 
   yieldServer(): BackendReady {
-    const { survivor } = this.tenant;
-    const { memory, parameters } = survivor.conversation.exchange;
+    const { memory, parameters } = this.tenant.survivor.conversation.exchange;
     const carried = { ...memory.carried(), customNames: this.customNames };
     const line = this.tenant.line();
     line.release();
-    survivor.park();
+    this.parked();
     this.tenant.left();
     return { ...line.backend, parameters: new Map(parameters), carried };
   }
@@ -119,7 +142,7 @@ export class Tenancy implements Holder {
     if (!isUnused) return false;
     line.leave();
     line.wasReleased = true;
-    survivor.park();
+    this.parked();
     this.tenant.left();
     return true;
   }

@@ -32,6 +32,8 @@ export interface SessionWorld {
   exchangeOf(target: Target): ExchangeOptions;
   /** Its server is one of a pool, and is given to others while it needs none. */
   readonly isPooled: boolean;
+  /** How long a pooled session may be without a server, unless it has set another idle_session_timeout; 0: for ever. */
+  readonly idleTimeoutMs: number;
   /**
    * Another server, of any life but `lost`. Given up once `isWanted` says no; `nobody` comes where no instance took it
    * within `holdTimeoutMs`.
