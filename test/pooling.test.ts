@@ -164,6 +164,17 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     await b.query("drop table gone");
   });
 
+  it("makes a prepared statement anew whose columns have changed", async () => {
+    const a = await connect();
+    await a.query("create table wider (a int)");
+    const prepared = { name: "q", text: "select * from wider", values: [] };
+    await a.query(prepared);
+    await stock.query("alter table wider add column b int");
+    await expect(a.query(prepared)).rejects.toMatchObject({ code: "0A000" });
+    expect((await a.query(prepared)).fields).toHaveLength(2);
+    await a.query("drop table wider");
+  });
+
   it("leaves nothing of what a function in C has done", async () => {
     const { rows: installed } = await stock.query(
       "select 1 from pg_available_extensions where name = 'pg_trgm'",

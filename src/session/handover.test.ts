@@ -122,6 +122,12 @@ describe("a connection that is handed over", () => {
     expect(shown(wants(), carried)).toEqual(["close "]);
   });
 
+  it("makes statements anew that may be refused", () => {
+    const prepared = [parsed("q", "select 1")];
+    const carried = has({ prepared: new Map([parsed("q", "select 1")]), isStale: true });
+    expect(shown(wants({ prepared }), carried)).toEqual(["close q", "parse q: select 1"]);
+  });
+
   it("forgets what was drawn from sequences", () => {
     expect(shown(wants(), has({ hasDrawn: true }))).toEqual(["DISCARD SEQUENCES"]);
   });

@@ -16,6 +16,8 @@ export interface Carried {
   readonly hasOtherRole: boolean;
   /** By the bytes of their names; the unnamed one as "". */
   readonly prepared: ReadonlyMap<string, Prepared>;
+  /** Some of them may be refused there, and not where they are made anew. */
+  readonly isStale: boolean;
   /** currval and lastval may know something. */
   readonly hasDrawn: boolean;
   /** Code was run there that may have done to it what nobody saw: settings, LISTEN, locks, temporary objects. */
@@ -28,6 +30,7 @@ export const blank: Carried = {
   settings: new Map(),
   hasOtherRole: false,
   prepared: new Map(),
+  isStale: false,
   hasDrawn: false,
   isDoubtful: false,
   customNames: new Set(),
@@ -61,7 +64,7 @@ export function planHandover(
   const strange = [...carried.prepared].filter(([key, theirs]) => {
     if (key === "" && skipsUnnamed) return false;
     const entry = mine.get(key);
-    return !entry || !isSame(entry, theirs);
+    return carried.isStale || !entry || !isSame(entry, theirs);
   });
   if (strange.length > 0) resets.push(closing(strange.map(([key]) => key)));
   const rest = planRestore(
@@ -71,7 +74,7 @@ export function planHandover(
       settings: wanted.settings.filter(([name]) => !identity.has(name)),
       prepared: prepared.filter(([key, entry]) => {
         const theirs = carried.prepared.get(key);
-        return !theirs || !isSame(entry, theirs);
+        return carried.isStale || !theirs || !isSame(entry, theirs);
       }),
     },
     // After RESET ALL there are none.

@@ -26,5 +26,6 @@ export type Memory = Pick<
   | "carried"
   | "hasCustom"
   | "existingNames"
+  | "prepared"
   | "moved"
 >;

@@ -47,6 +47,8 @@ export class PreparedBook {
   private totalBytes = 0;
   /** Those that the connection has not: they could not be made there, and may be on another. */
   private readonly missing = new Set<string>();
+  /** On its connection some of them would give other columns than when they were made there. */
+  isStale = false;
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
@@ -66,6 +68,7 @@ export class PreparedBook {
 
   /** Another connection follows. */
   moved(): void {
+    this.isStale = false;
     this.missing.clear();
   }
 

@@ -62,7 +62,7 @@ export class SessionBook {
   private readonly base: ReadonlyMap<string, string>;
   /** It was reset on this connection, to what that was opened with. */
   private isBaseLost = false;
-  private readonly prepared: PreparedBook;
+  readonly prepared: PreparedBook;
   private readonly reading = new Map<string, string>();
   private readonly customNames = new Set<string>();
   private readonly loads = new Set<string>();
@@ -339,6 +339,7 @@ export class SessionBook {
       hasOtherRole:
         known !== undefined && (known.role !== "none" || known.sessionUser !== this.user),
       prepared: this.prepared.present,
+      isStale: this.prepared.isStale,
       hasDrawn: this.hasDrawn,
       isDoubtful: this.hasRunCode && this.hidden().hasNative,
       customNames: this.existingNames,

@@ -109,7 +109,11 @@ export class Tenancy implements Holder {
 
   /** After anything that may have ended what keeps the server. */
   settled(): void {
-    if (this.tenant.line().backend.lease?.isWanted === true) this.hurry();
+    const { lease } = this.tenant.line().backend;
+    if (!lease) return;
+    // Made anew on the next it is right.
+    if (this.tenant.survivor.conversation.exchange.memory.prepared.isStale) this.giveBack();
+    else if (lease.isWanted) this.hurry();
   }
 
   /** A cancel request goes to the server: until the returned function is called it stays with the session. */
