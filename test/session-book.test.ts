@@ -540,9 +540,12 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     const failures = await (await login(book)).run(plan);
     expect([...failures.values()]).toEqual(["42P01"]);
     expect(book.restored(plan, failures)).toBeUndefined();
+    // On the next connection what it names may be back.
+    await postgres.query("create table gone (i int)");
     expect(await (await login(book)).run(book.restore())).toEqual(new Map());
     const last = book.restore();
-    expect(book.restored(last, new Map([[0, "42501"]]))).toContain('statement "h"');
+    expect(book.restored(last, new Map([[0, "42501"]]))).toContain('statement "g"');
+    await postgres.query("drop table gone");
   });
 
   it("finds a PREPARE among several statements", async () => {
