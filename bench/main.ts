@@ -15,10 +15,11 @@ import { encryption } from "./encryption.ts";
 import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
+import { pool } from "./pool.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
 
-const benches: Readonly<Record<string, Bench>> = { commit, encryption, select };
+const benches: Readonly<Record<string, Bench>> = { commit, encryption, pool, select };
 
 /** Runs what `argv` says; the exit code. */
 export async function main(argv: string[]): Promise<number> {
