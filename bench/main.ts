@@ -17,10 +17,18 @@ import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
+import { pool } from "./pool.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
 
-const benches: Readonly<Record<string, Bench>> = { commit, encryption, failover, lag, select };
+const benches: Readonly<Record<string, Bench>> = {
+  commit,
+  encryption,
+  failover,
+  lag,
+  pool,
+  select,
+};
 
 /** Runs what `argv` says; the exit code. */
 export async function main(argv: string[]): Promise<number> {

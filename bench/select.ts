@@ -64,7 +64,7 @@ async function start(context: BenchContext): Promise<Contender[]> {
   return contenders;
 }
 
-async function fillAndSettle(
+export async function fillAndSettle(
   { ground }: BenchContext,
   target: Contender["target"],
   scale: number,

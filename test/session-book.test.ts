@@ -365,8 +365,20 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     const find = async (database: string): Promise<HiddenState> =>
       parseHiddenState((await postgres.query(hiddenStateQuery, database)).rows[0]);
     hidden = await find("postgres");
-    expect(hidden).toEqual({ changesSession: "likely", customNames: ["app.hidden"] });
-    expect(await find("template1")).toEqual({ changesSession: "no", customNames: [] });
+    expect(hidden).toEqual({
+      changesSession: "likely",
+      customNames: ["app.hidden"],
+      keepsOwnState: false,
+      readsDrawn: false,
+      hasNative: false,
+    });
+    expect(await find("template1")).toEqual({
+      changesSession: "no",
+      customNames: [],
+      keepsOwnState: false,
+      readsDrawn: false,
+      hasNative: false,
+    });
   });
   afterEach(() => {
     for (const client of clients.splice(0)) client.end();
@@ -528,9 +540,12 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     const failures = await (await login(book)).run(plan);
     expect([...failures.values()]).toEqual(["42P01"]);
     expect(book.restored(plan, failures)).toBeUndefined();
+    // On the next connection what it names may be back.
+    await postgres.query("create table gone (i int)");
     expect(await (await login(book)).run(book.restore())).toEqual(new Map());
     const last = book.restore();
-    expect(book.restored(last, new Map([[0, "42501"]]))).toContain('statement "h"');
+    expect(book.restored(last, new Map([[0, "42501"]]))).toContain('statement "g"');
+    await postgres.query("drop table gone");
   });
 
   it("finds a PREPARE among several statements", async () => {

@@ -1,4 +1,4 @@
-/** PgBouncer in session mode before a stock PostgreSQL. */
+/** PgBouncer before a stock PostgreSQL. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { chownSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,17 +22,32 @@ export function findPgbouncer(): string | undefined {
   return places.find((place) => existsSync(place));
 }
 
+/** From 1.21 on it follows prepared statements in transaction mode. */
+export function followsPrepared(program: string): boolean {
+  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
+  const [major = 0, minor = 0] = /(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number) ?? [];
+  return major > 1 || minor >= 21;
+}
+
+/** `servers`: in transaction mode, over so many; undefined: in session mode. */
 export async function startPgbouncer(
   ground: Ground,
   program: string,
   postgres: StockPostgres,
+  servers?: number,
 ): Promise<Contender> {
   const home = ownedDir(ground, "pgbouncer");
   const port = await freePort();
+  const mode =
+    servers === undefined
+      ? ["pool_mode = session", "default_pool_size = 200"]
+      : ["pool_mode = transaction", `default_pool_size = ${servers}`];
+  const follows =
+    servers !== undefined && followsPrepared(program) ? ["max_prepared_statements = 200"] : [];
   const settings = [
-    "pool_mode = session",
+    ...mode,
+    ...follows,
     "max_client_conn = 500",
-    "default_pool_size = 200",
     "auth_type = any",
     "ignore_startup_parameters = extra_float_digits",
   ];

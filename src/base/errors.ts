@@ -8,6 +8,7 @@ export const sqlState = {
   outcomeUnknown: "08007",
   /** the server side went away, or an operator ended the session */
   adminShutdown: "57P01",
+  idleSessionTimeout: "57P05",
   /** the server side crashes with another of its processes */
   crashShutdown: "57P02",
   /** no instance is open yet */

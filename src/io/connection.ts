@@ -116,6 +116,13 @@ export class Connection {
   }
 }
 
+/** One that leads nowhere, and never did. */
+export function closedConnection(): Connection {
+  const connection = new Connection(new Socket());
+  connection.destroy();
+  return connection;
+}
+
 export interface Listener {
   /** The bound address, with the port that the system chose for port 0. */
   readonly address: Address;

@@ -8,6 +8,7 @@ export { findBootId } from "./boot-id.ts";
 export { afterReading, type Clock, realClock, sleep, type Timer } from "./clock.ts";
 export { type ClusterCredential, type ClusterRole, roleName, type TlsDial } from "./cluster-tls.ts";
 export {
+  closedConnection,
   Connection,
   dial,
   type DialOptions,

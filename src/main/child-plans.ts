@@ -130,6 +130,13 @@ function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): P
     holdTimeoutMs: settings["session.holdTimeoutMs"],
     unauthenticatedMax: settings["session.unauthenticatedMax"],
     authenticationTimeoutMs: settings["session.authenticationTimeoutMs"],
+    pooling: {
+      mode: settings["pool.mode"],
+      endpoints: settings["pool.endpoints"].split(",").filter((id) => id !== ""),
+      maxConnectionsPercent: settings["pool.maxConnectionsPercent"],
+      borrowTimeoutMs: settings["pool.borrowTimeoutMs"],
+      idleTimeoutMs: settings["pool.idleTimeoutMs"],
+    },
     endpoints: endpointPlaces(stateNow(), port),
   };
 }

@@ -106,6 +106,38 @@ const settingsSchema = z.strictObject({
     .describe(
       "how long a new connection waits while no instance is open for it, and a result while the writer's gate is closed",
     ),
+  "pool.mode": z
+    .enum(["off", "auto"])
+    .default("off")
+    .describe(
+      "auto: sessions share server connections; one has a connection for as long as something of it lives there. ALTER DATABASE or ROLE ... SET borealis.pool = auto or off decides for its own",
+    ),
+  "pool.endpoints": z
+    .string()
+    .regex(/^([a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)*)?$/, "names of endpoints, parted by commas")
+    .default("")
+    .describe("where pool.mode is meant: names of endpoints, parted by commas; empty: all"),
+  "pool.maxConnectionsPercent": z
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .default(90)
+    .describe("of the connections that an instance takes, so many are for pools at most"),
+  "pool.borrowTimeoutMs": z
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(120_000)
+    .describe("how long a statement waits for a server connection of the pool; then 53300"),
+  "pool.idleTimeoutMs": z
+    .number()
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(600_000)
+    .describe("a server connection of a pool that nobody has used for so long is closed"),
   "gate.mode": z
     .enum(["lease", "round", "off"])
     .default("lease")

@@ -13,6 +13,13 @@ export const proxyConfigSchema = z.object({
   holdTimeoutMs: z.number(),
   unauthenticatedMax: z.number(),
   authenticationTimeoutMs: z.number(),
+  pooling: z.object({
+    mode: z.enum(["off", "auto"]),
+    endpoints: z.array(z.string()),
+    maxConnectionsPercent: z.number(),
+    borrowTimeoutMs: z.number(),
+    idleTimeoutMs: z.number(),
+  }),
   /** As the cluster was when the proxy started; the control plane tells of others. */
   endpoints: z.array(endpointPlaceSchema),
 });

@@ -77,6 +77,7 @@ const server = await startEndpoints({
     holdTimeoutMs: config.holdTimeoutMs,
     unauthenticatedMax: config.unauthenticatedMax,
   },
+  pooling: config.pooling,
 });
 const endpoints = new EndpointSet({
   server,

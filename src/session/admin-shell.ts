@@ -5,6 +5,7 @@ import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
 import type { RoleRecord } from "./authentication.ts";
 import { driverName } from "../route/index.ts";
 import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
+import { idleTimeoutSetting } from "./start-options.ts";
 import type { DatabaseTraits } from "./plan.ts";
 import type { Target, Topology } from "./topology.ts";
 
@@ -20,8 +21,10 @@ export interface AdminOptions {
 
 export interface Login {
   readonly role: RoleRecord | undefined;
-  /** "name=value" of ALTER ROLE and ALTER DATABASE, the weakest first. */
+  /** "name=value" of the server, ALTER DATABASE and ALTER ROLE, the weakest first. */
   readonly settings: readonly string[];
+  /** The same for all logins that PostgreSQL would give the same session; undefined: it would let this one in nowhere. */
+  readonly stamp: string | undefined;
 }
 
 /** One kept rdsadmin session per instance, for what the endpoint must know: roles, wait events, traits. */
@@ -78,6 +81,16 @@ export class AdminSessions {
     } catch {
       return false; // whatever the reason: that is the answer
     }
+  }
+
+  /** How many connections it takes for users. */
+  async connectionsOf(target: Target): Promise<number> {
+    const { rows } = await this.query(
+      target,
+      "SELECT pg_catalog.current_setting('max_connections')::int - pg_catalog.current_setting('superuser_reserved_connections')::int" +
+        " - COALESCE(pg_catalog.current_setting('reserved_connections', true)::int, 0)",
+    );
+    return Number(rows[0]?.[0]);
   }
 
   /** What the backend with this pid waits for; undefined if it waits for nothing, or is gone. */
@@ -164,7 +177,14 @@ function loginSql(user: string, database: string): string {
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
       WHERE s.setrole IN (0, r.oid)
         AND s.setdatabase IN (0, COALESCE((SELECT oid FROM pg_catalog.pg_database WHERE datname = ${quoted(database)}), 0))
-        AND (c ILIKE 'borealis.%' OR c ILIKE 'apg\\_write\\_forward.%' OR c ILIKE 'synchronous_commit=%' OR c ILIKE 'client_min_messages=%'))
+        AND (c ILIKE 'borealis.%' OR c ILIKE 'apg\\_write\\_forward.%' OR c ILIKE 'idle_session_timeout=%' OR c ILIKE 'synchronous_commit=%' OR c ILIKE 'client_min_messages=%'))
+    ,(SELECT pg_catalog.concat_ws(' ', r.oid, d.oid, r.rolsuper, pg_catalog.md5(
+        (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', s.setdatabase, s.setrole, s.setconfig::text), ' ' ORDER BY s.setdatabase, s.setrole)
+          FROM pg_catalog.pg_db_role_setting s WHERE s.setrole IN (0, r.oid) AND s.setdatabase IN (0, d.oid))))
+       FROM pg_catalog.pg_database d
+      WHERE d.datname = ${quoted(database)} AND d.datallowconn AND r.rolcanlogin
+        AND pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT')),
+    pg_catalog.current_setting('idle_session_timeout')
     FROM pg_catalog.pg_authid r WHERE r.rolname = ${quoted(user)}`;
 }
 
@@ -175,11 +195,13 @@ function quoted(text: string): string {
 
 function loginOf(result: PgResult): Login {
   const [row] = result.rows;
-  if (!row) return { role: undefined, settings: [] };
-  const [password = null, isExpired, settings] = row;
+  if (!row) return { role: undefined, settings: [], stamp: undefined };
+  const [password = null, isExpired, settings, stamp, idleTimeout] = row;
+  const stored = (settings ?? "").split("\n").filter((line) => line !== "");
   return {
     role: { password, isExpired: isExpired !== "f" },
-    settings: (settings ?? "").split("\n").filter((line) => line !== ""),
+    settings: [`${idleTimeoutSetting}=${idleTimeout ?? 0}`, ...stored],
+    stamp: stamp ?? undefined,
   };
 }
 

@@ -14,6 +14,8 @@ import {
   type StartupParameter,
 } from "../wire/index.ts";
 import type { ClientLink } from "./client-link.ts";
+import type { Carried } from "./handover.ts";
+import type { Lease } from "./lease.ts";
 import type { Target } from "./topology.ts";
 
 export interface BackendOptions {
@@ -53,6 +55,10 @@ export interface BackendReady {
   readonly greeting: Buffer;
   readonly key: BackendKey;
   readonly parameters: ReadonlyMap<string, string>;
+  /** Of a pool: how it goes back there. */
+  readonly lease?: Lease;
+  /** ... and what the session before has left on it; blank at first. */
+  readonly carried?: Carried;
 }
 
 /** Starts a backend for a client that is logged in, waiting while the instance is away or not ready yet. */
@@ -61,7 +67,9 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
   const startMs = clock.nowMs();
   for (;;) {
     const target = options.findTarget();
-    const start = target ? await attempt(target, options, startMs + holdTimeoutMs) : undefined;
+    const isOver = (): boolean =>
+      client.closed || !options.isWanted() || clock.nowMs() >= startMs + holdTimeoutMs;
+    const start = target ? await tryBackend(target, options, isOver) : undefined;
     if (start) return start;
     const isLate = clock.nowMs() - startMs >= holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
@@ -87,15 +95,15 @@ const comingOrGoing: ReadonlySet<string> = new Set([
   sqlState.crashShutdown,
 ]);
 
-function isPassing(code: string, { passing }: BackendOptions): boolean {
+function isPassing(code: string, { passing }: Pick<BackendOptions, "passing">): boolean {
   return comingOrGoing.has(code) || passing?.has(code) === true;
 }
 
-/** Undefined: try again, or it is past `untilMs`. */
-async function attempt(
+/** One attempt at one place. Undefined: try again, or nobody waits for it any more. */
+export async function tryBackend(
   target: Target,
-  options: BackendOptions,
-  untilMs: number,
+  options: Pick<BackendOptions, "clock" | "parameters" | "mayLeave" | "clientKey" | "passing">,
+  isOver: () => boolean,
 ): Promise<BackendStart | undefined> {
   let connection: Connection;
   try {
@@ -112,10 +120,9 @@ async function attempt(
   connection.write(encodeStartup(0, [...options.parameters, ...parameters]));
   return new Promise((resolve, reject) => {
     const greeting = new Greeting(target, connection, options.clientKey);
-    const { clock, client, isWanted, mayLeave } = options;
+    const { clock, mayLeave } = options;
     const noticeSilence = (): void => {
-      const isOver = client.closed || !isWanted() || clock.nowMs() >= untilMs;
-      if (isOver || mayLeave(target)) connection.destroy();
+      if (isOver() || mayLeave(target)) connection.destroy();
       else timer = clock.after(silentMs, noticeSilence);
     };
     // Whoever is in a hurry gives a busy machine as long.

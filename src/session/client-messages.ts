@@ -321,6 +321,7 @@ export class ClientMessages {
       batch.mayEndTransaction ||= plan.mayEndTransaction;
     } else {
       exchange.isSuspicious = true;
+      exchange.memory.drawSent();
       exchange.journal.bar("a statement of it is not known");
     }
     return pass;
@@ -344,9 +345,12 @@ export class ClientMessages {
   private onFunctionCall(): Verdict {
     const { exchange } = this;
     const { openBatch } = exchange;
+    exchange.memory.drawSent();
     if (openBatch) return this.onQueryInBatch(openBatch);
     if (!exchange.isHonest) {
-      exchange.open("function");
+      const cycle = exchange.open("function");
+      const change = exchange.memory.runSent(0, unknownTouch);
+      if (change) cycle.changes.push(change);
       return pass;
     }
     if (exchange.cycles.length > 0) return wait;

@@ -61,6 +61,11 @@ export class ClientSide {
     return this.scanner.isAtBoundary && !this.isWaiting;
   }
 
+  /** Forgets the bytes that it saw last; only at a boundary. */
+  letGo(): void {
+    this.scanner.letGo();
+  }
+
   private scan(chunk: Buffer): void {
     const { scanner, exchange } = this;
     scanner.begin(chunk);

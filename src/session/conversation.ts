@@ -27,9 +27,20 @@ export class Conversation {
     return this.exchange.cycles.length === 0;
   }
 
+  /** Its server is lost, and only read to its end. */
+  get isEnding(): boolean {
+    return this.isDraining || this.hasEnded;
+  }
+
   /** The server must not be read before `durable`. */
   get isHeld(): boolean {
     return this.server.isBlocked;
+  }
+
+  /** Forgets the bytes that it saw last: it will not be used for a while, or not again. */
+  letGo(): void {
+    this.client.letGo();
+    this.server.letGoOfChunk();
   }
 
   fromClient(chunk: Buffer): Action[] {
@@ -96,6 +107,23 @@ export class Conversation {
     // The client has got the server's own last words.
     if (this.exchange.hasFatal) return this.finish(undefined);
     return this.finish(this.exchange.lossOf(cause));
+  }
+
+  /** Somebody has ended its server process, and only that: the client hears what the server said. */
+  endedOnPurpose(): Action[] {
+    const { mayHaveCommitted, lastWords, holdsAsides } = this.exchange;
+    if (mayHaveCommitted || !lastWords || holdsAsides) return this.terminate();
+    this.hasEnded = true;
+    return [{ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" }];
+  }
+
+  /** Another server follows, and this is what it has told of itself. */
+  follows(parameters: ReadonlyMap<string, string>): void {
+    const { exchange } = this;
+    for (const [name, value] of parameters) {
+      exchange.parameters.set(name, value);
+      exchange.memory.parameter(name, value);
+    }
   }
 
   /** A cancel request goes, or may just have gone, to the backend. */

@@ -1,5 +1,5 @@
 import type { Answer } from "./probe.ts";
-import type { Change } from "./session-book.ts";
+import type { Change } from "./session-change.ts";
 
 /**
  * One stretch of a conversation that the server ends with ReadyForQuery: a simple Query, a FunctionCall, or the

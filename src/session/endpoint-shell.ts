@@ -1,11 +1,9 @@
-import { timingSafeEqual } from "node:crypto";
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import type { InstanceId } from "../base/ids.ts";
 import {
   type Address,
   type Clock,
   type Connection,
-  dial,
   type Entropy,
   listen,
   type Listener,
@@ -16,8 +14,10 @@ import {
   type PlainAddress,
 } from "../io/index.ts";
 import { loadParser } from "../route/index.ts";
-import { encodeCancelRequest, encodeError, pgSocketPath } from "../wire/index.ts";
+import { encodeError } from "../wire/index.ts";
 import { AdminSessions, noInstance } from "./admin-shell.ts";
+import type { BackendReady } from "./backend-shell.ts";
+import { cancelSession } from "./cancel-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import { AdminFates } from "./fates-shell.ts";
 import type { Outcome } from "./action.ts";
@@ -28,6 +28,10 @@ import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.
 import type { Session } from "./session-shell.ts";
 import { openAtWriter, openSession } from "./open-session-shell.ts";
 import { Forwarding } from "./forwarding-shell.ts";
+import { type PoolSettings, Pools } from "./pool-shell.ts";
+import { greetPooled, type PoolMode, poolingOf } from "./pooled-server-shell.ts";
+import { type Registered, SessionRegistry, type SessionRow } from "./session-registry.ts";
+import type { ServerStart } from "./world-shell.ts";
 import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
 import type { Choice, EndpointType, Target, Topology } from "./topology.ts";
@@ -60,8 +64,6 @@ const defaultLimits: EndpointLimits = {
   unauthenticatedMax: 1_000,
 };
 
-const cancelTimeoutMs = 5_000;
-
 export interface EndpointsOptions {
   readonly endpoints: readonly Endpoint[];
   /** Undefined: no TLS. */
@@ -74,7 +76,22 @@ export interface EndpointsOptions {
   readonly entropy: Entropy;
   readonly logger: Logger;
   readonly limits?: Partial<EndpointLimits>;
+  /** Whether, and how, sessions share server connections; off unless told. */
+  readonly pooling?: Partial<PoolingOptions>;
 }
+
+export interface PoolingOptions extends PoolMode, PoolSettings {
+  /** In place of what an instance says that it takes; for tests. */
+  readonly maxConnections?: number;
+}
+
+const poolDefaults: PoolMode & PoolSettings = {
+  mode: "off",
+  endpoints: [],
+  maxConnectionsPercent: 90,
+  borrowTimeoutMs: 120_000,
+  idleTimeoutMs: 600_000,
+};
 
 /** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
 export async function startEndpoints(options: EndpointsOptions): Promise<EndpointServer> {
@@ -98,14 +115,13 @@ export class EndpointServer {
   private readonly traits: TraitsBook;
   private readonly outcomes = new Outcomes();
   private readonly shared: SharedWorld;
+  private readonly poolMode: PoolMode;
   private readonly mockSecret: Buffer;
   private readonly listeners = new Map<string, { endpoint: Endpoint; listener: Listener }>();
-  private readonly sessions = new Map<number, Set<Session>>();
-  private readonly endpointOf = new WeakMap<Session, Endpoint>();
-  private readonly forwardingOf = new WeakMap<Session, Forwarding>();
+  private readonly sessions = new SessionRegistry();
+  private readonly pools: Pools;
   private readonly unauthenticated = new Map<Connection, Endpoint>();
   private readonly stopWatching: () => void;
-  private count = 0;
   private isClosing = false;
   private wasRewinding = false;
 
@@ -118,13 +134,32 @@ export class EndpointServer {
     const { admin, traits, outcomes } = this;
     const fates = new AdminFates(options, admin);
     const load = new LoadBook();
-    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes, load };
+    const { maxConnections, ...settings } = { ...poolDefaults, ...options.pooling };
+    this.poolMode = settings;
+    const isGiven = maxConnections !== undefined;
+    this.pools = new Pools({
+      ...options,
+      settings: isGiven ? { ...settings, maxConnectionsPercent: 100 } : settings,
+      connectionsOf: async (target) => maxConnections ?? admin.connectionsOf(target),
+    });
+    const { pools } = this;
+    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes, load, pools };
     this.mockSecret = options.entropy.bytes(32);
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
   }
 
   get sessionCount(): number {
-    return this.count;
+    return this.sessions.count;
+  }
+
+  /** Every session, for an operator. */
+  get sessionRows(): SessionRow[] {
+    return this.sessions.rows();
+  }
+
+  /** Server connections of pools, by instance. */
+  get poolCounts(): Pools["counts"] {
+    return this.pools.counts;
   }
 
   /** How losses of servers ended for sessions. */
@@ -154,11 +189,8 @@ export class EndpointServer {
     if (!endpoint || !listener) return;
     this.listeners.delete(id);
     for (const [connection, at] of this.unauthenticated) if (at === endpoint) connection.destroy();
-    for (const sessions of this.sessions.values()) {
-      for (const session of sessions) {
-        if (this.endpointOf.get(session) === endpoint) session.terminate(endpointGone(endpoint));
-      }
-    }
+    for (const { session, endpoint: at } of this.sessions.all)
+      if (at === endpoint) session.terminate(endpointGone(endpoint));
     await listener.close();
   }
 
@@ -173,9 +205,8 @@ export class EndpointServer {
     this.stopWatching();
     await Promise.all([...this.listeners.values()].map(({ listener }) => listener.close()));
     for (const connection of this.unauthenticated.keys()) connection.destroy();
-    for (const sessions of this.sessions.values()) {
-      for (const session of sessions) session.terminate(shutdown);
-    }
+    for (const { session } of this.sessions.all) session.terminate(shutdown);
+    this.pools.close();
     await this.admin.close();
   }
 
@@ -251,10 +282,13 @@ export class EndpointServer {
       findTarget: (choice) => this.findTarget(endpoint, choice),
     };
     const { shared, limits } = this;
-    const start = await startServer(shared, arrival, { holdTimeoutMs: limits.holdTimeoutMs });
+    const { holdTimeoutMs } = limits;
+    const pooling = poolingOf(this.poolMode, endpoint, login);
+    const start = pooling
+      ? await greetPooled(shared, arrival, pooling, holdTimeoutMs)
+      : await startServer(shared, arrival, { holdTimeoutMs });
     if (start.kind !== "ready") {
-      const bytes = start.kind === "refused" ? start.bytes : this.whyNobody(endpoint);
-      client.end(bytes);
+      client.end(this.refusalOf(start, endpoint));
       this.linger(client);
       return;
     }
@@ -265,15 +299,14 @@ export class EndpointServer {
     const session = await openSession(shared, arrival, {
       client: forwarding?.link ?? client,
       backend: start,
-      onEnd: (ended) => this.forget(ended),
+      pooling,
+      onEnd: (ended) => this.sessions.forget(ended),
       ...(forwarding && { adapt: (world) => forwarding.adapt(world) }),
     });
     if (!session) return;
-    this.remember(session, endpoint);
-    if (forwarding) {
-      this.forwardingOf.set(session, forwarding);
-      forwarding.start(session, login.rest);
-    } else session.start(login.rest);
+    this.remember(session, { endpoint, login, client, forwarding });
+    if (forwarding) forwarding.start(session, login.rest);
+    else session.start(login.rest);
   }
 
   private forwardingFor(
@@ -294,12 +327,28 @@ export class EndpointServer {
           clientKey: this.options.entropy.bytes(32),
           withinMs,
           isWanted: () => isWanted() && isOpen(),
-          onEnd: (ended) => this.forget(ended),
+          onEnd: (ended) => this.sessions.forget(ended),
         });
-        this.remember(session, endpoint);
+        this.remember(session, { endpoint, login, client, forwarding: undefined });
         return session;
       },
     });
+  }
+
+  private remember(
+    session: Session,
+    of: Pick<Registered, "endpoint" | "forwarding"> & { login: LoggedIn; client: Connection },
+  ): void {
+    const { endpoint, forwarding, login, client } = of;
+    const { user, database } = login.wishes;
+    const clientAddress = client.remote;
+    this.sessions.remember({ session, endpoint, forwarding, user, database, clientAddress });
+  }
+
+  private refusalOf(start: Exclude<ServerStart, BackendReady>, endpoint: Endpoint): Buffer {
+    if (start.kind === "refused") return start.bytes;
+    if (start.kind === "exhausted") return encodeError(start.error, "FATAL");
+    return this.whyNobody(endpoint);
   }
 
   private whyNobody(endpoint: Endpoint): Buffer {
@@ -327,72 +376,21 @@ export class EndpointServer {
     }
   }
 
-  private remember(session: Session, endpoint: Endpoint): void {
-    this.endpointOf.set(session, endpoint);
-    const same = this.sessions.get(session.pid) ?? new Set();
-    this.sessions.set(session.pid, same.add(session));
-    this.count++;
-  }
-
-  private forget(session: Session): void {
-    const same = this.sessions.get(session.pid);
-    if (same?.delete(session) !== true) return;
-    this.count--;
-    if (same.size === 0) this.sessions.delete(session.pid);
-  }
-
   /** A session whose PostgreSQL has stopped, or is no writer any more, goes on with another. */
   private onTopologyChange(): void {
     const isRewinding = this.options.topology.isRewinding();
     const begins = isRewinding && !this.wasRewinding;
     this.wasRewinding = isRewinding;
-    for (const sessions of this.sessions.values()) {
-      for (const session of sessions) {
-        const { target } = session;
-        if (begins) session.terminate(rewound);
-        else if (this.options.topology.hasEnded(target)) session.retire();
-      }
+    for (const { session } of this.sessions.all) {
+      if (begins) session.terminate(rewound);
+      else if (this.options.topology.hasEnded(session.target)) session.retire();
     }
+    this.pools.retire((target) => begins || this.options.topology.hasEnded(target));
   }
 
-  /**
-   * Cancels what the session with this key runs. Not while it waits for the quorum: its statement is over, and
-   * PostgreSQL would report success for what can still be lost.
-   */
   private async cancel(pid: number, key: Buffer): Promise<void> {
-    const found = this.findSession(pid, key);
-    const forwarding = found && this.forwardingOf.get(found);
-    const session = forwarding?.active ?? found;
-    if (!session || forwarding?.cancelWait() === true) return;
-    // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
-    if (!session.survivor.hasServer) return;
-    const { target, backendKey: own } = session;
-    try {
-      if (target.role === "writer" && (await this.admin.waitEvent(target, own.pid)) === "SyncRep")
-        return;
-      const connection = await dial({ kind: "unix", path: pgSocketPath(target.address) });
-      session.survivor.cancelled();
-      // PostgreSQL has sent the signal when it closes this connection: what it may still hit is then known.
-      const timer = this.options.clock.after(cancelTimeoutMs, () => connection.destroy());
-      await new Promise<void>((resolve) => {
-        connection.onClose(() => resolve());
-        connection.onEnd(() => connection.end());
-        connection.onData(() => undefined);
-        connection.write(encodeCancelRequest(own.pid, own.key));
-      });
-      timer.cancel();
-      session.survivor.cancelled();
-    } catch (error) {
-      // A cancel has no answer: the client sees that its statement goes on.
-      this.options.logger.warn({ event: "cancel.failed", pid, reason: messageOf(error) });
-    }
-  }
-
-  private findSession(pid: number, key: Buffer): Session | undefined {
-    for (const session of this.sessions.get(pid) ?? []) {
-      const { clientKey } = session;
-      if (clientKey.length === key.length && timingSafeEqual(clientKey, key)) return session;
-    }
-    return undefined;
+    const found = this.sessions.find(pid, key);
+    if (!found || found.forwarding?.cancelWait() === true) return;
+    await cancelSession(found.forwarding?.active ?? found.session, this.shared);
   }
 }

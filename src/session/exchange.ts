@@ -283,6 +283,7 @@ export class Exchange {
     if (plan.mayHideWarnings) this.hidesWarnings = true;
     if (plan.writesAtCommit) this.writesAtCommit = true;
     if (plan.notifies) this.hasNotified = true;
+    if (plan.mayDraw || this.planner.traits.hidden === undefined) this.memory.drawSent();
     if (plan.changesTraits && !this.areTraitsDirty) {
       this.areTraitsDirty = true;
       this.add({ kind: "traitsChanging" });

@@ -70,3 +70,41 @@ export const unnamedElsewhere = new BorealisError(
   "unnamed prepared statement does not exist",
   { hint: "It was prepared in a transaction that ran on the writer." },
 );
+
+/** The pool's connection was refused to a session that had none; `code` is the SQLSTATE. */
+export function cannotBorrow(code: string): BorealisError {
+  const message = "terminating connection because the server refused the session another one";
+  return new BorealisError(sqlState.adminShutdown, message, {
+    detail: `SQLSTATE ${code}`,
+    hint: "Connect again.",
+  });
+}
+
+/** No server of the pool in time; the session goes on. `reasons`: why servers are kept, and how many. */
+export function poolExhausted(
+  borrowTimeoutMs: number,
+  reasons: ReadonlyMap<string, number>,
+): BorealisError {
+  const why = [...reasons].map(([reason, count]) => `${count}: ${reason}`).join("; ");
+  return new BorealisError(
+    sqlState.tooManyConnections,
+    `no server connection became free within ${borrowTimeoutMs} ms`,
+    {
+      detail: `All server connections of the pool are kept (${why}).`,
+      hint: "Nothing was run: try again. pool.maxConnectionsPercent and pool.borrowTimeoutMs say how many there are, and how long is waited.",
+      safeToRetry: true,
+    },
+  );
+}
+
+export const canceledWait = new BorealisError(
+  sqlState.queryCanceled,
+  "canceling statement due to user request",
+  { detail: "It was waiting for a server connection of the pool, and was not run." },
+);
+
+/** PostgreSQL's own words, for a session that has no server to say them. */
+export const idleTooLong = new BorealisError(
+  sqlState.idleSessionTimeout,
+  "terminating connection due to idle-session timeout",
+);

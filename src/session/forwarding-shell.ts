@@ -113,13 +113,13 @@ export class Forwarding {
   adapt(world: SessionWorld): SessionWorld {
     return {
       ...world,
-      connect: async (lost, isWanted) => {
-        const start = await world.connect(lost, isWanted);
-        if (start.kind === "ready" && start.target.role === "reader") {
-          if (this.mayRunAgain(lost)) await this.readiness.ofNext(start.target, isWanted);
-          else
-            await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
-        }
+      connect: async (wanted) => {
+        const start = await world.connect(wanted);
+        if (start.kind !== "ready" || start.target.role !== "reader") return start;
+        const { lost, isWanted } = wanted;
+        if (this.mayRunAgain(lost)) await this.readiness.ofNext(start.target, isWanted);
+        else
+          await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
         return start;
       },
     };
@@ -179,6 +179,7 @@ export class Forwarding {
 
   private makeBoard(): Switchboard {
     const session = this.requireSession();
+    session.tenancy.pin("it has forwarded writes");
     const exchange = () => session.conversation.exchange;
     return new Switchboard({
       ...textSourceOf(exchange),

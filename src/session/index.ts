@@ -13,6 +13,7 @@ export {
   type EndpointLimits,
   EndpointServer,
   type EndpointsOptions,
+  type PoolingOptions,
   startEndpoints,
 } from "./endpoint-shell.ts";
 export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife } from "./fate.ts";
@@ -25,7 +26,9 @@ export { parseBindTexts } from "./bind-values.ts";
 export { type HiddenState, hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 export { readbackSteps } from "./readback.ts";
 export type { RestoreCycle, RestorePlan } from "./restore.ts";
-export { type Change, type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";
+export { type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";
+export type { Change } from "./session-change.ts";
+export type { SessionRow } from "./session-registry.ts";
 export type { SessionTouch } from "./session-touch.ts";
 export type { ReadGate, ReadGates } from "./read-gate-shell.ts";
 export type { Choice, EndpointType, Target, Topology } from "./topology.ts";

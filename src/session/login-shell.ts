@@ -46,6 +46,8 @@ export interface LoggedIn {
   /** The protocol's minor version that both sides now speak. */
   readonly minor: number;
   readonly settings: readonly string[];
+  /** See Login. */
+  readonly stamp: string | undefined;
   /** What the client sent beyond its login. */
   readonly rest: Buffer;
 }
@@ -186,8 +188,9 @@ export class LoginConversation {
         },
       );
     }
-    const { settings } = login;
-    return { kind: "loggedIn", request, wishes, minor, settings, rest: this.reader.takeRest() };
+    const { settings, stamp } = login;
+    const rest = this.reader.takeRest();
+    return { kind: "loggedIn", request, wishes, minor, settings, stamp, rest };
   }
 
   /** Waits while no instance can be asked. Raises 57P03 after hold_timeout. */

@@ -4,6 +4,7 @@ import { noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { LoggedIn } from "./login-shell.ts";
+import type { Pooling } from "./pooled-server-shell.ts";
 import { Session } from "./session-shell.ts";
 import { type Arrival, type SharedWorld, startServer, worldOf } from "./session-world-shell.ts";
 import type { SessionWorld } from "./world-shell.ts";
@@ -11,6 +12,8 @@ import type { SessionWorld } from "./world-shell.ts";
 export interface SessionOpening {
   readonly client: ClientLink;
   readonly backend: BackendReady;
+  /** It begins without a connection, and borrows one when it needs it; `backend` has none. */
+  readonly pooling?: Pooling | undefined;
   /** Called once, when both connections are done with. */
   readonly onEnd: (session: Session) => void;
   /** What is different in this session's world. */
@@ -21,12 +24,13 @@ export interface SessionOpening {
 export async function openSession(
   shared: SharedWorld,
   arrival: Arrival,
-  { client, backend, onEnd, adapt }: SessionOpening,
+  { client, backend, pooling, onEnd, adapt }: SessionOpening,
 ): Promise<Session | undefined> {
   const { connection, target } = backend;
   const { database } = arrival.login.wishes;
   const planner = await shared.traits.enter(target, database);
-  if (client.closed || connection.closed || !arrival.isWanted()) {
+  const isServerGone = pooling === undefined && connection.closed;
+  if (client.closed || isServerGone || !arrival.isWanted()) {
     connection.destroy();
     client.destroy();
     arrival.seat.leave();
@@ -36,12 +40,14 @@ export async function openSession(
   const world = worldOf(shared, arrival, planner, {
     sessionOf: () => session,
     onEnd: () => onEnd(session),
+    pooling,
   });
   const { clientKey } = arrival;
   const session: Session = new Session({
     client,
     backend,
     clientKey,
+    isParked: pooling !== undefined,
     world: adapt ? adapt(world) : world,
   });
   return session;

@@ -39,6 +39,10 @@ export interface TextPlan {
   readonly notifies: boolean;
   /** Its answer may be a sequence's value that another transaction logged, and that is not durable yet. */
   readonly drawsSequence: boolean;
+  /** It, or code that it runs, may draw from a sequence. */
+  readonly mayDraw: boolean;
+  /** It asks for what its session has drawn. */
+  readonly readsDrawn: boolean;
   /** Triggers, rules, views or policies may differ afterwards. */
   readonly changesTraits: boolean;
   /** The prepared statement it forgets; "*" for all. */
@@ -91,6 +95,8 @@ export const opaquePlan: TextPlan = {
   writesAtCommit: true,
   notifies: true,
   drawsSequence: false,
+  mayDraw: true,
+  readsDrawn: false,
   changesTraits: false,
   deallocates: undefined,
   touch: unknownTouch,
@@ -107,6 +113,8 @@ export class TextPlanner {
   private readonly cache: ClassificationCache;
   private plans = new WeakMap<Classified, TextPlan>();
   private currentTraits: DatabaseTraits = unknownTraits;
+  /** Some text has asked for what its session drew from a sequence: others of this database will. */
+  readsDrawn = false;
 
   constructor(cache: ClassificationCache) {
     this.cache = cache;
@@ -133,6 +141,7 @@ export class TextPlanner {
     const known = this.plans.get(classified);
     if (known) return known;
     const plan = planText(sql, classified, this.currentTraits);
+    this.readsDrawn ||= plan.readsDrawn;
     this.plans.set(classified, plan);
     return plan;
   }
@@ -142,6 +151,7 @@ export class TextPlanner {
 const outside =
   /\b(dblink\w*|lo_(import|export)|pg_(terminate|cancel)_backend|pg_file_\w+|pg_(promote|reload_conf|rotate_logfile|switch_wal|create_restore_point|wal_replay_\w+)|pg_\w*replication_slot\w*)\b/i;
 
+const drawn = /\b(currval|lastval)\b/i;
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
 const traitTags =
@@ -174,6 +184,10 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     ),
     notifies: statements.some(({ tag }) => tag === "NOTIFY"),
     drawsSequence: statements.some((statement) => statement.drawsSequence),
+    mayDraw: statements.some(
+      (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
+    ),
+    readsDrawn: drawn.test(sql),
     changesTraits: statements.some(
       (statement) => traitTags.test(statement.tag) || statement.kind === "unknown",
     ),

@@ -45,6 +45,10 @@ export class PreparedBook {
   /** What changed names had before, since `settle`; undefined: nothing. */
   private readonly before = new Map<string, Entry | undefined>();
   private totalBytes = 0;
+  /** Those that the connection has not: they could not be made there, and may be on another. */
+  private readonly missing = new Set<string>();
+  /** On its connection some of them would give other columns than when they were made there. */
+  isStale = false;
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
@@ -57,7 +61,27 @@ export class PreparedBook {
     this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
   }
 
+  /** It could not be made on this connection, since something that it names is gone. */
+  setAside(key: string): void {
+    if (this.entries.has(key)) this.missing.add(key);
+  }
+
+  /** Another connection follows. */
+  moved(): void {
+    this.isStale = false;
+    this.missing.clear();
+  }
+
+  /** Those that its connection has. */
+  get present(): Map<string, Prepared> {
+    const present = new Map<string, Prepared>();
+    for (const [key, entry] of this.entries)
+      if (entry !== "tooLong" && !this.missing.has(key)) present.set(key, entry);
+    return present;
+  }
+
   forget(key: string): void {
+    this.missing.delete(key);
     if (!this.entries.has(key)) return;
     this.note(key);
     this.totalBytes -= bytesOf(this.entries.get(key));
@@ -87,7 +111,8 @@ export class PreparedBook {
       const isPlain = plain.test(source);
       this.set(key, { source, reading: isPlain ? undefined : reading, searchPath });
     }
-    for (const key of this.entries.keys()) if (!present.has(key)) this.forget(key);
+    for (const key of this.entries.keys())
+      if (!present.has(key) && !this.missing.has(key)) this.forget(key);
     return unknown;
   }
 
@@ -97,7 +122,8 @@ export class PreparedBook {
   }
 
   get hasTooLong(): boolean {
-    return [...this.entries.values()].includes("tooLong");
+    for (const entry of this.entries.values()) if (entry === "tooLong") return true;
+    return false;
   }
 
   /** Made by PREPARE, and its text may change the session when it is executed. */
@@ -130,6 +156,7 @@ export class PreparedBook {
   }
 
   private set(key: string, wanted: Prepared | undefined): void {
+    this.missing.delete(key);
     this.note(key);
     this.totalBytes -= bytesOf(this.entries.get(key));
     const fits = wanted && this.totalBytes + bytesOf(wanted) <= this.bytesMax;

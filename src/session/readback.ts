@@ -18,6 +18,17 @@ export interface Readback {
   readonly hasAdvisoryLock: boolean | undefined;
 }
 
+/** All that are set, but user and role; those of `base` where the session has no other value. */
+export function settingsOf(
+  known: Readback | undefined,
+  base: ReadonlyMap<string, string>,
+): [string, string][] {
+  const settings: [string, string][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
+  for (const [name, value] of known?.custom ?? []) if (value !== null) settings.push([name, value]);
+  const isSet = (name: string): boolean => settings.some(([other]) => other === name);
+  return [...settings, ...[...base].filter(([name]) => !isSet(name))];
+}
+
 export interface PreparedName {
   readonly name: string;
   /** The text of one made by PREPARE; undefined for one of the protocol. */

@@ -5,12 +5,21 @@ import {
   parseParameterStatus,
   parseReport,
 } from "../wire/index.ts";
+import type { Carried } from "./handover.ts";
 import { unparsable } from "./client-messages.ts";
 import type { Memory } from "./memory.ts";
 import type { RestorePlan } from "./restore.ts";
 import type { Resume } from "./resume.ts";
 
 const wholeBytesMax = 8 * 1024;
+
+/** What the connection is like. */
+export interface Found {
+  /** Of the session that had it before; undefined: nobody had. */
+  readonly carried?: Carried | undefined;
+  /** The first message that follows replaces or destroys the unnamed statement. */
+  readonly skipsUnnamed?: boolean;
+}
 
 /** Makes the state of a session again on a new connection, up to the moment when its client's messages may follow. */
 export class Restoration {
@@ -25,9 +34,9 @@ export class Restoration {
   /** To be sent. */
   readonly bytes: Buffer;
 
-  constructor(memory: Memory, { moment, isFailed }: Resume) {
+  constructor(memory: Memory, { moment, isFailed }: Resume, found: Found = {}) {
     this.memory = memory;
-    this.plan = memory.restore(moment);
+    this.plan = memory.restore(moment, found);
     const own = isFailed ? [encodeQuery("begin"), encodeQuery(unparsable)] : [];
     this.cycleCount = this.plan.cycles.length + own.length;
     this.bytes = Buffer.concat([...this.plan.cycles.map(({ bytes }) => bytes), ...own]);
@@ -50,6 +59,11 @@ export class Restoration {
       if (this.done === this.cycleCount) return scanner.buffer.subarray(scanner.end);
     }
     return undefined;
+  }
+
+  /** Something of another session may be left on the connection. */
+  get isSpoilt(): boolean {
+    return [...this.codes.keys()].some((index) => this.plan.cycles[index]?.isReset === true);
   }
 
   /** Why the session is not what it was; undefined: it is. */

@@ -10,6 +10,8 @@ export interface RestoreCycle {
   readonly what: string;
   /** The prepared statement that it makes. */
   readonly key?: string;
+  /** It takes away what another session left: if it fails, the connection is of no use to anybody. */
+  readonly isReset?: boolean;
 }
 
 /** How a session is made again on a new connection of the same login. All cycles may be sent in one write. */
@@ -32,6 +34,10 @@ const own = `${ownPrefix}restore`;
 const isAscii = /^[\0-~]*$/;
 const asUtf8: Moved = new Map([["client_encoding", "UTF8"]]);
 
+/** By name: what a connection has besides its own defaults. */
+export type Settings = ReadonlyMap<string, string | null>;
+const noSettings: Settings = new Map();
+
 /** Settings for the time of a group of statements. */
 type Moved = ReadonlyMap<string, string | null>;
 
@@ -39,15 +45,20 @@ type Moved = ReadonlyMap<string, string | null>;
  * Settings first, because a statement is analysed under the role that the session has now; then each statement under
  * the settings that its text was read with; those settings' own values last. PostgreSQL remembers the search path of
  * an analysis, and does it again at the next use if it is another one by then, here as there.
+ * `present` is what the connection has of a session before this one, of the same user and role.
  */
-export function planRestore(wanted: Wanted): RestorePlan {
+export function planRestore(wanted: Wanted, present: Settings = noSettings): RestorePlan {
   const cycles: RestoreCycle[] = [];
   for (const load of wanted.loads) {
     cycles.push(ownCycle(`LOAD ${quoteLiteral(load)}`, `the library ${load}`));
   }
   const isLast = ([name]: readonly [string, unknown]): boolean =>
     readingNames.has(name) || timeouts.has(name);
-  cycles.push(...settingsCycle(wanted.settings.filter((setting) => !isLast(setting))));
+  const changed = changedSettings(wanted, present);
+  // The other session's timeouts might end the restoration as well.
+  const ended = changed.filter(([name]) => timeouts.has(name) && present.has(name));
+  const resets = ended.map(([name]) => [name, null] as const);
+  cycles.push(...settingsCycle([...changed.filter((setting) => !isLast(setting)), ...resets]));
   const groups = groupByReading(wanted);
   for (const { reading, members } of groups) {
     cycles.push(...settingsCycle([...reading]), ...members);
@@ -58,9 +69,25 @@ export function planRestore(wanted: Wanted): RestorePlan {
     last.set("search_path", searchPathOf(wanted));
   }
   if (isMoved) for (const name of readingSettings) last.set(name, null);
-  for (const setting of wanted.settings) if (isLast(setting)) last.set(...setting);
+  for (const setting of wanted.settings)
+    if (isMoved && readingNames.has(setting[0])) last.set(...setting);
+  for (const setting of changed) if (isLast(setting)) last.set(...setting);
   cycles.push(...settingsCycle([...last]));
   return { cycles };
+}
+
+/** What has to be set where `present` is; null: what the session before had, and this one has not. */
+function changedSettings(
+  { settings }: Wanted,
+  present: Settings,
+): (readonly [string, string | null])[] {
+  if (present.size === 0) return [...settings];
+  const names = new Set(settings.map(([name]) => name));
+  const strange = [...present.keys()].filter((name) => !names.has(name));
+  return [
+    ...strange.map((name) => [name, null] as const),
+    ...settings.filter(([name, value]) => present.get(name) !== value),
+  ];
 }
 
 interface Group {
@@ -106,7 +133,7 @@ function searchPathOf({ settings }: Wanted): string | null {
   return settings.find(([name]) => name === "search_path")?.[1] ?? null;
 }
 
-function ownCycle(sql: string, what: string): RestoreCycle {
+export function ownCycle(sql: string, what: string): RestoreCycle {
   return { bytes: Buffer.concat([encodeOwnQuery(own, sql), encodeSync()]), what };
 }
 

@@ -3,7 +3,8 @@ import { encodeError, encodeReadyForQuery, transactionState } from "../wire/inde
 import type { Outcome } from "./action.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Cycle } from "./cycle.ts";
-import { frontOf } from "./loss.ts";
+import { frontOf, restOfAnswer } from "./loss.ts";
+import type { Memory } from "./memory.ts";
 import type { Told } from "./transcript.ts";
 
 /** How a session goes on with another server. */
@@ -24,7 +25,8 @@ export interface Resume {
   readonly skipsToSync: number | undefined;
   /** Of what the client sends, so many bytes belong to a message that was given up. */
   readonly skippedBytes: number;
-  readonly outcome: Outcome;
+  /** Undefined: it was not lost, but had no server, since it needed none. */
+  readonly outcome: Outcome | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -120,8 +122,40 @@ export function refuse(
   };
 }
 
+/** What was under way is committed, or has nothing to commit: the client hears so. */
+export function answered(conversation: Conversation, memory: Memory): Resume | Refused {
+  const { exchange, server, client } = conversation;
+  const front = frontOf(exchange);
+  const bytes = front && restOfAnswer(front);
+  if (!bytes || server.outbox.hasOverflowed)
+    return refuse(conversation, unknownOutcome(true), "its answer is lost");
+  server.outbox.letGo();
+  exchange.tell(bytes);
+  exchange.state = transactionState.idle;
+  for (let step = front.stepsSeen; step < front.stepsSent; step++)
+    memory.answeredStep(front.changes, step);
+  memory.ready(front.changes, true);
+  const { later } = exchange.journal.kept;
+  return goingOn("answered", [...later, ...client.takeRest()]);
+}
+
+/**
+ * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
+ * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.
+ */
+export function answeredOrAgain(conversation: Conversation, memory: Memory): Resume | Refused {
+  const { exchange } = conversation;
+  const next = runAgain(conversation);
+  const isCommit = frontOf(exchange)?.commitTag !== undefined && !exchange.hasNotified;
+  return isCommit || "resume" in next ? answered(conversation, memory) : next;
+}
+
 /** Nothing of it needs more than a server. */
-export function goingOn(outcome: Outcome, rest: readonly Buffer[], reason?: string): Resume {
+export function goingOn(
+  outcome: Outcome | undefined,
+  rest: readonly Buffer[],
+  reason?: string,
+): Resume {
   return {
     moment: "now",
     replay: undefined,

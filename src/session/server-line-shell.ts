@@ -6,6 +6,8 @@ import type { Target } from "./topology.ts";
 
 export interface ServerLineOptions {
   readonly backend: BackendReady;
+  /** False: there is no connection; the session begins without one. */
+  readonly isThere?: boolean;
   readonly clock: Clock;
   /** What the server says passes it; undefined: at once. */
   readonly gate: ReadGate | undefined;
@@ -32,6 +34,8 @@ export class ServerLine {
   private readonly output: HeldOutput | undefined;
   private quietTimer: Timer | undefined;
   private hasLeft = false;
+  /** It was given up while it lived. */
+  wasReleased = false;
   /** The gate is nothing to what it says: it is not told. */
   private isUngated = false;
   isRetired = false;
@@ -41,6 +45,10 @@ export class ServerLine {
   constructor(options: ServerLineOptions) {
     this.options = options;
     this.backend = options.backend;
+    if (options.isThere === false) {
+      this.hasLeft = true;
+      this.wasReleased = true;
+    }
     const { gate, clock, holdTimeoutMs, onExpired, onBytes, onReleased } = options;
     const onOpen = (chunk: Buffer): void => {
       onBytes(chunk);
@@ -58,9 +66,17 @@ export class ServerLine {
     connection.onEnd(() => connection.end());
     connection.onClose(() => {
       this.quietTimer?.cancel();
+      this.backend.lease?.gone();
       if (!this.hasLeft) this.options.onGone();
     });
     connection.onData((chunk) => this.onData(chunk));
+  }
+
+  /** Lets go of the connection, which lives on for somebody else. */
+  release(): void {
+    this.hasLeft = true;
+    this.wasReleased = true;
+    this.output?.drop();
   }
 
   get target(): Target {
@@ -68,7 +84,7 @@ export class ServerLine {
   }
 
   get closed(): boolean {
-    return this.backend.connection.closed;
+    return this.hasLeft || this.backend.connection.closed;
   }
 
   /** What it has said waits for the gate: it must not be read. */
@@ -78,19 +94,19 @@ export class ServerLine {
 
   /** False: stop until onDrain. */
   send(parts: readonly Buffer[]): boolean {
-    return send(this.backend.connection, parts);
+    return this.hasLeft || send(this.backend.connection, parts);
   }
 
   noteStatement(): void {
-    this.output?.noteStatement();
+    if (!this.hasLeft) this.output?.noteStatement();
   }
 
   pause(): void {
-    this.backend.connection.pause();
+    if (!this.hasLeft) this.backend.connection.pause();
   }
 
   resume(): void {
-    this.backend.connection.resume();
+    if (!this.hasLeft) this.backend.connection.resume();
   }
 
   /** From here on everything goes to onBytes as it comes; gives what was held until now. */
@@ -117,11 +133,13 @@ export class ServerLine {
 
   /** No more is sent; it ends by itself. */
   end(): void {
-    this.backend.connection.end();
+    if (!this.wasReleased) this.backend.connection.end();
   }
 
   destroy(): void {
+    if (this.wasReleased) return;
     this.backend.connection.destroy();
+    this.backend.lease?.gone();
   }
 
   /** Nothing of it is of interest any more. */

@@ -21,6 +21,8 @@ export type ServerVerdict = "pass" | "aside" | "drop" | "hold";
 
 type Verdict = ServerVerdict;
 
+const staleRoutine = "RevalidateCachedQuery";
+
 /** What each message of a server means for the exchange, and whether the client may have it. */
 export class ServerMessages {
   private readonly exchange: Exchange;
@@ -161,7 +163,7 @@ export class ServerMessages {
     const fatal = this.onFatal(cycle);
     if (fatal) return fatal;
     cycle.hasFailed = true;
-    if (!cycle.isOwn) this.exchange.memory.failedStep(cycle.changes, cycle.stepsSeen);
+    if (!cycle.isOwn) this.noteFailure(cycle);
     if (cycle.isOptional) return "drop";
     if (cycle.isOwn) {
       // Our question fails when a cancel hits it. It took the client's transaction along: that is the COMMIT's answer.
@@ -179,6 +181,16 @@ export class ServerMessages {
     cycle.substitute = undefined;
     this.replacement = error;
     return "drop";
+  }
+
+  private noteFailure(cycle: Cycle): void {
+    const { memory } = this.exchange;
+    memory.failedStep(cycle.changes, cycle.stepsSeen);
+    // "cached plan must not change result type"
+    if (cycle.kind === "query" || !this.isWhole) return;
+    const report = parseReport(this.body);
+    const isOfPlan = report.get("C") === sqlState.notSupported && report.get("R") === staleRoutine;
+    if (isOfPlan) memory.prepared.isStale = true;
   }
 
   /** That the transaction is lost, in place of what the server says. */

@@ -63,6 +63,16 @@ export class ServerSide {
     return this.isCut || (isUnderWay && !this.outbox.isCollecting);
   }
 
+  /** Between two messages of the server, none of which is held. */
+  get isAtBoundary(): boolean {
+    return this.scanner.isAtBoundary && !this.isHolding;
+  }
+
+  /** Forgets the bytes that it saw last; only at a boundary. */
+  letGoOfChunk(): void {
+    this.scanner.letGo();
+  }
+
   push(chunk: Buffer): void {
     if (this.isHolding) this.putBack(chunk);
     else this.scan(chunk);

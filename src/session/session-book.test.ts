@@ -4,12 +4,19 @@ import { classify, loadParser } from "../route/index.ts";
 import { encodeClose, encodeParse } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
-import { type Change, SessionBook } from "./session-book.ts";
+import { SessionBook } from "./session-book.ts";
+import type { Change } from "./session-change.ts";
 import { touchOf, unknownTouch } from "./session-touch.ts";
 
 beforeAll(() => loadParser());
 
-const quiet: HiddenState = { changesSession: "no", customNames: [] };
+const quiet: HiddenState = {
+  changesSession: "no",
+  customNames: [],
+  keepsOwnState: false,
+  readsDrawn: false,
+  hasNative: false,
+};
 const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });
 const parseBody = (name: string, sql: string): Buffer => encodeParse(name, sql).subarray(5);
@@ -243,7 +250,7 @@ describe("what was read back", () => {
     ["what is this", "now", "now", "now"],
   ])("%s: %s; in a database whose code may change sessions %s, or does %s", (sql, ...expected) => {
     const needs = (["no", "perhaps", "likely"] as const).map((changesSession) => {
-      const book = newBook({ changesSession, customNames: [] });
+      const book = newBook({ ...quiet, changesSession });
       book.runSent(0, touch(sql));
       return book.needsReadback;
     });

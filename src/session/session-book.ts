@@ -1,31 +1,18 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
-import { keyOf, PreparedBook, type Reading, readingSettings } from "./prepared-book.ts";
-import { encodeReadback, parseReadback, type Readback } from "./readback.ts";
-import { planRestore, type RestorePlan } from "./restore.ts";
+import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
+import { encodeReadback, parseReadback, type Readback, settingsOf } from "./readback.ts";
+import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
+import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
+import type { Change, NumberedTouch } from "./session-change.ts";
 import type { SessionTouch } from "./session-touch.ts";
-
-/**
- * What one message does to the session once the server has answered it. Kept with its cycle, in the order of sending:
- * `step` is the number of the message's answer among those of the cycle (0 for a simple Query).
- */
-export type Change =
-  /** `body` is a copy; undefined if the message is too long to be looked at. */
-  | { readonly kind: "parse"; readonly step: number; readonly key: string; readonly body?: Buffer }
-  | { readonly kind: "close"; readonly step: number; readonly key: string }
-  /** A simple Query, in whatever form it went out: it destroys the unnamed statement. */
-  | { readonly kind: "query"; readonly step: number }
-  | { readonly kind: "touch"; readonly step: number; readonly touch: NumberedTouch };
-
-interface NumberedTouch extends SessionTouch {
-  readonly number: number;
-  readonly isCertain: boolean;
-}
 
 export interface SessionBookOptions {
   /** Who logged in. */
   readonly user: string;
   /** Of its database, as it is known at the moment. */
   readonly hidden?: () => HiddenState;
+  /** Settings that it was connected with, and that its connections are not opened with. */
+  readonly base?: ReadonlyMap<string, string>;
   /** For texts of prepared statements and what goes with them; 4 MiB unless told. */
   readonly bytesMax?: number;
 }
@@ -34,9 +21,13 @@ export interface SessionBookOptions {
 export type Moment = "now" | "start";
 
 const bytesMaxDefault = 4 * 1024 * 1024;
+const noSettings: ReadonlyMap<string, string> = new Map();
 const customNamesMax = 500;
 const loadsMax = 100;
 const failuresMax = 3;
+
+/** Why a session keeps its connection until it has been asked what it has. */
+export const unread = "what its last statements changed is not known yet";
 
 /** In the original the statement would fail the same way when it is used next: it names what is gone. */
 const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "42P02"]);
@@ -52,7 +43,10 @@ const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "4
 export class SessionBook {
   private readonly user: string;
   private readonly hidden: () => HiddenState;
-  private readonly prepared: PreparedBook;
+  private readonly base: ReadonlyMap<string, string>;
+  /** It was reset on this connection, to what that was opened with. */
+  private isBaseLost = false;
+  readonly prepared: PreparedBook;
   private readonly reading = new Map<string, string>();
   private readonly customNames = new Set<string>();
   private readonly loads = new Set<string>();
@@ -62,6 +56,11 @@ export class SessionBook {
   private known: Readback | undefined;
   private unknownStatement: string | undefined;
   private asksLocks = false;
+  /** For good: what it did cannot be read back. */
+  private hasSeeded = false;
+  // On the connection that it has now.
+  private hasDrawn = false;
+  private hasRunCode = false;
   // Numbers of touches, in the order of sending.
   private sent = 0;
   private lastNow = 0;
@@ -78,6 +77,7 @@ export class SessionBook {
 
   constructor(options: SessionBookOptions) {
     this.user = options.user;
+    this.base = options.base ?? noSettings;
     this.hidden = options.hidden ?? (() => unknownHiddenState);
     this.prepared = new PreparedBook(options.bytesMax ?? bytesMaxDefault);
   }
@@ -110,6 +110,8 @@ export class SessionBook {
    */
   runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
     const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
+    this.hasSeeded ||= touch.seeds;
+    this.hasRunCode ||= touch.reach !== "no";
     const reach = this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
@@ -123,6 +125,11 @@ export class SessionBook {
     return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
   }
 
+  /** It may draw from a sequence. */
+  drawSent(): void {
+    this.hasDrawn = true;
+  }
+
   // --- What the server answers
 
   /** The message of this step succeeded. */
@@ -131,7 +138,12 @@ export class SessionBook {
       if (change.step !== step) continue;
       if (change.kind === "parse") {
         const { key, body } = change;
-        this.prepared.parsed(key, body, this.readingNow(), searchPathOf(this.known));
+        this.prepared.parsed(
+          key,
+          body,
+          new Map(this.reading),
+          this.settingValue("search_path") ?? null,
+        );
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
@@ -197,8 +209,14 @@ export class SessionBook {
     this.failures = 0;
     this.answered = upTo;
     this.known = read;
-    const searchPath = searchPathOf(read);
-    this.unknownStatement = this.prepared.reconcile(read.prepared, this.readingNow(), searchPath);
+    // Of each of them there is a value that was set, or it was reset.
+    this.isBaseLost = settingsOf(read, this.base).length > settingsOf(read, noSettings).length;
+    const searchPath = this.settingValue("search_path") ?? null;
+    this.unknownStatement = this.prepared.reconcile(
+      read.prepared,
+      new Map(this.reading),
+      searchPath,
+    );
     // It was read outside a transaction.
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
@@ -213,6 +231,11 @@ export class SessionBook {
     if (typeof source === "string") return { sql: source, isPrepare: true };
     const from = source.indexOf(0) + 1;
     return { sql: source.toString("utf8", from, source.indexOf(0, from)), isPrepare: false };
+  }
+
+  /** The value that it has set, in pg_settings' unit; undefined: its connection's own. */
+  settingValue(setting: string): string | undefined {
+    return this.known?.settings.find(([name]) => name === setting)?.[1];
   }
 
   /** The value that was read back last of a setting with a prefix; undefined: it was not asked for. */
@@ -252,21 +275,25 @@ export class SessionBook {
   }
 
   /**
-   * What is sent on a new connection with the same login, before anything else. The book stays as it is: messages that
-   * are sent again after a restoration of the start may be told to it again, or not. `hasUnnamed`: with the unnamed
-   * statement.
+   * What is sent on another connection with the same login, before anything else. The book stays as it is: messages that
+   * are sent again after a restoration of the start may be told to it again, or not. `carried`: what somebody before has
+   * left on that connection; undefined: nobody had it. `hasUnnamed`: with the unnamed statement.
    */
-  restore(at: Moment = "now", { hasUnnamed } = { hasUnnamed: true }): RestorePlan {
+  restore(at: Moment = "now", how: RestoreWishes = {}): RestorePlan {
+    const { carried, skipsUnnamed = false, hasUnnamed = true } = how;
+    const wanted = this.wanted(at, hasUnnamed);
+    return carried ? planHandover(wanted, carried, { skipsUnnamed }) : planRestore(wanted);
+  }
+
+  private wanted(at: Moment, hasUnnamed: boolean): Wanted {
     const { known } = this;
-    const settings: [string, string | null][] = known?.settings.map(([n, v]) => [n, v]) ?? [];
-    for (const [name, value] of known?.custom ?? [])
-      if (value !== null) settings.push([name, value]);
+    const settings: [string, string | null][] = settingsOf(known, this.base);
     if (known) {
       if (known.sessionUser !== this.user)
         settings.push(["session_authorization", known.sessionUser]);
       settings.push(["role", known.role]);
     }
-    return planRestore({
+    return {
       loads: [...this.loads],
       settings,
       prepared: this.prepared
@@ -274,7 +301,60 @@ export class SessionBook {
         .filter(([key]) => hasUnnamed || key !== "")
         .flatMap(([key, entry]) => (entry === "tooLong" ? [] : [[key, entry] as const])),
       channels: known?.channels ?? [],
-    });
+    };
+  }
+
+  // --- Handing its connection over
+
+  /** What of it lives in its connection alone, so that nobody else can have that; undefined: nothing does. */
+  keeps({ readsDrawn }: { readonly readsDrawn: boolean }): string | undefined {
+    const obstacle = this.obstacle();
+    if (obstacle !== undefined) return obstacle;
+    if ((this.known?.channels.length ?? 0) > 0) return "it listens";
+    if (this.loads.size > 0) return "it has loaded a library";
+    if (this.hasSeeded) return "it has seeded random()";
+    const hidden = this.hidden();
+    if (this.hasRunCode && hidden.keepsOwnState)
+      return "functions in this database may keep something in its connection";
+    if (this.hasDrawn && (readsDrawn || hidden.readsDrawn))
+      return "values that it drew from a sequence may be asked for";
+    // Also what was asked for too often without an answer.
+    const asked = Math.max(this.lastNow, this.lastLater);
+    return this.answered < asked ? unread : undefined;
+  }
+
+  /** What its connection has, for the next who gets that: only while nothing keeps it. */
+  carried(): Carried {
+    const { known } = this;
+    return {
+      settings: new Map(settingsOf(known, this.isBaseLost ? noSettings : this.base)),
+      hasOtherRole:
+        known !== undefined && (known.role !== "none" || known.sessionUser !== this.user),
+      prepared: this.prepared.present,
+      isStale: this.prepared.isStale,
+      hasDrawn: this.hasDrawn,
+      isDoubtful: this.hasRunCode && this.hidden().hasNative,
+      customNames: this.existingNames,
+    };
+  }
+
+  /** Settings with a prefix that exist in its connection. */
+  get existingNames(): ReadonlySet<string> {
+    const custom = this.known?.custom ?? [];
+    return new Set(custom.flatMap(([name, value]) => (value === null ? [] : [name])));
+  }
+
+  /** A setting with a prefix exists in it. */
+  hasCustom(name: string): boolean {
+    return typeof this.customValue(name) === "string";
+  }
+
+  /** It goes on with another connection, which knows nothing of what was done on the last. */
+  moved(): void {
+    this.isBaseLost = false;
+    this.prepared.moved();
+    this.hasDrawn = false;
+    this.hasRunCode = false;
   }
 
   /**
@@ -287,7 +367,7 @@ export class SessionBook {
       if (cycle?.key === undefined || !namesWhatIsGone.has(code)) {
         return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
       }
-      this.prepared.forget(cycle.key);
+      this.prepared.setAside(cycle.key);
     }
     return undefined;
   }
@@ -328,12 +408,4 @@ export class SessionBook {
     if (this.customNames.size < customNamesMax) this.customNames.add(name);
     else this.hasTooMany = true;
   }
-
-  private readingNow(): Reading {
-    return new Map(this.reading);
-  }
-}
-
-function searchPathOf(known: Readback | undefined): string | null {
-  return known?.settings.find(([name]) => name === "search_path")?.[1] ?? null;
 }

@@ -2,20 +2,23 @@ import type { Timer } from "../io/index.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
-import { noInstance } from "./admin-shell.ts";
-import { cannotReturn, mayBeFenced } from "./farewells.ts";
+import { mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 import { send } from "./send.ts";
 import { ServerLine } from "./server-line-shell.ts";
 import { Survivor } from "./survivor.ts";
+import { type Searcher, ServerSearch } from "./server-search-shell.ts";
+import { Tenancy, type Tenant } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: ClientLink;
   readonly backend: BackendReady;
+  /** True: `backend` has a greeting, but no connection; one is borrowed when there is something to do. */
+  readonly isParked?: boolean;
   readonly clientKey: Buffer;
   readonly world: SessionWorld;
 }
@@ -29,13 +32,12 @@ export class Session {
   readonly pid: number;
   readonly clientKey: Buffer;
   readonly survivor: Survivor;
-  private readonly world: SessionWorld;
+  readonly world: SessionWorld;
   private readonly client: ClientLink;
   private line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
   private commitTimer: Timer | undefined;
-  private holdTimer: Timer | undefined;
   private readTimer: Timer | undefined;
   private readonly asking = new AbortController();
   /** An operator may have ended the server; the client's next words must not go there. */
@@ -44,6 +46,9 @@ export class Session {
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
+  /** Its place in a pool, if it has one. */
+  readonly tenancy: Tenancy;
+  readonly search: ServerSearch;
 
   constructor(options: SessionOptions) {
     const { backend, world } = options;
@@ -54,7 +59,27 @@ export class Session {
     this.survivor = new Survivor(world.exchangeOf(backend.target));
     const { exchange } = this.conversation;
     for (const [name, value] of backend.parameters) exchange.noteParameter(name, value);
-    this.line = this.makeLine(backend);
+    this.line = this.makeLine(backend, options.isParked !== true);
+    const self: Tenant & Searcher = {
+      world,
+      survivor: this.survivor,
+      line: () => this.line,
+      hasEnded: () => this.hasEnded,
+      isBusy: () => this.isJudging || this.isServerFull,
+      left: () => {
+        this.isServerFull = false;
+        // A lost one is read on, to see it leave; what the client sends is kept.
+        this.readOn();
+      },
+      adopt: (start) => this.adopt(start),
+      run: (actions) => this.run(actions),
+      follow: (actions) => this.follow(actions),
+      readOn: () => this.readOn(),
+    };
+    this.tenancy = new Tenancy(self);
+    this.search = new ServerSearch(self);
+    if (options.isParked === true) this.tenancy.parked();
+    else backend.lease?.hold(this.tenancy);
   }
 
   get target(): Target {
@@ -79,12 +104,16 @@ export class Session {
       this.readOn();
     });
     client.onEnd(() => {
+      if (this.tenancy.giveBack()) {
+        this.finish();
+        return;
+      }
       this.survivor.clientEnded();
       if (this.survivor.isLive) this.line.end();
       else this.finish();
     });
     client.onClose(() => this.onClientGone());
-    this.line.attach();
+    if (!this.survivor.isParked) this.line.attach();
     if (early.length > 0) this.fromClient(early);
     client.onData((chunk) => this.fromClient(chunk));
     this.readOn();
@@ -107,6 +136,7 @@ export class Session {
   retire(): void {
     const { line, survivor, world } = this;
     if (this.hasEnded || line.closed) return;
+    if (!line.isRetired && this.tenancy.leaveIfUnused()) return;
     if (!survivor.isLive) {
       // It is only being made ready.
       line.destroy();
@@ -115,18 +145,19 @@ export class Session {
     if (!line.isRetired) {
       this.drain();
       line.retire();
-      this.holdFor();
+      this.search.holdFor();
       this.readOn();
     }
     // Until then a commit that it has not come to yet could still come to be.
     if (world.isOver(line.target)) line.noteOver();
   }
 
-  private makeLine(backend: BackendReady): ServerLine {
+  private makeLine(backend: BackendReady, isThere = true): ServerLine {
     const { clock, holdTimeoutMs } = this.world;
     const gate = this.world.gateOf(backend.target);
     return new ServerLine({
       backend,
+      isThere,
       clock,
       gate,
       holdTimeoutMs,
@@ -150,11 +181,20 @@ export class Session {
   }
 
   private fromClient(chunk: Buffer): void {
+    if (this.world.isPooled && this.tenancy.tookGoodbye(chunk)) {
+      this.finish();
+      return;
+    }
     this.line.noteStatement();
     this.run(this.survivor.fromClient(chunk));
   }
 
   private run(actions: Action[]): void {
+    this.follow(actions);
+    this.tenancy.settled();
+  }
+
+  private follow(actions: Action[]): void {
     if (this.hasEnded) return;
     for (const action of actions) {
       if (action.kind === "toClient") this.toClient.push(action.bytes);
@@ -202,7 +242,7 @@ export class Session {
         this.setCommitTimer(action.timeoutMs);
         return;
       case "reconnect":
-        void this.reconnect();
+        void this.search.reconnect();
         return;
       case "askFate":
         void this.askFate(action.xid);
@@ -235,8 +275,7 @@ export class Session {
   private onOutcome(outcome: Outcome, reason: string | undefined): void {
     const { logger } = this.world;
     const instance = this.target.instanceId;
-    this.holdTimer?.cancel();
-    this.holdTimer = undefined;
+    this.search.stopHolding();
     logger.info({ event: "session.survived", pid: this.pid, outcome, reason, instance });
     this.world.onOutcome(outcome);
   }
@@ -258,47 +297,8 @@ export class Session {
     if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
   }
 
-  private holdFor(): void {
-    const { wishes } = this.conversation.exchange;
-    const holdMs = wishes.holdTimeoutMs ?? this.world.holdTimeoutMs;
-    const onTimeout = (): void => this.run(this.survivor.gaveUp(noInstance()));
-    this.holdTimer ??= this.world.clock.after(holdMs, onTimeout);
-  }
-
-  private async reconnect(): Promise<void> {
-    const { line } = this;
-    // One that we leave while it lives may be had again.
-    const lost = line.closed || line.isRetired ? line.target : undefined;
-    line.leave();
-    this.holdFor();
-    // It is read while it waits, to see it leave; what it sends is kept.
-    this.isServerFull = false;
-    this.readOn();
-    const isWanted = (): boolean => !this.hasEnded && this.line === line;
-    const start = await this.world.connect(lost, isWanted).catch((error: unknown) => {
-      this.terminate(error);
-      return { kind: "nobody" } as const;
-    });
-    if (!isWanted()) {
-      if (start.kind === "ready") start.connection.destroy();
-      return;
-    }
-    if (start.kind !== "ready") {
-      const why = start.kind === "refused" ? cannotReturn(start.reason) : noInstance();
-      this.run(this.survivor.gaveUp(why));
-      return;
-    }
-    // Making it ready, and running a transaction again, may take longer.
-    this.holdTimer?.cancel();
-    this.holdTimer = undefined;
-    this.line = this.makeLine(start);
-    this.line.attach();
-    this.run(this.survivor.connected(this.world.exchangeOf(start.target), start.parameters));
-    this.readOn();
-  }
-
   private async askFate(xid: bigint): Promise<void> {
-    this.holdFor();
+    this.search.holdFor();
     const { incarnation } = this.target;
     const fate = await this.world.fates.of(incarnation, xid, this.asking.signal);
     this.world.logger.info({ event: "session.fate", pid: this.pid, xid: String(xid), fate });
@@ -336,6 +336,10 @@ export class Session {
 
   private onClientGone(): void {
     const { line, survivor } = this;
+    if (this.tenancy.giveBack()) {
+      this.ended();
+      return;
+    }
     for (const chunk of line.openGate()) this.run(survivor.fromServer(chunk));
     // While a completion is held the backend has nothing to say; otherwise it ends by itself at our end of stream.
     if (survivor.isHeld || !survivor.isLive) line.destroy();
@@ -347,12 +351,20 @@ export class Session {
     if (line.closed || !survivor.isLive) this.ended();
   }
 
+  private adopt(backend: BackendReady): void {
+    this.line = this.makeLine(backend);
+    backend.lease?.hold(this.tenancy);
+    this.line.attach();
+    // What has come for it meanwhile.
+    this.line.noteStatement();
+  }
+
   private onServerGone(): void {
     if (this.client.closed) {
       this.ended();
       return;
     }
-    if (this.hasEnded) return;
+    if (this.hasEnded || this.tenancy.leaveIfUnused()) return;
     this.drain();
     const { lastWords, hasTerminated } = this.conversation.exchange;
     const mayBeOnPurpose = lastWords?.code === sqlState.adminShutdown && !this.line.isRetired;
@@ -375,9 +387,10 @@ export class Session {
     if (this.hasEnded) return;
     this.hasEnded = true;
     this.asking.abort();
+    this.tenancy.close();
     this.line.leave();
     this.commitTimer?.cancel();
-    this.holdTimer?.cancel();
+    this.search.stopHolding();
     this.readTimer?.cancel();
     this.world.onEnd();
   }

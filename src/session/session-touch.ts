@@ -25,6 +25,8 @@ export interface SessionTouch {
   readonly loads: readonly string[];
   /** Statements made by PREPARE that it runs. */
   readonly executes: readonly string[];
+  /** It seeds the session's random numbers: nothing reads that back. */
+  readonly seeds: boolean;
 }
 
 export const noTouch: SessionTouch = {
@@ -36,6 +38,7 @@ export const noTouch: SessionTouch = {
   touchesLocks: false,
   loads: [],
   executes: [],
+  seeds: false,
 };
 
 /** A text that is not known may do anything. */
@@ -67,6 +70,7 @@ export function touchOf({ statements }: Classified): SessionTouch {
     ),
     loads: statements.flatMap(({ loads }) => loads ?? []),
     executes: statements.flatMap(({ executes }) => executes ?? []),
+    seeds: changes.some(({ name }) => name === "seed"),
   };
   const isNothing = reach === "no" && !touch.mayFree && touch.customNames.length === 0;
   return isNothing && touch.nameParameters.length === 0 ? noTouch : touch;

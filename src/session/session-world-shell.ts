@@ -1,5 +1,5 @@
 import { sqlState } from "../base/errors.ts";
-import { type Clock, type Logger, sleep } from "../io/index.ts";
+import type { Clock, Logger } from "../io/index.ts";
 import type { AdminSessions } from "./admin-shell.ts";
 import { type BackendStart, startBackend } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
@@ -13,6 +13,10 @@ import type { TextPlanner } from "./plan.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
 import { SessionBook } from "./session-book.ts";
 import type { Session } from "./session-shell.ts";
+import type { Pools } from "./pool-shell.ts";
+import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
+import { sleepUntilChange } from "./until-change-shell.ts";
+import type { ExchangeOptions } from "./exchange.ts";
 import type { SessionWorld } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
 import type { Choice, Target, Topology } from "./topology.ts";
@@ -30,6 +34,7 @@ export interface SharedWorld {
   readonly traits: TraitsBook;
   readonly outcomes: Outcomes;
   readonly load: LoadBook;
+  readonly pools: Pools;
   readonly holdTimeoutMs: number;
   readonly journalBytesMax: number;
 }
@@ -46,7 +51,6 @@ export interface Arrival {
   readonly findTarget: (choice: Choice) => Target | undefined;
 }
 
-const retryMs = 50;
 /** An instance that ends its sessions and then ends or changes itself has shown so by then. */
 const onPurposeMs = 1_000;
 
@@ -82,7 +86,7 @@ export async function startServer(
         tried = target;
         return target;
       },
-      untilChange: () => untilChange(clock, topology, retryMs),
+      untilChange: () => sleepUntilChange(clock, topology),
       mayLeave: (target) => {
         load.suspect(target, clock.nowMs());
         const other = find();
@@ -103,27 +107,37 @@ export function worldOf(
   shared: SharedWorld,
   arrival: Arrival,
   planner: TextPlanner,
-  { sessionOf, onEnd }: { sessionOf: () => Session; onEnd: () => void },
+  {
+    sessionOf,
+    onEnd,
+    pooling,
+  }: { sessionOf: () => Session; onEnd: () => void; pooling?: Pooling | undefined },
 ): SessionWorld {
-  const { topology, admin, traits, clock } = shared;
+  const { topology, traits } = shared;
   const { wishes, settings } = arrival.login;
   const { database, user } = wishes;
   const hidden = (): HiddenState => planner.traits.hidden ?? unknownHiddenState;
-  const memory = new SessionBook({ user, hidden });
+  const memory = new SessionBook({ user, hidden, ...(pooling && { base: pooling.base }) });
+  const exchanges: Partial<Record<Target["role"], ExchangeOptions>> = {};
+  const exchangeAs = (role: Target["role"]): ExchangeOptions => ({
+    isHonest: role === "writer",
+    planner,
+    memory,
+    journalBytesMax: shared.journalBytesMax,
+    ...honestyAtStart(wishes, settings),
+  });
   return {
     ...shared,
     gateOf: (target) => shared.gates?.find(target),
-    exchangeOf: (target) => ({
-      isHonest: target.role === "writer",
-      planner,
-      memory,
-      journalBytesMax: shared.journalBytesMax,
-      ...honestyAtStart(wishes, settings),
-    }),
-    connect: (lost, isStillWanted) => {
+    isPooled: pooling !== undefined,
+    idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
+    exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
+    connect: ({ lost, holdTimeoutMs, isWanted: isStillWanted }) => {
       const isWanted = (): boolean => arrival.isWanted() && isStillWanted();
-      const holdTimeoutMs = Number.POSITIVE_INFINITY; // the session has a timer of its own
-      return startServer(shared, { ...arrival, isWanted }, { holdTimeoutMs, lost });
+      const here = { ...arrival, isWanted };
+      if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
+      const wanted = { lost, holdTimeoutMs, isWanted };
+      return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
     },
     isOver: (target) => {
       if (target.role === "reader") return true;
@@ -131,16 +145,7 @@ export function worldOf(
       const writer = topology.writer();
       return writer !== undefined && !isSameLife(writer, target);
     },
-    wasEndedOnPurpose: async (target) => {
-      const untilMs = clock.nowMs() + onPurposeMs;
-      for (;;) {
-        const now = topology.instance(target.instanceId);
-        if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
-        if (!(await admin.isAlive(target))) return false;
-        if (clock.nowMs() > untilMs) return true;
-        await untilChange(clock, topology, retryMs);
-      }
-    },
+    wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: () => traits.changing(database, sessionOf()),
     onTraitsSettled: () => {
       const session = sessionOf();
@@ -155,9 +160,16 @@ export function worldOf(
   };
 }
 
-/** Until the cluster is another, or for so long. */
-function untilChange(clock: Clock, topology: Topology, withinMs: number): Promise<void> {
-  const changed = new AbortController();
-  const stop = topology.onChange(() => changed.abort());
-  return sleep(clock, withinMs, changed.signal).finally(stop);
+async function wasEndedOnPurpose(
+  { clock, topology, admin }: SharedWorld,
+  target: Target,
+): Promise<boolean> {
+  const untilMs = clock.nowMs() + onPurposeMs;
+  for (;;) {
+    const now = topology.instance(target.instanceId);
+    if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
+    if (!(await admin.isAlive(target))) return false;
+    if (clock.nowMs() > untilMs) return true;
+    await sleepUntilChange(clock, topology);
+  }
 }

@@ -93,6 +93,15 @@ function splitWords(options: string): string[] {
   return words;
 }
 
+export const idleTimeoutSetting = "idle_session_timeout";
+
+/** How long a session of this login may do nothing outside a transaction; 0: for ever. `stored` as for honestyAtStart. */
+export function idleTimeoutAtStart(wishes: StartWishes, stored: readonly string[]): number {
+  const of = stored.findLast((line) => line.toLowerCase().startsWith(`${idleTimeoutSetting}=`));
+  const text = wishes.settings.get(idleTimeoutSetting) ?? of?.slice(idleTimeoutSetting.length + 1);
+  return parseDurationMs(text) ?? 0;
+}
+
 /** `stored` are ALTER ROLE's and ALTER DATABASE's "name=value", the weakest first. */
 export function honestyAtStart(
   wishes: StartWishes,

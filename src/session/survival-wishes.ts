@@ -22,6 +22,8 @@ export interface SurvivalWishes {
   readonly connectTimeoutMs: number;
   /** A connection to the writer that forwarding has not used for so long is closed; Infinity: never. */
   readonly idleTimeoutMs: number;
+  /** Whether its server may be given to others between transactions; undefined: as its endpoint has it. */
+  readonly isPooled: boolean | undefined;
 }
 
 export const defaultWishes: SurvivalWishes = {
@@ -31,6 +33,7 @@ export const defaultWishes: SurvivalWishes = {
   consistency: "off",
   connectTimeoutMs: 30_000,
   idleTimeoutMs: 300_000,
+  isPooled: undefined,
 };
 
 /**
@@ -55,6 +58,8 @@ export function applyWish(
     case "borealis.hold_timeout":
       if (value === null) return { ...wishes, holdTimeoutMs: atStart.holdTimeoutMs };
       return { ...wishes, holdTimeoutMs: parseDurationMs(value) };
+    case "borealis.pool":
+      return { ...wishes, isPooled: poolingOf(value) ?? atStart.isPooled };
     case consistencySetting:
       if (value === null) return { ...wishes, consistency: atStart.consistency };
       return { ...wishes, consistency: consistencyModeOf(value) ?? "off" };
@@ -72,4 +77,9 @@ export function applyWish(
     default:
       return wishes;
   }
+}
+
+function poolingOf(value: string | null | undefined): boolean | undefined {
+  const text = value?.trim().toLowerCase();
+  return text === "auto" ? true : parseSwitch(text);
 }

@@ -1,13 +1,17 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { transactionState } from "../wire/index.ts";
+import { encodeError, transactionState } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
+import { Dormancy } from "./dormancy.ts";
+import type { Carried } from "./handover.ts";
 import type { Fate } from "./fate.ts";
-import { frontOf, isAllKept, isDone, restOfAnswer, sightOf } from "./loss.ts";
+import { frontOf, isAllKept, isDone, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
-import { Restoration } from "./restoration.ts";
+import { type Found, Restoration } from "./restoration.ts";
 import {
+  answered,
+  answeredOrAgain,
   ended,
   giveUp,
   goingOn,
@@ -19,26 +23,14 @@ import {
   runAgain,
   unknownOutcome,
 } from "./resume.ts";
+import type { Phase } from "./survivor-phase.ts";
 import { WaitingBytes } from "./waiting-bytes.ts";
-
-type Phase =
-  | { readonly kind: "live" }
-  /** Its server is gone; what became of the commit that was under way is being asked. */
-  | { readonly kind: "asking" }
-  | { readonly kind: "connecting"; readonly resume: Resume }
-  | {
-      readonly kind: "restoring";
-      readonly resume: Resume;
-      readonly options: ExchangeOptions;
-      readonly restoration: Restoration;
-    }
-  | { readonly kind: "replaying"; readonly resume: Resume }
-  | { readonly kind: "ended" };
 
 /**
  * One client's session over any number of servers, pure: a conversation with each, and what happens between two.
  *
  *     live ── server lost ──▶ asking (a commit was under way) ──▶ connecting ──▶ restoring ──▶ replaying ──▶ live
+ *     live ── given up, since it needs none ──▶ parked ── the client sends ──▶ connecting ──▶ restoring ──▶ live
  */
 export class Survivor {
   private current: Conversation;
@@ -50,12 +42,36 @@ export class Survivor {
   private losses = 0;
   /** At the last loss; see ServerSide.isMidMessage. */
   private wasMidMessage = false;
-  /** Counts servers: what was asked for one means nothing for the next. */
-  generation = 0;
 
   constructor(options: ExchangeOptions) {
     this.current = new Conversation(options);
     this.memory = options.memory;
+  }
+
+  /** It gives up its server, or has none to begin with. Only with nothing under way; see whyKept. */
+  park(): void {
+    this.phase = { kind: "dormant", dormancy: new Dormancy() };
+    this.memory.connectionLost();
+    this.current.letGo();
+  }
+
+  get isParked(): boolean {
+    return this.phase.kind === "dormant";
+  }
+
+  /** The client has sent something, and nothing of that has come to a server. */
+  get isWaking(): boolean {
+    return this.phase.kind === "connecting" && this.phase.resume.outcome === undefined;
+  }
+
+  /** No server was found for what the client has sent: it hears `error`, and the session goes on. */
+  refuseWaking(error: BorealisError): Action[] {
+    if (!this.isWaking) return [];
+    const dormancy = new Dormancy(encodeError(error, "ERROR"));
+    this.phase = { kind: "dormant", dormancy };
+    this.actions.push({ kind: "resumeClient" });
+    for (const bytes of this.waiting.takeAll(0)) this.actions.push(...this.fromClient(bytes));
+    return this.take();
   }
 
   get conversation(): Conversation {
@@ -64,10 +80,6 @@ export class Survivor {
 
   get isLive(): boolean {
     return this.phase.kind === "live";
-  }
-
-  get hasEnded(): boolean {
-    return this.phase.kind === "ended";
   }
 
   /** It has a server that runs something of the client's. */
@@ -84,6 +96,13 @@ export class Survivor {
     if (this.phase.kind === "live") {
       const bytes = this.waiting.withoutSkipped(chunk);
       return bytes.length === 0 ? [] : this.current.fromClient(bytes);
+    }
+    if (this.phase.kind === "dormant") {
+      const next = this.phase.dormancy.fromClient(chunk);
+      if (next === "wake") return this.wake(chunk);
+      if (next.some(({ kind }) => kind === "close" || kind === "fail"))
+        this.phase = { kind: "ended" };
+      return next;
     }
     return this.waiting.add(chunk) === "full" ? [{ kind: "pauseClient" }] : [];
   }
@@ -143,6 +162,7 @@ export class Survivor {
         break;
       case "asking":
       case "connecting":
+      case "dormant":
       case "ended":
     }
     return this.take();
@@ -152,22 +172,24 @@ export class Survivor {
   fateKnown(fate: Fate): Action[] {
     if (this.phase.kind !== "asking") return [];
     const hasHappened = isDone(frontOf(this.current.exchange), fate);
-    if (hasHappened === true) this.answer();
+    if (hasHappened === true) this.goOn(answered(this.current, this.memory));
     else if (hasHappened === false) this.again();
     else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
     return this.take();
   }
 
   /** What `reconnect` asked for; `options` as the new server needs them. */
-  connected(options: ExchangeOptions, parameters: ReadonlyMap<string, string>): Action[] {
+  connected(
+    options: ExchangeOptions,
+    parameters: ReadonlyMap<string, string>,
+    carried?: Carried,
+  ): Action[] {
     if (this.phase.kind !== "connecting") return [];
     const { resume } = this.phase;
-    this.generation++;
-    for (const [name, value] of parameters) {
-      this.current.exchange.parameters.set(name, value);
-      this.memory.parameter(name, value);
-    }
-    const restoration = new Restoration(this.memory, resume);
+    this.current.follows(parameters);
+    this.memory.moved();
+    const found: Found = { carried, skipsUnnamed: this.isWaking && this.waiting.replacesUnnamed };
+    const restoration = new Restoration(this.memory, resume, found);
     this.phase = { kind: "restoring", resume, options, restoration };
     if (restoration.bytes.length > 0)
       this.actions.push({ kind: "toServer", bytes: restoration.bytes });
@@ -205,11 +227,14 @@ export class Survivor {
   /** Somebody has ended this session's server process, and only that: it hears what the server said. */
   endedOnPurpose(): Action[] {
     if (this.phase.kind !== "live") return [];
-    const { exchange } = this.current;
     this.phase = { kind: "ended" };
-    const { lastWords, holdsAsides } = exchange;
-    if (exchange.mayHaveCommitted || !lastWords || holdsAsides) return this.current.terminate();
-    this.actions.push({ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" });
+    return this.current.endedOnPurpose();
+  }
+
+  private wake(chunk: Buffer): Action[] {
+    this.losses = 0;
+    this.waiting.add(chunk);
+    this.connect(goingOn(undefined, []));
     return this.take();
   }
 
@@ -234,18 +259,15 @@ export class Survivor {
     const isTangled = this.current.server.hasMore || !isAllKept(exchange);
     if (isTangled) {
       const error = exchange.lossOf();
-      this.fail(
-        error,
-        error.code === sqlState.outcomeUnknown ? "unknown" : "ended",
-        "it ran ahead",
-      );
+      const isUnknown = error.code === sqlState.outcomeUnknown;
+      this.fail(error, isUnknown ? "unknown" : "ended", "it ran ahead");
     } else if (sight.kind === "doubt") {
       const reason = "it may have been committed in parts";
       this.refuse(refuse(this.current, unknownOutcome(false), reason));
     } else if (sight.kind === "ask") {
       this.phase = { kind: "asking" };
       this.actions.push({ kind: "askFate", xid: sight.xid });
-    } else if (sight.kind === "done") this.answerOrAgain();
+    } else if (sight.kind === "done") this.goOn(answeredOrAgain(this.current, this.memory));
     else this.again();
   }
 
@@ -260,48 +282,23 @@ export class Survivor {
 
   private again(): void {
     const isSuspect = this.losses > lossesMax && frontOf(this.current.exchange) !== undefined;
-    const next = isSuspect ? giveUp(this.current) : runAgain(this.current);
-    if ("resume" in next) this.refuse(next);
-    else this.connect(next);
+    this.goOn(isSuspect ? giveUp(this.current) : runAgain(this.current));
   }
 
-  /**
-   * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
-   * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.
-   */
-  private answerOrAgain(): void {
-    const next = runAgain(this.current);
-    const { exchange } = this.current;
-    const isCommit = frontOf(exchange)?.commitTag !== undefined && !exchange.hasNotified;
-    if (isCommit || "resume" in next) this.answer();
-    else this.connect(next);
-  }
-
-  /** What was under way is committed, or has nothing to commit. */
-  private answer(): void {
-    const { exchange, server, client } = this.current;
-    const front = frontOf(exchange);
-    const bytes = front && restOfAnswer(front);
-    if (!bytes || server.outbox.hasOverflowed) {
-      this.refuse(refuse(this.current, unknownOutcome(true), "its answer is lost"));
+  private goOn(next: Resume | Refused): void {
+    if ("resume" in next) {
+      this.refuse(next);
       return;
     }
-    server.outbox.letGo();
-    exchange.tell(bytes);
-    exchange.state = transactionState.idle;
-    for (let step = front.stepsSeen; step < front.stepsSent; step++)
-      this.memory.answeredStep(front.changes, step);
-    this.memory.ready(front.changes, true);
     this.takeFrom(this.current);
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
-    const { later } = exchange.journal.kept;
-    this.connect(goingOn("answered", [...later, ...client.takeRest()]));
+    this.connect(next);
   }
 
   private refuse({ told, resume }: Refused): void {
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
     if (!told) {
-      this.count(resume.outcome, "the client was in the middle of a message");
+      this.count(resume.outcome ?? "ended", "the client was in the middle of a message");
       this.end({ kind: "close" });
       return;
     }
@@ -324,6 +321,10 @@ export class Survivor {
     const { exchange } = this.current;
     const rest = restoration.push(chunk, exchange.parameters);
     if (!rest) return;
+    if (restoration.isSpoilt) {
+      this.onLostAgain(resume);
+      return;
+    }
     const problem = restoration.problem();
     if (problem !== undefined) {
       this.fail(ended(problem), "ended", problem);
@@ -361,7 +362,7 @@ export class Survivor {
   private goLive(resume: Resume): void {
     this.phase = { kind: "live" };
     this.wasMidMessage = false;
-    this.count(resume.outcome, resume.reason);
+    if (resume.outcome !== undefined) this.count(resume.outcome, resume.reason);
     this.current.exchange.goLive({ isMidMessage: this.current.server.isMidMessage });
     this.takeFrom(this.current);
     this.actions.push({ kind: "resumeClient" });

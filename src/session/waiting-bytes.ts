@@ -1,3 +1,5 @@
+import { frontend } from "../wire/index.ts";
+
 /** What a client may send while it has no server, before it is read no more. */
 const waitingBytesMax = 256 * 1024;
 
@@ -13,6 +15,14 @@ export class WaitingBytes {
     this.parts.push(chunk);
     this.sizeBytes += chunk.length;
     return !wasFull && this.sizeBytes > waitingBytesMax ? "full" : undefined;
+  }
+
+  /** The first message that waits is a simple Query, or a Parse of the unnamed statement. */
+  get replacesUnnamed(): boolean {
+    const [first] = this.parts;
+    if (!first) return false;
+    // Behind the type and the length stands the name.
+    return first[0] === frontend.query || (first[0] === frontend.parse && first[5] === 0);
   }
 
   /** All of it, without its first `skippedBytes`: the rest of a message that was given up. What is not here yet follows. */

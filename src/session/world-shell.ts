@@ -1,3 +1,4 @@
+import type { BorealisError } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import type { Outcome } from "./action.ts";
 import type { BackendStart } from "./backend-shell.ts";
@@ -6,6 +7,17 @@ import type { ExchangeOptions } from "./exchange.ts";
 import type { Fates } from "./fates-shell.ts";
 import type { ReadGate } from "./read-gate-shell.ts";
 import type { Target } from "./topology.ts";
+
+export interface WantedServer {
+  readonly lost: Target | undefined;
+  readonly holdTimeoutMs: number;
+  readonly isWanted: () => boolean;
+}
+
+export type ServerStart =
+  | BackendStart
+  /** All servers of its pool were in use for too long. */
+  | { readonly kind: "exhausted"; readonly error: BorealisError };
 
 /** What a session needs of the endpoints and the cluster around it. */
 export interface SessionWorld {
@@ -18,8 +30,15 @@ export interface SessionWorld {
   /** What a server there says passes it; undefined: at once. */
   gateOf(target: Target): ReadGate | undefined;
   exchangeOf(target: Target): ExchangeOptions;
-  /** Another server, of any life but `lost`. Given up once `isWanted` says no. */
-  connect(lost: Target | undefined, isWanted: () => boolean): Promise<BackendStart>;
+  /** Its server is one of a pool, and is given to others while it needs none. */
+  readonly isPooled: boolean;
+  /** How long a pooled session may be without a server, unless it has set another idle_session_timeout; 0: for ever. */
+  readonly idleTimeoutMs: number;
+  /**
+   * Another server, of any life but `lost`. Given up once `isWanted` says no; `nobody` comes where no instance took it
+   * within `holdTimeoutMs`.
+   */
+  connect(wanted: WantedServer): Promise<ServerStart>;
   /** Whether what a server there does from here on counts for nothing: no commit of it can come to be any more. */
   isOver(target: Target): boolean;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */

@@ -91,6 +91,11 @@ export class MessageScanner {
     return rest;
   }
 
+  /** Forgets the last chunk, which the buffer would keep alive; only at a boundary. */
+  letGo(): void {
+    this.buffer = nothing;
+  }
+
   /** What was cut off before its head was complete. */
   takeKept(): Buffer[] {
     const { kept } = this;

@@ -5,6 +5,7 @@ import { openLogger, realClock, realEntropy, type TlsIdentity } from "../../src/
 import {
   type EndpointLimits,
   type EndpointServer,
+  type PoolingOptions,
   type ReadGates,
   startEndpoints,
   type Target,
@@ -108,6 +109,7 @@ export async function openEndpoints(
     tls?: TlsIdentity & { mode: "prefer" | "require" };
     limits?: Partial<EndpointLimits>;
     gates?: ReadGates;
+    pooling?: Partial<PoolingOptions>;
   } = {},
 ): Promise<TestEndpoints> {
   const topology = new PlainTopology(targetOf(postgres));
@@ -126,6 +128,7 @@ export async function openEndpoints(
     entropy: realEntropy,
     logger: openLogger({ file: undefined, process: "test" }),
     ...(options.limits && { limits: options.limits }),
+    ...(options.pooling && { pooling: options.pooling }),
   });
   const portOf = (id: string): number => {
     const bound = server.addressOf(id);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { join } from "node:path";
-import type { WriterLife } from "../../src/session/index.ts";
+import type { PoolingOptions, WriterLife } from "../../src/session/index.ts";
 import { postmasterSql } from "../../src/wire/index.ts";
 import { isAlive } from "./cluster.ts";
 import { eventually } from "./eventually.ts";
@@ -23,10 +23,13 @@ export class Lives {
     this.ends = ends;
   }
 
-  static async start(engine: Engine): Promise<Lives> {
+  static async start(
+    engine: Engine,
+    options: { readonly pooling?: Partial<PoolingOptions> } = {},
+  ): Promise<Lives> {
     const stock = await startStockPostgres(engine);
     await stock.query(`create role postgres superuser login password 'secret'`);
-    const ends = await openEndpoints(stock, { limits: { holdTimeoutMs: 20_000 } });
+    const ends = await openEndpoints(stock, { limits: { holdTimeoutMs: 20_000 }, ...options });
     const lives = new Lives(engine, stock, ends);
     await lives.record();
     return lives;

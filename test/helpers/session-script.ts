@@ -70,7 +70,13 @@ export const queryAnswer = (xid: string | null, synchronousCommit = "on"): Buffe
 export const extended = (text: string): Buffer =>
   Buffer.concat([encodeParse("", text), encodeBind("", ""), encodeExecute("")]);
 
-const quietCode = { changesSession: "no", customNames: [] } as const;
+const quietCode = {
+  changesSession: "no",
+  customNames: [],
+  keepsOwnState: false,
+  readsDrawn: false,
+  hasNative: false,
+} as const;
 
 /** A book that says what a test wants it to say. */
 export function aBook(says: Partial<Memory> = {}): Memory {

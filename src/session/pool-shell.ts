@@ -1,0 +1,368 @@
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import type { Clock, Logger, Timer } from "../io/index.ts";
+import { backend as message, MessageScanner, parseParameterStatus } from "../wire/index.ts";
+import type { StartupParameter } from "../wire/index.ts";
+import { type BackendReady, type BackendStart, tryBackend } from "./backend-shell.ts";
+import { poolExhausted } from "./farewells.ts";
+import { blank, mayTakeOver } from "./handover.ts";
+import type { Holder, Lease } from "./lease.ts";
+import { fullForMs, Pool, type Place, type PoolAction } from "./pool.ts";
+import { returnServer } from "./tenancy-shell.ts";
+import type { Target } from "./topology.ts";
+import type { ServerStart } from "./world-shell.ts";
+
+export interface PoolSettings {
+  /** Of the connections that an instance takes for users. */
+  readonly maxConnectionsPercent: number;
+  /** How long somebody waits for a server. */
+  readonly borrowTimeoutMs: number;
+  /** A server that nobody has used for so long is closed. */
+  readonly idleTimeoutMs: number;
+}
+
+export interface PoolsOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: PoolSettings;
+  /** How many connections the instance takes for users, at most. */
+  readonly connectionsOf: (target: Target) => Promise<number>;
+}
+
+export interface Borrowing {
+  readonly target: Target;
+  /** Logins with the same key can have each other's servers. */
+  readonly key: string;
+  readonly parameters: readonly StartupParameter[];
+  readonly isWanted: () => boolean;
+  /** Whether a setting with a prefix exists in the session. */
+  readonly hasCustom: (name: string) => boolean;
+  /** Nothing is to be run yet. */
+  readonly isLogin?: boolean;
+}
+
+/** What a session of this key is greeted with, without a server of its own. */
+export type Template = ReadonlyMap<string, string>;
+
+type Spot = Place<BackendReady, Holder>;
+type Doing = PoolAction<BackendReady, Holder>;
+
+interface Asking {
+  readonly key: string;
+  readonly borrowing: Borrowing;
+  isWanted(): boolean;
+  accepts(place: Spot): boolean;
+  resolve(start: ServerStart | undefined): void;
+}
+
+const expireEveryMs = 5_000;
+const unknownMax = 8;
+/** Logins that differ; the first of each opens a server to know how it is greeted. */
+const templatesMax = 1_000;
+
+/** The pools of one process: one for each life of each PostgreSQL that somebody borrows of. */
+export class Pools {
+  private readonly options: PoolsOptions;
+  private readonly houses = new Map<string, House>();
+
+  constructor(options: PoolsOptions) {
+    this.options = options;
+  }
+
+  /** Undefined: the instance takes no connections at this moment, or nobody is wanted any more. */
+  borrow(borrowing: Borrowing): Promise<ServerStart | undefined> {
+    return this.houseOf(borrowing.target).borrow(borrowing);
+  }
+
+  /** What a session of this key is greeted with; the first of a key opens a server for that. Else as borrow. */
+  async greet(
+    borrowing: Borrowing,
+  ): Promise<
+    { kind: "known"; parameters: Template } | Exclude<ServerStart, BackendReady> | undefined
+  > {
+    const house = this.houseOf(borrowing.target);
+    const known = house.templates.get(borrowing.key);
+    if (known) return { kind: "known", parameters: known };
+    const start = await house.prime(borrowing);
+    if (start?.kind !== "ready") return start;
+    return { kind: "known", parameters: start.parameters };
+  }
+
+  /** Servers of instances that have ended are closed, but for those that sessions have. */
+  retire(hasEnded: (target: Target) => boolean): void {
+    for (const [name, house] of this.houses) {
+      if (!hasEnded(house.target)) continue;
+      this.houses.delete(name);
+      house.close();
+    }
+  }
+
+  close(): void {
+    for (const house of this.houses.values()) house.close();
+    this.houses.clear();
+  }
+
+  /** Server connections, by instance. */
+  get counts(): { instance: string; open: number; free: number }[] {
+    return [...this.houses.values()].map(({ target, pool }) => ({
+      instance: target.instanceId,
+      open: pool.count,
+      free: pool.freeCount,
+    }));
+  }
+
+  private houseOf(target: Target): House {
+    const name = nameOf(target);
+    const house = this.houses.get(name) ?? new House(target, this.options);
+    this.houses.set(name, house);
+    return house;
+  }
+}
+
+function nameOf({ instanceId, incarnation, role }: Target): string {
+  return `${instanceId} ${incarnation} ${role}`;
+}
+
+/** The pool of one life of one PostgreSQL. */
+class House {
+  readonly target: Target;
+  readonly pool = new Pool<BackendReady, Holder>(1);
+  readonly templates = new Map<string, Template>();
+  private readonly priming = new Map<string, Promise<ServerStart | undefined>>();
+  private readonly leases = new WeakMap<Spot, Lease>();
+  private readonly options: PoolsOptions;
+  private readonly isReady: Promise<void>;
+  private timer: Timer | undefined;
+  private isClosed = false;
+
+  constructor(target: Target, options: PoolsOptions) {
+    this.target = target;
+    this.options = options;
+    this.isReady = this.learnMax();
+  }
+
+  async borrow(borrowing: Borrowing): Promise<ServerStart | undefined> {
+    await this.isReady;
+    const { clock, settings } = this.options;
+    if (this.isClosed || !borrowing.isWanted()) return undefined;
+    return new Promise((resolve) => {
+      let isOver = false;
+      const timer = clock.after(settings.borrowTimeoutMs, () => {
+        asking.resolve({ kind: "exhausted", error: this.exhausted() });
+      });
+      const asking: Asking = {
+        key: borrowing.key,
+        borrowing,
+        isWanted: () => !isOver && borrowing.isWanted(),
+        accepts: (place) => accepts(place, borrowing),
+        resolve: (start) => {
+          isOver = true;
+          timer.cancel();
+          resolve(start);
+        },
+      };
+      this.run(this.pool.request(asking, clock.nowMs()));
+    });
+  }
+
+  /** What sessions have is theirs until they are told to leave it. */
+  close(): void {
+    this.isClosed = true;
+    this.timer?.cancel();
+    for (const asking of this.pool.dismiss()) (asking as Asking).resolve(undefined);
+    for (const { state, line } of this.pool.all) if (state === "free") line?.connection.destroy();
+  }
+
+  /** Opens one of a key that was not here yet; for all who ask for it meanwhile. */
+  prime(borrowing: Borrowing): Promise<ServerStart | undefined> {
+    const under = this.priming.get(borrowing.key);
+    if (under) return under;
+    const isWanted = (): boolean => !this.isClosed;
+    const priming = this.borrow({ ...borrowing, isWanted, isLogin: true })
+      .then((start) => {
+        if (start?.kind === "ready") returnServer(start);
+        return start;
+      })
+      .finally(() => this.priming.delete(borrowing.key));
+    this.priming.set(borrowing.key, priming);
+    return priming;
+  }
+
+  private exhausted(): BorealisError {
+    const { logger, settings } = this.options;
+    const { reasons, count: open } = this.pool;
+    const { instanceId: instance } = this.target;
+    logger.warn({ event: "pool.exhausted", instance, open, kept: Object.fromEntries(reasons) });
+    return poolExhausted(settings.borrowTimeoutMs, reasons);
+  }
+
+  private async learnMax(): Promise<void> {
+    const { connectionsOf, settings, logger } = this.options;
+    const share = settings.maxConnectionsPercent / 100;
+    try {
+      const connections = await connectionsOf(this.target);
+      this.pool.setMax(Math.max(1, Math.floor(connections * share)));
+    } catch (error) {
+      // It is going away, or busy: a few do until it answers.
+      logger.warn({ event: "pool.sizeUnknown", reason: messageOf(error) });
+      this.pool.setMax(unknownMax);
+    }
+    if (!this.isClosed) this.timer = this.options.clock.after(expireEveryMs, () => this.expire());
+  }
+
+  private expire(): void {
+    const { clock, settings } = this.options;
+    const nowMs = clock.nowMs();
+    this.run(this.pool.expire(nowMs, settings.idleTimeoutMs));
+    this.run(this.pool.serve(nowMs));
+    if (!this.isClosed) this.timer = clock.after(expireEveryMs, () => this.expire());
+  }
+
+  private run(actions: readonly Doing[]): void {
+    for (const action of actions) this.perform(action);
+  }
+
+  private perform(action: Doing): void {
+    switch (action.kind) {
+      case "give":
+        this.give(action.place, action.seeker as Asking, action.place.line);
+        return;
+      case "take":
+        this.give(action.place, action.seeker as Asking, action.holder.yieldServer());
+        return;
+      case "open":
+        void this.open(action.place, action.seeker as Asking);
+        return;
+      case "close": {
+        const { holder, line } = action.place;
+        (holder?.yieldServer() ?? line)?.connection.destroy();
+      }
+    }
+  }
+
+  private give(place: Spot, asking: Asking, found: BackendReady | undefined): void {
+    if (!found || found.connection.closed) {
+      this.run(this.pool.gone(place, this.options.clock.nowMs()));
+      this.run(this.pool.request(asking, this.options.clock.nowMs()));
+      return;
+    }
+    place.line = found;
+    place.state = "held";
+    // Until the session listens: nothing of what comes is lost to it.
+    found.connection.pause();
+    asking.resolve({ ...found, lease: this.leaseOf(place), carried: found.carried ?? blank });
+  }
+
+  private async open(place: Spot, asking: Asking): Promise<void> {
+    const { clock } = this.options;
+    const start = await this.connect(asking.borrowing);
+    if (start?.kind === "ready") {
+      this.remember(asking.key, start.parameters);
+      if (this.isClosed) {
+        start.connection.destroy();
+        asking.resolve(undefined);
+        return;
+      }
+      this.pool.opened(place, start);
+      if (asking.isWanted()) this.give(place, asking, start);
+      else this.free(place, start);
+      return;
+    }
+    const isFull = start?.kind === "refused" && start.reason === sqlState.tooManyConnections;
+    // A login is told so, where nobody else has one that it could wait for.
+    if (isFull && (this.pool.count > 1 || asking.borrowing.isLogin !== true)) {
+      this.run(this.pool.refusedAsFull(place, asking, clock.nowMs()));
+      clock.after(fullForMs + 1, () => this.run(this.pool.serve(clock.nowMs())));
+      return;
+    }
+    asking.resolve(start);
+    this.run(this.pool.gone(place, clock.nowMs()));
+  }
+
+  private remember(key: string, template: Template): void {
+    this.templates.delete(key);
+    this.templates.set(key, template);
+    const [oldest] = this.templates.keys();
+    if (this.templates.size > templatesMax && oldest !== undefined) this.templates.delete(oldest);
+  }
+
+  private async connect(borrowing: Borrowing): Promise<BackendStart | undefined> {
+    const { clock } = this.options;
+    try {
+      const isOver = (): boolean => this.isClosed || !borrowing.isWanted();
+      const { parameters } = borrowing;
+      const asked = { clock, parameters, mayLeave: isOver, clientKey: nobodysKey };
+      return await tryBackend(this.target, asked, isOver);
+    } catch (error) {
+      if (!(error instanceof BorealisError)) throw error;
+      return undefined;
+    }
+  }
+
+  private leaseOf(place: Spot): Lease {
+    const { pool, leases } = this;
+    const nowMs = (): number => this.options.clock.nowMs();
+    // Taken from its session, the place has another one.
+    const isMine = (): boolean => leases.get(place) === lease;
+    const end = (): void => {
+      leases.delete(place);
+      place.holder = undefined;
+    };
+    const lease: Lease = {
+      get isWanted() {
+        return isMine() && pool.isWanted;
+      },
+      hold: (holder) => {
+        if (isMine()) place.holder = holder;
+      },
+      offer: () => {
+        if (isMine()) this.run(pool.serve(nowMs()));
+      },
+      giveBack: (backend) => {
+        if (!isMine()) return;
+        end();
+        if (this.isClosed || backend.connection.closed) {
+          backend.connection.destroy();
+          this.run(pool.gone(place, nowMs()));
+        } else this.free(place, backend);
+      },
+      gone: () => {
+        if (!isMine()) return;
+        end();
+        this.run(pool.gone(place, nowMs()));
+      },
+    };
+    leases.set(place, lease);
+    return lease;
+  }
+
+  /** Nobody has it; it is listened to, for what it says by itself. */
+  private free(place: Spot, backend: BackendReady): void {
+    const parameters = new Map(backend.parameters);
+    const { connection } = backend;
+    place.line = { ...backend, parameters };
+    const scanner = new MessageScanner((_, totalBytes) => Math.min(totalBytes, spokenBytesMax));
+    connection.onDrain(() => undefined);
+    connection.onEnd(() => connection.destroy());
+    connection.onClose(() => this.run(this.pool.gone(place, this.options.clock.nowMs())));
+    connection.onData((chunk) => {
+      scanner.begin(chunk);
+      while (scanner.next()) {
+        const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
+        if (scanner.type === message.parameterStatus) {
+          const { name, value } = parseParameterStatus(body);
+          parameters.set(name, value);
+        } else if (scanner.type === message.error) connection.destroy();
+      }
+    });
+    this.run(this.pool.released(place, this.options.clock.nowMs()));
+  }
+}
+
+/** A server that nobody has says little: a parameter that was reloaded, or that it ends. */
+const spokenBytesMax = 8 * 1024;
+/** A server's own greeting goes to no client. */
+const nobodysKey = Buffer.alloc(4);
+
+function accepts({ holder, line }: Spot, { hasCustom }: Borrowing): boolean {
+  return mayTakeOver(holder ?? line?.carried ?? blank, hasCustom);
+}

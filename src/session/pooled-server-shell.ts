@@ -1,0 +1,174 @@
+import { sleepUntilChange } from "./until-change-shell.ts";
+import { closedConnection } from "../io/index.ts";
+import {
+  encodeAuthenticationOk,
+  encodeBackendKey,
+  encodeParameterStatus,
+  encodeReadyForQuery,
+  type StartupParameter,
+  transactionState,
+} from "../wire/index.ts";
+import type { BackendReady } from "./backend-shell.ts";
+import { isSameLife } from "./load-book.ts";
+import type { LoggedIn } from "./login-shell.ts";
+import type { Borrowing, Template } from "./pool-shell.ts";
+import type { Arrival, SharedWorld } from "./session-world-shell.ts";
+import { honestyAtStart, idleTimeoutAtStart, parametersForBackend } from "./start-options.ts";
+import { defaultWishes } from "./survival-wishes.ts";
+import type { Target } from "./topology.ts";
+import type { ServerStart, WantedServer } from "./world-shell.ts";
+
+/** Where endpoints pool, unless a database, a role or a session has it otherwise. */
+export interface PoolMode {
+  readonly mode: "off" | "auto";
+  /** Their ids; empty: all. */
+  readonly endpoints: readonly string[];
+}
+
+/** How one session takes part in a pool. */
+export interface Pooling {
+  readonly key: string;
+  /** It stays with the instance that it was last on, while that is there: another may show less. */
+  readonly sticks: boolean;
+  /** What its connections are opened with. */
+  readonly parameters: readonly StartupParameter[];
+  /** What it was connected with besides: set when it gets a connection. */
+  readonly base: ReadonlyMap<string, string>;
+  /** idle_session_timeout, where the session has not set another; 0: none. */
+  readonly idleTimeoutMs: number;
+  at: Target | undefined;
+}
+
+/** Undefined: this session has a server of its own from its beginning to its end. */
+export function poolingOf(
+  { mode, endpoints }: PoolMode,
+  endpoint: { readonly id: string; readonly type: string },
+  login: LoggedIn,
+): Pooling | undefined {
+  const { wishes = defaultWishes } = honestyAtStart(login.wishes, login.settings);
+  const isHere = mode === "auto" && (endpoints.length === 0 || endpoints.includes(endpoint.id));
+  if (!(wishes.isPooled ?? isHere) || login.stamp === undefined) return undefined;
+  if (wishes.onFailover === "disconnect" || wishes.consistency !== "off") return undefined;
+  const all = parametersForBackend(login.request);
+  const names = all.filter(isCarriedAlong);
+  const parameters = all.filter((parameter) => !isCarriedAlong(parameter));
+  const asked = parameters.map(({ name, value }) => [name, value.toString("latin1")]);
+  return {
+    key: JSON.stringify([login.stamp, ...asked]),
+    sticks: endpoint.type !== "writer",
+    parameters,
+    base: new Map(names.map(({ name, value }) => [name, value.toString("latin1")])),
+    idleTimeoutMs: idleTimeoutAtStart(login.wishes, login.settings),
+    at: undefined,
+  };
+}
+
+/** Clients of one kind differ in it, each with its host's name or its own number. */
+function isCarriedAlong({ name, value }: StartupParameter): boolean {
+  return (
+    name === "application_name" && value.length > 0 && isPrintable.test(value.toString("latin1"))
+  );
+}
+
+type Attempt<T> = (borrowing: Omit<Borrowing, "hasCustom" | "isWanted">) => Promise<T | undefined>;
+
+/** Tries at one instance after the other until one has an answer; undefined: none within `holdTimeoutMs`. */
+async function atSome<T>(
+  shared: SharedWorld,
+  arrival: Arrival,
+  pooling: Pooling,
+  { lost, holdTimeoutMs, isWanted }: WantedServer,
+  attempt: Attempt<T>,
+): Promise<T | undefined> {
+  const { clock, topology, load } = shared;
+  const { seat, client } = arrival;
+  const startMs = clock.nowMs();
+  const { key, parameters } = pooling;
+  for (;;) {
+    const target =
+      stillThere(pooling, topology) ?? arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
+    if (target && !(lost && isSameLife(target, lost))) {
+      seat.take(target.instanceId);
+      const found = await attempt({ target, key, parameters });
+      if (found) {
+        pooling.at = target;
+        return found;
+      }
+      pooling.at = undefined;
+      seat.leave();
+      if (isWanted()) load.suspect(target, clock.nowMs());
+    }
+    const isLate = clock.nowMs() - startMs > holdTimeoutMs;
+    if (isLate || client.closed || !isWanted()) return undefined;
+    await sleepUntilChange(clock, topology);
+  }
+}
+
+function stillThere(
+  { sticks, at }: Pooling,
+  topology: SharedWorld["topology"],
+): Target | undefined {
+  const now = sticks && at ? topology.instance(at.instanceId) : undefined;
+  return now && at && isSameLife(now, at) ? now : undefined;
+}
+
+/** A server of the pool, where the session belongs at this moment. */
+export async function borrowServer(
+  shared: SharedWorld,
+  arrival: Arrival,
+  pooling: Pooling,
+  wanted: WantedServer,
+  hasCustom: (name: string) => boolean,
+): Promise<ServerStart> {
+  const { isWanted } = wanted;
+  const start = await atSome(shared, arrival, pooling, wanted, (borrowing) =>
+    shared.pools.borrow({ ...borrowing, isWanted, hasCustom }),
+  );
+  if (start?.kind === "ready") shared.load.trust(start.target);
+  return start ?? { kind: "nobody" };
+}
+
+const isPrintable = /^[ -~]*$/;
+const nowhere = closedConnection();
+// Beyond any pid of a process: nobody takes them for one.
+const pidBase = 0x4000_0000;
+let lastPid = 0;
+
+/** What a session begins with that has no server yet: as if it had one. */
+export async function greetPooled(
+  shared: SharedWorld,
+  arrival: Arrival,
+  pooling: Pooling,
+  holdTimeoutMs: number,
+): Promise<ServerStart> {
+  const { isWanted, clientKey } = arrival;
+  const wanted = { lost: undefined, holdTimeoutMs, isWanted };
+  const found = await atSome(shared, arrival, pooling, wanted, async (borrowing) => {
+    const greeted = await shared.pools.greet({
+      ...borrowing,
+      isWanted,
+      hasCustom: () => false,
+    });
+    return greeted && { greeted, target: borrowing.target };
+  });
+  if (!found) return { kind: "nobody" };
+  const { greeted, target } = found;
+  if (greeted.kind !== "known") return greeted;
+  lastPid = (lastPid + 1) % pidBase;
+  const parameters = new Map([...greeted.parameters, ...pooling.base]);
+  return parkedBackend(target, parameters, { pid: pidBase + lastPid, key: clientKey });
+}
+
+function parkedBackend(
+  target: Target,
+  parameters: Template,
+  key: BackendReady["key"],
+): BackendReady {
+  const greeting = Buffer.concat([
+    encodeAuthenticationOk(),
+    ...[...parameters].map(([name, value]) => encodeParameterStatus(name, value)),
+    encodeBackendKey(key),
+    encodeReadyForQuery(transactionState.idle),
+  ]);
+  return { kind: "ready", target, connection: nowhere, greeting, key, parameters };
+}

@@ -1,0 +1,106 @@
+import type { Timer } from "../io/index.ts";
+import type { Action } from "./action.ts";
+import { noInstance } from "./admin-shell.ts";
+import type { BackendReady } from "./backend-shell.ts";
+import { canceledWait, cannotBorrow, cannotReturn } from "./farewells.ts";
+import type { ServerLine } from "./server-line-shell.ts";
+import type { Survivor } from "./survivor.ts";
+import { returnServer } from "./tenancy-shell.ts";
+import type { ServerStart, SessionWorld } from "./world-shell.ts";
+
+/** A session, as far as its next server is concerned. */
+export interface Searcher {
+  readonly world: SessionWorld;
+  readonly survivor: Survivor;
+  /** The one that it had last. */
+  readonly line: () => ServerLine;
+  readonly hasEnded: () => boolean;
+  /** Nothing is on its way to a server any more. */
+  readonly left: () => void;
+  /** This is its server now, and is listened to. */
+  readonly adopt: (backend: BackendReady) => void;
+  readonly run: (actions: Action[]) => void;
+  readonly readOn: () => void;
+}
+
+/** Finds a session its next server: after it has lost one, or when it has something to do and none to do it. */
+export class ServerSearch {
+  private readonly searcher: Searcher;
+  private holdTimer: Timer | undefined;
+  /** Counts what was asked for. */
+  private wishes = 0;
+
+  constructor(searcher: Searcher) {
+    this.searcher = searcher;
+  }
+
+  /** From now on the session waits for an instance; for so long, and no longer. */
+  holdFor(): void {
+    const { world, run, survivor } = this.searcher;
+    const onTimeout = (): void => run(survivor.gaveUp(noInstance()));
+    this.holdTimer ??= world.clock.after(this.holdMs, onTimeout);
+  }
+
+  stopHolding(): void {
+    this.holdTimer?.cancel();
+    this.holdTimer = undefined;
+  }
+
+  async reconnect(): Promise<void> {
+    const { survivor, world, hasEnded, run, readOn } = this.searcher;
+    const line = this.searcher.line();
+    // One that we leave while it lives may be had again.
+    const isLost = !line.wasReleased && (line.closed || line.isRetired);
+    const lost = isLost ? line.target : undefined;
+    line.leave();
+    const { isWaking } = survivor;
+    // It may wait longer for its turn in a pool than for an instance.
+    if (!isWaking) this.holdFor();
+    this.searcher.left();
+    const wish = ++this.wishes;
+    const isWanted = (): boolean =>
+      !hasEnded() && this.searcher.line() === line && this.wishes === wish && !survivor.isParked;
+    const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
+    const start = await world.connect({ lost, holdTimeoutMs, isWanted }).catch((error: unknown) => {
+      run(survivor.terminate(error));
+      return { kind: "nobody" } as const;
+    });
+    if (!isWanted()) {
+      if (start.kind === "ready") returnServer(start);
+      return;
+    }
+    if (start.kind !== "ready") {
+      this.onNobody(start, isWaking);
+      return;
+    }
+    // Making it ready, and running a transaction again, may take longer.
+    this.stopHolding();
+    this.searcher.adopt(start);
+    const { target, parameters, carried } = start;
+    run(survivor.connected(world.exchangeOf(target), parameters, carried));
+    readOn();
+  }
+
+  /** What the session's client has sent waits for a server of the pool: it is not to be run any more. */
+  cancelWait(): void {
+    this.searcher.run(this.searcher.survivor.refuseWaking(canceledWait));
+    this.searcher.readOn();
+  }
+
+  private get holdMs(): number {
+    const { survivor, world } = this.searcher;
+    return survivor.conversation.exchange.wishes.holdTimeoutMs ?? world.holdTimeoutMs;
+  }
+
+  private onNobody(start: Exclude<ServerStart, BackendReady>, isWaking: boolean): void {
+    const { survivor, world, run, readOn } = this.searcher;
+    if (start.kind === "exhausted") {
+      run(isWaking ? survivor.refuseWaking(start.error) : survivor.gaveUp(start.error));
+      readOn();
+      return;
+    }
+    const refused = world.isPooled ? cannotBorrow : cannotReturn;
+    const why = start.kind === "refused" ? refused(start.reason) : noInstance();
+    run(survivor.gaveUp(why));
+  }
+}

@@ -1,0 +1,18 @@
+import type { SessionTouch } from "./session-touch.ts";
+
+/**
+ * What one message does to the session once the server has answered it. Kept with its cycle, in the order of sending:
+ * `step` is the number of the message's answer among those of the cycle (0 for a simple Query).
+ */
+export type Change =
+  /** `body` is a copy; undefined if the message is too long to be looked at. */
+  | { readonly kind: "parse"; readonly step: number; readonly key: string; readonly body?: Buffer }
+  | { readonly kind: "close"; readonly step: number; readonly key: string }
+  /** A simple Query, in whatever form it went out: it destroys the unnamed statement. */
+  | { readonly kind: "query"; readonly step: number }
+  | { readonly kind: "touch"; readonly step: number; readonly touch: NumberedTouch };
+
+export interface NumberedTouch extends SessionTouch {
+  readonly number: number;
+  readonly isCertain: boolean;
+}
