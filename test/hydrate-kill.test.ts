@@ -42,7 +42,8 @@ async function interrupted(victim: Victim, afterMs: number): Promise<void> {
   const before = logged(cluster, "cache.hydrated");
   const starting = cluster.up().catch(() => undefined);
   const [id] = victim === "everything" ? ["instance-1"] : [victim];
-  await until(`the cache of ${id} is begun`, () => hasFiles(id), 60_000);
+  // A reader lets the writer go first, which has all log of the rounds before to replay.
+  await until(`the cache of ${id} is begun`, () => hasFiles(id), 240_000);
   await new Promise((resolve) => setTimeout(resolve, afterMs));
   if (victim === "everything") await killEverything(cluster);
   else killOne(await until(`${id} has told its pid`, async () => (await cluster.pids()).get(id)));
