@@ -234,6 +234,7 @@ class House {
         return;
       case "close": {
         const { holder, line } = action.place;
+        this.leases.delete(action.place);
         (holder?.yieldServer() ?? line)?.connection.destroy();
       }
     }
