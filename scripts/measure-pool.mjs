@@ -35,7 +35,9 @@ const up = spawn(process.execPath, [start, "up", ...args], {
   stdio: ["ignore", "pipe", "inherit"],
 });
 const gone = new Promise((resolve) => up.once("exit", resolve));
+let isOver = false;
 async function end(code) {
+  isOver = true;
   up.kill("SIGINT");
   await gone;
   rmSync(root, { recursive: true, force: true });
@@ -85,7 +87,9 @@ async function connect() {
     database: "postgres",
     ssl: tls === "require" ? { rejectUnauthorized: false } : false,
   });
-  client.on("error", (error) => console.error(`a client was told: ${error.message}`));
+  client.on("error", (error) => {
+    if (!isOver) console.error(`a client was told: ${error.message}`);
+  });
   await client.connect();
   return client;
 }

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { instanceId } from "../src/base/ids.ts";
 import type { SessionRow } from "../src/session/index.ts";
 import {
   encodeBind,
@@ -13,7 +14,7 @@ import {
   encodeSync,
   encodeTerminate,
 } from "../src/wire/index.ts";
-import { connectTo, openEndpoints, type TestEndpoints } from "./helpers/endpoints.ts";
+import { connectTo, openEndpoints, targetOf, type TestEndpoints } from "./helpers/endpoints.ts";
 import { eventually } from "./helpers/eventually.ts";
 import { Lives } from "./helpers/lives.ts";
 import { RawClient } from "./helpers/raw-client.ts";
@@ -471,6 +472,41 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     expect(await b.answer()).toBe("E(57P05) closed");
     expect(await code).toBe("57P05");
     expect(await value(a, "select 1")).toBe(1);
+  });
+
+  it("is not taken while a completion waits to be durable", async () => {
+    const [a, b] = [await connect(), await connect()];
+    await a.query("set synchronous_commit = off");
+    ends.vdl.isFrozen = true;
+    const writes = a.query("insert into t (a) values (1)");
+    await eventually("it is held", () => ends.vdl.waits.length === 1);
+    let isDone = false;
+    const waits = b.query("select 1").then(() => (isDone = true));
+    await eventually("the other waits", () => rows("waiting").length === 1);
+    expect(kept()).toContain("a statement is under way");
+    expect(isDone).toBe(false);
+    ends.vdl.isFrozen = false;
+    ends.vdl.advance();
+    await Promise.all([writes, waits]);
+  });
+
+  it("only reads at the reader endpoint, stays with its reader, and leaves one that has another role", async () => {
+    const writer = targetOf(stock);
+    const reader = { ...targetOf(stock, "reader"), instanceId: instanceId("instance-2") };
+    ends.topology.set({ writer, reader });
+    const all = await Promise.all([1, 2, 3].map(() => connectTo(ends.readerPort)));
+    clients.push(...all);
+    const readOnly = "show default_transaction_read_only";
+    for (const client of all) expect(await value(client, readOnly)).toBe("on");
+    expect(ends.server.poolCounts).toEqual([{ instance: "instance-2", open: 1, free: 0 }]);
+    await expect(all[0]?.query("insert into t (a) values (1)")).rejects.toMatchObject({
+      code: "25006",
+    });
+    // It is promoted: what its connections were is none of its business any more.
+    ends.topology.set({ writer: { ...reader, role: "writer" }, reader: undefined });
+    await eventually("they are closed", () => ends.server.poolCounts.length === 0);
+    for (const client of all) expect(await value(client, readOnly)).toBe("off");
+    expect(ends.server.poolCounts).toEqual([{ instance: "instance-2", open: 1, free: 0 }]);
   });
 
   it("closes what nobody has used for a while", async () => {

@@ -117,6 +117,12 @@ export class Conversation {
     return [{ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" }];
   }
 
+  /** With another server, where nothing was under way with the last. */
+  goesOn(): void {
+    this.exchange.hasAdvanced = false;
+    this.exchange.lastWords = undefined;
+  }
+
   /** Another server follows, and this is what it has told of itself. */
   follows(parameters: ReadonlyMap<string, string>): void {
     const { exchange } = this;

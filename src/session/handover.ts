@@ -56,6 +56,7 @@ export function planHandover(
   carried: Carried,
   { skipsUnnamed }: { readonly skipsUnnamed: boolean },
 ): RestorePlan {
+  if (isNothing(wanted) && isBlank(carried)) return nothing;
   const prepared = wanted.prepared.filter(([key]) => key !== "" || !skipsUnnamed);
   // Who may set what depends on the role that sets it.
   if (carried.hasOtherRole || hasOtherRole(wanted)) {
@@ -88,6 +89,22 @@ export function planHandover(
     carried.isDoubtful ? undefined : carried.settings,
   );
   return { cycles: [...resets, ...rest.cycles] };
+}
+
+const nothing: RestorePlan = { cycles: [] };
+
+function isNothing({ loads, settings, prepared, channels }: Wanted): boolean {
+  return loads.length + settings.length + prepared.length + channels.length === 0;
+}
+
+function isBlank({
+  settings,
+  prepared,
+  hasOtherRole: isOther,
+  hasDrawn,
+  isDoubtful,
+}: Carried): boolean {
+  return settings.size + prepared.size === 0 && !isOther && !hasDrawn && !isDoubtful;
 }
 
 /** Whether a session that has `custom` for its settings with a prefix can be on it: it would see names that it never made. */

@@ -40,6 +40,9 @@ export interface Borrowing {
   readonly isLogin?: boolean;
 }
 
+/** Undefined: the instance takes no connections at this moment, or nobody is wanted any more. */
+export type Borrowed = ServerStart | undefined;
+
 /** What a session of this key is greeted with, without a server of its own. */
 export type Template = ReadonlyMap<string, string>;
 
@@ -68,8 +71,8 @@ export class Pools {
     this.options = options;
   }
 
-  /** Undefined: the instance takes no connections at this moment, or nobody is wanted any more. */
-  borrow(borrowing: Borrowing): Promise<ServerStart | undefined> {
+  /** At once, where nobody has to be waited for. */
+  borrow(borrowing: Borrowing): Borrowed | Promise<Borrowed> {
     return this.houseOf(borrowing.target).borrow(borrowing);
   }
 
@@ -127,40 +130,48 @@ class House {
   readonly target: Target;
   readonly pool = new Pool<BackendReady, Holder>(1);
   readonly templates = new Map<string, Template>();
-  private readonly priming = new Map<string, Promise<ServerStart | undefined>>();
+  private readonly priming = new Map<string, Promise<Borrowed>>();
   private readonly leases = new WeakMap<Spot, Lease>();
   private readonly options: PoolsOptions;
-  private readonly isReady: Promise<void>;
+  private readonly becomesReady: Promise<void>;
+  private isReady = false;
   private timer: Timer | undefined;
   private isClosed = false;
 
   constructor(target: Target, options: PoolsOptions) {
     this.target = target;
     this.options = options;
-    this.isReady = this.learnMax();
+    this.becomesReady = this.learnMax();
   }
 
-  async borrow(borrowing: Borrowing): Promise<ServerStart | undefined> {
-    await this.isReady;
+  /** At once, where nobody has to be waited for. */
+  borrow(borrowing: Borrowing): Borrowed | Promise<Borrowed> {
+    if (!this.isReady) return this.becomesReady.then(() => this.borrow(borrowing));
     const { clock, settings } = this.options;
     if (this.isClosed || !borrowing.isWanted()) return undefined;
+    let known: { readonly start: Borrowed } | undefined;
+    let timer: Timer | undefined;
+    let tell = (start: Borrowed): void => {
+      known = { start };
+    };
+    const asking: Asking = {
+      key: borrowing.key,
+      borrowing,
+      isWanted: () => known === undefined && borrowing.isWanted(),
+      accepts: (place) => accepts(place, borrowing),
+      resolve: (start) => {
+        timer?.cancel();
+        tell(start);
+        known ??= { start };
+      },
+    };
+    this.run(this.pool.request(asking, clock.nowMs()));
+    if (known) return known.start;
     return new Promise((resolve) => {
-      let isOver = false;
-      const timer = clock.after(settings.borrowTimeoutMs, () => {
+      tell = resolve;
+      timer = clock.after(settings.borrowTimeoutMs, () => {
         asking.resolve({ kind: "exhausted", error: this.exhausted() });
       });
-      const asking: Asking = {
-        key: borrowing.key,
-        borrowing,
-        isWanted: () => !isOver && borrowing.isWanted(),
-        accepts: (place) => accepts(place, borrowing),
-        resolve: (start) => {
-          isOver = true;
-          timer.cancel();
-          resolve(start);
-        },
-      };
-      this.run(this.pool.request(asking, clock.nowMs()));
     });
   }
 
@@ -173,11 +184,11 @@ class House {
   }
 
   /** Opens one of a key that was not here yet; for all who ask for it meanwhile. */
-  prime(borrowing: Borrowing): Promise<ServerStart | undefined> {
+  prime(borrowing: Borrowing): Promise<Borrowed> {
     const under = this.priming.get(borrowing.key);
     if (under) return under;
     const isWanted = (): boolean => !this.isClosed;
-    const priming = this.borrow({ ...borrowing, isWanted, isLogin: true })
+    const priming = Promise.resolve(this.borrow({ ...borrowing, isWanted, isLogin: true }))
       .then((start) => {
         if (start?.kind === "ready") returnServer(start);
         return start;
@@ -206,6 +217,7 @@ class House {
       logger.warn({ event: "pool.sizeUnknown", reason: messageOf(error) });
       this.pool.setMax(unknownMax);
     }
+    this.isReady = true;
     if (!this.isClosed) this.timer = this.options.clock.after(expireEveryMs, () => this.expire());
   }
 
@@ -234,6 +246,7 @@ class House {
         return;
       case "close": {
         const { holder, line } = action.place;
+        this.leases.delete(action.place);
         (holder?.yieldServer() ?? line)?.connection.destroy();
       }
     }
@@ -247,8 +260,7 @@ class House {
     }
     place.line = found;
     place.state = "held";
-    // Until the session listens: nothing of what comes is lost to it.
-    found.connection.pause();
+    // The session listens before anything else is read.
     asking.resolve({ ...found, lease: this.leaseOf(place), carried: found.carried ?? blank });
   }
 
@@ -315,7 +327,7 @@ class House {
         if (isMine()) place.holder = holder;
       },
       offer: () => {
-        if (isMine()) this.run(pool.serve(nowMs()));
+        if (isMine()) this.run(pool.offered(place, nowMs()));
       },
       giveBack: (backend) => {
         if (!isMine()) return;

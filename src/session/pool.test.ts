@@ -61,6 +61,10 @@ class Script {
   release(name: string): this {
     return this.run(this.pool.released(this.place(name), ++this.nowMs));
   }
+  /** Its session says that nothing keeps it. */
+  offer(name: string): this {
+    return this.run(this.pool.offered(this.place(name), ++this.nowMs));
+  }
   lose(name: string): this {
     return this.run(this.pool.gone(this.place(name), ++this.nowMs));
   }
@@ -161,7 +165,15 @@ describe("who has to wait", () => {
     const script = new Script(1).seek("a").keep("a", "busy").seek("b");
     script.session("a").why = undefined;
     script.seek("c");
+    expect(script.lines).toHaveLength(1);
+    script.offer("a");
     expect(script.lines[1]).toBe("take c1 to b from a");
+  });
+
+  it("gets the place of one of another login's that is offered", () => {
+    const script = new Script(1).seek("a").keep("a", "busy").seek("x", "other");
+    script.session("a").why = undefined;
+    expect(script.offer("a").lines.slice(1)).toEqual(["close c1 of a", "open c2 to x"]);
   });
 
   it("gets what was given back, or the place of what has ended", () => {

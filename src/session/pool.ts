@@ -102,8 +102,22 @@ export class Pool<L, H extends PlaceHolder> {
   }
 
   request(seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] {
+    // There was nothing for who waits already, and whatever comes is theirs first.
+    const mustWait = this.isWanted;
     this.seekers.pushBack(seeker);
-    return this.serve(nowMs);
+    return mustWait ? [] : this.serve(nowMs);
+  }
+
+  /** Nothing keeps this place at its holder. */
+  offered(place: Place<L, H>, nowMs: number): PoolAction<L, H>[] {
+    this.dropUnwanted();
+    const seeker = this.seekers.front();
+    const { holder } = place;
+    const fits = holder !== undefined && seeker?.key === place.key && seeker.accepts(place);
+    if (!seeker || !fits) return this.serve(nowMs);
+    this.seekers.popFront();
+    place.holder = undefined;
+    return [{ kind: "take", place, holder, seeker }];
   }
 
   /** Nobody waits here any more; gives those who did. */

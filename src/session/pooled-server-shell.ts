@@ -70,7 +70,9 @@ function isCarriedAlong({ name, value }: StartupParameter): boolean {
   );
 }
 
-type Attempt<T> = (borrowing: Omit<Borrowing, "hasCustom" | "isWanted">) => Promise<T | undefined>;
+type Attempt<T> = (
+  borrowing: Omit<Borrowing, "hasCustom" | "isWanted">,
+) => T | undefined | Promise<T | undefined>;
 
 /** Tries at one instance after the other until one has an answer; undefined: none within `holdTimeoutMs`. */
 async function atSome<T>(
@@ -112,20 +114,41 @@ function stillThere(
   return now && at && isSameLife(now, at) ? now : undefined;
 }
 
-/** A server of the pool, where the session belongs at this moment. */
-export async function borrowServer(
+/** A server of the pool, where the session belongs at this moment; at once, where nobody has to be waited for. */
+export function borrowServer(
   shared: SharedWorld,
   arrival: Arrival,
   pooling: Pooling,
   wanted: WantedServer,
   hasCustom: (name: string) => boolean,
-): Promise<ServerStart> {
-  const { isWanted } = wanted;
-  const start = await atSome(shared, arrival, pooling, wanted, (borrowing) =>
-    shared.pools.borrow({ ...borrowing, isWanted, hasCustom }),
-  );
-  if (start?.kind === "ready") shared.load.trust(start.target);
-  return start ?? { kind: "nobody" };
+): ServerStart | Promise<ServerStart> {
+  const { isWanted, lost } = wanted;
+  const borrow: Attempt<ServerStart> = (borrowing) =>
+    shared.pools.borrow({ ...borrowing, isWanted, hasCustom });
+  const search = async (): Promise<ServerStart> => {
+    const start = await atSome(shared, arrival, pooling, wanted, borrow);
+    if (start?.kind === "ready") shared.load.trust(start.target);
+    return start ?? { kind: "nobody" };
+  };
+  const target = lost ? undefined : sameAsLast(shared, arrival, pooling);
+  if (!target) return search();
+  const { key, parameters } = pooling;
+  const start = borrow({ target, key, parameters });
+  if (!(start instanceof Promise)) return start ?? search();
+  return start.then((late) => late ?? search());
+}
+
+/** Where it was last, if that is where it belongs still. */
+function sameAsLast(
+  { topology, load, clock }: SharedWorld,
+  { findTarget }: Arrival,
+  { sticks, at }: Pooling,
+): Target | undefined {
+  if (!at) return undefined;
+  const now = sticks
+    ? topology.instance(at.instanceId)
+    : findTarget(load.choiceAt(clock.nowMs(), undefined));
+  return now && isSameLife(now, at) ? now : undefined;
 }
 
 const isPrintable = /^[ -~]*$/;

@@ -6,7 +6,7 @@ import { canceledWait, cannotBorrow, cannotReturn } from "./farewells.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import type { Survivor } from "./survivor.ts";
 import { returnServer } from "./tenancy-shell.ts";
-import type { ServerStart, SessionWorld } from "./world-shell.ts";
+import type { ServerStart, SessionWorld, WantedServer } from "./world-shell.ts";
 
 /** A session, as far as its next server is concerned. */
 export interface Searcher {
@@ -61,10 +61,7 @@ export class ServerSearch {
     const isWanted = (): boolean =>
       !hasEnded() && this.searcher.line() === line && this.wishes === wish && !survivor.isParked;
     const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
-    const start = await world.connect({ lost, holdTimeoutMs, isWanted }).catch((error: unknown) => {
-      run(survivor.terminate(error));
-      return { kind: "nobody" } as const;
-    });
+    const start = await this.connect({ lost, holdTimeoutMs, isWanted });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);
       return;
@@ -79,6 +76,16 @@ export class ServerSearch {
     const { target, parameters, carried } = start;
     run(survivor.connected(world.exchangeOf(target), parameters, carried));
     readOn();
+  }
+
+  private async connect(wanted: WantedServer): Promise<ServerStart> {
+    const { world, run, survivor } = this.searcher;
+    try {
+      return await world.connect(wanted);
+    } catch (error) {
+      run(survivor.terminate(error));
+      return { kind: "nobody" };
+    }
   }
 
   /** What the session's client has sent waits for a server of the pool: it is not to be run any more. */

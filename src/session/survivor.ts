@@ -332,12 +332,14 @@ export class Survivor {
     }
     const { failed, idle } = transactionState;
     const { replay } = resume;
-    this.current = new Conversation(options, {
-      before: exchange,
-      state: resume.isFailed ? failed : idle,
-      expected: replay?.told,
-      pendingError: resume.pendingError,
-    });
+    if (resume.outcome === undefined && exchange.options === options) this.current.goesOn();
+    else
+      this.current = new Conversation(options, {
+        before: exchange,
+        state: resume.isFailed ? failed : idle,
+        expected: replay?.told,
+        pendingError: resume.pendingError,
+      });
     if (resume.skipsToSync !== undefined) this.current.client.skipToSync(resume.skipsToSync);
     if (replay) {
       this.phase = { kind: "replaying", resume };

@@ -38,7 +38,7 @@ export interface SessionWorld {
    * Another server, of any life but `lost`. Given up once `isWanted` says no; `nobody` comes where no instance took it
    * within `holdTimeoutMs`.
    */
-  connect(wanted: WantedServer): Promise<ServerStart>;
+  connect(wanted: WantedServer): ServerStart | Promise<ServerStart>;
   /** Whether what a server there does from here on counts for nothing: no commit of it can come to be any more. */
   isOver(target: Target): boolean;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
