@@ -10,7 +10,7 @@ import { killAll, killEverything, killOne, logged } from "./helpers/kills.ts";
 import { killsWanted, randomMoments } from "./helpers/thorough.ts";
 import { Workload } from "./helpers/workload.ts";
 
-const killTimeoutMs = 180_000;
+const killTimeoutMs = 360_000;
 
 let cluster: TestCluster;
 let workload: Workload;
