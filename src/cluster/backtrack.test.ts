@@ -2,7 +2,16 @@ import { expect, test } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import type { History } from "../quorum/index.ts";
-import { forkOf, formatMicros, futuresOf, type LeftPath, pathOf } from "./backtrack.ts";
+import {
+  forkOf,
+  formatMicros,
+  futuresOf,
+  type LeftPath,
+  lostStage,
+  pathOf,
+  undoneOf,
+} from "./backtrack.ts";
+import { BacktrackJobs } from "./backtrack-jobs.ts";
 
 const at = (value: number) => lsn(BigInt(value));
 const path = (...entries: [epoch: number, timeline: number, start: number][]): History =>
@@ -81,4 +90,39 @@ test("snapshots are kept for the futures that were left, and for the one that is
     { path, fork: "0/30", end: "0/90" },
     { path, fork: "0/20", end: "0/60" },
   ]);
+});
+
+test("a target without room is told as that", () => {
+  const full = lostStage("instance-2", "PANIC: could not write: No space left on device");
+  expect(full.hint).toBe("make room on the disk of instance-2, and ask again");
+  expect(lostStage("instance-2", undefined)).toMatchObject({
+    message: "instance-2 could not be made ready; nothing was undone",
+    hint: "ask again",
+  });
+});
+
+test("how each backtrack went is kept for whoever asks, of the last twenty", () => {
+  const jobs = new BacktrackJobs();
+  const first = jobs.newId(1_000);
+  jobs.begin(first);
+  jobs.tell({ phase: "counting", doneBytes: 5, totalBytes: 9 });
+  expect(jobs.get(first)).toMatchObject({ phase: "counting", doneBytes: 5 });
+  const second = jobs.newId(1_000);
+  expect(second).toBeGreaterThan(first);
+  jobs.begin(second);
+  jobs.failed(second, new Error("no"));
+  expect(jobs.get(first)).toMatchObject({ phase: "counting" });
+  expect(jobs.get(second)).toMatchObject({ phase: "failed", error: { message: "no" } });
+  for (let n = 0; n < 19; n++) jobs.begin(jobs.newId(2_000 + n));
+  expect(jobs.get(first)).toBeUndefined();
+  expect(jobs.get(second)).toBeDefined();
+});
+
+test("what was undone is a number and a span", () => {
+  expect(undoneOf(undefined)).toEqual({ transactions: 0, from: null, to: null });
+  expect(undoneOf({ commits: 2, earliestUs: 1n, latestUs: 2_000_001n })).toEqual({
+    transactions: 2,
+    from: "1970-01-01T00:00:00.000001Z",
+    to: "1970-01-01T00:00:02.000001Z",
+  });
 });

@@ -139,7 +139,9 @@ export function otherWriter(): BorealisError {
 
 export function lostStage(id: string, problem: string | null | undefined): BorealisError {
   const why = `${id} could not be made ready${problem ? `: ${problem}` : ""}; nothing was undone`;
-  return new BorealisError(sqlState.cannotConnectNow, why, { hint: "ask again" });
+  const isFull = problem?.includes("No space left on device") === true;
+  const hint = isFull ? `make room on the disk of ${id}, and ask again` : "ask again";
+  return new BorealisError(sqlState.cannotConnectNow, why, { hint });
 }
 
 export function notYet(): BorealisError {
