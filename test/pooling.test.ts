@@ -602,6 +602,33 @@ describe.skipIf(!engine)("pgbench with 64 clients on 8 connections", () => {
       child.on("close", (code) => resolve({ code, text }));
     });
 
+  it.each(["simple", "prepared"])(
+    "-S -M %s opens hardly more than those",
+    async (mode) => {
+      expect((await pgbench("-i", "-q", "-s", "1")).code).toBe(0);
+      // Sessions of an idle pool are told a little later: a wide margin is enough.
+      const opened = async (): Promise<number> =>
+        Number((await stock.query("select sum(sessions) from pg_stat_database")).rows[0]?.[0]);
+      const before = await opened();
+      const { code, text } = await pgbench(
+        "-S",
+        "-M",
+        mode,
+        "-c",
+        "64",
+        "-j",
+        "2",
+        "-t",
+        "200",
+        "-n",
+      );
+      expect(code, text).toBe(0);
+      expect((await opened()) - before).toBeLessThan(64);
+      expect(ends.server.poolCounts[0]?.open).toBeLessThanOrEqual(8);
+    },
+    120_000,
+  );
+
   it.each(["simple", "extended", "prepared"])(
     "-M %s adds up",
     async (mode) => {
