@@ -260,6 +260,21 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     expect(await b.ask(run)).toBe("E(26000) Z(I)");
   });
 
+  it("runs no statement again that another sent as a simple Query, nor what failed so", async () => {
+    const [a, b] = [await raw(), await raw()];
+    await stock.query("truncate t");
+    for (const [sql, answer] of [
+      ["insert into t (a) values (4711)", "C(INSERT 0 1) Z(I)"],
+      ["insert into t (a) values (4711 / (random() * 0)::int)", "E(22012) Z(I)"],
+    ] as const) {
+      expect(await a.ask(encodeQuery(sql))).toBe(answer);
+      expect(await b.ask(run)).toBe("E(26000) Z(I)");
+    }
+    await a.ask(encodeQuery("insert into t (a) values (4711)"));
+    expect(await a.ask(run)).toBe("E(26000) Z(I)");
+    expect((await stock.query("select count(*) from t")).rows).toEqual([["2"]]);
+  });
+
   it("shows no value that another drew from a sequence", async () => {
     const [a, b] = [await connect(), await connect()];
     await a.query("select nextval('s')");

@@ -294,6 +294,30 @@ describe("parseBindTexts", () => {
   });
 });
 
+describe("the unnamed statement", () => {
+  const query = (book: SessionBook, isRewritten: boolean, fails: boolean): string[] => {
+    const changes = [book.querySent(isRewritten)];
+    if (fails) book.failedStep(changes, 3);
+    book.ready(changes, true);
+    return [...book.carried().prepared.keys()];
+  };
+
+  it("is left behind by a Query that went out as extended messages and failed, and by no other", () => {
+    const book = newBook();
+    expect(query(book, true, false)).toEqual([]);
+    expect(query(book, true, true)).toEqual([""]);
+    // It is nobody's: the session itself has none.
+    expect(statementsOf(book, "now")).toEqual({});
+    expect(query(book, false, true)).toEqual([]);
+    query(book, true, true);
+    book.answeredStep([book.parseSent(0, parseBody("", "select 1"), true)], 0);
+    expect(book.carried().prepared.get("")?.source).toBeInstanceOf(Buffer);
+    query(book, true, true);
+    book.moved();
+    expect([...book.carried().prepared.keys()]).toEqual([]);
+  });
+});
+
 describe("what is known of a session", () => {
   it("is all of it until something certain to change it was done, and after the question about that", () => {
     const book = newBook();

@@ -99,9 +99,9 @@ export class SessionBook {
     return { kind: "close", step, key: keyOf(body.subarray(1, end < 0 ? body.length : end)) };
   }
 
-  /** Any simple Query. */
-  querySent(): Change {
-    return { kind: "query", step: 0 };
+  /** Any simple Query; `isRewritten`: it went out as extended messages. */
+  querySent(isRewritten = false): Change {
+    return { kind: "query", step: 0, isRewritten };
   }
 
   /**
@@ -161,7 +161,8 @@ export class SessionBook {
   /** ReadyForQuery ended the cycle of these changes. */
   ready(changes: readonly Change[], isIdle: boolean): void {
     for (const change of changes) {
-      if (change.kind === "query") this.prepared.forget("");
+      if (change.kind === "query")
+        this.prepared.forget("", { lingers: change.isRewritten && this.hasFailed });
       else if (change.kind === "touch") this.touched(change.touch);
     }
     this.hasFailed = false;
