@@ -16,6 +16,7 @@ const quiet: HiddenState = {
   keepsOwnState: false,
   readsDrawn: false,
   hasNative: false,
+  leavesUnseen: "no",
 };
 const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });

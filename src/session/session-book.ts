@@ -5,6 +5,7 @@ import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { Change, NumberedTouch } from "./session-change.ts";
 import type { SessionTouch } from "./session-touch.ts";
+import { Unseen } from "./unseen.ts";
 
 export interface SessionBookOptions {
   /** Who logged in. */
@@ -56,11 +57,9 @@ export class SessionBook {
   private known: Readback | undefined;
   private unknownStatement: string | undefined;
   private asksLocks = false;
-  /** For good: what it did cannot be read back. */
-  private hasSeeded = false;
   // On the connection that it has now.
   private hasDrawn = false;
-  private hasRunCode = false;
+  private readonly unseen = new Unseen();
   // Numbers of touches, in the order of sending.
   private sent = 0;
   private lastNow = 0;
@@ -109,9 +108,10 @@ export class SessionBook {
    * known. Undefined: it changes nothing.
    */
   runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
-    const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
-    this.hasSeeded ||= touch.seeds;
-    this.hasRunCode ||= touch.reach !== "no";
+    this.unseen.ran(touch, names.length, this.hidden());
+    const texts = touch.executes.map((name) => this.preparedText(name)?.sql);
+    const executed = texts.flatMap((sql) => (sql === undefined ? [] : this.unseen.executed(sql)));
+    const named = [...touch.customNames, ...executed, ...names.map((name) => name.toLowerCase())];
     const reach = this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
@@ -122,7 +122,9 @@ export class SessionBook {
     } else this.lastLater = number;
     // Code may take them where nobody sees it; a text that says what it does says so.
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
-    return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
+    const runsUnknown = texts.includes(undefined);
+    const isCertain = reach === "now";
+    return { kind: "touch", step, touch: { ...touch, number, isCertain, runsUnknown } };
   }
 
   /** It may draw from a sequence. */
@@ -313,10 +315,9 @@ export class SessionBook {
     if (obstacle !== undefined) return obstacle;
     if ((this.known?.channels.length ?? 0) > 0) return "it listens";
     if (this.loads.size > 0) return "it has loaded a library";
-    if (this.hasSeeded) return "it has seeded random()";
     const hidden = this.hidden();
-    if (this.hasRunCode && hidden.keepsOwnState)
-      return "functions in this database may keep something in its connection";
+    const unseen = this.unseen.why(hidden);
+    if (unseen !== undefined) return unseen;
     if (this.hasDrawn && (readsDrawn || hidden.readsDrawn))
       return "values that it drew from a sequence may be asked for";
     // Also what was asked for too often without an answer.
@@ -334,7 +335,7 @@ export class SessionBook {
       prepared: this.prepared.present,
       isStale: this.prepared.isStale,
       hasDrawn: this.hasDrawn,
-      isDoubtful: this.hasRunCode && this.hidden().hasNative,
+      isDoubtful: this.unseen.hasRunCode && this.hidden().hasNative,
       customNames: this.existingNames,
     };
   }
@@ -355,7 +356,7 @@ export class SessionBook {
     this.isBaseLost = false;
     this.prepared.moved();
     this.hasDrawn = false;
-    this.hasRunCode = false;
+    this.unseen.moved();
   }
 
   /**
@@ -378,10 +379,12 @@ export class SessionBook {
     return this.prepared.sizeBytes;
   }
 
-  private touched({ isCertain, number, survivesRollback, loads }: NumberedTouch): void {
+  private touched(touch: NumberedTouch): void {
+    const { isCertain, number, survivesRollback, loads, runsUnknown } = touch;
     if (isCertain) this.done = Math.max(this.done, number);
     if (isCertain && survivesRollback) this.doneLasting = this.done;
     if (this.hasFailed) return;
+    if (runsUnknown) this.unseen.foundUnknown();
     for (const load of loads) {
       if (this.loads.size < loadsMax) this.loads.add(load);
       else this.hasTooMany = true;
@@ -401,7 +404,9 @@ export class SessionBook {
     }
     // A name that is new to us: it exists from now on, whatever its value.
     const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
-    return named.some(isNew) ? "later" : "no";
+    const hasTemporaryPath = this.settingValue("search_path")?.includes("pg_temp") === true;
+    const mayMake = touch.makesObjects || (touch.reach !== "no" && hasTemporaryPath);
+    return mayMake || named.some(isNew) ? "later" : "no";
   }
 
   private addCustomName(name: string): void {

@@ -18,4 +18,6 @@ export type Change =
 export interface NumberedTouch extends SessionTouch {
   readonly number: number;
   readonly isCertain: boolean;
+  /** It executes a prepared statement that is not known. */
+  readonly runsUnknown: boolean;
 }
