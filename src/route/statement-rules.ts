@@ -73,7 +73,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     loads: text(statement, "filename") ?? "",
   }),
   CopyStmt: (statement, findings) => ofCopy(statement, findings),
-  CallStmt: () => ({ tag: "CALL", mayCommitInside: true }),
+  CallStmt: () => ({ tag: "CALL", mayCommitInside: true, callsUnknown: true }),
   DoStmt: (statement) => ({
     tag: "DO",
     mayCommitInside: true,

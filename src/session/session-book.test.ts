@@ -6,7 +6,7 @@ import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { SessionBook } from "./session-book.ts";
 import type { Change } from "./session-change.ts";
-import { touchOf, unknownTouch } from "./session-touch.ts";
+import { touchOf, unknownTouch, unseenNames } from "./session-touch.ts";
 
 beforeAll(() => loadParser());
 
@@ -244,6 +244,15 @@ describe("what was read back", () => {
     ["prepare p as select 1", "now", "now", "now"],
     ["execute unknown", "now", "now", "now"],
     ["listen a", "now", "now", "now"],
+    // The search path may begin with pg_temp.
+    ["create table t (i int)", "later", "later", "later"],
+    ["create table t as select 1", "later", "later", "later"],
+    ["select 1 into t", "later", "later", "now"],
+    ["create function f() returns int language sql as 'select 1'", "later", "later", "later"],
+    ["create domain pg_temp.d as int", "later", "later", "later"],
+    ["create view v as select 1", "later", "later", "later"],
+    ["create table pg_temp_3.t (i int)", "now", "now", "now"],
+    ["truncate t", "no", "later", "later"],
     ["declare c cursor with hold for select 1", "now", "now", "now"],
     ["create temp table t (i int)", "now", "now", "now"],
     ["select pg_advisory_lock(1)", "now", "now", "now"],
@@ -292,6 +301,91 @@ describe("parseBindTexts", () => {
     expect(parseBindTexts(padded, [1, 2, 3])).toEqual(["a", "é"]);
     expect(parseBindTexts(padded, [3])).toEqual(["é"]);
     expect(parseBindTexts(padded.subarray(0, 9), [1])).toEqual([]);
+  });
+});
+
+describe("a connection that somebody else wants", () => {
+  const why = (sqls: readonly string[], leavesUnseen: HiddenState["leavesUnseen"]) => {
+    const book = newBook({ ...quiet, leavesUnseen });
+    for (const sql of sqls) {
+      const change = book.runSent(0, touch(sql));
+      book.ready(change ? [change] : [], true);
+      if (book.needsReadback !== "no") readBack(book);
+    }
+    // A doubt about the connection is none about the session: it can go on elsewhere.
+    expect(book.obstacle()).toBeUndefined();
+    const kept = book.keeps({ readsDrawn: false });
+    book.moved();
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
+    return kept?.split(" ").slice(-3).join(" ") ?? "-";
+  };
+  const names = "are not known";
+  const backend = "or the like";
+  const code = "in its connection";
+
+  it.each([
+    ["select a, count(*), now() from t where b = $1 group by 1", "-", "-", code],
+    ["insert into t values ($1, 'x') returning id", "-", "-", code],
+    ["update t set a = lower($1) where id = $2", "-", "-", code],
+    ["set app.x = '1'", "-", "-", code],
+    ["insert into t values (f(1))", "-", code, code],
+    ["select f(1)", "-", code, code],
+    ["call p()", "-", code, code],
+    ["do $$begin perform set_config('app.x', 'y', false); end$$", "-", code, code],
+    ["do $$begin perform set_config(k, 'y', false) from t; end$$", names, names, names],
+    ["do $$begin execute x; end$$", names, names, names],
+    ["select set_config('app.' || 'x', 'y', false)", names, names, names],
+    ["select set_config(k, v, true) from t", names, names, names],
+    ["select setseed(0.5)", backend, backend, backend],
+    ["select pg_backup_start('x', true)", backend, backend, backend],
+    ["select pg_replication_origin_session_setup('o')", backend, backend, backend],
+    ["select pg_create_physical_replication_slot('s', true, true)", backend, backend, backend],
+    ["select pg_create_logical_replication_slot('s', 'p', true)", backend, backend, backend],
+  ])(
+    "%s: %s; where functions may leave something %s, where any code may %s",
+    (sql, ...expected) => {
+      const levels = ["no", "named", "behind"] as const;
+      expect(levels.map((level) => why([sql], level))).toEqual(expected);
+    },
+  );
+
+  it("keeps it for what a prepared statement sets whose name is not known", () => {
+    const run = (prepare: string | undefined): readonly [string | undefined, boolean] => {
+      const book = newBook();
+      const prepared = prepare === undefined ? [] : [["p", true, prepare]];
+      readBack(book, { prepared });
+      const change = book.runSent(0, touch("execute p"));
+      book.ready(change ? [change] : [], true);
+      const asked = book.askReadback().toString("latin1");
+      book.readbackAnswered(rowOf({ prepared }), true);
+      const hex = Buffer.from('["app.x"]').toString("hex");
+      return [book.keeps({ readsDrawn: false }), asked.includes(hex)];
+    };
+    expect(run("prepare p as select set_config('app.x', $1, false)")).toEqual([undefined, true]);
+    expect(run("prepare p as select set_config($1, 'x', false)")).toEqual([unseenNames, false]);
+    expect(run("prepare p as select 1")).toEqual([undefined, false]);
+    // It succeeded: somebody has made it in between.
+    expect(run(undefined)).toEqual([unseenNames, false]);
+  });
+
+  it("keeps it for a parameter that names a setting, and is not known", () => {
+    const book = newBook();
+    const sql = touch("select set_config($1, $2, false)");
+    book.runSent(0, sql, ["app.x"]);
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
+    book.runSent(0, sql);
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBe(unseenNames);
+  });
+
+  it("asks what code may have made where the search path begins with pg_temp", () => {
+    const book = newBook();
+    book.runSent(0, touch("select f()"));
+    expect(book.needsReadback).toBe("no");
+    readBack(book, { settings: [["search_path", "pg_temp, public"]] });
+    book.runSent(0, touch("select f()"));
+    expect(book.needsReadback).toBe("later");
   });
 });
 
