@@ -4,7 +4,7 @@ import { classify, loadParser } from "../route/index.ts";
 import { encodeClose, encodeParse } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
-import { SessionBook } from "./session-book.ts";
+import { SessionBook, unread } from "./session-book.ts";
 import type { Change } from "./session-change.ts";
 import { touchOf, unknownTouch, unseenNames } from "./session-touch.ts";
 
@@ -245,12 +245,12 @@ describe("what was read back", () => {
     ["execute unknown", "now", "now", "now"],
     ["listen a", "now", "now", "now"],
     // The search path may begin with pg_temp.
-    ["create table t (i int)", "later", "later", "later"],
-    ["create table t as select 1", "later", "later", "later"],
-    ["select 1 into t", "later", "later", "now"],
-    ["create function f() returns int language sql as 'select 1'", "later", "later", "later"],
-    ["create domain pg_temp.d as int", "later", "later", "later"],
-    ["create view v as select 1", "later", "later", "later"],
+    ["create table t (i int)", "now", "now", "now"],
+    ["create table t as select 1", "now", "now", "now"],
+    ["select 1 into t", "now", "now", "now"],
+    ["create function f() returns int language sql as 'select 1'", "now", "now", "now"],
+    ["create domain pg_temp.d as int", "now", "now", "now"],
+    ["create view v as select 1", "now", "now", "now"],
     ["create table pg_temp_3.t (i int)", "now", "now", "now"],
     ["truncate t", "no", "later", "later"],
     ["declare c cursor with hold for select 1", "now", "now", "now"],
@@ -265,6 +265,19 @@ describe("what was read back", () => {
       return book.needsReadback;
     });
     expect(needs).toEqual(expected);
+  });
+
+  it("of what may be temporary is no obstacle while it is not answered, but keeps the connection", () => {
+    const book = newBook();
+    const change = book.runSent(0, touch("create table t (i int)"));
+    book.ready(change ? [change] : [], true);
+    book.askReadback();
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.keeps({ readsDrawn: false })).toBe(unread);
+    book.connectionLost();
+    expect(book.obstacle()).toBeUndefined();
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
   });
 
   it("of temporary objects is asked for again by what may free them", () => {

@@ -116,7 +116,7 @@ export class SessionBook {
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
     const number = ++this.sent;
-    if (reach === "now") {
+    if (reach === "now" || reach === "doubt") {
       this.lastNow = number;
       this.failures = 0;
     } else this.lastLater = number;
@@ -391,7 +391,8 @@ export class SessionBook {
     }
   }
 
-  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "now" {
+  /** "doubt": asked at once, and no obstacle to going on elsewhere while there is no answer. */
+  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "doubt" | "now" {
     if (touch.reach === "now") return "now";
     const runsTouchy = touch.executes.some((name) => this.prepared.mayTouch(name));
     if (runsTouchy) return "now";
@@ -399,13 +400,14 @@ export class SessionBook {
     const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
     if (touch.mayFree && isHeld) return "now";
     const { changesSession } = this.hidden();
-    if (touch.reach !== "no" && changesSession !== "no") {
-      return touch.reach === "hidden" && changesSession === "likely" ? "now" : "later";
-    }
+    const runsLikely = touch.reach === "hidden" && changesSession === "likely";
+    if (runsLikely) return "now";
+    if (touch.makesObjects) return "doubt";
+    if (touch.reach !== "no" && changesSession !== "no") return "later";
     // A name that is new to us: it exists from now on, whatever its value.
     const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
     const hasTemporaryPath = this.settingValue("search_path")?.includes("pg_temp") === true;
-    const mayMake = touch.makesObjects || (touch.reach !== "no" && hasTemporaryPath);
+    const mayMake = touch.reach !== "no" && hasTemporaryPath;
     return mayMake || named.some(isNew) ? "later" : "no";
   }
 
