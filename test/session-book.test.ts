@@ -371,6 +371,7 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
       keepsOwnState: false,
       readsDrawn: false,
       hasNative: false,
+      leavesUnseen: "no",
     });
     expect(await find("template1")).toEqual({
       changesSession: "no",
@@ -378,6 +379,7 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
       keepsOwnState: false,
       readsDrawn: false,
       hasNative: false,
+      leavesUnseen: "no",
     });
   });
   afterEach(() => {

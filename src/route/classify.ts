@@ -11,7 +11,7 @@ import { isTree, type Tree } from "./tree.ts";
 const parsedLimitChars = 32 * 1024;
 const bulkStatements = new Set(["insert", "update", "delete", "merge", "select", "with", "values"]);
 const worthParsing =
-  /set_config|synchronous_commit|application_name|pg_settings|pg_notify|advisory|pg_temp/i;
+  /set_config|synchronous_commit|application_name|pg_settings|pg_notify|advisory|pg_temp|setseed|pg_backup|pg_start_backup|replication_/i;
 
 /** What every doubt starts from. */
 const doubtful: StatementClass = {
@@ -22,6 +22,9 @@ const doubtful: StatementClass = {
   drawsSequence: false,
   mayRunUserCode: true,
   relations: [],
+  callsUnknown: true,
+  makesObjects: false,
+  leavesUnseen: false,
   isChained: false,
   endsTransaction: false,
   forbidsTransactionBlock: false,
@@ -32,6 +35,8 @@ const doubtful: StatementClass = {
   isListen: false,
   isForwardable: false,
 };
+/** By their nodes' names. COMMENT, GRANT, TRUNCATE, VACUUM and many more make nothing. */
+const makers = /CREATE|DEFINE|VIEW|INDEX|COMPOSITE|ENUM|RANGE|IMPORT|RULE|TRIG|STATS|POLICY/;
 const certainWrites = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
 
 /**
@@ -47,7 +52,9 @@ export function classify(sql: string): Classified {
       const tag =
         firstWord === "with" || firstWord === "values" ? "SELECT" : firstWord.toUpperCase();
       const isForwardable = certainWrites.has(tag);
-      const statement: StatementClass = { ...doubtful, kind: "mayWrite", tag, isForwardable };
+      const makesObjects = tag === "SELECT";
+      const known = { tag, isForwardable, makesObjects };
+      const statement: StatementClass = { ...doubtful, kind: "mayWrite", ...known };
       return { statements: [statement], parseFailed: false };
     }
   }
@@ -67,6 +74,8 @@ export function classify(sql: string): Classified {
 export function classifyUnparsed(sql: string): Classified {
   const statement: StatementClass = {
     ...doubtful,
+    makesObjects: true,
+    source: sql,
     forbidsTransactionBlock: true,
     mayCommitInside: true,
     touchesSynchronousCommit: mentionsSynchronousCommit(sql),
@@ -89,6 +98,9 @@ function classOf(node: Node, findings: Findings, mentionsSyncCommit: boolean): S
     writesAtCommit: findings.notifies,
     drawsSequence: findings.drawsSequence,
     relations: findings.relations,
+    callsUnknown: findings.namesUnknownCode,
+    makesObjects: findings.makesRelation || makers.test(tagOf(key)),
+    leavesUnseen: findings.leavesUnseen,
     sessionEffects: effectsOf(findings),
   };
   const refusal = refusalOf(key, statement, findings);

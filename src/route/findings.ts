@@ -26,6 +26,8 @@ export interface SettingChange {
   readonly isLocal: boolean;
   /** set_config($1, ...): the parameter that holds the name. */
   readonly nameParameter?: number;
+  /** The name is the value of an expression: nobody knows it. */
+  readonly isNameBuilt?: boolean;
 }
 
 /** What the expressions and clauses of one statement call and touch, whatever the statement is. */
@@ -40,6 +42,10 @@ export interface Findings {
   notifies: boolean;
   takesAdvisoryLock: boolean;
   makesTemporaryObject: boolean;
+  /** SELECT INTO or CREATE TABLE AS anywhere: a temporary one, too, if the search path begins so. */
+  makesRelation: boolean;
+  /** setseed, a base backup, a replication slot or origin: it lives in the server process, and nothing shows it. */
+  leavesUnseen: boolean;
   /** What SET, RESET and set_config name, in the statement itself or in a SET clause of what it defines. */
   settings: SettingChange[];
   /** Relations outside pg_catalog and information_schema that are not CTEs of the statement. */
@@ -48,6 +54,10 @@ export interface Findings {
 
 const catalogSchemas = new Set(["pg_catalog", "information_schema"]);
 const dataChanges = new Set(["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "intoClause"]);
+/** They begin what only they, or the end of the server process, can end. */
+const backendFunctions =
+  /^(?:pg_backup_start|pg_start_backup|pg_replication_origin_session_setup|pg_(?:create|copy)_(?:physical|logical)_replication_slot)$/;
+const temporarySchema = /^pg_temp(?:_\d+)?$/;
 const samplingMethods = new Set(["system", "bernoulli"]);
 
 /** Well under what the JavaScript stack bears (about 5,000); a chain of 500 operators nests that deep. */
@@ -63,6 +73,8 @@ export function inspect(statement: unknown): Findings | undefined {
     notifies: false,
     takesAdvisoryLock: false,
     makesTemporaryObject: false,
+    makesRelation: false,
+    leavesUnseen: false,
     settings: [],
     relations: [],
   };
@@ -112,6 +124,7 @@ function walkCtes(clause: Tree, visible: Set<string>, findings: Findings, depth:
 
 function noteNode(key: string, node: Tree, findings: Findings): void {
   if (dataChanges.has(key)) findings.changesData = true;
+  if (key === "intoClause" || key === "CreateTableAsStmt") findings.makesRelation = true;
   switch (key) {
     case "FuncCall":
       return noteFunction(node, findings);
@@ -181,21 +194,25 @@ function noteFunction(call: Tree, findings: Findings): void {
     case "set_config": {
       const [setting, value, isLocal] = list(call, "args");
       const nameParameter = parameterOf(setting);
+      const constant = constantText(setting)?.toLowerCase();
       findings.settings.push({
-        name: constantText(setting)?.toLowerCase() ?? "*",
+        name: constant ?? "*",
         value: constantText(value),
         isLocal: isTree(isLocal) && child(child(isLocal, "A_Const"), "boolval")["boolval"] === true,
         ...(nameParameter !== undefined && { nameParameter }),
+        ...(nameParameter === undefined && constant === undefined && { isNameBuilt: true }),
       });
       return;
     }
     case "setseed":
+      findings.leavesUnseen = true;
       findings.settings.push({ name: "seed", value: undefined, isLocal: false });
       return;
     default:
       if (name !== undefined && /^pg_(try_)?advisory_/.test(name))
         findings.takesAdvisoryLock = true;
       else findings.namesUnknownCode = true;
+      if (name !== undefined && backendFunctions.test(name)) findings.leavesUnseen = true;
   }
 }
 
@@ -213,7 +230,8 @@ function noteType(type: Tree, findings: Findings): void {
 function noteRelation(range: Tree, ctes: ReadonlySet<string>, findings: Findings): void {
   const name = text(range, "relname") ?? "";
   const schema = text(range, "schemaname");
-  if (range["relpersistence"] === "t" || schema === "pg_temp") findings.makesTemporaryObject = true;
+  const isTemporary = schema !== undefined && temporarySchema.test(schema);
+  if (range["relpersistence"] === "t" || isTemporary) findings.makesTemporaryObject = true;
   if (schema === undefined ? ctes.has(name) : catalogSchemas.has(schema)) return;
   if (findings.relations.some((known) => known.name === name && known.schema === schema)) return;
   findings.relations.push({ schema, name });

@@ -62,6 +62,14 @@ export interface StatementClass {
   readonly mayRunUserCode: boolean;
   /** Relations named outside pg_catalog and information_schema: a view among them may run anything. */
   readonly relations: readonly RelationName[];
+  /** It names a function, operator or type that is not a harmless built-in. */
+  readonly callsUnknown: boolean;
+  /** It may create something, which is temporary where the search path begins so. */
+  readonly makesObjects: boolean;
+  /** It leaves in the session what nothing shows: a seed, a base backup, a temporary replication slot. */
+  readonly leavesUnseen: boolean;
+  /** Source that the parser has not looked into: of DO, or the whole text if it could not be parsed. */
+  readonly source?: string;
   readonly transaction?: TransactionCommand;
   /** COMMIT AND CHAIN, ROLLBACK AND CHAIN. */
   readonly isChained: boolean;

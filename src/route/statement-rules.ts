@@ -39,6 +39,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   ExecuteStmt: (statement) => ({
     kind: "mayWrite",
     tag: "EXECUTE",
+    callsUnknown: true,
     executes: text(statement, "name") ?? "",
   }),
   DeallocateStmt: (statement) => ({
@@ -72,8 +73,13 @@ export const rules: Readonly<Record<string, Rule>> = {
     loads: text(statement, "filename") ?? "",
   }),
   CopyStmt: (statement, findings) => ofCopy(statement, findings),
-  CallStmt: () => ({ tag: "CALL", mayCommitInside: true }),
-  DoStmt: () => ({ tag: "DO", mayCommitInside: true }),
+  CallStmt: () => ({ tag: "CALL", mayCommitInside: true, callsUnknown: true }),
+  DoStmt: (statement) => ({
+    tag: "DO",
+    mayCommitInside: true,
+    callsUnknown: true,
+    source: bodyOf(statement),
+  }),
   CheckPointStmt: () => quietly("utility", "CHECKPOINT"),
   ...rulesOfUtilities(),
 };
@@ -129,6 +135,15 @@ function rulesOfUtilities(): Record<string, Rule> {
     DefineStmt: tagged("CREATE"),
     RenameStmt: tagged("ALTER"),
   };
+}
+
+/** A DO has its text, and perhaps a language. */
+function bodyOf(statement: Tree): string {
+  const options = list(statement, "args").map((option) =>
+    isTree(option) ? child(option, "DefElem") : {},
+  );
+  const body = options.find((option) => text(option, "defname") === "as");
+  return body ? (text(child(child(body, "arg"), "String"), "sval") ?? "") : "";
 }
 
 function isConcurrentDetach(command: unknown): boolean {

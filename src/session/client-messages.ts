@@ -1,6 +1,7 @@
 import { BorealisError } from "../base/errors.ts";
 import {
   encodeBind,
+  encodeClose,
   encodeDescribe,
   encodeError,
   encodeExecute,
@@ -36,6 +37,8 @@ export type Verdict =
 /** The message is left out. */
 export const dropped: Verdict = { kind: "replace", bytes: Buffer.alloc(0) };
 const goesOn = new Set<number>([frontend.sync, frontend.flush, frontend.terminate]);
+/** Of the Close behind a Query that went out as extended messages. */
+const closeSteps = 1;
 const pass: Verdict = { kind: "pass" };
 const wait: Verdict = { kind: "wait" };
 
@@ -193,7 +196,7 @@ export class ClientMessages {
       drawsSequence: plan.drawsSequence,
       holdsAnswer: true,
     });
-    addOwnSteps(cycle, queryProbeSteps);
+    addOwnSteps(cycle, closeSteps + queryProbeSteps);
     this.noteQuery(cycle, plan);
     exchange.startTimer(cycle);
     const text = this.body.subarray(0, -1);
@@ -204,6 +207,8 @@ export class ClientMessages {
         encodeBind("", ""),
         encodeDescribe("portal", ""),
         encodeExecute(""),
+        // A simple Query leaves no statement behind that a Bind could run again.
+        encodeClose("statement", ""),
         exchange.question,
         encodeSync(),
       ]),
@@ -216,7 +221,7 @@ export class ClientMessages {
     exchange.noteSent(plan);
     cycle.mayEndTransaction ||= plan.mayEndTransaction;
     const change = memory.runSent(0, plan.touch);
-    cycle.changes.push(memory.querySent(), ...(change ? [change] : []));
+    cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
   }
 
   /** A simple Query ends the unsynced messages before it: one ReadyForQuery for both. */
@@ -236,6 +241,8 @@ export class ClientMessages {
     if (plan.refusal) {
       const batch = this.questions.batch();
       batch.substitute ??= { step: batch.stepsSent, error: errorOf(plan.refusal) };
+      // It destroys the unnamed statement as the client's own would.
+      batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
       addStep(batch, "P");
       return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
     }

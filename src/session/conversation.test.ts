@@ -300,6 +300,8 @@ describe("one statement that may write, outside a transaction block", () => {
     one(backend.bindComplete),
     one(backend.noData),
     encodeCommandComplete("INSERT 0 1"),
+    // The unnamed statement's: a simple Query leaves none.
+    one(backend.closeComplete),
   ];
 
   it("goes out as extended messages with our question, and is answered as a simple Query", () => {
@@ -307,7 +309,7 @@ describe("one statement that may write, outside a transaction block", () => {
     script.client(encodeQuery("insert into t values (1)"));
     script.server(...answer, ...queryAnswer("77"));
     script.server(encodeReadyForQuery(idle));
-    expect(script.lines).toEqual(["client: > PBDEPBECCHS", "server: ", "server: < CZ"]);
+    expect(script.lines).toEqual(["client: > PBDECPBECCHS", "server: ", "server: < CZ"]);
   });
 
   it("shows its rows with its completion when it is durable, so that it can be run again until then", () => {
@@ -319,12 +321,13 @@ describe("one statement that may write, outside a transaction block", () => {
       encodeRowDescription([{ name: "id" }]),
       encodeDataRow(["1"]),
       encodeCommandComplete("INSERT 0 1"),
+      one(backend.closeComplete),
       ...queryAnswer("77", "off"),
       encodeReadyForQuery(idle),
     );
     script.durable();
     expect(script.lines).toEqual([
-      "client: > PBDEPBECCHS",
+      "client: > PBDECPBECCHS",
       "server: await inserted",
       "durable: < TDCZ resumeServer",
     ]);

@@ -1,8 +1,10 @@
+import * as patterns from "./source-patterns.ts";
+
 /** What the code in one database (functions, procedures, triggers) may do to the session that runs it. */
 export interface HiddenState {
   /**
-   * - likely: a source says so (set_config, SET, LISTEN, advisory locks ...)
-   * - perhaps: a source builds statements at run time, or makes temporary objects
+   * - likely: a source says so (set_config, SET, LISTEN, advisory locks ...), or a view, default, policy or check does
+   * - perhaps: a source builds statements at run time, makes objects, or has a word of such commands
    */
   readonly changesSession: "no" | "perhaps" | "likely";
   /** Settings with a prefix that sources set by name, in lower case. */
@@ -13,6 +15,12 @@ export interface HiddenState {
   readonly hasNative: boolean;
   /** A source asks for the values that its session drew from sequences. */
   readonly readsDrawn: boolean;
+  /**
+   * Sources leave in the session what nothing shows: settings under names built at run time, a seed, a backup.
+   * - named: functions that have to be called by their names
+   * - behind: views, triggers and their like may do so
+   */
+  readonly leavesUnseen: "no" | "named" | "behind";
 }
 
 export const unknownHiddenState: HiddenState = {
@@ -21,47 +29,89 @@ export const unknownHiddenState: HiddenState = {
   keepsOwnState: true,
   hasNative: true,
   readsDrawn: true,
+  leavesUnseen: "behind",
 };
 
-const commands = "set|reset|listen|unlisten|prepare|deallocate|discard|load";
-const likely = `set_config|pg_settings|advisory|(^|;|\\mbegin|\\mthen|\\melse|\\mloop)\\s*(${commands})\\M`;
-const perhaps = "\\mexecute\\M|\\mspi_|\\mplpy\\M|\\mtemp(orary)?\\M";
-const drawn = "\\m(currval|lastval)\\M";
-const settingName = "[a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+";
-const customName = `(?:set_config\\s*\\(\\s*'|\\mset\\s+(?:session\\s+|local\\s+)?)(${settingName})`;
+const namesMax = 200;
+/** Kept by C code where nobody sees it, and not reached by what cleans a connection. */
+const keepers = ["dblink", "orafce", "pg_variables", "session_variable", "pgtt", "pg_background"];
+
+const matches = (text: string, pattern: string): string => `${text} ~* ${literal(pattern)}`;
+const without = (text: string, pattern: string, flags: string): string =>
+  `pg_catalog.regexp_replace(${text}, ${literal(pattern)}, ' ', ${literal(flags)})`;
+const code = without(without("raw", patterns.blockComment, "g"), patterns.lineComment, "g");
+/** A comment's beginning within a string would hide what stands behind it. */
+const oddComment = "'[^\\n]*(?:--|/\\*)";
+/** Calls in expressions and rules, by the numbers of those functions: how the catalogs keep them. */
+const calls = (names: string): string =>
+  `(SELECT pg_catalog.format(':(?:op)?funcid (?:%s)\\M', pg_catalog.string_agg(oid::pg_catalog.text, '|'))
+    FROM pg_catalog.pg_proc WHERE oid < 16384 AND ${matches("proname", `^(?:${names})$`)})`;
 
 /**
  * Gives one row for parseHiddenState. An extension's functions count only where they are likely to: PostGIS and others
  * build statements, and leave the session alone. Functions in C are not looked into.
  */
 export const hiddenStateQuery = `
-WITH sources AS (
-  SELECT prosrc, EXISTS (SELECT FROM pg_catalog.pg_depend
-    WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e') AS is_extension
+WITH functions AS (
+  SELECT p.oid, p.proname, p.prorettype, p.proconfig,
+    pg_catalog.concat_ws(';', prosrc, CASE WHEN prosqlbody IS NOT NULL
+      THEN pg_catalog.pg_get_function_sqlbody(p.oid) END) AS raw,
+    EXISTS (SELECT FROM pg_catalog.pg_depend
+      WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e') AS is_extension
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal'))
-SELECT pg_catalog.bool_or(prosrc ~* ${literal(likely)}),
-  pg_catalog.bool_or(NOT is_extension AND prosrc ~* ${literal(perhaps)}),
-  (SELECT pg_catalog.string_agg(name, ' ') FROM (SELECT DISTINCT pg_catalog.lower(m[1])
-    FROM sources, pg_catalog.regexp_matches(prosrc, ${literal(customName)}, 'gi') m LIMIT 200) x (name)),
+  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal')),
+sources AS (
+  SELECT *, ${code} AS code, CASE WHEN ${matches("raw", oddComment)} THEN raw ELSE '' END AS odd FROM functions),
+unseen AS (
+  SELECT oid, proname, prorettype FROM sources
+  WHERE ${matches("code", patterns.unseen)} OR ${matches("odd", patterns.unseen)}),
+names AS (
+  SELECT DISTINCT pg_catalog.lower(m[1]) AS name
+  FROM (SELECT raw AS text FROM sources UNION ALL SELECT code FROM sources
+    UNION ALL SELECT 'set ' || pg_catalog.unnest(proconfig) FROM sources) s,
+    pg_catalog.regexp_matches(text, ${literal(patterns.customName)}, 'gi') m LIMIT ${namesMax + 1}),
+trees AS (
+  SELECT ev_action::pg_catalog.text AS tree FROM pg_catalog.pg_rewrite WHERE oid >= 16384
+  UNION ALL SELECT adbin::pg_catalog.text FROM pg_catalog.pg_attrdef WHERE oid >= 16384
+  UNION ALL SELECT pg_catalog.concat(polqual, polwithcheck) FROM pg_catalog.pg_policy
+  UNION ALL SELECT conbin::pg_catalog.text FROM pg_catalog.pg_constraint WHERE oid >= 16384
+  UNION ALL SELECT tgqual::pg_catalog.text FROM pg_catalog.pg_trigger WHERE oid >= 16384)
+SELECT pg_catalog.bool_or(${matches("code", patterns.likely)} OR ${matches("odd", patterns.likely)})
+    OR EXISTS (SELECT FROM trees WHERE tree ~ ${calls("set_config|pg_(?:try_)?advisory_.*")}),
+  pg_catalog.bool_or(NOT is_extension AND (${matches(without("code", patterns.updates, "gi"), patterns.perhaps)}
+    OR ${matches(without("odd", patterns.updates, "gi"), patterns.perhaps)})),
+  (SELECT pg_catalog.string_agg(name, ' ') FROM names),
   EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql'))
-    OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'dblink'),
-  pg_catalog.bool_or(prosrc ~* ${literal(drawn)}),
+    OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname IN (${keepers.map(literal).join(", ")})),
+  pg_catalog.bool_or(${matches("raw", patterns.drawn)}),
   EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
     WHERE p.oid >= 16384 AND l.lanname = 'c' AND p.prorettype <> ALL (ARRAY[
-      'pg_catalog.language_handler', 'pg_catalog.fdw_handler', 'pg_catalog.index_am_handler']::pg_catalog.regtype[]))
+      'pg_catalog.language_handler', 'pg_catalog.fdw_handler', 'pg_catalog.index_am_handler']::pg_catalog.regtype[])),
+  CASE WHEN (SELECT pg_catalog.count(*) > ${namesMax} FROM names)
+    OR EXISTS (SELECT FROM trees WHERE tree ~ ${calls(`set_config|${patterns.backendFunctions}`)})
+    OR EXISTS (SELECT FROM unseen u WHERE
+      prorettype IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
+      OR EXISTS (SELECT FROM pg_catalog.pg_depend
+        WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND refobjid = u.oid)
+      OR EXISTS (SELECT FROM sources s
+        WHERE s.oid <> u.oid AND pg_catalog.strpos(pg_catalog.lower(s.raw), pg_catalog.lower(u.proname)) > 0))
+    THEN 'behind'
+  WHEN EXISTS (SELECT FROM unseen) OR EXISTS (SELECT FROM sources
+    WHERE NOT is_extension AND (${matches("code", patterns.runsUnseen)} OR ${matches("odd", patterns.runsUnseen)}))
+    THEN 'named' ELSE 'no' END
 FROM sources`;
 
 /** Of the row of hiddenStateQuery. */
 export function parseHiddenState(row: readonly (string | null)[] | undefined): HiddenState {
   if (!row) return unknownHiddenState;
-  const [isLikely, isPerhaps, names, keepsOwnState, readsDrawn, hasNative] = row;
+  const [isLikely, isPerhaps, names, keepsOwnState, readsDrawn, hasNative, leavesUnseen] = row;
   return {
     changesSession: isLikely === "t" ? "likely" : isPerhaps === "t" ? "perhaps" : "no",
     customNames: (names ?? "").split(" ").filter((name) => name !== ""),
     keepsOwnState: keepsOwnState === "t",
     readsDrawn: readsDrawn === "t",
     hasNative: hasNative === "t",
+    leavesUnseen: leavesUnseen === "no" || leavesUnseen === "named" ? leavesUnseen : "behind",
   };
 }
 

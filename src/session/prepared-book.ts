@@ -32,6 +32,8 @@ const plain = /^(?:[\0-#%&(-[\]-~]|\$\d)*$/;
 /** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements there. */
 const nameBytesMax = 63;
 const entryOverheadBytes = 200;
+/** The same as no session's own. */
+const nobodys: Prepared = { source: "", reading: undefined, searchPath: null };
 
 /**
  * A session's prepared statements, the unnamed one as "", by the bytes of their names (latin1). A name beyond ASCII under
@@ -47,6 +49,8 @@ export class PreparedBook {
   private totalBytes = 0;
   /** Those that the connection has not: they could not be made there, and may be on another. */
   private readonly missing = new Set<string>();
+  /** A text of ours that failed is the unnamed one on its connection, though the client has none. */
+  private hasLingering = false;
   /** On its connection some of them would give other columns than when they were made there. */
   isStale = false;
 
@@ -69,18 +73,21 @@ export class PreparedBook {
   /** Another connection follows. */
   moved(): void {
     this.isStale = false;
+    this.hasLingering = false;
     this.missing.clear();
   }
 
   /** Those that its connection has. */
   get present(): Map<string, Prepared> {
-    const present = new Map<string, Prepared>();
+    const present = new Map<string, Prepared>(this.hasLingering ? [["", nobodys]] : []);
     for (const [key, entry] of this.entries)
       if (entry !== "tooLong" && !this.missing.has(key)) present.set(key, entry);
     return present;
   }
 
-  forget(key: string): void {
+  /** `lingers`: the unnamed one, which the client has no more, and the connection has still. */
+  forget(key: string, { lingers = false } = {}): void {
+    if (key === "") this.hasLingering = lingers;
     this.missing.delete(key);
     if (!this.entries.has(key)) return;
     this.note(key);
@@ -156,6 +163,7 @@ export class PreparedBook {
   }
 
   private set(key: string, wanted: Prepared | undefined): void {
+    if (key === "") this.hasLingering = false;
     this.missing.delete(key);
     this.note(key);
     this.totalBytes -= bytesOf(this.entries.get(key));

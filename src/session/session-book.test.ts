@@ -4,9 +4,9 @@ import { classify, loadParser } from "../route/index.ts";
 import { encodeClose, encodeParse } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
-import { SessionBook } from "./session-book.ts";
+import { SessionBook, unread } from "./session-book.ts";
 import type { Change } from "./session-change.ts";
-import { touchOf, unknownTouch } from "./session-touch.ts";
+import { touchOf, unknownTouch, unseenNames } from "./session-touch.ts";
 
 beforeAll(() => loadParser());
 
@@ -16,6 +16,7 @@ const quiet: HiddenState = {
   keepsOwnState: false,
   readsDrawn: false,
   hasNative: false,
+  leavesUnseen: "no",
 };
 const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });
@@ -243,6 +244,15 @@ describe("what was read back", () => {
     ["prepare p as select 1", "now", "now", "now"],
     ["execute unknown", "now", "now", "now"],
     ["listen a", "now", "now", "now"],
+    // The search path may begin with pg_temp.
+    ["create table t (i int)", "now", "now", "now"],
+    ["create table t as select 1", "now", "now", "now"],
+    ["select 1 into t", "now", "now", "now"],
+    ["create function f() returns int language sql as 'select 1'", "now", "now", "now"],
+    ["create domain pg_temp.d as int", "now", "now", "now"],
+    ["create view v as select 1", "now", "now", "now"],
+    ["create table pg_temp_3.t (i int)", "now", "now", "now"],
+    ["truncate t", "no", "later", "later"],
     ["declare c cursor with hold for select 1", "now", "now", "now"],
     ["create temp table t (i int)", "now", "now", "now"],
     ["select pg_advisory_lock(1)", "now", "now", "now"],
@@ -255,6 +265,19 @@ describe("what was read back", () => {
       return book.needsReadback;
     });
     expect(needs).toEqual(expected);
+  });
+
+  it("of what may be temporary is no obstacle while it is not answered, but keeps the connection", () => {
+    const book = newBook();
+    const change = book.runSent(0, touch("create table t (i int)"));
+    book.ready(change ? [change] : [], true);
+    book.askReadback();
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.keeps({ readsDrawn: false })).toBe(unread);
+    book.connectionLost();
+    expect(book.obstacle()).toBeUndefined();
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
   });
 
   it("of temporary objects is asked for again by what may free them", () => {
@@ -291,6 +314,115 @@ describe("parseBindTexts", () => {
     expect(parseBindTexts(padded, [1, 2, 3])).toEqual(["a", "é"]);
     expect(parseBindTexts(padded, [3])).toEqual(["é"]);
     expect(parseBindTexts(padded.subarray(0, 9), [1])).toEqual([]);
+  });
+});
+
+describe("a connection that somebody else wants", () => {
+  const why = (sqls: readonly string[], leavesUnseen: HiddenState["leavesUnseen"]) => {
+    const book = newBook({ ...quiet, leavesUnseen });
+    for (const sql of sqls) {
+      const change = book.runSent(0, touch(sql));
+      book.ready(change ? [change] : [], true);
+      if (book.needsReadback !== "no") readBack(book);
+    }
+    // A doubt about the connection is none about the session: it can go on elsewhere.
+    expect(book.obstacle()).toBeUndefined();
+    const kept = book.keeps({ readsDrawn: false });
+    book.moved();
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
+    return kept?.split(" ").slice(-3).join(" ") ?? "-";
+  };
+  const names = "are not known";
+  const backend = "or the like";
+  const code = "in its connection";
+
+  it.each([
+    ["select a, count(*), now() from t where b = $1 group by 1", "-", "-", code],
+    ["insert into t values ($1, 'x') returning id", "-", "-", code],
+    ["update t set a = lower($1) where id = $2", "-", "-", code],
+    ["set app.x = '1'", "-", "-", code],
+    ["insert into t values (f(1))", "-", code, code],
+    ["select f(1)", "-", code, code],
+    ["call p()", "-", code, code],
+    ["do $$begin perform set_config('app.x', 'y', false); end$$", "-", code, code],
+    ["do $$begin perform set_config(k, 'y', false) from t; end$$", names, names, names],
+    ["do $$begin execute x; end$$", names, names, names],
+    ["select set_config('app.' || 'x', 'y', false)", names, names, names],
+    ["select set_config(k, v, true) from t", names, names, names],
+    ["select setseed(0.5)", backend, backend, backend],
+    ["select pg_backup_start('x', true)", backend, backend, backend],
+    ["select pg_replication_origin_session_setup('o')", backend, backend, backend],
+    ["select pg_create_physical_replication_slot('s', true, true)", backend, backend, backend],
+    ["select pg_create_logical_replication_slot('s', 'p', true)", backend, backend, backend],
+  ])(
+    "%s: %s; where functions may leave something %s, where any code may %s",
+    (sql, ...expected) => {
+      const levels = ["no", "named", "behind"] as const;
+      expect(levels.map((level) => why([sql], level))).toEqual(expected);
+    },
+  );
+
+  it("keeps it for what a prepared statement sets whose name is not known", () => {
+    const run = (prepare: string | undefined): readonly [string | undefined, boolean] => {
+      const book = newBook();
+      const prepared = prepare === undefined ? [] : [["p", true, prepare]];
+      readBack(book, { prepared });
+      const change = book.runSent(0, touch("execute p"));
+      book.ready(change ? [change] : [], true);
+      const asked = book.askReadback().toString("latin1");
+      book.readbackAnswered(rowOf({ prepared }), true);
+      const hex = Buffer.from('["app.x"]').toString("hex");
+      return [book.keeps({ readsDrawn: false }), asked.includes(hex)];
+    };
+    expect(run("prepare p as select set_config('app.x', $1, false)")).toEqual([undefined, true]);
+    expect(run("prepare p as select set_config($1, 'x', false)")).toEqual([unseenNames, false]);
+    expect(run("prepare p as select 1")).toEqual([undefined, false]);
+    // It succeeded: somebody has made it in between.
+    expect(run(undefined)).toEqual([unseenNames, false]);
+  });
+
+  it("keeps it for a parameter that names a setting, and is not known", () => {
+    const book = newBook();
+    const sql = touch("select set_config($1, $2, false)");
+    book.runSent(0, sql, ["app.x"]);
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
+    book.runSent(0, sql);
+    readBack(book);
+    expect(book.keeps({ readsDrawn: false })).toBe(unseenNames);
+  });
+
+  it("asks what code may have made where the search path begins with pg_temp", () => {
+    const book = newBook();
+    book.runSent(0, touch("select f()"));
+    expect(book.needsReadback).toBe("no");
+    readBack(book, { settings: [["search_path", "pg_temp, public"]] });
+    book.runSent(0, touch("select f()"));
+    expect(book.needsReadback).toBe("later");
+  });
+});
+
+describe("the unnamed statement", () => {
+  const query = (book: SessionBook, isRewritten: boolean, fails: boolean): string[] => {
+    const changes = [book.querySent(isRewritten)];
+    if (fails) book.failedStep(changes, 3);
+    book.ready(changes, true);
+    return [...book.carried().prepared.keys()];
+  };
+
+  it("is left behind by a Query that went out as extended messages and failed, and by no other", () => {
+    const book = newBook();
+    expect(query(book, true, false)).toEqual([]);
+    expect(query(book, true, true)).toEqual([""]);
+    // It is nobody's: the session itself has none.
+    expect(statementsOf(book, "now")).toEqual({});
+    expect(query(book, false, true)).toEqual([]);
+    query(book, true, true);
+    book.answeredStep([book.parseSent(0, parseBody("", "select 1"), true)], 0);
+    expect(book.carried().prepared.get("")?.source).toBeInstanceOf(Buffer);
+    query(book, true, true);
+    book.moved();
+    expect([...book.carried().prepared.keys()]).toEqual([]);
   });
 });
 

@@ -5,6 +5,7 @@ import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { Change, NumberedTouch } from "./session-change.ts";
 import type { SessionTouch } from "./session-touch.ts";
+import { Unseen } from "./unseen.ts";
 
 export interface SessionBookOptions {
   /** Who logged in. */
@@ -56,11 +57,9 @@ export class SessionBook {
   private known: Readback | undefined;
   private unknownStatement: string | undefined;
   private asksLocks = false;
-  /** For good: what it did cannot be read back. */
-  private hasSeeded = false;
   // On the connection that it has now.
   private hasDrawn = false;
-  private hasRunCode = false;
+  private readonly unseen = new Unseen();
   // Numbers of touches, in the order of sending.
   private sent = 0;
   private lastNow = 0;
@@ -99,9 +98,9 @@ export class SessionBook {
     return { kind: "close", step, key: keyOf(body.subarray(1, end < 0 ? body.length : end)) };
   }
 
-  /** Any simple Query. */
-  querySent(): Change {
-    return { kind: "query", step: 0 };
+  /** Any simple Query; `isRewritten`: it went out as extended messages. */
+  querySent(isRewritten = false): Change {
+    return { kind: "query", step: 0, isRewritten };
   }
 
   /**
@@ -109,20 +108,23 @@ export class SessionBook {
    * known. Undefined: it changes nothing.
    */
   runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
-    const named = [...touch.customNames, ...names.map((name) => name.toLowerCase())];
-    this.hasSeeded ||= touch.seeds;
-    this.hasRunCode ||= touch.reach !== "no";
+    this.unseen.ran(touch, names.length, this.hidden());
+    const texts = touch.executes.map((name) => this.preparedText(name)?.sql);
+    const executed = texts.flatMap((sql) => (sql === undefined ? [] : this.unseen.executed(sql)));
+    const named = [...touch.customNames, ...executed, ...names.map((name) => name.toLowerCase())];
     const reach = this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
     const number = ++this.sent;
-    if (reach === "now") {
+    if (reach === "now" || reach === "doubt") {
       this.lastNow = number;
       this.failures = 0;
     } else this.lastLater = number;
     // Code may take them where nobody sees it; a text that says what it does says so.
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
-    return { kind: "touch", step, touch: { ...touch, number, isCertain: reach === "now" } };
+    const runsUnknown = texts.includes(undefined);
+    const isCertain = reach === "now";
+    return { kind: "touch", step, touch: { ...touch, number, isCertain, runsUnknown } };
   }
 
   /** It may draw from a sequence. */
@@ -161,7 +163,8 @@ export class SessionBook {
   /** ReadyForQuery ended the cycle of these changes. */
   ready(changes: readonly Change[], isIdle: boolean): void {
     for (const change of changes) {
-      if (change.kind === "query") this.prepared.forget("");
+      if (change.kind === "query")
+        this.prepared.forget("", { lingers: change.isRewritten && this.hasFailed });
       else if (change.kind === "touch") this.touched(change.touch);
     }
     this.hasFailed = false;
@@ -312,10 +315,9 @@ export class SessionBook {
     if (obstacle !== undefined) return obstacle;
     if ((this.known?.channels.length ?? 0) > 0) return "it listens";
     if (this.loads.size > 0) return "it has loaded a library";
-    if (this.hasSeeded) return "it has seeded random()";
     const hidden = this.hidden();
-    if (this.hasRunCode && hidden.keepsOwnState)
-      return "functions in this database may keep something in its connection";
+    const unseen = this.unseen.why(hidden);
+    if (unseen !== undefined) return unseen;
     if (this.hasDrawn && (readsDrawn || hidden.readsDrawn))
       return "values that it drew from a sequence may be asked for";
     // Also what was asked for too often without an answer.
@@ -333,7 +335,7 @@ export class SessionBook {
       prepared: this.prepared.present,
       isStale: this.prepared.isStale,
       hasDrawn: this.hasDrawn,
-      isDoubtful: this.hasRunCode && this.hidden().hasNative,
+      isDoubtful: this.unseen.hasRunCode && this.hidden().hasNative,
       customNames: this.existingNames,
     };
   }
@@ -354,7 +356,7 @@ export class SessionBook {
     this.isBaseLost = false;
     this.prepared.moved();
     this.hasDrawn = false;
-    this.hasRunCode = false;
+    this.unseen.moved();
   }
 
   /**
@@ -377,17 +379,20 @@ export class SessionBook {
     return this.prepared.sizeBytes;
   }
 
-  private touched({ isCertain, number, survivesRollback, loads }: NumberedTouch): void {
+  private touched(touch: NumberedTouch): void {
+    const { isCertain, number, survivesRollback, loads, runsUnknown } = touch;
     if (isCertain) this.done = Math.max(this.done, number);
     if (isCertain && survivesRollback) this.doneLasting = this.done;
     if (this.hasFailed) return;
+    if (runsUnknown) this.unseen.foundUnknown();
     for (const load of loads) {
       if (this.loads.size < loadsMax) this.loads.add(load);
       else this.hasTooMany = true;
     }
   }
 
-  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "now" {
+  /** "doubt": asked at once, and no obstacle to going on elsewhere while there is no answer. */
+  private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "doubt" | "now" {
     if (touch.reach === "now") return "now";
     const runsTouchy = touch.executes.some((name) => this.prepared.mayTouch(name));
     if (runsTouchy) return "now";
@@ -395,12 +400,15 @@ export class SessionBook {
     const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
     if (touch.mayFree && isHeld) return "now";
     const { changesSession } = this.hidden();
-    if (touch.reach !== "no" && changesSession !== "no") {
-      return touch.reach === "hidden" && changesSession === "likely" ? "now" : "later";
-    }
+    const runsLikely = touch.reach === "hidden" && changesSession === "likely";
+    if (runsLikely) return "now";
+    if (touch.makesObjects) return "doubt";
+    if (touch.reach !== "no" && changesSession !== "no") return "later";
     // A name that is new to us: it exists from now on, whatever its value.
     const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
-    return named.some(isNew) ? "later" : "no";
+    const hasTemporaryPath = this.settingValue("search_path")?.includes("pg_temp") === true;
+    const mayMake = touch.reach !== "no" && hasTemporaryPath;
+    return mayMake || named.some(isNew) ? "later" : "no";
   }
 
   private addCustomName(name: string): void {

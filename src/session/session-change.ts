@@ -8,11 +8,16 @@ export type Change =
   /** `body` is a copy; undefined if the message is too long to be looked at. */
   | { readonly kind: "parse"; readonly step: number; readonly key: string; readonly body?: Buffer }
   | { readonly kind: "close"; readonly step: number; readonly key: string }
-  /** A simple Query, in whatever form it went out: it destroys the unnamed statement. */
-  | { readonly kind: "query"; readonly step: number }
+  /**
+   * A simple Query: it destroys the unnamed statement. One that went out as extended messages becomes that statement,
+   * and closes it if it succeeds.
+   */
+  | { readonly kind: "query"; readonly step: number; readonly isRewritten: boolean }
   | { readonly kind: "touch"; readonly step: number; readonly touch: NumberedTouch };
 
 export interface NumberedTouch extends SessionTouch {
   readonly number: number;
   readonly isCertain: boolean;
+  /** It executes a prepared statement that is not known. */
+  readonly runsUnknown: boolean;
 }

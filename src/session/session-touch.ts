@@ -1,4 +1,5 @@
 import type { Classified, StatementClass } from "../route/index.ts";
+import { factsOfSource } from "./source-patterns.ts";
 
 /**
  * What running one text may do to what a session has beyond its transaction. The text never says the outcome, only
@@ -25,9 +26,16 @@ export interface SessionTouch {
   readonly loads: readonly string[];
   /** Statements made by PREPARE that it runs. */
   readonly executes: readonly string[];
-  /** It seeds the session's random numbers: nothing reads that back. */
-  readonly seeds: boolean;
+  /** It may create something, which is temporary where the search path begins so. */
+  readonly makesObjects: boolean;
+  /** It calls a user's code by name, so far as its text tells. */
+  readonly callsCode: boolean;
+  /** What no question tells is in the session afterwards; undefined: the text says of nothing like that. */
+  readonly unseen: string | undefined;
 }
+
+export const unseenNames = "it may have settings whose names are not known";
+const unseenState = "it has a seed, a base backup, a replication slot or the like";
 
 export const noTouch: SessionTouch = {
   reach: "no",
@@ -38,7 +46,9 @@ export const noTouch: SessionTouch = {
   touchesLocks: false,
   loads: [],
   executes: [],
-  seeds: false,
+  makesObjects: false,
+  callsCode: false,
+  unseen: undefined,
 };
 
 /** A text that is not known may do anything. */
@@ -48,11 +58,21 @@ export const unknownTouch: SessionTouch = {
   survivesRollback: true,
   mayFree: true,
   touchesLocks: true,
+  makesObjects: true,
+  callsCode: true,
 };
 
 /** Of a text as it was classified. */
 export function touchOf({ statements }: Classified): SessionTouch {
-  if (statements.some(({ kind }) => kind === "unknown")) return unknownTouch;
+  const sources = statements.flatMap(({ source }) => source ?? []).map(factsOfSource);
+  const namesInSources = sources.flatMap(({ customNames }) => customNames);
+  const unseen = statements.some(({ leavesUnseen }) => leavesUnseen)
+    ? unseenState
+    : statements.some(setsBuiltName) || sources.some(({ leavesUnseen }) => leavesUnseen)
+      ? unseenNames
+      : undefined;
+  if (statements.some(({ kind }) => kind === "unknown"))
+    return { ...unknownTouch, customNames: namesInSources, unseen };
   const reaches = statements.map(reachOf);
   const reach = (["now", "hidden", "deep"] as const).find((each) => reaches.includes(each)) ?? "no";
   const changes = statements.flatMap(({ settings }) => settings);
@@ -60,7 +80,9 @@ export function touchOf({ statements }: Classified): SessionTouch {
     reach,
     survivesRollback: statements.some(survivesRollback),
     mayFree: statements.some(({ tag }) => /^(CLOSE CURSOR|DROP\b|DISCARD)/.test(tag)),
-    customNames: changes.map(({ name }) => name).filter((name) => name.includes(".")),
+    customNames: [...changes.map(({ name }) => name), ...namesInSources].filter((name) =>
+      name.includes("."),
+    ),
     nameParameters: changes.flatMap(({ nameParameter }) => nameParameter ?? []),
     touchesLocks: statements.some(
       ({ sessionEffects, tag }) =>
@@ -70,9 +92,12 @@ export function touchOf({ statements }: Classified): SessionTouch {
     ),
     loads: statements.flatMap(({ loads }) => loads ?? []),
     executes: statements.flatMap(({ executes }) => executes ?? []),
-    seeds: changes.some(({ name }) => name === "seed"),
+    makesObjects: statements.some(({ makesObjects }) => makesObjects),
+    callsCode: statements.some(({ callsUnknown }) => callsUnknown),
+    unseen,
   };
-  const isNothing = reach === "no" && !touch.mayFree && touch.customNames.length === 0;
+  const isNothing =
+    reach === "no" && !touch.mayFree && touch.customNames.length === 0 && unseen === undefined;
   return isNothing && touch.nameParameters.length === 0 ? noTouch : touch;
 }
 
@@ -85,6 +110,10 @@ function reachOf(statement: StatementClass): SessionTouch["reach"] {
   if (kind === "utility" || kind === "transaction") return "deep";
   const isQuery = tag === "SELECT" || tag === "EXPLAIN" || tag === "DECLARE CURSOR";
   return isQuery && (mayWrite || relations.length === 0) ? "hidden" : "deep";
+}
+
+function setsBuiltName({ settings }: StatementClass): boolean {
+  return settings.some(({ isNameBuilt }) => isNameBuilt === true);
 }
 
 function survivesRollback({ sessionEffects, tag }: StatementClass): boolean {

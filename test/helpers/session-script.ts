@@ -76,6 +76,7 @@ const quietCode = {
   keepsOwnState: false,
   readsDrawn: false,
   hasNative: false,
+  leavesUnseen: "no",
 } as const;
 
 /** A book that says what a test wants it to say. */

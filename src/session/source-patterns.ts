@@ -1,0 +1,80 @@
+/**
+ * What in the source of a function, or of a DO block, says that it changes the session: as PostgreSQL's regular expressions,
+ * for sources that are in its catalogs, and as ours, for those that pass by. Without regard to case.
+ */
+const commands = "set|reset|listen|unlisten|prepare|deallocate|discard|load";
+/** Where a statement begins. */
+const begins = "(?:^|;|>>|\\mbegin|\\mthen|\\melse|\\mloop)\\s*";
+const settingName = "[a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+";
+const sets = "\\mset\\s+(?:session\\s+|local\\s+)?";
+
+/** Some command says so. */
+export const likely = `set_config|pg_settings|advisory|${begins}(?:${commands})\\M`;
+
+/** It builds statements, or has a word of those: what UPDATE ... SET has is taken out before (see updates). */
+export const perhaps = `\\m(?:execute|spi_\\w*|plpy|temp|temporary|create|${commands})\\M|pg_temp`;
+
+/** SET of UPDATE, INSERT ... ON CONFLICT and MERGE; not that behind FOR UPDATE LOOP. */
+export const updates =
+  '\\mupdate\\s+(?:only\\s+)?(?!loop\\M)(?:"[^"]*"|[a-z0-9_$.%]+)' +
+  '(?:\\s+(?:as\\s+)?(?!set\\M)(?:"[^"]*"|[a-z0-9_$]+))?\\s+set\\M|\\mupdate\\s+set\\M';
+
+/** It asks for what its session has drawn from sequences. */
+export const drawn = "\\m(?:currval|lastval)\\M";
+
+/** Finds the names of settings with a prefix, as its first group. */
+export const customName = `(?:set_config\\s*\\(\\s*'|${sets})(${settingName})`;
+
+/** Built-in functions that leave in the server process what nothing shows and nothing but its end takes away. */
+export const backendFunctions =
+  "setseed|pg_backup_start|pg_start_backup|pg_replication_origin_session_setup" +
+  "|pg_(?:create|copy)_(?:physical|logical)_replication_slot";
+
+/** It sets what is not named in it, so that nobody can ask for that; or it calls one of those functions. */
+export const unseen = [
+  `\\m(?:${backendFunctions})\\M`,
+  "set_config\\s*\\((?!\\s*'[^']*'\\s*(?:::\\s*[a-z_.]+\\s*)?,)",
+  // 'set ' || ..., format('set %I ...'), 'set app.' || ..., 'set app.x' || ..., set "app.x"
+  "['$]\\s*set\\s+(?:session\\s+|local\\s+)?[%'\"]",
+  `${sets}[a-z_][a-z0-9_$]*\\.(?![a-z_])`,
+  `${sets}[a-z_][a-z0-9_$.]*'`,
+  `${begins}set\\s+(?:session\\s+|local\\s+)?(?:[a-z_][a-z0-9_$]*\\s*\\.\\s*)*"`,
+].join("|");
+
+/** It runs a statement that does not stand in it. */
+export const runsUnseen =
+  "\\mexecute\\M(?!\\s*(?:e?'|\\$|format\\s*\\(\\s*'(?!\\s*%)|on\\M|procedure\\M|function\\M))";
+
+/** Comments; in two steps, since one expression of PostgreSQL is greedy or not as a whole. */
+export const blockComment = "/\\*.*?\\*/";
+export const lineComment = "--[^\\n]*";
+
+const ours = {
+  customName: expression(customName),
+  unseen: expression(`${unseen}|${runsUnseen}`),
+  blockComment: expression(blockComment),
+  lineComment: expression(lineComment),
+};
+
+export interface SourceFacts {
+  /** Settings with a prefix that it names, in lower case. */
+  readonly customNames: readonly string[];
+  /** It may leave in the session what cannot be asked for. */
+  readonly leavesUnseen: boolean;
+}
+
+/** Of the body of a DO block, or of a text that cannot be parsed. */
+export function factsOfSource(source: string): SourceFacts {
+  const code = source.replace(ours.blockComment, " ").replace(ours.lineComment, " ");
+  // What stands in a comment by mistake ('--' in a string) counts, too.
+  const names = [...source.matchAll(ours.customName), ...code.matchAll(ours.customName)];
+  return {
+    customNames: [...new Set(names.map(([, name = ""]) => name.toLowerCase()))],
+    leavesUnseen: source.search(ours.unseen) >= 0 || code.search(ours.unseen) >= 0,
+  };
+}
+
+/** One of PostgreSQL's as one of ours. */
+function expression(pattern: string): RegExp {
+  return new RegExp(pattern.replaceAll(/\\[mM]/g, "\\b"), "gis");
+}
