@@ -39,8 +39,8 @@ export interface PreparedName {
 export const ownPrefix = "borealis ";
 const name = `${ownPrefix}readback`;
 
-/** Answers that end a step: ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
-export const readbackSteps = 5;
+/** Answers that end a step: CloseComplete, ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
+export const readbackSteps = 6;
 
 /**
  * The question, as extended messages with their Sync: a simple Query would destroy the client's unnamed statement.
@@ -71,9 +71,13 @@ export function encodeReadback(customNames: readonly string[], asksLocks: boolea
   return Buffer.concat([encodeOwnQuery(name, sql), encodeSync()]);
 }
 
-/** Parse, Bind, Execute and Close of one statement under a name of ours; without Sync. */
+/**
+ * Parse, Bind, Execute and Close of one statement under a name of ours; without Sync. An error before its Close (a timeout, a
+ * late cancel) leaves the statement there: so it is closed first, too.
+ */
 export function encodeOwnQuery(own: string, sql: string): Buffer {
   return Buffer.concat([
+    encodeClose("statement", own),
     encodeParse(own, sql),
     encodeBind(own, own),
     encodeExecute(own),

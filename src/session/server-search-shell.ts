@@ -51,7 +51,6 @@ export class ServerSearch {
     const line = this.searcher.line();
     // One that we leave while it lives may be had again.
     const isLost = !line.wasReleased && (line.closed || line.isRetired);
-    const lost = isLost ? line.target : undefined;
     line.leave();
     const { isWaking } = survivor;
     // It may wait longer for its turn in a pool than for an instance.
@@ -61,6 +60,10 @@ export class ServerSearch {
     const isWanted = (): boolean =>
       !hasEnded() && this.searcher.line() === line && this.wishes === wish && !survivor.isParked;
     const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
+    // One of a pool that goes while it is made ready, with nothing of the client's on it, may have gone alone.
+    const mayStay = isLost && isWaking && !line.isRetired && (await world.isServing(line.target));
+    if (!isWanted()) return;
+    const lost = isLost && !mayStay ? line.target : undefined;
     const start = await this.connect({ lost, holdTimeoutMs, isWanted });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);

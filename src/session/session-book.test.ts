@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { classify, loadParser } from "../route/index.ts";
-import { encodeClose, encodeParse } from "../wire/index.ts";
+import { encodeClose, encodeParse, frontend } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { SessionBook } from "./session-book.ts";
@@ -38,7 +38,11 @@ function readBack(book: SessionBook, facts?: Record<string, unknown>): void {
 function statementsOf(book: SessionBook, at: "now" | "start"): Record<string, string> {
   const made: Record<string, string> = {};
   for (const { key, bytes } of book.restore(at).cycles) {
-    if (key !== undefined) made[key] = bytes.toString("latin1", 5).split("\0")[1] ?? "";
+    if (key === undefined) continue;
+    // One of SQL is made by a statement of ours, behind the Close of its name.
+    const isOwn = bytes[0] === frontend.close;
+    const from = isOwn ? 1 + bytes.readUInt32BE(1) : 0;
+    made[key] = bytes.toString("latin1", from + 5).split("\0")[1] ?? "";
   }
   return made;
 }

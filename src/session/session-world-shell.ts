@@ -145,6 +145,7 @@ export function worldOf(
       const writer = topology.writer();
       return writer !== undefined && !isSameLife(writer, target);
     },
+    isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: () => traits.changing(database, sessionOf()),
     onTraitsSettled: () => {
@@ -160,15 +161,17 @@ export function worldOf(
   };
 }
 
-async function wasEndedOnPurpose(
-  { clock, topology, admin }: SharedWorld,
-  target: Target,
-): Promise<boolean> {
+async function isServing({ topology, admin }: SharedWorld, target: Target): Promise<boolean> {
+  const now = topology.instance(target.instanceId);
+  if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
+  return admin.isAlive(target);
+}
+
+async function wasEndedOnPurpose(shared: SharedWorld, target: Target): Promise<boolean> {
+  const { clock, topology } = shared;
   const untilMs = clock.nowMs() + onPurposeMs;
   for (;;) {
-    const now = topology.instance(target.instanceId);
-    if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
-    if (!(await admin.isAlive(target))) return false;
+    if (!(await isServing(shared, target))) return false;
     if (clock.nowMs() > untilMs) return true;
     await sleepUntilChange(clock, topology);
   }
