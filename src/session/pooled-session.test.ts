@@ -1,7 +1,7 @@
 /** Sessions, their pool and what they borrow from it, over something that speaks a little of PostgreSQL's protocol. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { instanceId } from "../base/ids.ts";
-import { closedConnection, openLogger, realClock } from "../io/index.ts";
+import { type Clock, closedConnection, openLogger, realClock } from "../io/index.ts";
 import { ClassificationCache, loadParser } from "../route/index.ts";
 import {
   encodeParse,
@@ -238,5 +238,50 @@ describe("sessions that share one connection", () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(world.ran("json_build_object")).toBe(3);
     expect(a.session.tenancy.whyKept()).toBeDefined();
+  });
+});
+
+describe("the size of a pool", () => {
+  it("is asked for until it is known", async () => {
+    const timers: (() => void)[] = [];
+    const clock: Clock = {
+      ...realClock,
+      after: (_, fn) => {
+        timers.push(fn);
+        return { cancel() {} };
+      },
+    };
+    const answers = [Number.NaN, 40];
+    const pools = new Pools({
+      clock,
+      logger,
+      settings: { maxConnectionsPercent: 50, borrowTimeoutMs: 1_000, idleTimeoutMs: 60_000 },
+      connectionsOf: () => {
+        const answer = answers.shift();
+        return answer === undefined ? Promise.reject(new Error("again?")) : Promise.resolve(answer);
+      },
+    });
+    const address = { socketDir: "nowhere", port: 1 };
+    const target = {
+      instanceId: instanceId("instance-1"),
+      role: "writer",
+      incarnation: "1",
+      address,
+    } as const;
+    const borrowing = {
+      target,
+      key: "k",
+      parameters: [],
+      isWanted: () => false,
+      hasCustom: () => false,
+    };
+    await pools.borrow(borrowing);
+    expect(answers).toEqual([40]);
+    for (let round = 0; round < 3; round++) {
+      for (const fn of timers.splice(0)) fn();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(answers).toEqual([]);
+    }
+    pools.close();
   });
 });
