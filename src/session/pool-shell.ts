@@ -1,8 +1,8 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Clock, Logger, Timer } from "../io/index.ts";
-import { backend as message, MessageScanner, parseParameterStatus } from "../wire/index.ts";
 import type { StartupParameter } from "../wire/index.ts";
 import { type BackendReady, type BackendStart, tryBackend } from "./backend-shell.ts";
+import { watchFree } from "./free-server-shell.ts";
 import { poolExhausted } from "./farewells.ts";
 import { groupsOf, limitOf } from "./connection-limits.ts";
 import { blank, mayTakeOver } from "./handover.ts";
@@ -38,6 +38,8 @@ export interface Borrowing {
   readonly isWanted: () => boolean;
   /** Whether a setting with a prefix exists in the session. */
   readonly hasCustom: (name: string) => boolean;
+  /** What others have used is of no use. */
+  readonly isNew?: boolean | undefined;
   /** Nothing is to be run yet. */
   readonly isLogin?: boolean;
 }
@@ -370,29 +372,17 @@ class House {
     const parameters = new Map(backend.parameters);
     const { connection } = backend;
     place.line = { ...backend, parameters };
-    const scanner = new MessageScanner((_, totalBytes) => Math.min(totalBytes, spokenBytesMax));
-    connection.onDrain(() => undefined);
-    connection.onEnd(() => connection.destroy());
-    connection.onClose(() => this.run(this.pool.gone(place, this.options.clock.nowMs())));
-    connection.onData((chunk) => {
-      scanner.begin(chunk);
-      while (scanner.next()) {
-        const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
-        if (scanner.type === message.parameterStatus) {
-          const { name, value } = parseParameterStatus(body);
-          parameters.set(name, value);
-        } else if (scanner.type === message.error) connection.destroy();
-      }
-    });
+    watchFree(connection, parameters, () =>
+      this.run(this.pool.gone(place, this.options.clock.nowMs())),
+    );
     this.run(this.pool.released(place, this.options.clock.nowMs()));
   }
 }
 
-/** A server that nobody has says little: a parameter that was reloaded, or that it ends. */
-const spokenBytesMax = 8 * 1024;
 /** A server's own greeting goes to no client. */
 const nobodysKey = Buffer.alloc(4);
 
-function accepts({ holder, line }: Spot, { hasCustom }: Borrowing): boolean {
+function accepts({ holder, line }: Spot, { hasCustom, isNew }: Borrowing): boolean {
+  if (isNew === true && (holder !== undefined || line?.carried !== blank)) return false;
   return mayTakeOver(holder ?? line?.carried ?? blank, hasCustom);
 }

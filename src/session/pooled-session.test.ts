@@ -4,6 +4,8 @@ import { instanceId } from "../base/ids.ts";
 import { type Clock, closedConnection, openLogger, realClock } from "../io/index.ts";
 import { ClassificationCache, loadParser } from "../route/index.ts";
 import {
+  encodeBind,
+  encodeExecute,
   encodeParse,
   encodeQuery,
   encodeReadyForQuery,
@@ -12,6 +14,8 @@ import {
 } from "../wire/index.ts";
 import { eventually } from "../../test/helpers/eventually.ts";
 import { FakeClient, FakePostgres, type Verdict } from "../../test/helpers/fake-postgres.ts";
+import type { AdminSessions } from "./admin-shell.ts";
+import { cancelSession } from "./cancel-shell.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { LoadBook } from "./load-book.ts";
 import { TextPlanner } from "./plan.ts";
@@ -142,14 +146,13 @@ class World {
     return { client, session, memory };
   }
 
-  /** From here on a text with this in it waits until the returned function is called. */
+  /** From here on a text that begins so waits until the returned function is called. */
   holds(part: string): () => void {
     let go = (): void => undefined;
     const gate = new Promise<Verdict>((resolve) => {
       go = () => resolve("ok");
     });
-    this.postgres.onText = (text) =>
-      !text.startsWith("parse ") && text.includes(part) ? gate : "ok";
+    this.postgres.onText = (text) => (text.startsWith(part) ? gate : "ok");
     return () => go();
   }
   ran(part: string): number {
@@ -181,7 +184,7 @@ describe("sessions that share one connection", () => {
     async (text) => {
       const [a, b] = [world.connect(), world.connect()];
       await b.client.ask(encodeParse("p", "select 7"), encodeSync());
-      const go = world.holds("sleep");
+      const go = world.holds("select sleep");
       a.client.send(encodeQuery("select sleep(1)"));
       await eventually("it runs", () => world.ran("sleep") === 1);
       b.client.send(encodeQuery(text));
@@ -195,7 +198,7 @@ describe("sessions that share one connection", () => {
   it("count as idle from the end of a statement, not from its beginning", async () => {
     world.idleTimeoutMs = 400;
     const a = world.connect();
-    const go = world.holds("sleep");
+    const go = world.holds("select sleep");
     a.client.send(encodeQuery("select sleep(1)"));
     await new Promise((resolve) => setTimeout(resolve, 500));
     const b = world.connect();
@@ -223,6 +226,51 @@ describe("sessions that share one connection", () => {
     world.postgres.onText = () => "dies";
     // There is no other here.
     expect(await b.client.ask(encodeQuery("select 1"))).toBe("57P03");
+  });
+
+  it("get another one where the last cannot be cleaned", async () => {
+    const [a, b] = [world.connect(), world.connect()];
+    await a.client.ask(encodeQuery("select nextval('s')"));
+    world.postgres.onText = (text) => (text === "DISCARD SEQUENCES" ? "42501" : "ok");
+    expect(await b.client.ask(encodeQuery("select 1"))).toBe("C Z");
+    expect(world.postgres.log.at(-1)).toBe("2: select 1");
+  });
+
+  it.each(["42702", "42501", "55P03"])(
+    "do without a statement that cannot be made again, up to its use: %s",
+    async (code) => {
+      const [a, b] = [world.connect(), world.connect()];
+      await b.client.ask(encodeParse("p", "select 7"), encodeSync());
+      await a.client.ask(encodeQuery("select 1"));
+      world.postgres.onText = (text) => (text === "parse select 7" ? code : "ok");
+      expect(await b.client.ask(encodeQuery("select 2"))).toBe("C Z");
+      const use = [encodeBind("", "p"), encodeExecute(""), encodeSync()];
+      expect(await b.client.ask(...use)).toBe("26000 Z");
+      await a.client.ask(encodeQuery("select 1"));
+      world.postgres.onText = () => "ok";
+      expect(await b.client.ask(...use)).toBe("2 C Z");
+    },
+  );
+
+  it("can be cancelled while one is made ready, and go on", async () => {
+    const [a, b] = [world.connect(), world.connect()];
+    await b.client.ask(encodeParse("p", "select 7"), encodeSync());
+    await a.client.ask(encodeQuery("select 1"));
+    const go = world.holds("parse select 7");
+    b.client.send(encodeQuery("select 2"));
+    await eventually("it is made ready", () => b.session.survivor.isPreparing);
+    const ended: number[] = [];
+    const admin = {
+      terminate: (_: unknown, pid: number) => Promise.resolve(void ended.push(pid)),
+    } as unknown as AdminSessions;
+    await cancelSession(b.session, { admin, clock: realClock, logger });
+    expect(await b.client.hear()).toBe("57014 Z");
+    expect(ended).toEqual([1]);
+    world.postgres.onText = () => "ok";
+    expect(await b.client.ask(encodeQuery("select 3"))).toBe("C Z");
+    expect(world.postgres.log.at(-1)).toBe("2: select 3");
+    expect(world.ran("select 2")).toBe(0);
+    go();
   });
 
   it("are asked again what they have after an answer that failed, and not for ever", async () => {

@@ -4,6 +4,8 @@ import { encodeBind, encodeClose, encodeExecute, encodeParse, encodeSync } from 
 export interface Readback {
   /** Those that were set in the session, in pg_settings' units. */
   readonly settings: readonly (readonly [name: string, value: string])[];
+  /** Among them are some that only superusers may set, and its login may be none. */
+  readonly hasSettingsOfOthers: boolean;
   /** Those that were asked for by name; null: never set. */
   readonly custom: readonly (readonly [name: string, value: string | null])[];
   readonly sessionUser: string;
@@ -54,11 +56,11 @@ export function encodeReadback(customNames: readonly string[], asksLocks: boolea
     " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
   const sql =
     "SELECT pg_catalog.encode(pg_catalog.convert_to(pg_catalog.json_build_object(" +
-    "'settings',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, setting))" +
+    "'settings',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, setting, context))" +
     " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session')," +
     "'custom',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n, pg_catalog.current_setting(n, true)))" +
     ` FROM pg_catalog.json_array_elements_text(${jsonLiteral(customNames)}) n),` +
-    "'user',SESSION_USER,'role',pg_catalog.current_setting('role')," +
+    "'super',pg_catalog.current_setting('is_superuser'),'user',SESSION_USER,'role',pg_catalog.current_setting('role')," +
     "'prepared',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, from_sql," +
     " CASE WHEN from_sql THEN statement END)) FROM pg_catalog.pg_prepared_statements)," +
     "'channels',(SELECT pg_catalog.json_agg(c) FROM pg_catalog.pg_listening_channels() c)," +
@@ -105,7 +107,10 @@ export function parseReadback(values: readonly (string | null)[]): Readback | un
   const fields = isRecord(row) ? row : {};
   const { user, role, locks } = fields;
   if (typeof user !== "string" || typeof role !== "string") return undefined;
+  // What another role of it says is not its login's.
+  const isSuperuser = fields["super"] === "on" && role === "none";
   return {
+    hasSettingsOfOthers: !isSuperuser && listOf(fields["settings"]).some(isForSuperusers),
     settings: pairs(fields["settings"]).map(([setting, value]) => [setting, value ?? ""]),
     custom: pairs(fields["custom"]),
     sessionUser: user,
@@ -120,6 +125,11 @@ export function parseReadback(values: readonly (string | null)[]): Readback | un
     hasHeldCursor: fields["held"] !== 0,
     hasAdvisoryLock: locks === undefined ? undefined : locks !== 0,
   };
+}
+
+/** "superuser" or "superuser-backend". */
+function isForSuperusers(item: unknown): boolean {
+  return Array.isArray(item) && String(item[2]).startsWith("superuser");
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

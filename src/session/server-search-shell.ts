@@ -64,7 +64,7 @@ export class ServerSearch {
     const mayStay = isLost && isWaking && !line.isRetired && (await world.isServing(line.target));
     if (!isWanted()) return;
     const lost = isLost && !mayStay ? line.target : undefined;
-    const start = await this.connect({ lost, holdTimeoutMs, isWanted });
+    const start = await this.connect({ lost, holdTimeoutMs, isWanted, isNew: survivor.needsNew });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);
       return;
@@ -91,10 +91,23 @@ export class ServerSearch {
     }
   }
 
-  /** What the session's client has sent waits for a server of the pool: it is not to be run any more. */
-  cancelWait(): void {
-    this.searcher.run(this.searcher.survivor.refuseWaking(canceledWait));
-    this.searcher.readOn();
+  /**
+   * What the session's client has sent waits for a server of the pool, or until that is ready: it is not to be run any more.
+   * Gives the server that was being made ready: nobody's, and perhaps waiting for a lock.
+   */
+  cancelWait(): BackendReady | undefined {
+    const { survivor, run, left, readOn } = this.searcher;
+    const line = this.searcher.line();
+    const { isPreparing } = survivor;
+    if (!isPreparing && !survivor.isWaking) return undefined;
+    if (isPreparing) {
+      line.leave();
+      line.wasReleased = true;
+    }
+    run(survivor.refuseWaking(canceledWait));
+    if (isPreparing) left();
+    readOn();
+    return isPreparing ? line.backend : undefined;
   }
 
   private get holdMs(): number {

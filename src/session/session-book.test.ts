@@ -169,6 +169,19 @@ describe("protocol statements", () => {
 });
 
 describe("what was read back", () => {
+  it("says whether the session could make its settings again", () => {
+    const book = newBook();
+    const settings = [["session_replication_role", "replica", "superuser"]];
+    readBack(book, { settings });
+    expect(book.hasSettingsOfOthers).toBe(true);
+    readBack(book, { settings, super: "on" });
+    expect(book.hasSettingsOfOthers).toBe(false);
+    readBack(book, { settings, super: "on", role: "root" });
+    expect(book.hasSettingsOfOthers).toBe(true);
+    readBack(book, { settings: [["work_mem", "64", "user"]] });
+    expect(book.hasSettingsOfOthers).toBe(false);
+  });
+
   const kinds = ["set", "set", "begin", "end", "ask", "ask", "answer", "fail", "lose"] as const;
   const steps = fc.array(fc.constantFrom(...kinds), { maxLength: 40, size: "max" });
 

@@ -132,11 +132,12 @@ export function worldOf(
     isPooled: pooling !== undefined,
     idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
     exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
-    connect: ({ lost, holdTimeoutMs, isWanted: isStillWanted }) => {
-      const isWanted = (): boolean => arrival.isWanted() && isStillWanted();
+    connect: (asked) => {
+      const { lost, holdTimeoutMs } = asked;
+      const isWanted = (): boolean => arrival.isWanted() && asked.isWanted();
       const here = { ...arrival, isWanted };
       if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
-      const wanted = { lost, holdTimeoutMs, isWanted };
+      const wanted = { ...asked, isWanted };
       return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
     },
     isOver: (target) => {

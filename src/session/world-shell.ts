@@ -10,6 +10,8 @@ import type { Target } from "./topology.ts";
 
 export interface WantedServer {
   readonly lost: Target | undefined;
+  /** Of a pool: one that nobody has used. */
+  readonly isNew?: boolean;
   readonly holdTimeoutMs: number;
   readonly isWanted: () => boolean;
 }
