@@ -483,6 +483,87 @@ describe.each(engines)("sessions that share connections of PostgreSQL $version",
     expect(await value(b, "select 1")).toBe(1);
   });
 
+  it("waits for others of a role that may have no more connections, and lets all others by", async () => {
+    await stock.query("create role few login password 'secret' connection limit 1");
+    await openPool(3);
+    const [a, b] = [await connect({ user: "few" }), await connect({ user: "few" })];
+    const other = await connect();
+    expect(await value(other, "select 1")).toBe(1);
+    await a.query("begin");
+    const waiting = value(b, "select 2");
+    await eventually("it waits", () => rows("waiting").length === 1);
+    expect(await value(other, "select 3")).toBe(3);
+    expect(ends.server.poolCounts[0]?.open).toBe(2);
+    await a.query("commit");
+    expect(await waiting).toBe(2);
+    expect(await value(a, "select 4")).toBe(4);
+  });
+
+  it("keeps settings that it could not make again", async () => {
+    await stock.query(
+      "create function be_replica() returns text language sql security definer as $$select set_config('session_replication_role', 'replica', false)$$",
+    );
+    await openPool(2);
+    const [a, b] = [await connect({ user: "app" }), await connect({ user: "app" })];
+    await a.query("select be_replica()");
+    await eventually("it is known", () =>
+      kept().includes("it has settings that it may not make again"),
+    );
+    expect(await value(b, "show session_replication_role")).toBe("origin");
+    expect(await value(a, "show session_replication_role")).toBe("replica");
+    await stock.query("drop function be_replica()");
+  });
+
+  it("goes on without a prepared statement that means nothing any more, up to its use", async () => {
+    await stock.query("create table one (x int)");
+    await stock.query("create table two (y int)");
+    const [a, b] = [await connect(), await connect()];
+    const named = { name: "p", text: "select x from one, two" };
+    await b.query(named);
+    expect(await value(a, "select 1")).toBe(1);
+    await stock.query("alter table two add x int");
+    expect(await value(b, "select 2")).toBe(2);
+    await expect(b.query(named)).rejects.toMatchObject({ code: "26000" });
+    await stock.query("alter table two drop x");
+    expect(await value(a, "select 1")).toBe(1);
+    expect((await b.query(named)).rows).toEqual([]);
+  });
+
+  it("can be cancelled while its connection is made ready", async () => {
+    await stock.query("create table locked (a int)");
+    const [a, b] = [await connect(), await connect()];
+    await b.query({ name: "l", text: "select a from locked" });
+    expect(await value(a, "select 1")).toBe(1);
+    const { socketDir, port } = stock.address;
+    const locker = await connectTo(port, { host: socketDir });
+    clients.push(locker);
+    await locker.query("begin; lock table locked in access exclusive mode");
+    const waiting = b.query("select 2").catch((error: unknown) => error);
+    const locks = "select count(*) from pg_locks where not granted";
+    await eventually("it waits for the lock", async () => {
+      return (await stock.query(locks)).rows[0]?.[0] === "1";
+    });
+    await cancel(b);
+    expect(await waiting).toMatchObject({ code: "57014" });
+    await eventually("its server has gone", async () => {
+      return (await stock.query(locks)).rows[0]?.[0] === "0";
+    });
+    expect(await value(a, "select 1")).toBe(1);
+    await locker.query("rollback");
+    expect(await value(b, "select 3")).toBe(3);
+    expect((await b.query({ name: "l", text: "select a from locked" })).rows).toEqual([]);
+  });
+
+  it("gives a connection with a small timeout to others, whom that does not harm", async () => {
+    const [a, b] = [await connect(), await connect()];
+    await a.query("set statement_timeout = 60000");
+    await a.query("select nextval('s')");
+    for (let round = 0; round < 3; round++) {
+      expect(await value(b, "show statement_timeout")).toBe("0");
+      expect(await value(a, "show statement_timeout")).toBe("1min");
+    }
+  });
+
   it("cancels only its own statement, whatever is handed over meanwhile", async () => {
     const many = await Promise.all(Array.from({ length: 6 }, () => connect()));
     const [victim, ...others] = many as [pg.Client, ...pg.Client[]];

@@ -99,6 +99,11 @@ export class AdminSessions {
     return (await this.query(target, sql)).rows[0]?.[0] ?? undefined;
   }
 
+  /** Ends the backend with this pid: one that waits for a lock does not see that its client has gone. */
+  async terminate(target: Target, pid: number): Promise<void> {
+    await this.query(target, `SELECT pg_catalog.pg_terminate_backend(${pid})`);
+  }
+
   /** How far a reader has replayed. */
   async replayedLsn(target: Target): Promise<Lsn> {
     const { rows } = await this.query(target, "SELECT pg_catalog.pg_last_wal_replay_lsn()");

@@ -41,7 +41,13 @@ export interface BackendOptions {
 export type BackendStart =
   | BackendReady
   /** PostgreSQL's own words, for the client as they are. */
-  | { readonly kind: "refused"; readonly bytes: Buffer; readonly reason: string }
+  | {
+      readonly kind: "refused";
+      readonly bytes: Buffer;
+      readonly reason: string;
+      /** The function of PostgreSQL's that says so. */
+      readonly routine: string | undefined;
+    }
   | { readonly kind: "nobody" };
 
 /** A backend that starts has answered by then, except on a machine that is very busy. */
@@ -180,7 +186,9 @@ class Greeting {
       const body = message.subarray(5);
       if (scanner.type === backend.error) {
         this.parts.push(message);
-        return { kind: "refused", bytes: this.whole(), reason: parseReport(body).get("C") ?? "" };
+        const report = parseReport(body);
+        const reason = report.get("C") ?? "";
+        return { kind: "refused", bytes: this.whole(), reason, routine: report.get("R") };
       }
       if (scanner.type === backend.backendKeyData) {
         this.key = parseBackendKey(body);

@@ -19,7 +19,11 @@ export async function cancelSession(
     logger,
   }: { readonly admin: AdminSessions; readonly clock: Clock; readonly logger: Logger },
 ): Promise<void> {
-  if (session.survivor.isWaking) session.search.cancelWait();
+  // A cancel has no answer: the client sees that its statement goes on.
+  const report = (error: unknown): void =>
+    logger.warn({ event: "cancel.failed", pid: session.pid, reason: messageOf(error) });
+  const unready = session.search.cancelWait();
+  if (unready) await admin.terminate(unready.target, unready.key.pid).catch(report);
   // Between two servers there is nothing to cancel; what is run again may wait for a lock for ever.
   if (!session.survivor.hasServer) return;
   const { tenancy, target, backendKey: own } = session;
@@ -42,8 +46,7 @@ export async function cancelSession(
     timer.cancel();
     session.survivor.cancelled();
   } catch (error) {
-    // A cancel has no answer: the client sees that its statement goes on.
-    logger.warn({ event: "cancel.failed", pid: session.pid, reason: messageOf(error) });
+    report(error);
   } finally {
     arrived();
   }

@@ -33,7 +33,7 @@ function shapeOf(carriage: ReturnType<Carrying["next"]>): string {
   return `${letters} ${carriage.cycles} [${[...carriage.mayFail.keys()].join(" ")}]`;
 }
 
-const resets = "PBECCS";
+const resets = "CPBECCS";
 
 describe("what a second server is given of a session", () => {
   it("is everything at first, and nothing while nothing changes", () => {

@@ -80,17 +80,22 @@ export function cannotBorrow(code: string): BorealisError {
   });
 }
 
-/** No server of the pool in time; the session goes on. `reasons`: why servers are kept, and how many. */
+/**
+ * No server of the pool in time; the session goes on. `reasons`: why servers are kept, and how many; `limit`: whose
+ * CONNECTION LIMIT it is, if it is one ("role app").
+ */
 export function poolExhausted(
   borrowTimeoutMs: number,
   reasons: ReadonlyMap<string, number>,
+  limit?: string,
 ): BorealisError {
+  const whose = limit === undefined ? "" : `, of which ${limit} may have no more,`;
   const why = [...reasons].map(([reason, count]) => `${count}: ${reason}`).join("; ");
   return new BorealisError(
     sqlState.tooManyConnections,
     `no server connection became free within ${borrowTimeoutMs} ms`,
     {
-      detail: `All server connections of the pool are kept (${why}).`,
+      detail: `All server connections of the pool${whose} are kept (${why}).`,
       hint: "Nothing was run: try again. pool.maxConnectionsPercent and pool.borrowTimeoutMs say how many there are, and how long is waited.",
       safeToRetry: true,
     },

@@ -163,13 +163,17 @@ describe("a connection that is handed over", () => {
     ]);
   });
 
-  it("is spoilt by a failure to take away, and by no other", () => {
-    const { cycles } = planHandover(
-      wants({ prepared: [parsed("q", "select 1")], settings: [["jit", "on"]] }),
-      has({ hasDrawn: true, prepared: new Map([parsed("r", "select 2")]) }),
-      { skipsUnnamed: false },
-    );
-    expect(cycles.map(({ isReset }) => isReset === true)).toEqual([true, true, false, false]);
+  it("is made ready without the other's timeouts, and without its own", () => {
+    const left = has({ hasDrawn: true, settings: new Map([["statement_timeout", "1"]]) });
+    expect(shown(wants({ settings: [["statement_timeout", "1"]] }), left)).toEqual([
+      'set [["statement_timeout",null]]',
+      "DISCARD SEQUENCES",
+      'set [["statement_timeout","1"]]',
+    ]);
+    expect(shown(wants({}), left)).toEqual([
+      'set [["statement_timeout",null]]',
+      "DISCARD SEQUENCES",
+    ]);
   });
 });
 

@@ -3,8 +3,11 @@ import type { Prepared } from "./prepared-book.ts";
 import {
   ownCycle,
   planRestore,
+  resetting,
   type RestoreCycle,
   type RestorePlan,
+  type Settings,
+  timeouts,
   type Wanted,
 } from "./restore.ts";
 
@@ -65,7 +68,7 @@ export function planHandover(
   }
   const resets: RestoreCycle[] = [];
   if (carried.hasDrawn) {
-    resets.push({ ...ownCycle("DISCARD SEQUENCES", "values of sequences"), isReset: true });
+    resets.push(ownCycle("DISCARD SEQUENCES", "values of sequences"));
   }
   if (carried.isDoubtful) resets.push(...unseen);
   const mine = new Map(prepared);
@@ -75,20 +78,24 @@ export function planHandover(
     return carried.isStale || !entry || !isSame(entry, theirs);
   });
   if (strange.length > 0) resets.push(closing(strange.map(([key]) => key)));
-  const rest = planRestore(
-    {
-      loads: wanted.loads,
-      channels: wanted.channels,
-      settings: wanted.settings.filter(([name]) => !identity.has(name)),
-      prepared: prepared.filter(([key, entry]) => {
-        const theirs = carried.prepared.get(key);
-        return carried.isStale || !theirs || !isSame(entry, theirs);
-      }),
-    },
-    // After RESET ALL there are none.
-    carried.isDoubtful ? undefined : carried.settings,
-  );
-  return { cycles: [...resets, ...rest.cycles] };
+  const missing: Wanted = {
+    loads: wanted.loads,
+    channels: wanted.channels,
+    settings: wanted.settings.filter(([name]) => !identity.has(name)),
+    prepared: prepared.filter(([key, entry]) => {
+      const theirs = carried.prepared.get(key);
+      return carried.isStale || !theirs || !isSame(entry, theirs);
+    }),
+  };
+  // After RESET ALL there are none.
+  const settings: Settings = carried.isDoubtful ? new Map() : carried.settings;
+  const untimed = new Map([...settings].filter(([name]) => !timeouts.has(name)));
+  const { cycles } = planRestore(missing, settings);
+  const timed = [...carried.settings.keys()].filter((name) => timeouts.has(name));
+  if (timed.length === 0 || resets.length + cycles.length === 0)
+    return { cycles: [...resets, ...cycles] };
+  // How long the other session's statements may take is not for what is done here.
+  return { cycles: [...resetting(timed), ...resets, ...planRestore(missing, untimed).cycles] };
 }
 
 const nothing: RestorePlan = { cycles: [] };
@@ -127,7 +134,6 @@ export function hasOtherRole({ settings }: Pick<Wanted, "settings">): boolean {
 const discardAll: RestoreCycle = {
   bytes: encodeQuery("DISCARD ALL"),
   what: "what another session left",
-  isReset: true,
 };
 
 /** DISCARD ALL but for prepared statements, which messages or a readback have told, and what else is known. */
@@ -137,7 +143,7 @@ const unseen: readonly RestoreCycle[] = [
   "UNLISTEN *",
   "SELECT pg_catalog.pg_advisory_unlock_all()",
   "DISCARD TEMP",
-].map((sql) => ({ ...ownCycle(sql, "what another session left"), isReset: true }));
+].map((sql) => ownCycle(sql, "what another session left"));
 
 function closing(keys: readonly string[]): RestoreCycle {
   const messages = keys.map((key) =>
@@ -146,7 +152,6 @@ function closing(keys: readonly string[]): RestoreCycle {
   return {
     bytes: Buffer.concat([...messages, encodeSync()]),
     what: "prepared statements of another session",
-    isReset: true,
   };
 }
 

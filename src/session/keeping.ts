@@ -19,5 +19,6 @@ export function whyKept(
   if (wishes.isPooled === false) return "borealis.pool is off";
   if (wishes.onFailover === "disconnect") return "borealis.on_failover is disconnect";
   if (wishes.consistency !== "off") return "it forwards writes";
+  if (exchange.memory.hasSettingsOfOthers) return "it has settings that it may not make again";
   return exchange.memory.keeps(exchange.planner);
 }

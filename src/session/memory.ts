@@ -26,6 +26,7 @@ export type Memory = Pick<
   | "keeps"
   | "carried"
   | "hasCustom"
+  | "hasSettingsOfOthers"
   | "existingNames"
   | "prepared"
   | "moved"

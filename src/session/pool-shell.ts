@@ -1,11 +1,13 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Clock, Logger, Timer } from "../io/index.ts";
-import { backend as message, MessageScanner, parseParameterStatus } from "../wire/index.ts";
 import type { StartupParameter } from "../wire/index.ts";
 import { type BackendReady, type BackendStart, tryBackend } from "./backend-shell.ts";
+import { watchFree } from "./free-server-shell.ts";
 import { poolExhausted } from "./farewells.ts";
+import { groupsOf, limitOf } from "./connection-limits.ts";
 import { blank, mayTakeOver } from "./handover.ts";
 import type { Holder, Lease } from "./lease.ts";
+import { maxOf } from "./pool-size-shell.ts";
 import { fullForMs, Pool, type Place, type PoolAction } from "./pool.ts";
 import { returnServer } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
@@ -36,6 +38,8 @@ export interface Borrowing {
   readonly isWanted: () => boolean;
   /** Whether a setting with a prefix exists in the session. */
   readonly hasCustom: (name: string) => boolean;
+  /** What others have used is of no use. */
+  readonly isNew?: boolean | undefined;
   /** Nothing is to be run yet. */
   readonly isLogin?: boolean;
 }
@@ -51,6 +55,7 @@ type Doing = PoolAction<BackendReady, Holder>;
 
 interface Asking {
   readonly key: string;
+  readonly groups: readonly string[];
   readonly borrowing: Borrowing;
   isWanted(): boolean;
   accepts(place: Spot): boolean;
@@ -58,6 +63,7 @@ interface Asking {
 }
 
 const expireEveryMs = 5_000;
+/** A few do until the instance says how many there may be. */
 const unknownMax = 8;
 /** Logins that differ; the first of each opens a server to know how it is greeted. */
 const templatesMax = 1_000;
@@ -135,13 +141,14 @@ class House {
   private readonly options: PoolsOptions;
   private readonly becomesReady: Promise<void>;
   private isReady = false;
+  private isSizeKnown = false;
   private timer: Timer | undefined;
   private isClosed = false;
 
   constructor(target: Target, options: PoolsOptions) {
     this.target = target;
     this.options = options;
-    this.becomesReady = this.learnMax();
+    this.becomesReady = this.begin();
   }
 
   /** At once, where nobody has to be waited for. */
@@ -156,6 +163,7 @@ class House {
     };
     const asking: Asking = {
       key: borrowing.key,
+      groups: groupsOf(borrowing.parameters),
       borrowing,
       isWanted: () => known === undefined && borrowing.isWanted(),
       accepts: (place) => accepts(place, borrowing),
@@ -170,7 +178,9 @@ class House {
     return new Promise((resolve) => {
       tell = resolve;
       timer = clock.after(settings.borrowTimeoutMs, () => {
-        asking.resolve({ kind: "exhausted", error: this.exhausted() });
+        // Its client may have gone meanwhile.
+        if (!asking.isWanted()) asking.resolve(undefined);
+        else asking.resolve({ kind: "exhausted", error: this.exhausted(asking) });
       });
     });
   }
@@ -198,27 +208,27 @@ class House {
     return priming;
   }
 
-  private exhausted(): BorealisError {
+  private exhausted(asking: Asking): BorealisError {
     const { logger, settings } = this.options;
-    const { reasons, count: open } = this.pool;
+    const { count: open } = this.pool;
     const { instanceId: instance } = this.target;
-    logger.warn({ event: "pool.exhausted", instance, open, kept: Object.fromEntries(reasons) });
-    return poolExhausted(settings.borrowTimeoutMs, reasons);
+    const limit = this.pool.limitOf(asking);
+    const reasons = this.pool.reasons(limit);
+    const kept = Object.fromEntries(reasons);
+    logger.warn({ event: "pool.exhausted", instance, open, limit, kept });
+    return poolExhausted(settings.borrowTimeoutMs, reasons, limit);
+  }
+
+  private async begin(): Promise<void> {
+    await this.learnMax();
+    this.isReady = true;
+    if (!this.isClosed) this.timer = this.options.clock.after(expireEveryMs, () => this.expire());
   }
 
   private async learnMax(): Promise<void> {
-    const { connectionsOf, settings, logger } = this.options;
-    const share = settings.maxConnectionsPercent / 100;
-    try {
-      const connections = await connectionsOf(this.target);
-      this.pool.setMax(Math.max(1, Math.floor(connections * share)));
-    } catch (error) {
-      // It is going away, or busy: a few do until it answers.
-      logger.warn({ event: "pool.sizeUnknown", reason: messageOf(error) });
-      this.pool.setMax(unknownMax);
-    }
-    this.isReady = true;
-    if (!this.isClosed) this.timer = this.options.clock.after(expireEveryMs, () => this.expire());
+    const max = await maxOf(this.target, this.options);
+    this.isSizeKnown = max !== undefined;
+    this.pool.setMax(max ?? unknownMax);
   }
 
   private expire(): void {
@@ -226,7 +236,13 @@ class House {
     const nowMs = clock.nowMs();
     this.run(this.pool.expire(nowMs, settings.idleTimeoutMs));
     this.run(this.pool.serve(nowMs));
+    if (!this.isSizeKnown) void this.learnMaxLate();
     if (!this.isClosed) this.timer = clock.after(expireEveryMs, () => this.expire());
+  }
+
+  private async learnMaxLate(): Promise<void> {
+    await this.learnMax();
+    if (this.isSizeKnown && !this.isClosed) this.run(this.pool.serve(this.options.clock.nowMs()));
   }
 
   private run(actions: readonly Doing[]): void {
@@ -255,7 +271,7 @@ class House {
   private give(place: Spot, asking: Asking, found: BackendReady | undefined): void {
     if (!found || found.connection.closed) {
       this.run(this.pool.gone(place, this.options.clock.nowMs()));
-      this.run(this.pool.request(asking, this.options.clock.nowMs()));
+      this.run(this.pool.again(asking, this.options.clock.nowMs()));
       return;
     }
     place.line = found;
@@ -280,9 +296,13 @@ class House {
       return;
     }
     const isFull = start?.kind === "refused" && start.reason === sqlState.tooManyConnections;
+    const limit = isFull ? limitOf(start.routine, asking.groups) : undefined;
+    const count = limit === undefined ? this.pool.count : this.pool.countOf(limit);
     // A login is told so, where nobody else has one that it could wait for.
-    if (isFull && (this.pool.count > 1 || asking.borrowing.isLogin !== true)) {
-      this.run(this.pool.refusedAsFull(place, asking, clock.nowMs()));
+    if (isFull && (count > 1 || asking.borrowing.isLogin !== true)) {
+      const nowMs = clock.nowMs();
+      if (limit === undefined) this.run(this.pool.refusedAsFull(place, asking, nowMs));
+      else this.run(this.pool.refusedByLimit(place, asking, limit, nowMs));
       clock.after(fullForMs + 1, () => this.run(this.pool.serve(clock.nowMs())));
       return;
     }
@@ -352,29 +372,17 @@ class House {
     const parameters = new Map(backend.parameters);
     const { connection } = backend;
     place.line = { ...backend, parameters };
-    const scanner = new MessageScanner((_, totalBytes) => Math.min(totalBytes, spokenBytesMax));
-    connection.onDrain(() => undefined);
-    connection.onEnd(() => connection.destroy());
-    connection.onClose(() => this.run(this.pool.gone(place, this.options.clock.nowMs())));
-    connection.onData((chunk) => {
-      scanner.begin(chunk);
-      while (scanner.next()) {
-        const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
-        if (scanner.type === message.parameterStatus) {
-          const { name, value } = parseParameterStatus(body);
-          parameters.set(name, value);
-        } else if (scanner.type === message.error) connection.destroy();
-      }
-    });
+    watchFree(connection, parameters, () =>
+      this.run(this.pool.gone(place, this.options.clock.nowMs())),
+    );
     this.run(this.pool.released(place, this.options.clock.nowMs()));
   }
 }
 
-/** A server that nobody has says little: a parameter that was reloaded, or that it ends. */
-const spokenBytesMax = 8 * 1024;
 /** A server's own greeting goes to no client. */
 const nobodysKey = Buffer.alloc(4);
 
-function accepts({ holder, line }: Spot, { hasCustom }: Borrowing): boolean {
+function accepts({ holder, line }: Spot, { hasCustom, isNew }: Borrowing): boolean {
+  if (isNew === true && (holder !== undefined || line?.carried !== blank)) return false;
   return mayTakeOver(holder ?? line?.carried ?? blank, hasCustom);
 }

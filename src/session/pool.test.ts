@@ -32,6 +32,8 @@ class Script {
   private opened = 0;
   nowMs = 0;
   isFull = false;
+  /** PostgreSQL's, by group. */
+  readonly limits = new Map<string, number>();
 
   constructor(max: number) {
     this.pool = new Pool<string, Session>(max);
@@ -46,6 +48,7 @@ class Script {
     this.nowMs++;
     const seeker: Seeker<string, Session> = {
       key,
+      groups: [`role ${key.split(" ")[0]}`],
       isWanted: options.isWanted ?? (() => true),
       accepts: ({ line }) => options.accepts?.(line) ?? true,
     };
@@ -97,6 +100,13 @@ class Script {
     const { place, seeker } = action;
     const name = this.nameOf.get(seeker) ?? "?";
     if (action.kind === "open") {
+      const limit = this.limits.get(place.groups[0] ?? "") ?? Number.POSITIVE_INFINITY;
+      if (this.pool.countOf(place.groups[0] ?? "") > limit) {
+        this.lines.push(`too many for ${name}`);
+        const [group = ""] = place.groups;
+        this.run(this.pool.refusedByLimit(place, seeker, group, this.nowMs));
+        return;
+      }
       if (this.isFull) {
         this.lines.push(`full for ${name}`);
         this.isFull = false;
@@ -222,5 +232,58 @@ describe("connections that nobody uses", () => {
     script.expire(500);
     expect(script.lines.slice(4)).toEqual(["close c1 of nobody", "close c3 of c"]);
     expect(script.pool.count).toBe(2);
+  });
+});
+
+describe("a role that may have no more", () => {
+  it("waits for its own, and takes nothing from others", () => {
+    const script = new Script(10);
+    script.limits.set("role app", 2);
+    script.seek("a1", "app").seek("a2", "app").seek("o1", "other").seek("o2", "other");
+    for (const name of ["a1", "a2"]) script.session(name).why = "a transaction is open";
+    script.seek("a3", "app").seek("a4", "app").seek("o3", "other");
+    expect(script.lines.slice(4)).toEqual(["too many for a3", "open c5 to o3"]);
+    expect(script.pool.count).toBe(5);
+    expect(script.pool.isWanted).toBe(true);
+    script.release("a2");
+    expect(script.lines.slice(6)).toEqual(["give c2 to a3"]);
+    script.session("a1").why = undefined;
+    script.offer("a1");
+    expect(script.lines.slice(7)).toEqual(["take c1 to a4 from a1"]);
+  });
+
+  it("tries one more after a while, and has more when there may be", () => {
+    const script = new Script(10);
+    script.limits.set("role app", 1);
+    script.seek("a1", "app");
+    script.session("a1").why = "a transaction is open";
+    for (const name of ["a2", "a3", "a4"]) script.seek(name, "app");
+    script.nowMs += 2_000;
+    script.serve().serve();
+    script.limits.set("role app", 3);
+    script.serve();
+    script.nowMs += 2_000;
+    script.serve().session("a2").why = "a transaction is open";
+    script.serve();
+    expect(script.lines.slice(1)).toEqual(["too many for a2", "too many for a2", "open c2 to a2"]);
+    script.lose("a1");
+    expect(script.lines.slice(4)).toEqual(["open c3 to a3"]);
+  });
+
+  it("gives one of its idle places to another of its logins, one at a time", () => {
+    const script = new Script(10);
+    script.limits.set("role app", 3);
+    for (const name of ["a1", "a2", "a3"]) script.seek(name, "app");
+    script.limits.set("role app", 2);
+    script.seek("x", "app as-x").seek("y", "other");
+    expect(script.lines.slice(3)).toEqual([
+      "too many for x",
+      "close c1 of a1",
+      "too many for x",
+      "open c4 to y",
+    ]);
+    script.limits.set("role app", 3);
+    script.nowMs += 2_000;
+    expect(script.serve().lines.slice(7)).toEqual(["open c5 to x"]);
   });
 });

@@ -16,6 +16,7 @@ export interface PlaceHolder {
 export interface Place<L, H extends PlaceHolder> {
   /** What a login must have in common with the one that opened it. */
   readonly key: string;
+  readonly groups: readonly string[];
   state: "opening" | "free" | "held";
   /** Once it is open. */
   line: L | undefined;
@@ -27,6 +28,8 @@ export interface Place<L, H extends PlaceHolder> {
 /** Somebody who needs a connection. */
 export interface Seeker<L, H extends PlaceHolder> {
   readonly key: string;
+  /** What PostgreSQL may limit connections by, besides their sum: its role, its database. */
+  readonly groups: readonly string[];
   /** Nobody to be given anything any more. */
   isWanted(): boolean;
   /** Whether it can be on this one; never asked about others' keys. */
@@ -50,11 +53,19 @@ export type PoolAction<L, H extends PlaceHolder> =
 /** For so long fewer connections are opened after PostgreSQL has said that it has too many; then `serve` is to be called. */
 export const fullForMs = 1_000;
 
+/** PostgreSQL lets no more than `max` of a group in; until it is tried again. */
+interface Limit {
+  readonly max: number;
+  readonly untilMs: number;
+  /** For who waits one of the group was closed: PostgreSQL may need a moment to see that. */
+  hasClosed: boolean;
+}
+
 /**
  * The server connections of one life of one PostgreSQL, pure. A session that has one keeps it for as long as nobody needs
  * it more. Who needs one gets a free one of its login; else a new one, while there are fewer than `max`; else that of the
  * session of the same login that has been idle longest; else the place of anybody's that is free or idle; else it waits,
- * in order.
+ * in order. Who waits for others of its own role or database, which has a limit of its own, is nobody else's concern.
  */
 export class Pool<L, H extends PlaceHolder> {
   private max: number;
@@ -62,6 +73,9 @@ export class Pool<L, H extends PlaceHolder> {
   private fullMax = Number.POSITIVE_INFINITY;
   private readonly places = new Set<Place<L, H>>();
   private readonly seekers = new Deque<Seeker<L, H>>();
+  private readonly limits = new Map<string, Limit>();
+  /** Who waits for a group that is at its limit, by group: before all others, for what those cannot have. */
+  private readonly aside = new Map<string, Deque<Seeker<L, H>>>();
 
   constructor(max: number) {
     this.max = max;
@@ -85,45 +99,62 @@ export class Pool<L, H extends PlaceHolder> {
     return this.places;
   }
 
-  /** Why places are kept at this moment, and how many. */
-  get reasons(): Map<string, number> {
+  /** Why places (of this group) are kept at this moment, and how many. */
+  reasons(group?: string): Map<string, number> {
     const reasons = new Map<string, number>();
-    for (const { state, holder } of this.places) {
-      const why = state === "held" ? holder?.whyKept() : undefined;
+    for (const { state, holder, groups } of this.places) {
+      const isOne = state === "held" && (group === undefined || groups.includes(group));
+      const why = isOne ? holder?.whyKept() : undefined;
       if (why !== undefined) reasons.set(why, (reasons.get(why) ?? 0) + 1);
     }
     return reasons;
   }
 
+  /** The group whose limit it waits for, if there is one. */
+  limitOf(seeker: Seeker<L, H>): string | undefined {
+    for (const [group, queue] of this.aside)
+      for (let index = 0; index < queue.length; index++)
+        if (queue.at(index) === seeker) return group;
+    return undefined;
+  }
+
   /** Somebody waits. */
   get isWanted(): boolean {
-    this.dropUnwanted();
-    return this.seekers.length > 0;
+    for (const queue of this.queues()) if (firstOf(queue)) return true;
+    return false;
   }
 
   request(seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] {
     // There was nothing for who waits already, and whatever comes is theirs first.
-    const mustWait = this.isWanted;
+    const mustWait = firstOf(this.seekers) !== undefined;
     this.seekers.pushBack(seeker);
     return mustWait ? [] : this.serve(nowMs);
   }
 
+  /** What it was given has ended: it is the first to get another. */
+  again(seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] {
+    this.seekers.pushFront(seeker);
+    return this.serve(nowMs);
+  }
+
   /** Nothing keeps this place at its holder. */
   offered(place: Place<L, H>, nowMs: number): PoolAction<L, H>[] {
-    this.dropUnwanted();
-    const seeker = this.seekers.front();
     const { holder } = place;
-    const fits = holder !== undefined && seeker?.key === place.key && seeker.accepts(place);
-    if (!seeker || !fits) return this.serve(nowMs);
-    this.seekers.popFront();
-    place.holder = undefined;
-    return [{ kind: "take", place, holder, seeker }];
+    for (const queue of this.queues()) {
+      const seeker = firstOf(queue);
+      if (!holder || seeker?.key !== place.key || !seeker.accepts(place)) continue;
+      queue.popFront();
+      place.holder = undefined;
+      return [{ kind: "take", place, holder, seeker }];
+    }
+    return this.serve(nowMs);
   }
 
   /** Nobody waits here any more; gives those who did. */
   dismiss(): Seeker<L, H>[] {
     const all: Seeker<L, H>[] = [];
-    for (let one = this.seekers.popFront(); one; one = this.seekers.popFront()) all.push(one);
+    for (const queue of this.queues())
+      for (let one = queue.popFront(); one; one = queue.popFront()) all.push(one);
     return all;
   }
 
@@ -140,6 +171,27 @@ export class Pool<L, H extends PlaceHolder> {
     this.fullUntilMs = nowMs + fullForMs;
     this.seekers.pushFront(seeker);
     return this.serve(nowMs);
+  }
+
+  /** PostgreSQL has too many connections of this group, of its role or database: others are not concerned. */
+  refusedByLimit(
+    place: Place<L, H>,
+    seeker: Seeker<L, H>,
+    group: string,
+    nowMs: number,
+  ): PoolAction<L, H>[] {
+    this.places.delete(place);
+    const hasClosed = this.limits.get(group)?.hasClosed === true;
+    this.limit(group, nowMs, hasClosed);
+    this.asideOf(group).pushFront(seeker);
+    return this.serve(nowMs);
+  }
+
+  /** Places of this group. */
+  countOf(group: string): number {
+    let count = 0;
+    for (const { groups } of this.places) if (groups.includes(group)) count++;
+    return count;
   }
 
   /** Nobody has it any more. */
@@ -159,18 +211,21 @@ export class Pool<L, H extends PlaceHolder> {
   /** Gives the first who wait what there is. */
   serve(nowMs: number): PoolAction<L, H>[] {
     const actions: PoolAction<L, H>[] = [];
-    for (;;) {
-      this.dropUnwanted();
-      const seeker = this.seekers.front();
-      if (!seeker) return actions;
-      const found = this.find(seeker, nowMs);
-      if (!found) {
-        this.hurry();
-        return actions;
-      }
-      this.seekers.popFront();
-      actions.push(...found);
+    for (const [group, queue] of this.aside) {
+      this.serveAside(group, queue, nowMs, actions);
+      if (queue.length === 0) this.aside.delete(group);
     }
+    for (let seeker = firstOf(this.seekers); seeker; seeker = firstOf(this.seekers)) {
+      const group = this.limitFor(seeker, nowMs);
+      const isBehind = group !== undefined && this.aside.has(group);
+      const found = isBehind ? undefined : this.find(seeker, nowMs);
+      if (!found && group === undefined) break;
+      this.seekers.popFront();
+      if (found) actions.push(...found);
+      else if (group !== undefined) this.asideOf(group).pushBack(seeker);
+    }
+    if (this.isWanted) this.hurry();
+    return actions;
   }
 
   /** Nobody has used them for so long. */
@@ -185,28 +240,78 @@ export class Pool<L, H extends PlaceHolder> {
     return actions;
   }
 
+  private serveAside(
+    group: string,
+    queue: Deque<Seeker<L, H>>,
+    nowMs: number,
+    actions: PoolAction<L, H>[],
+  ): void {
+    for (let seeker = firstOf(queue); seeker; seeker = firstOf(queue)) {
+      const isTrial = nowMs >= (this.limits.get(group)?.untilMs ?? nowMs);
+      const found = this.find(seeker, nowMs);
+      if (!found) return;
+      queue.popFront();
+      actions.push(...found);
+      // One at a time finds out whether there may be more by now.
+      if (isTrial && found.some(({ kind }) => kind === "open")) this.limit(group, nowMs, false);
+    }
+  }
+
   private find(seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] | undefined {
     const free = this.freeFor(seeker);
     if (free) {
       free.state = "held";
       return [{ kind: "give", place: free, seeker }];
     }
-    if (this.places.size < this.maxAt(nowMs)) return [this.open(seeker)];
+    const group = this.limitFor(seeker, nowMs);
+    if (group === undefined && this.places.size < this.maxAt(nowMs)) return [this.open(seeker)];
     const taken = this.longestIdle((place) => place.key === seeker.key && seeker.accepts(place));
     if (taken?.holder) {
       const { holder } = taken;
       taken.holder = undefined;
       return [{ kind: "take", place: taken, holder, seeker }];
     }
-    const other = this.longestIdle(() => true);
+    const limit = group === undefined ? undefined : this.limits.get(group);
+    if (limit?.hasClosed === true) return undefined;
+    const isOne = ({ groups }: Place<L, H>): boolean =>
+      group === undefined || groups.includes(group);
+    const other = this.longestIdle(isOne);
     if (!other) return undefined;
+    if (limit) limit.hasClosed = true;
     this.places.delete(other);
     return [{ kind: "close", place: other }, this.open(seeker)];
+  }
+
+  /** The first of its groups that is at its limit. */
+  private limitFor({ groups }: Seeker<L, H>, nowMs: number): string | undefined {
+    if (this.limits.size === 0) return undefined;
+    return groups.find((group) => {
+      const limit = this.limits.get(group);
+      if (!limit) return false;
+      if (nowMs < limit.untilMs) return this.countOf(group) >= limit.max;
+      if (!this.aside.has(group)) this.limits.delete(group);
+      return false;
+    });
+  }
+
+  private limit(group: string, nowMs: number, hasClosed: boolean): void {
+    this.limits.set(group, { max: this.countOf(group), untilMs: nowMs + fullForMs, hasClosed });
+  }
+
+  private asideOf(group: string): Deque<Seeker<L, H>> {
+    const queue = this.aside.get(group) ?? new Deque<Seeker<L, H>>();
+    this.aside.set(group, queue);
+    return queue;
+  }
+
+  private queues(): Deque<Seeker<L, H>>[] {
+    return [...this.aside.values(), this.seekers];
   }
 
   private open(seeker: Seeker<L, H>): PoolAction<L, H> {
     const place: Place<L, H> = {
       key: seeker.key,
+      groups: seeker.groups,
       state: "opening",
       line: undefined,
       holder: undefined,
@@ -253,8 +358,10 @@ export class Pool<L, H extends PlaceHolder> {
   private hurry(): void {
     for (const { state, holder } of this.places) if (state === "held") holder?.hurry();
   }
+}
 
-  private dropUnwanted(): void {
-    while (this.seekers.front()?.isWanted() === false) this.seekers.popFront();
-  }
+/** Of those who are wanted still; others leave the queue. */
+function firstOf<L, H extends PlaceHolder>(queue: Deque<Seeker<L, H>>): Seeker<L, H> | undefined {
+  while (queue.front()?.isWanted() === false) queue.popFront();
+  return queue.front();
 }

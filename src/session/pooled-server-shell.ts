@@ -71,7 +71,7 @@ function isCarriedAlong({ name, value }: StartupParameter): boolean {
 }
 
 type Attempt<T> = (
-  borrowing: Omit<Borrowing, "hasCustom" | "isWanted">,
+  borrowing: Omit<Borrowing, "hasCustom" | "isWanted" | "isNew">,
 ) => T | undefined | Promise<T | undefined>;
 
 /** Tries at one instance after the other until one has an answer; undefined: none within `holdTimeoutMs`. */
@@ -122,9 +122,9 @@ export function borrowServer(
   wanted: WantedServer,
   hasCustom: (name: string) => boolean,
 ): ServerStart | Promise<ServerStart> {
-  const { isWanted, lost } = wanted;
+  const { isWanted, lost, isNew } = wanted;
   const borrow: Attempt<ServerStart> = (borrowing) =>
-    shared.pools.borrow({ ...borrowing, isWanted, hasCustom });
+    shared.pools.borrow({ ...borrowing, isWanted, hasCustom, isNew });
   const search = async (): Promise<ServerStart> => {
     const start = await atSome(shared, arrival, pooling, wanted, borrow);
     if (start?.kind === "ready") shared.load.trust(start.target);

@@ -4,6 +4,8 @@ import { encodeBind, encodeClose, encodeExecute, encodeParse, encodeSync } from 
 export interface Readback {
   /** Those that were set in the session, in pg_settings' units. */
   readonly settings: readonly (readonly [name: string, value: string])[];
+  /** Among them are some that only superusers may set, and its login may be none. */
+  readonly hasSettingsOfOthers: boolean;
   /** Those that were asked for by name; null: never set. */
   readonly custom: readonly (readonly [name: string, value: string | null])[];
   readonly sessionUser: string;
@@ -39,8 +41,8 @@ export interface PreparedName {
 export const ownPrefix = "borealis ";
 const name = `${ownPrefix}readback`;
 
-/** Answers that end a step: ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
-export const readbackSteps = 5;
+/** Answers that end a step: CloseComplete, ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
+export const readbackSteps = 6;
 
 /**
  * The question, as extended messages with their Sync: a simple Query would destroy the client's unnamed statement.
@@ -54,11 +56,11 @@ export function encodeReadback(customNames: readonly string[], asksLocks: boolea
     " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
   const sql =
     "SELECT pg_catalog.encode(pg_catalog.convert_to(pg_catalog.json_build_object(" +
-    "'settings',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, setting))" +
+    "'settings',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, setting, context))" +
     " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session')," +
     "'custom',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n, pg_catalog.current_setting(n, true)))" +
     ` FROM pg_catalog.json_array_elements_text(${jsonLiteral(customNames)}) n),` +
-    "'user',SESSION_USER,'role',pg_catalog.current_setting('role')," +
+    "'super',pg_catalog.current_setting('is_superuser'),'user',SESSION_USER,'role',pg_catalog.current_setting('role')," +
     "'prepared',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, from_sql," +
     " CASE WHEN from_sql THEN statement END)) FROM pg_catalog.pg_prepared_statements)," +
     "'channels',(SELECT pg_catalog.json_agg(c) FROM pg_catalog.pg_listening_channels() c)," +
@@ -71,9 +73,13 @@ export function encodeReadback(customNames: readonly string[], asksLocks: boolea
   return Buffer.concat([encodeOwnQuery(name, sql), encodeSync()]);
 }
 
-/** Parse, Bind, Execute and Close of one statement under a name of ours; without Sync. */
+/**
+ * Parse, Bind, Execute and Close of one statement under a name of ours; without Sync. An error before its Close (a timeout, a
+ * late cancel) leaves the statement there: so it is closed first, too.
+ */
 export function encodeOwnQuery(own: string, sql: string): Buffer {
   return Buffer.concat([
+    encodeClose("statement", own),
     encodeParse(own, sql),
     encodeBind(own, own),
     encodeExecute(own),
@@ -101,7 +107,10 @@ export function parseReadback(values: readonly (string | null)[]): Readback | un
   const fields = isRecord(row) ? row : {};
   const { user, role, locks } = fields;
   if (typeof user !== "string" || typeof role !== "string") return undefined;
+  // What another role of it says is not its login's.
+  const isSuperuser = fields["super"] === "on" && role === "none";
   return {
+    hasSettingsOfOthers: !isSuperuser && listOf(fields["settings"]).some(isForSuperusers),
     settings: pairs(fields["settings"]).map(([setting, value]) => [setting, value ?? ""]),
     custom: pairs(fields["custom"]),
     sessionUser: user,
@@ -116,6 +125,11 @@ export function parseReadback(values: readonly (string | null)[]): Readback | un
     hasHeldCursor: fields["held"] !== 0,
     hasAdvisoryLock: locks === undefined ? undefined : locks !== 0,
   };
+}
+
+/** "superuser" or "superuser-backend". */
+function isForSuperusers(item: unknown): boolean {
+  return Array.isArray(item) && String(item[2]).startsWith("superuser");
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -5,7 +5,7 @@ import {
   parseParameterStatus,
   parseReport,
 } from "../wire/index.ts";
-import type { Carried } from "./handover.ts";
+import { blank, type Carried } from "./handover.ts";
 import { unparsable } from "./client-messages.ts";
 import type { Memory } from "./memory.ts";
 import type { RestorePlan } from "./restore.ts";
@@ -25,6 +25,7 @@ export interface Found {
 export class Restoration {
   private readonly memory: Memory;
   private readonly plan: RestorePlan;
+  private readonly isUsed: boolean;
   private readonly cycleCount: number;
   private readonly codes = new Map<number, string>();
   private readonly scanner = new MessageScanner((_, totalBytes) =>
@@ -36,6 +37,7 @@ export class Restoration {
 
   constructor(memory: Memory, { moment, isFailed }: Resume, found: Found = {}) {
     this.memory = memory;
+    this.isUsed = found.carried !== undefined && found.carried !== blank;
     this.plan = memory.restore(moment, found);
     const own = isFailed ? [encodeQuery("begin"), encodeQuery(unparsable)] : [];
     this.cycleCount = this.plan.cycles.length + own.length;
@@ -61,9 +63,14 @@ export class Restoration {
     return undefined;
   }
 
-  /** Something of another session may be left on the connection. */
+  /**
+   * Another session had the connection, and something of that may be left on it, or stand in the way: what this session
+   * cannot do on a new one either shows there.
+   */
   get isSpoilt(): boolean {
-    return [...this.codes.keys()].some((index) => this.plan.cycles[index]?.isReset === true);
+    if (!this.isUsed) return false;
+    const { cycles } = this.plan;
+    return [...this.codes.keys()].some((at) => at < cycles.length && cycles[at]?.key === undefined);
   }
 
   /** Why the session is not what it was; undefined: it is. */

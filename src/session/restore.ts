@@ -10,8 +10,6 @@ export interface RestoreCycle {
   readonly what: string;
   /** The prepared statement that it makes. */
   readonly key?: string;
-  /** It takes away what another session left: if it fails, the connection is of no use to anybody. */
-  readonly isReset?: boolean;
 }
 
 /** How a session is made again on a new connection of the same login. All cycles may be sent in one write. */
@@ -29,7 +27,7 @@ export interface Wanted {
 
 const readingNames = new Set<string>(readingSettings);
 // In force at once they might end the restoration itself.
-const timeouts = new Set(["statement_timeout", "transaction_timeout"]);
+export const timeouts: ReadonlySet<string> = new Set(["statement_timeout", "transaction_timeout"]);
 const own = `${ownPrefix}restore`;
 const isAscii = /^[\0-~]*$/;
 const asUtf8: Moved = new Map([["client_encoding", "UTF8"]]);
@@ -55,10 +53,7 @@ export function planRestore(wanted: Wanted, present: Settings = noSettings): Res
   const isLast = ([name]: readonly [string, unknown]): boolean =>
     readingNames.has(name) || timeouts.has(name);
   const changed = changedSettings(wanted, present);
-  // The other session's timeouts might end the restoration as well.
-  const ended = changed.filter(([name]) => timeouts.has(name) && present.has(name));
-  const resets = ended.map(([name]) => [name, null] as const);
-  cycles.push(...settingsCycle([...changed.filter((setting) => !isLast(setting)), ...resets]));
+  cycles.push(...settingsCycle(changed.filter((setting) => !isLast(setting))));
   const groups = groupByReading(wanted);
   for (const { reading, members } of groups) {
     cycles.push(...settingsCycle([...reading]), ...members);
@@ -145,6 +140,11 @@ function settingsCycle(settings: readonly (readonly [string, string | null])[]):
     `SELECT pg_catalog.count(pg_catalog.set_config(${element} 0, ${element} 1, false))` +
     ` FROM pg_catalog.json_array_elements(${jsonLiteral(settings)}) e`;
   return [ownCycle(sql, "the settings")];
+}
+
+/** These settings, to what the connection was opened with. */
+export function resetting(names: readonly string[]): RestoreCycle[] {
+  return settingsCycle(names.map((name) => [name, null]));
 }
 
 /** Read the same with standard_conforming_strings on and off. */

@@ -1,8 +1,9 @@
 import { BorealisError, OutcomeUnknown, sqlState } from "../base/errors.ts";
 import { encodeError, encodeReadyForQuery, transactionState } from "../wire/index.ts";
 import type { Outcome } from "./action.ts";
-import type { Conversation } from "./conversation.ts";
+import { Conversation } from "./conversation.ts";
 import type { Cycle } from "./cycle.ts";
+import type { Exchange, ExchangeOptions } from "./exchange.ts";
 import { frontOf, restOfAnswer } from "./loss.ts";
 import type { Memory } from "./memory.ts";
 import type { Told } from "./transcript.ts";
@@ -196,4 +197,15 @@ export function ended(why: string): BorealisError {
     "terminating connection because its instance is gone",
     { detail: `The session ended, since ${why}.`, hint: "Connect again." },
   );
+}
+
+/** The conversation with another server, behind that which `before` is of. */
+export function succeed(before: Exchange, options: ExchangeOptions, resume: Resume): Conversation {
+  const { failed, idle } = transactionState;
+  return new Conversation(options, {
+    before,
+    state: resume.isFailed ? failed : idle,
+    expected: resume.replay?.told,
+    pendingError: resume.pendingError,
+  });
 }

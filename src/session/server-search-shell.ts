@@ -51,7 +51,6 @@ export class ServerSearch {
     const line = this.searcher.line();
     // One that we leave while it lives may be had again.
     const isLost = !line.wasReleased && (line.closed || line.isRetired);
-    const lost = isLost ? line.target : undefined;
     line.leave();
     const { isWaking } = survivor;
     // It may wait longer for its turn in a pool than for an instance.
@@ -61,7 +60,11 @@ export class ServerSearch {
     const isWanted = (): boolean =>
       !hasEnded() && this.searcher.line() === line && this.wishes === wish && !survivor.isParked;
     const holdTimeoutMs = isWaking ? this.holdMs : Number.POSITIVE_INFINITY;
-    const start = await this.connect({ lost, holdTimeoutMs, isWanted });
+    // One of a pool that goes while it is made ready, with nothing of the client's on it, may have gone alone.
+    const mayStay = isLost && isWaking && !line.isRetired && (await world.isServing(line.target));
+    if (!isWanted()) return;
+    const lost = isLost && !mayStay ? line.target : undefined;
+    const start = await this.connect({ lost, holdTimeoutMs, isWanted, isNew: survivor.needsNew });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);
       return;
@@ -88,10 +91,23 @@ export class ServerSearch {
     }
   }
 
-  /** What the session's client has sent waits for a server of the pool: it is not to be run any more. */
-  cancelWait(): void {
-    this.searcher.run(this.searcher.survivor.refuseWaking(canceledWait));
-    this.searcher.readOn();
+  /**
+   * What the session's client has sent waits for a server of the pool, or until that is ready: it is not to be run any more.
+   * Gives the server that was being made ready: nobody's, and perhaps waiting for a lock.
+   */
+  cancelWait(): BackendReady | undefined {
+    const { survivor, run, left, readOn } = this.searcher;
+    const line = this.searcher.line();
+    const { isPreparing } = survivor;
+    if (!isPreparing && !survivor.isWaking) return undefined;
+    if (isPreparing) {
+      line.leave();
+      line.wasReleased = true;
+    }
+    run(survivor.refuseWaking(canceledWait));
+    if (isPreparing) left();
+    readOn();
+    return isPreparing ? line.backend : undefined;
   }
 
   private get holdMs(): number {

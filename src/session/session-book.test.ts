@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { classify, loadParser } from "../route/index.ts";
-import { encodeClose, encodeParse } from "../wire/index.ts";
+import { encodeClose, encodeParse, frontend } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { SessionBook, unread } from "./session-book.ts";
@@ -39,7 +39,11 @@ function readBack(book: SessionBook, facts?: Record<string, unknown>): void {
 function statementsOf(book: SessionBook, at: "now" | "start"): Record<string, string> {
   const made: Record<string, string> = {};
   for (const { key, bytes } of book.restore(at).cycles) {
-    if (key !== undefined) made[key] = bytes.toString("latin1", 5).split("\0")[1] ?? "";
+    if (key === undefined) continue;
+    // One of SQL is made by a statement of ours, behind the Close of its name.
+    const isOwn = bytes[0] === frontend.close;
+    const from = isOwn ? 1 + bytes.readUInt32BE(1) : 0;
+    made[key] = bytes.toString("latin1", from + 5).split("\0")[1] ?? "";
   }
   return made;
 }
@@ -166,6 +170,19 @@ describe("protocol statements", () => {
 });
 
 describe("what was read back", () => {
+  it("says whether the session could make its settings again", () => {
+    const book = newBook();
+    const settings = [["session_replication_role", "replica", "superuser"]];
+    readBack(book, { settings });
+    expect(book.hasSettingsOfOthers).toBe(true);
+    readBack(book, { settings, super: "on" });
+    expect(book.hasSettingsOfOthers).toBe(false);
+    readBack(book, { settings, super: "on", role: "root" });
+    expect(book.hasSettingsOfOthers).toBe(true);
+    readBack(book, { settings: [["work_mem", "64", "user"]] });
+    expect(book.hasSettingsOfOthers).toBe(false);
+  });
+
   const kinds = ["set", "set", "begin", "end", "ask", "ask", "answer", "fail", "lose"] as const;
   const steps = fc.array(fc.constantFrom(...kinds), { maxLength: 40, size: "max" });
 

@@ -30,9 +30,6 @@ const failuresMax = 3;
 /** Why a session keeps its connection until it has been asked what it has. */
 export const unread = "what its last statements changed is not known yet";
 
-/** In the original the statement would fail the same way when it is used next: it names what is gone. */
-const namesWhatIsGone = new Set(["42P01", "42703", "42883", "42704", "3F000", "42P02"]);
-
 /**
  * What a session has beyond its transaction, and how it is made again on another server connection.
  *
@@ -325,6 +322,11 @@ export class SessionBook {
     return this.answered < asked ? unread : undefined;
   }
 
+  /** Nobody could make them again with its login's rights: a function of somebody else's has set them. */
+  get hasSettingsOfOthers(): boolean {
+    return this.known?.hasSettingsOfOthers === true;
+  }
+
   /** What its connection has, for the next who gets that: only while nothing keeps it. */
   carried(): Carried {
     const { known } = this;
@@ -361,12 +363,13 @@ export class SessionBook {
 
   /**
    * All cycles of `plan` are over: `codes` are the SQLSTATEs of those that failed, by index. Gives why the session is
-   * not what it was, or undefined.
+   * not what it was, or undefined. A prepared statement that cannot be made is no reason, whatever the code: what it names
+   * is gone, or means something else now, or is locked. Where it was made it would fail when it is used; so it does here.
    */
   restored(plan: RestorePlan, codes: ReadonlyMap<number, string>): string | undefined {
     for (const [index, code] of codes) {
       const cycle = plan.cycles[index];
-      if (cycle?.key === undefined || !namesWhatIsGone.has(code)) {
+      if (cycle?.key === undefined) {
         return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
       }
       this.prepared.setAside(cycle.key);
@@ -400,15 +403,13 @@ export class SessionBook {
     const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
     if (touch.mayFree && isHeld) return "now";
     const { changesSession } = this.hidden();
-    const runsLikely = touch.reach === "hidden" && changesSession === "likely";
-    if (runsLikely) return "now";
+    if (touch.reach === "hidden" && changesSession === "likely") return "now";
     if (touch.makesObjects) return "doubt";
     if (touch.reach !== "no" && changesSession !== "no") return "later";
     // A name that is new to us: it exists from now on, whatever its value.
     const isNew = (name: string): boolean => name.includes(".") && !this.customNames.has(name);
-    const hasTemporaryPath = this.settingValue("search_path")?.includes("pg_temp") === true;
-    const mayMake = touch.reach !== "no" && hasTemporaryPath;
-    return mayMake || named.some(isNew) ? "later" : "no";
+    const isInTemporary = this.settingValue("search_path")?.includes("pg_temp") === true;
+    return (touch.reach !== "no" && isInTemporary) || named.some(isNew) ? "later" : "no";
   }
 
   private addCustomName(name: string): void {

@@ -340,6 +340,8 @@ export class Session {
       this.ended();
       return;
     }
+    // Half closed, its server is nobody else's.
+    survivor.clientEnded();
     for (const chunk of line.openGate()) this.run(survivor.fromServer(chunk));
     // While a completion is held the backend has nothing to say; otherwise it ends by itself at our end of stream.
     if (survivor.isHeld || !survivor.isLive) line.destroy();

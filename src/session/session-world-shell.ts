@@ -132,11 +132,12 @@ export function worldOf(
     isPooled: pooling !== undefined,
     idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
     exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
-    connect: ({ lost, holdTimeoutMs, isWanted: isStillWanted }) => {
-      const isWanted = (): boolean => arrival.isWanted() && isStillWanted();
+    connect: (asked) => {
+      const { lost, holdTimeoutMs } = asked;
+      const isWanted = (): boolean => arrival.isWanted() && asked.isWanted();
       const here = { ...arrival, isWanted };
       if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
-      const wanted = { lost, holdTimeoutMs, isWanted };
+      const wanted = { ...asked, isWanted };
       return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
     },
     isOver: (target) => {
@@ -145,6 +146,7 @@ export function worldOf(
       const writer = topology.writer();
       return writer !== undefined && !isSameLife(writer, target);
     },
+    isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: () => traits.changing(database, sessionOf()),
     onTraitsSettled: () => {
@@ -160,15 +162,17 @@ export function worldOf(
   };
 }
 
-async function wasEndedOnPurpose(
-  { clock, topology, admin }: SharedWorld,
-  target: Target,
-): Promise<boolean> {
+async function isServing({ topology, admin }: SharedWorld, target: Target): Promise<boolean> {
+  const now = topology.instance(target.instanceId);
+  if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
+  return admin.isAlive(target);
+}
+
+async function wasEndedOnPurpose(shared: SharedWorld, target: Target): Promise<boolean> {
+  const { clock, topology } = shared;
   const untilMs = clock.nowMs() + onPurposeMs;
   for (;;) {
-    const now = topology.instance(target.instanceId);
-    if (!now || !isSameLife(now, target) || topology.hasEnded(target)) return false;
-    if (!(await admin.isAlive(target))) return false;
+    if (!(await isServing(shared, target))) return false;
     if (clock.nowMs() > untilMs) return true;
     await sleepUntilChange(clock, topology);
   }

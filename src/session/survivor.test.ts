@@ -810,6 +810,7 @@ describe("what a session has", () => {
       held: 0,
     };
     return [
+      one(backend.closeComplete),
       one(backend.parseComplete),
       one(backend.bindComplete),
       encodeDataRow([Buffer.from(JSON.stringify(found)).toString("base64")]),
@@ -828,12 +829,12 @@ describe("what a session has", () => {
       .server(...readback([["work_mem", "1024"]]))
       .lost()
       .connected();
-    script.server(...readback([]).slice(0, 2), ...readback([]).slice(3));
+    script.server(...readback([]).slice(0, 3), ...readback([]).slice(4));
     expect(script.lines.slice(1)).toEqual([
-      "server: > P B E C C S < C(SET) Z(I)",
+      "server: > C P B E C C S < C(SET) Z(I)",
       "server:",
       "lost: reconnect",
-      "connected: > P B E C C S",
+      "connected: > C P B E C C S",
       "server: continued",
     ]);
   });

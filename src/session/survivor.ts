@@ -1,5 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { encodeError, transactionState } from "../wire/index.ts";
+import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { ExchangeOptions } from "./exchange.ts";
@@ -21,6 +21,7 @@ import {
   type Refused,
   type Resume,
   runAgain,
+  succeed,
   unknownOutcome,
 } from "./resume.ts";
 import type { Phase } from "./survivor-phase.ts";
@@ -40,6 +41,8 @@ export class Survivor {
   private readonly waiting = new WaitingBytes();
   /** Servers lost since the client last heard of anything's end. */
   private losses = 0;
+  /** Servers, one after the other, that could not be cleaned of what somebody else had left there. */
+  private spoilt = 0;
   /** At the last loss; see ServerSide.isMidMessage. */
   private wasMidMessage = false;
 
@@ -64,14 +67,25 @@ export class Survivor {
     return this.phase.kind === "connecting" && this.phase.resume.outcome === undefined;
   }
 
-  /** No server was found for what the client has sent: it hears `error`, and the session goes on. */
+  /** ... and the server that it is for is being made ready. */
+  get isPreparing(): boolean {
+    return this.phase.kind === "restoring" && this.phase.resume.outcome === undefined;
+  }
+
+  /** No server is ready for what the client has sent: it hears `error`, and the session goes on, without one. */
   refuseWaking(error: BorealisError): Action[] {
-    if (!this.isWaking) return [];
+    if (!this.isWaking && !this.isPreparing) return [];
+    this.park();
     const dormancy = new Dormancy(encodeError(error, "ERROR"));
     this.phase = { kind: "dormant", dormancy };
     this.actions.push({ kind: "resumeClient" });
     for (const bytes of this.waiting.takeAll(0)) this.actions.push(...this.fromClient(bytes));
     return this.take();
+  }
+
+  /** It needs a server that nobody has used. */
+  get needsNew(): boolean {
+    return this.spoilt > 1;
   }
 
   get conversation(): Conversation {
@@ -152,19 +166,10 @@ export class Survivor {
 
   /** All that the server has said is here. */
   lost(): Action[] {
-    switch (this.phase.kind) {
-      case "live":
-        this.onLost();
-        break;
-      case "restoring":
-      case "replaying":
-        this.onLostAgain(this.phase.resume);
-        break;
-      case "asking":
-      case "connecting":
-      case "dormant":
-      case "ended":
-    }
+    const { phase } = this;
+    if (phase.kind === "live") this.onLost();
+    else if (phase.kind === "restoring" || phase.kind === "replaying")
+      this.onLostAgain(phase.resume);
     return this.take();
   }
 
@@ -322,6 +327,7 @@ export class Survivor {
     const rest = restoration.push(chunk, exchange.parameters);
     if (!rest) return;
     if (restoration.isSpoilt) {
+      this.spoilt++;
       this.onLostAgain(resume);
       return;
     }
@@ -330,16 +336,9 @@ export class Survivor {
       this.fail(ended(problem), "ended", problem);
       return;
     }
-    const { failed, idle } = transactionState;
     const { replay } = resume;
     if (resume.outcome === undefined && exchange.options === options) this.current.goesOn();
-    else
-      this.current = new Conversation(options, {
-        before: exchange,
-        state: resume.isFailed ? failed : idle,
-        expected: replay?.told,
-        pendingError: resume.pendingError,
-      });
+    else this.current = succeed(exchange, options, resume);
     if (resume.skipsToSync !== undefined) this.current.client.skipToSync(resume.skipsToSync);
     if (replay) {
       this.phase = { kind: "replaying", resume };
@@ -363,6 +362,7 @@ export class Survivor {
 
   private goLive(resume: Resume): void {
     this.phase = { kind: "live" };
+    this.spoilt = 0;
     this.wasMidMessage = false;
     if (resume.outcome !== undefined) this.count(resume.outcome, resume.reason);
     this.current.exchange.goLive({ isMidMessage: this.current.server.isMidMessage });

@@ -5,6 +5,7 @@ import type { Action } from "./action.ts";
 import { idleTooLong } from "./farewells.ts";
 import { whyKept } from "./keeping.ts";
 import type { Holder } from "./lease.ts";
+import { frontOf } from "./loss.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import { unread } from "./session-book.ts";
 import { idleTimeoutSetting } from "./start-options.ts";
@@ -18,6 +19,7 @@ export interface Tenant {
   readonly world: Pick<SessionWorld, "clock" | "idleTimeoutMs">;
   /** Something of its server's or for it is on its way. */
   readonly isBusy: () => boolean;
+  readonly hasEnded: () => boolean;
   readonly run: (actions: Action[]) => void;
   readonly follow: (actions: Action[]) => void;
   /** It has no server from here on. */
@@ -33,6 +35,7 @@ export class Tenancy implements Holder {
   private cancels = 0;
   private pinnedBy: string | undefined;
   private idleTimer: Timer | undefined;
+  private wasRunning = false;
   usedAtMs: number;
 
   constructor(tenant: Tenant) {
@@ -71,6 +74,7 @@ export class Tenancy implements Holder {
     const { survivor } = this.tenant;
     const line = this.tenant.line();
     if (survivor.isParked) return undefined;
+    if (this.tenant.hasEnded()) return "it ends";
     if (!survivor.isLive) return "it is between two servers";
     if (this.pinnedBy !== undefined) return this.pinnedBy;
     if (this.cancels > 0) return "a cancel request is on its way";
@@ -104,16 +108,30 @@ export class Tenancy implements Holder {
   hurry(): void {
     const why = this.whyKept();
     if (why === undefined) this.tenant.line().backend.lease?.offer();
-    else if (why === unread) this.tenant.follow(this.tenant.survivor.readBack());
+    else if (why === unread && this.mayAsk) this.tenant.follow(this.tenant.survivor.readBack());
+  }
+
+  /** It was not asked too often in vain. */
+  private get mayAsk(): boolean {
+    return this.tenant.survivor.conversation.exchange.memory.needsReadback !== "no";
   }
 
   /** After anything that may have ended what keeps the server. */
   settled(): void {
     const { lease } = this.tenant.line().backend;
     if (!lease) return;
+    this.noteUse();
     // Made anew on the next it is right.
     if (this.tenant.survivor.conversation.exchange.memory.prepared.isStale) this.giveBack();
     else if (lease.isWanted) this.hurry();
+  }
+
+  /** What runs is use, up to its end; but for what we ask for ourselves. */
+  private noteUse(): void {
+    const { survivor, world } = this.tenant;
+    const isRunning = survivor.isLive && frontOf(survivor.conversation.exchange) !== undefined;
+    if (this.wasRunning && !isRunning) this.usedAtMs = world.clock.nowMs();
+    this.wasRunning = isRunning;
   }
 
   /** A cancel request goes to the server: until the returned function is called it stays with the session. */

@@ -10,6 +10,8 @@ import type { Target } from "./topology.ts";
 
 export interface WantedServer {
   readonly lost: Target | undefined;
+  /** Of a pool: one that nobody has used. */
+  readonly isNew?: boolean;
   readonly holdTimeoutMs: number;
   readonly isWanted: () => boolean;
 }
@@ -41,6 +43,8 @@ export interface SessionWorld {
   connect(wanted: WantedServer): ServerStart | Promise<ServerStart>;
   /** Whether what a server there does from here on counts for nothing: no commit of it can come to be any more. */
   isOver(target: Target): boolean;
+  /** Whether this life of it goes on, and takes connections at this moment: then one server's end was its alone. */
+  isServing(target: Target): Promise<boolean>;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
   wasEndedOnPurpose(target: Target): Promise<boolean>;
   onTraitsChanging(): void;
