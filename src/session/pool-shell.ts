@@ -341,7 +341,7 @@ class House {
     };
     const lease: Lease = {
       get isWanted() {
-        return isMine() && pool.isWanted;
+        return isMine() && pool.isUseful(place);
       },
       hold: (holder) => {
         if (isMine()) place.holder = holder;

@@ -14,8 +14,11 @@ class Session implements PlaceHolder {
   whyKept(): string | undefined {
     return this.why;
   }
+  /** What it does besides, as sessions that nothing keeps do: they offer their place. */
+  onHurry: () => void = () => undefined;
   hurry(): void {
     this.hurried++;
+    this.onHurry();
   }
 }
 
@@ -250,6 +253,21 @@ describe("a role that may have no more", () => {
     script.session("a1").why = undefined;
     script.offer("a1");
     expect(script.lines.slice(7)).toEqual(["take c1 to a4 from a1"]);
+  });
+
+  it("asks nothing of others, and neither their offers nor their requests go round in circles", () => {
+    const script = new Script(10);
+    script.limits.set("role app", 1);
+    script.seek("a1", "app").seek("o1", "other");
+    script.session("a1").why = "a transaction is open";
+    const other = script.session("o1");
+    other.onHurry = () => script.offer("o1");
+    script.seek("a2", "app").offer("o1").seek("o2", "other").serve();
+    expect(script.lines.slice(2)).toEqual(["too many for a2", "open c3 to o2"]);
+    expect(other.hurried).toBe(0);
+    expect(script.pool.isUseful(script.place("o1"))).toBe(false);
+    expect(script.pool.isUseful(script.place("a1"))).toBe(true);
+    expect(script.session("a1").hurried).toBeGreaterThan(0);
   });
 
   it("tries one more after a while, and has more when there may be", () => {

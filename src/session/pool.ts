@@ -124,6 +124,12 @@ export class Pool<L, H extends PlaceHolder> {
     return false;
   }
 
+  /** Somebody waits whom this place could be of use to. */
+  isUseful({ groups }: Place<L, H>): boolean {
+    if (firstOf(this.seekers)) return true;
+    return [...this.aside].some(([group, queue]) => groups.includes(group) && firstOf(queue));
+  }
+
   request(seeker: Seeker<L, H>, nowMs: number): PoolAction<L, H>[] {
     // There was nothing for who waits already, and whatever comes is theirs first.
     const mustWait = firstOf(this.seekers) !== undefined;
@@ -355,8 +361,13 @@ export class Pool<L, H extends PlaceHolder> {
     return nowMs < this.fullUntilMs ? Math.min(this.max, this.fullMax) : this.max;
   }
 
+  /** What nothing keeps was looked at: it would only offer itself again. */
   private hurry(): void {
-    for (const { state, holder } of this.places) if (state === "held") holder?.hurry();
+    for (const place of this.places) {
+      const { state, holder } = place;
+      if (state !== "held" || !holder || !this.isUseful(place)) continue;
+      if (holder.whyKept() !== undefined) holder.hurry();
+    }
   }
 }
 

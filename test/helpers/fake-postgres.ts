@@ -30,7 +30,7 @@ const quiet: Readonly<Record<number, Buffer>> = {
   [frontend.describe]: encodeMessage(backend.noData),
   [frontend.functionCall]: Buffer.concat([encodeMessage(0x56, (body) => body.i32(-1)), ready]),
 };
-/** "ok", "dies", or the SQLSTATE of a failure. */
+/** "ok", "dies", or an SQLSTATE. */
 export type Verdict = string;
 
 /** Runs each text as `onText` says: "ok", "dies", or an SQLSTATE that it fails with. */
