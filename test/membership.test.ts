@@ -1,5 +1,5 @@
 /** Storage nodes that are lost, or replaced, under load: new identities, and nothing acknowledged is missing. */
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { someOf } from "./helpers/thorough.ts";
@@ -42,10 +42,11 @@ async function nodeIds(): Promise<Map<string, string>> {
   return new Map(storage.map((row) => [row.id, row.nodeId]));
 }
 
-/** While a node runs it may make a file there at any moment. */
+/** At once: a node that runs, or is started again meanwhile, makes files there at any moment. */
 function removeFolder(id: string): void {
-  const how = { recursive: true, force: true, maxRetries: 10 };
-  rmSync(`${cluster.dataDir}/storage/${id}`, how);
+  const gone = `${cluster.dataDir}-gone-${id}`;
+  renameSync(`${cluster.dataDir}/storage/${id}`, gone);
+  rmSync(gone, { recursive: true, force: true, maxRetries: 10 });
 }
 
 /** Process and files. */

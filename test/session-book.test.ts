@@ -554,6 +554,16 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     await postgres.query("drop table gone");
   });
 
+  it("knows a name beyond ASCII for another one under another encoding", async () => {
+    const client = await login();
+    const parse = { kind: "parse", name: "Odd Ñame", sql: "select 1" } as const;
+    await client.do(parse);
+    await client.do(query("set client_encoding = 'LATIN1'"));
+    expect(client.book.obstacle()).toBeUndefined();
+    await client.do(parse);
+    expect(client.book.obstacle()).toMatch(/Odd .*comes from is not known/);
+  });
+
   it("finds a PREPARE among several statements", async () => {
     const client = await login();
     await client.do(query("set app.uid = 'x'; prepare several as select 'a;b'; select 2"));

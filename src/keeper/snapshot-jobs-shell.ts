@@ -1,7 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { parsePath } from "../instance/index.ts";
-import { sleep } from "../io/index.ts";
+import { foundWithin, sleep } from "../io/index.ts";
 import {
   collectExtents,
   type Deletions,
@@ -17,7 +17,7 @@ import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
-import { requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
+import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
@@ -39,6 +39,7 @@ const logBytesMin = 16 * 1024 * 1024;
 const tellEveryMs = 250;
 /** A line between processes has room for 4 MiB. */
 const listedMax = 10_000;
+const lookedWithinMs = 30_000;
 
 /** Takes, keeps, deletes and collects the volume's snapshots: one job after the other, and asks nobody. */
 export class SnapshotJobs {
@@ -119,9 +120,16 @@ export class SnapshotJobs {
     }
   }
 
-  /** The snapshots that can be read, oldest first, as the stores have them now; the newest if there are very many. */
+  /**
+   * The snapshots that can be read, oldest first, as the stores have them now; the newest if there are very many. While a job is
+   * under way, as they had them when it began. Raises 57P03 if nobody has come to look at the stores.
+   */
   async list(): Promise<SnapshotRow[]> {
+    const { clock } = this.context;
     if (this.lane.length === 0) await this.lane.run(() => this.look());
+    // A keeper that was just started begins with a job: until it has looked, none is known, which is not that there is none.
+    const hasLooked = (): true | undefined => this.shelf.hasLooked || undefined;
+    if (!(await foundWithin(clock, hasLooked, { withinMs: lookedWithinMs }))) throw notLooked();
     return this.shelf.rows.slice(-listedMax);
   }
 

@@ -33,3 +33,10 @@ export function unknownSnapshot(id: string): BorealisError {
     hint: "see which there are: borealis snapshot list",
   });
 }
+
+export function notLooked(): BorealisError {
+  const why = "the stores of the snapshots have not been looked at yet";
+  return new BorealisError(sqlState.cannotConnectNow, why, {
+    hint: "try again in a moment; borealis logs keeper says what stands in the way",
+  });
+}

@@ -29,6 +29,7 @@ export type Entry = Prepared | "tooLong";
 
 /** No string, no backslash, nothing but ASCII: none of readingSettings changes the meaning of such a text. */
 const plain = /^(?:[\0-#%&(-[\]-~]|\$\d)*$/;
+const isAscii = /^[\0-\x7f]*$/;
 /** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements there. */
 const nameBytesMax = 63;
 const entryOverheadBytes = 200;
@@ -58,11 +59,21 @@ export class PreparedBook {
     this.bytesMax = bytesMax;
   }
 
-  /** ParseComplete came. `body` is kept; undefined if it was too long to be looked at. */
-  parsed(key: string, body: Buffer | undefined, reading: Reading, searchPath: string | null): void {
+  /**
+   * ParseComplete came. `body` is kept; undefined if it was too long to be looked at. Gives its name if the server does not
+   * know it by those bytes: another one of the same bytes may be there beside it.
+   */
+  parsed(
+    key: string,
+    body: Buffer | undefined,
+    reading: Reading,
+    searchPath: string | null,
+  ): string | undefined {
     const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
     const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
     this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
+    const isConverted = (reading.get("client_encoding") ?? "UTF8") !== "UTF8";
+    return isConverted && !isAscii.test(key) ? key : undefined;
   }
 
   /** It could not be made on this connection, since something that it names is gone. */

@@ -137,12 +137,8 @@ export class SessionBook {
       if (change.step !== step) continue;
       if (change.kind === "parse") {
         const { key, body } = change;
-        this.prepared.parsed(
-          key,
-          body,
-          new Map(this.reading),
-          this.settingValue("search_path") ?? null,
-        );
+        const path = this.settingValue("search_path") ?? null;
+        this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
