@@ -24,14 +24,20 @@ export class BacktrackJobs {
 
   begin(id: number): void {
     this.newest = id;
-    this.jobs.set(id, { ...noProgress, phase: "planning" });
+    this.enter(id, "planning");
     const [oldest] = this.jobs.keys();
     if (this.jobs.size > keptMax && oldest !== undefined) this.jobs.delete(oldest);
   }
 
-  /** How the newest goes. */
-  tell(change: Partial<BacktrackProgress>): void {
-    this.jobs.set(this.newest, { ...(this.jobs.get(this.newest) ?? noProgress), ...change });
+  /** The next phase, of whose bytes none are done yet. */
+  enter(id: number, phase: BacktrackProgress["phase"]): void {
+    this.jobs.set(id, { ...noProgress, phase });
+  }
+
+  /** Takes how far a job's present phase has come. */
+  progressOf(id: number): (doneBytes: number, totalBytes: number) => void {
+    return (doneBytes, totalBytes) =>
+      void this.jobs.set(id, { ...(this.jobs.get(id) ?? noProgress), doneBytes, totalBytes });
   }
 
   done(id: number, report: BacktrackReport): void {

@@ -145,7 +145,7 @@ export class Backtracks {
     const successor = roles.findSuccessor();
     if (successor !== undefined) {
       try {
-        await this.stage(successor, parseLsn(to), signal);
+        await this.stage(successor, state, signal);
       } catch (error) {
         await this.unstage(successor);
         throw error;
@@ -177,7 +177,7 @@ export class Backtracks {
         hasCacheFor,
         askedAtMs: id,
         createdAtUs: BigInt(Date.parse(state.createdAt)) * 1000n,
-        onProgress: (doneBytes, totalBytes) => this.jobs.tell({ doneBytes, totalBytes }),
+        onProgress: this.jobs.progressOf(id),
       },
       target,
       { isCounted },
@@ -185,9 +185,11 @@ export class Backtracks {
   }
 
   /** The reader's cache is built anew, and replays up to the moment; writes go on meanwhile. */
-  private async stage(id: string, to: Lsn, signal: AbortSignal): Promise<void> {
+  private async stage(id: string, state: BacktrackState, signal: AbortSignal): Promise<void> {
+    const to = parseLsn(state.order.to);
     const { clock, logger, roles } = this.options;
-    this.jobs.tell({ phase: "staging", doneBytes: 0, totalBytes: 0 });
+    this.jobs.enter(state.askedAtMs, "staging");
+    const onProgress = this.jobs.progressOf(state.askedAtMs);
     const startMs = clock.nowMs();
     await roles.stage(id, formatLsn(to));
     let first: Lsn | undefined;
@@ -202,8 +204,7 @@ export class Backtracks {
         first ??= at;
         if (at !== last) movedMs = clock.nowMs();
         last = at;
-        const [doneBytes, totalBytes] = [bytesBetween(first, at), bytesBetween(first, to)];
-        this.jobs.tell({ doneBytes, totalBytes });
+        onProgress(bytesBetween(first, at), bytesBetween(first, to));
         if (bytesBetween(at, to) <= nearBytes) break;
       }
       if (clock.nowMs() - movedMs > stuckMs) throw lostStage(id, "it replays nothing");
@@ -230,7 +231,7 @@ export class Backtracks {
     { successor, signal }: { readonly successor: string | undefined; readonly signal: AbortSignal },
   ): Promise<BacktrackReport> {
     const { roles, clock, logger } = this.options;
-    this.jobs.tell({ phase: "holding", doneBytes: 0, totalBytes: 0 });
+    this.jobs.enter(state.askedAtMs, "holding");
     const sinceMs = clock.nowMs();
     // Seconds may lie between the beginning of a failover and this, and the writer may have started again in them.
     const appoint = (now: typeof roles.state): typeof roles.state => {
@@ -313,9 +314,8 @@ export class Backtracks {
     to: Lsn,
     outer: AbortSignal,
   ): Promise<BacktrackReport["undone"]> {
-    const onProgress = (doneBytes: number, totalBytes: number): void =>
-      this.jobs.tell({ doneBytes, totalBytes });
-    this.jobs.tell({ phase: "counting", doneBytes: 0, totalBytes: 0 });
+    const onProgress = this.jobs.progressOf(state.askedAtMs);
+    this.jobs.enter(state.askedAtMs, "counting");
     try {
       return await this.whileCounting(outer, async (signal) =>
         undoneOf(await countKept(this.nodes(signal), state, { to, onProgress })),

@@ -105,7 +105,8 @@ test("how each backtrack went is kept for whoever asks, of the last twenty", () 
   const jobs = new BacktrackJobs();
   const first = jobs.newId(1_000);
   jobs.begin(first);
-  jobs.tell({ phase: "counting", doneBytes: 5, totalBytes: 9 });
+  jobs.enter(first, "counting");
+  jobs.progressOf(first)(5, 9);
   expect(jobs.get(first)).toMatchObject({ phase: "counting", doneBytes: 5 });
   const second = jobs.newId(1_000);
   expect(second).toBeGreaterThan(first);
