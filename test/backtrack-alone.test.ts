@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
+import { askControl } from "./helpers/control.ts";
 import { killEverything, killOne, logged } from "./helpers/kills.ts";
 
 let cluster: TestCluster;
@@ -37,6 +38,11 @@ async function lsnNow(): Promise<string> {
   return (await cluster.query("SELECT pg_current_wal_lsn() AS lsn")).rows[0].lsn;
 }
 
+interface Job {
+  readonly id: number;
+  readonly phase: string;
+}
+
 interface Done {
   readonly isReturn: boolean;
   readonly done: { readonly abandonedEnd: string; readonly writer: string };
@@ -66,6 +72,19 @@ async function leave(): Promise<{ far: Seen; near: Seen; end: string }> {
 }
 
 describe("a writer without readers", () => {
+  it("undoes what was acknowledged a moment ago", async () => {
+    for (let n = 0; n < 3; n++) {
+      const to = { kind: "lsn", at: await lsnNow() };
+      await write(1);
+      const { id } = (await askControl(cluster, "backtrack", { to, isDryRun: true })) as Job;
+      const job = await until("it is over", async () => {
+        const now = (await askControl(cluster, "backtrackProgress", { id })) as Job;
+        return now.phase === "done" || now.phase === "failed" ? now : undefined;
+      });
+      expect(job).toMatchObject({ phase: "done", report: { undone: { transactions: 1 } } });
+    }
+  });
+
   it("goes back, returns, and goes on after a restart", async () => {
     const { far, near, end } = await leave();
     expect(near.rows).toBe(far.rows - 25);

@@ -156,10 +156,13 @@ describe("a writer that starts again before its successor is appointed", () => {
       logged(cluster, "failover.begun"),
     ];
     const isAppointed = (): boolean => logged(cluster, "failover.begun") > begun;
+    let isOver = false;
     const command = cluster.cli("backtrack", `--to=${fork}`, "--json");
+    void command.then(() => (isOver = true));
     // At once: what follows in the successor takes a fraction of a second.
-    while (logged(cluster, "backtrack.staged") === staged)
+    while (!isOver && logged(cluster, "backtrack.staged") === staged)
       await new Promise((resolve) => setTimeout(resolve, 2));
+    if (isOver) throw new Error(`nothing was staged: ${(await command).stdout}`);
     process.kill(successor, "SIGSTOP");
     killOne(pids.get(`postgres:${writer}`));
     let acknowledged = 0;

@@ -20,6 +20,7 @@ import {
   pathOf,
   undoneOf,
 } from "./backtrack.ts";
+import type { Durable } from "./durable.ts";
 import type { BacktrackReport } from "./messages.ts";
 import type { AbandonedFuture, BacktrackState } from "./state.ts";
 
@@ -31,7 +32,7 @@ export interface PlanFacts {
   readonly nodes: VolumeNodes;
   /** Of every node that answers. */
   readonly states: readonly State[];
-  readonly writer: { readonly epoch: number; readonly vdl: Lsn };
+  readonly writer: Durable;
   readonly abandoned: readonly AbandonedFuture[];
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;

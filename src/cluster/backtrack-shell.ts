@@ -31,8 +31,6 @@ export interface BacktracksOptions {
   readonly logger: Logger;
   readonly config: ControlConfig;
   readonly roles: InstanceRoles;
-  /** What the open writer has told durable; undefined: there is none. */
-  readonly durable: () => { readonly epoch: number; readonly vdl: Lsn } | undefined;
   /** Of every node that answers. */
   readonly inspectAll: () => Promise<State[]>;
   readonly addressBook: () => VolumeNodes;
@@ -160,7 +158,7 @@ export class Backtracks {
   ) {
     const { id, isCounted, signal } = asked;
     const { roles, inspectAll, hasCacheFor } = this.options;
-    const writer = this.options.durable();
+    const writer = await roles.durableNow();
     if (!writer) {
       const why = "there is no writer that has its quorum";
       throw new BorealisError(sqlState.cannotConnectNow, why, {
@@ -216,7 +214,7 @@ export class Backtracks {
 
   /** What was planned is planned for this epoch of this writer: an epoch more, and the path that is left is another one. */
   private requireSame({ order }: BacktrackState): void {
-    if (this.options.durable()?.epoch !== order.sinceEpoch) throw otherWriter();
+    if (this.options.roles.durable()?.epoch !== order.sinceEpoch) throw otherWriter();
   }
 
   /** Raises nothing: `tidy` sees to an agent that is away now. */
@@ -264,7 +262,7 @@ export class Backtracks {
 
   /** Whether a writer has opened that was ordered to carry it out. */
   private isTaken({ order }: BacktrackState): boolean {
-    const epoch = this.options.durable()?.epoch;
+    const epoch = this.options.roles.durable()?.epoch;
     return epoch !== undefined && epoch > order.sinceEpoch;
   }
 
@@ -274,9 +272,9 @@ export class Backtracks {
     report: BacktrackReport,
     { heldMs, signal }: { readonly heldMs: number | null; readonly signal: AbortSignal },
   ): Promise<BacktrackReport> {
-    const { clock, config, logger, roles, durable, inspectAll } = this.options;
+    const { clock, config, logger, roles, inspectAll } = this.options;
     const { order } = state;
-    const { epoch = 0, vdl } = durable() ?? {};
+    const { epoch = 0, vdl } = roles.durable() ?? {};
     const node = (await inspectAll()).find(({ accepted }) => accepted === epoch);
     if (!node || vdl === undefined) throw notYet();
     const refill = order.refill

@@ -1,7 +1,7 @@
 import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { findLsn, formatLsn, parseLsn } from "../base/lsn.ts";
 import {
   type Clock,
   connectRpc,
@@ -119,7 +119,7 @@ export class ControlPlane {
       tellAgents: () => {
         for (const client of roles.clients()) this.tellNodes(client);
       },
-      durable: () => this.durable(),
+      durable: () => roles.durable(),
       inspect: (node) => this.inspectNode(node),
       isCopying: ({ nodeId: own, kind }) => {
         const complete = this.keeper.report?.nodesComplete;
@@ -151,7 +151,7 @@ export class ControlPlane {
       snapshotLsn: parseLsn(deps.state.genesisLsn),
       // Of every instance that reads; one that is away may come back with what it last had.
       readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
-      archived: () => this.archive.archivedIn(this.durable()?.epoch),
+      archived: () => this.archive.archivedIn(this.roles.durable()?.epoch),
       backtrackLsn: () => this.backtracks.neededLsn(),
       openWriter,
     });
@@ -173,7 +173,6 @@ export class ControlPlane {
     return new Backtracks({
       ...deps,
       roles,
-      durable: () => this.durable(),
       inspectAll: async () => {
         const states = await Promise.all(roles.state.nodes.map((node) => this.inspectNode(node)));
         return states.flatMap((state) => (state ? [state] : []));
@@ -367,14 +366,7 @@ export class ControlPlane {
     const { layout, config } = deps;
     const nodes = addressBook(state, layout, config.nodePorts);
     const status = (id: string): InstanceStatus | undefined => roles.status(id);
-    return keeperWorld({ state, layout, nodes, status, durable: this.durable() });
-  }
-
-  private durable(): { epoch: number; vdl: Lsn; atMs: number } | undefined {
-    const { vdl, vdlAtMs, epoch } = this.roles.status(this.state.writer) ?? {};
-    const at = findLsn(vdl ?? "");
-    const isOpen = this.roles.openWriter() !== undefined && at !== undefined;
-    return isOpen && epoch !== undefined ? { epoch, vdl: at, atMs: vdlAtMs ?? 0 } : undefined;
+    return keeperWorld({ state, layout, nodes, status, durable: roles.durable() });
   }
 
   private tellNodes(client: RpcClient): void {

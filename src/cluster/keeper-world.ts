@@ -1,7 +1,8 @@
-import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { formatLsn } from "../base/lsn.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { futuresOf } from "./backtrack.ts";
+import type { Durable } from "./durable.ts";
 import { type Layout, postgresSocketDir } from "./layout.ts";
 import type { ClusterState } from "./state.ts";
 
@@ -11,9 +12,7 @@ export function keeperWorld(facts: {
   readonly layout: Layout;
   readonly nodes: World["nodes"];
   readonly status: (id: string) => InstanceStatus | undefined;
-  readonly durable:
-    | { readonly epoch: number; readonly vdl: Lsn; readonly atMs: number }
-    | undefined;
+  readonly durable: Durable | undefined;
 }): World {
   const { state, layout, nodes, durable } = facts;
   return {

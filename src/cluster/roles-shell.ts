@@ -7,6 +7,7 @@ import {
   type ReaderOrder,
   type WriterOrder,
 } from "../instance/index.ts";
+import { type Durable, durableIn } from "./durable.ts";
 import type { Candidate } from "./failover.ts";
 import { agentSocket, type Layout } from "./layout.ts";
 import { withLife } from "./lives.ts";
@@ -33,6 +34,7 @@ export interface RolesDeps {
 
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
+const askMs = 5_000;
 /** Agents that live have been heard by then. */
 const hearMs = 3_000;
 
@@ -99,6 +101,17 @@ export class InstanceRoles {
     const { status, client } = this.agents.get(this.current.writer) ?? {};
     const isOpen = status?.role === "writer" && status.isAdmitted && status.hasQuorum;
     return isOpen && !this.isStopping ? client : undefined;
+  }
+
+  /** What the open writer has told durable; undefined: there is none. May be half a second old. */
+  durable(): Durable | undefined {
+    return this.openWriter() && durableIn(this.status(this.current.writer));
+  }
+
+  /** Asks it: who wants to go back has often just committed. Raises 08006 if it does not answer. */
+  async durableNow(): Promise<Durable | undefined> {
+    const answer = await this.openWriter()?.call("status", {}, { timeoutMs: askMs });
+    return answer === undefined ? undefined : durableIn(instanceStatusSchema.parse(answer));
   }
 
   /** What moves the writer from one instance to another. */
