@@ -48,6 +48,12 @@ async function expectAt(moment: string, rows: number, snapshot?: string): Promis
 describe("a clone", () => {
   it("has what was acknowledged before, goes its own way, and takes hardly any room", async () => {
     await askControl(parent, "createEndpoint", { id: "reports", type: "any", list: null });
+    // Log that its parent has not archived yet, a clone archives by itself.
+    const madeMs = Date.now();
+    await until("all of its making is archived", async () => {
+      const { latestRestorableTime } = (await statusNow(parent)).volume;
+      return Date.parse(latestRestorableTime ?? "") >= madeMs;
+    });
     const dataDir = await clone(parent, "one");
     await parent.query("INSERT INTO t VALUES (5000)");
     one = await start(dataDir);
