@@ -2,13 +2,16 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
 
 checkNode();
 installIfStale({ isDevelopment: true });
 buildIfStale();
 const totals = { passed: 0, failed: 0, skipped: 0 };
+/** Of what runs one after the other: name, and seconds. */
+const took = [];
+const slowestFiles = [];
 const reports = mkdtempSync(join(tmpdir(), "borealis-tests-"));
 
 function vitest(project) {
@@ -36,6 +39,8 @@ function vitest(project) {
       totals.passed += report.numPassedTests;
       totals.failed += report.numFailedTests;
       totals.skipped += report.numPendingTests;
+      for (const { name, startTime, endTime } of report.testResults ?? [])
+        slowestFiles.push([relative(root, name), (endTime - startTime) / 1000]);
       // A file that does not load, or a failing hook, counts no test but fails the run.
       if (code !== 0 && report.numFailedTests === 0) totals.failed += 1;
       resolve();
@@ -43,25 +48,40 @@ function vitest(project) {
   });
 }
 
+async function timed(name, work) {
+  const beganMs = performance.now();
+  await work();
+  took.push([name, (performance.now() - beganMs) / 1000]);
+}
+
+function told(list) {
+  return list.map(([name, seconds]) => `${name} ${Math.round(seconds)} s`).join(", ");
+}
+
 const check = spawnSync(process.execPath, [join(root, "scripts", "check.mjs")], {
   cwd: root,
   stdio: "inherit",
 });
 totals[check.status === 0 ? "passed" : "failed"] += 1;
-await vitest("unit");
+await timed("unit", () => vitest("unit"));
 // Two thousand seeds count as one test, and so do the mutants that are caught fast.
 for (const args of [
   ["--seeds", "2000"],
   ["--mutant", "fast"],
 ]) {
-  const sim = spawnSync(process.execPath, [join(root, "scripts", "run.mjs"), "sim", ...args], {
-    cwd: root,
-    stdio: "inherit",
+  await timed(`sim ${args.join(" ")}`, () => {
+    const sim = spawnSync(process.execPath, [join(root, "scripts", "run.mjs"), "sim", ...args], {
+      cwd: root,
+      stdio: "inherit",
+    });
+    totals[sim.status === 0 ? "passed" : "failed"] += 1;
   });
-  totals[sim.status === 0 ? "passed" : "failed"] += 1;
 }
-await vitest("system");
+await timed("system", () => vitest("system"));
 rmSync(reports, { recursive: true, force: true });
+slowestFiles.sort((a, b) => b[1] - a[1]);
+console.log(`Took: ${told(took)}`);
+console.log(`The slowest files: ${told(slowestFiles.slice(0, 25))}`);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
 console.log(`${totals.passed} passed, ${totals.failed} failed${skipped}`);
 process.exit(totals.failed === 0 ? 0 : 1);
