@@ -25,6 +25,7 @@ import { type Lag, LagWatch } from "./lag-watch.ts";
 import { keeperWorld } from "./keeper-world.ts";
 import { type Layout, nodeAddress } from "./layout.ts";
 import { ListenWatch } from "./listen-watch-shell.ts";
+import { masterPasswordHandlers } from "./master-password-shell.ts";
 import {
   backtrackRequestSchema,
   type ControlConfig,
@@ -203,6 +204,7 @@ export class ControlPlane {
           this.isStopping = true;
           this.roles.stopOrdering();
         },
+        ...masterPasswordHandlers(this.roles),
         ...this.instances.handlers,
         ...this.endpoints.handlers,
         restartInstance: async (params) => {

@@ -7,12 +7,8 @@ import {
   beReaderSchema,
   beWriterSchema,
   type Building,
-  changeMembersSchema,
   feedbackSchema,
   type InstanceStatus,
-  needLogSchema,
-  pinOrderSchema,
-  drainSchema,
   type PulseReport,
   type ReaderOrder,
   readGateSchema,
@@ -20,8 +16,6 @@ import {
   type ReadRound,
   type Role,
   setNodesSchema,
-  unpinSchema,
-  untilDurableSchema,
   type VolumeNodes,
   writerMovedSchema,
   type WriterOrder,
@@ -29,10 +23,10 @@ import {
   yieldVolumeSchema,
 } from "./messages.ts";
 import { agentStatus } from "./agent-status.ts";
+import { writerHandlers } from "./writer-handlers-shell.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
-import { pinForClone, pinsOf } from "./pins-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
@@ -114,11 +108,8 @@ export class InstanceAgent {
         unstage: () => this.unstage(),
         prepareWriter: () => this.prepareWriter(),
         yieldVolume: (params) => this.yieldVolume(yieldVolumeSchema.parse(params)),
-        drain: (params) => this.requireWriter().drain(drainSchema.parse(params).withinMs),
         restart: () => this.restart(),
         pulse: () => this.pulse(),
-        checkpoint: () => this.requireWriter().checkpoint(),
-        hotBlocks: () => this.requireWriter().hotBlocks(),
         warm: () => {
           if (this.situation.kind === "reader") this.situation.role.keepWarm();
         },
@@ -128,15 +119,7 @@ export class InstanceAgent {
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
-        changeMembers: (params) =>
-          this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
-        needLog: (params) => this.requireWriter().needLog(needLogSchema.parse(params).from),
-        pin: (params) => pinForClone(this.requireWriter().volume, pinOrderSchema.parse(params)),
-        unpin: (params) =>
-          this.requireWriter().volume.driver.unpin(unpinSchema.parse(params).pinId),
-        pins: () => pinsOf(this.requireWriter().volume),
-        untilDurable: (params) =>
-          this.requireWriter().untilDurable(untilDurableSchema.parse(params).what),
+        ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
         readRound: (params) => this.readRound(readGateSchema.parse(params).life),
         feedback: (params) => {

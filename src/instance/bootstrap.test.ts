@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bootstrapSql, quoteIdentifier, quoteLiteral } from "./bootstrap.ts";
+import { bootstrapSql, quoteIdentifier, quoteLiteral, resetPasswordSql } from "./bootstrap.ts";
 
 describe("the bootstrap SQL", () => {
   it("quotes what a user chose, whatever it holds", () => {
@@ -12,6 +12,11 @@ describe("the bootstrap SQL", () => {
     });
     expect(sql).toContain(`ALTER ROLE "x""; DROP ROLE y; --" LOGIN SUPERUSER`);
     expect(sql).toContain(`PASSWORD 'p''w'`);
+  });
+
+  it("quotes whose password is reset, and what to", () => {
+    const sql = resetPasswordSql({ user: 'a"; DROP ROLE b; --', verifier: "SCRAM-SHA-256$1:'" });
+    expect(sql).toContain(`ALTER ROLE "a""; DROP ROLE b; --" LOGIN PASSWORD 'SCRAM-SHA-256$1:''' `);
   });
 
   it("is one transaction", () => {

@@ -1,4 +1,4 @@
-import type { Bootstrap } from "./messages.ts";
+import type { Bootstrap, MasterPassword } from "./messages.ts";
 
 /** As PostgreSQL quotes a literal; a backslash needs no care, since standard_conforming_strings is on. */
 export function quoteLiteral(text: string): string {
@@ -29,6 +29,12 @@ export function bootstrapSql(bootstrap: Bootstrap): string {
     `ALTER DATABASE postgres OWNER TO ${user}`,
   ];
   return `BEGIN; ${statements.join("; ")}; COMMIT`;
+}
+
+/** As an administrator resets it: whoever lost the password gets in again. `verifier`: of SCRAM, so that no log has a password. */
+export function resetPasswordSql({ user, verifier }: MasterPassword): string {
+  const password = quoteLiteral(verifier);
+  return `ALTER ROLE ${quoteIdentifier(user)} LOGIN PASSWORD ${password} VALID UNTIL 'infinity'`;
 }
 
 function createRoleUnlessThere(name: string): string {

@@ -127,6 +127,13 @@ export const drainSchema = z.object({ withinMs: z.number() });
 export const pulseSchema = z.object({ silentMs: z.number() });
 export type PulseReport = z.infer<typeof pulseSchema>;
 
+/** Another password for the master user. `verifier` is SCRAM-SHA-256's, never the password. */
+export const masterPasswordSchema = z.object({
+  user: z.string(),
+  verifier: z.string().startsWith("SCRAM-SHA-256$"),
+});
+export type MasterPassword = z.infer<typeof masterPasswordSchema>;
+
 export const untilDurableSchema = z.object({ what: z.enum(["flushed", "inserted"]) });
 
 /** `life` is that of the writer whose session asks, as the topology names it: agent's pid and incarnation. */

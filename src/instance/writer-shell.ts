@@ -111,7 +111,7 @@ export class WriterRole {
     this.scope = new Scope((error) => this.broke(error));
   }
 
-  private get postgres(): Postgres {
+  get postgres(): Postgres {
     return this.standby.postgres;
   }
 

@@ -292,6 +292,23 @@ withCommon(keys.command("rotate"), "borealis keys rotate")
     ),
   );
 
+const password = program.command("password").description("the master user's password");
+withCommon(password.command("show"), "borealis password show")
+  .description("print it, as far as it is known here")
+  .action(
+    running(async (options: CommonOptions) =>
+      (await import("./password-command.ts")).passwordShow(options),
+    ),
+  );
+withCommon(password.command("set"), "borealis password set --password 'another one'")
+  .description("make it another one, whether or not anybody knows the last")
+  .option("--password <text>", "the new one (env: BOREALIS_PASSWORD; default: generated)")
+  .action(
+    running(async (options: CommonOptions & { password?: string }) =>
+      (await import("./password-command.ts")).passwordSet(options),
+    ),
+  );
+
 // `borealis status | head` closes the pipe: that is the reader's right, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? 0 : 1);

@@ -81,7 +81,7 @@ export async function url(endpointName: string, options: Options): Promise<void>
 
 export function readPassword(layout: Layout): string | undefined {
   return existsSync(layout.passwordFile)
-    ? readFileSync(layout.passwordFile, "utf8").trim()
+    ? readFileSync(layout.passwordFile, "utf8").replace(/\r?\n$/, "")
     : undefined;
 }
 

@@ -48,7 +48,7 @@ const control = new ControlPlane({
     parsed.kind === "state" ? parsed.state : undefined,
     "the supervisor checked the state file",
   ),
-  masterPassword: () => readFileSync(layout.passwordFile, "utf8").trim(),
+  masterPassword: () => readFileSync(layout.passwordFile, "utf8").replace(/\r?\n$/, ""),
   hasParent: () => hasParent(layout),
   newNodeId: realEntropy.uuid,
   requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),

@@ -243,7 +243,7 @@ async function rebuild(
     if (options.password === undefined && !existsSync(layout.passwordFile))
       say(
         `Passwords are what they were; ${layout.passwordFile}, which kept the master user's, is gone. ` +
-          `With --password, up keeps and shows it again.`,
+          `With --password, up keeps and shows it again; borealis password set makes another one.`,
       );
     logger.warn({ event: "volume.resurrected", ...facts, lastCommitTime: time });
     return { ...facts, lastCommitTime: time, seconds };

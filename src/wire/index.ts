@@ -80,6 +80,7 @@ export {
 } from "./result.ts";
 export {
   findScramVerifier,
+  formatScramVerifier,
   makeScramVerifier,
   mockVerifier,
   scramClientFinal,

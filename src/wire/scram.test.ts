@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   findMd5Verifier,
   findScramVerifier,
+  formatScramVerifier,
   isMd5Answer,
   makeMd5Verifier,
   makeScramVerifier,
@@ -150,6 +151,7 @@ describe("verifiers", () => {
       storedKey,
       serverKey,
     });
+    expect(formatScramVerifier(makeScramVerifier("pencil", rfc.salt, 4096))).toBe(text);
     expect(findScramVerifier("md5x")).toBeUndefined();
     expect(findScramVerifier("SCRAM-SHA-256$4096:AAAA$AAAA:AAAA")).toBeUndefined();
   });

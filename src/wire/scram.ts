@@ -40,6 +40,15 @@ export function makeScramVerifier(
   return { iterations, salt, storedKey, serverKey: hmac(salted, "Server Key") };
 }
 
+/** As pg_authid stores it, and as ALTER ROLE takes it in a password's place. */
+export function formatScramVerifier(verifier: ScramVerifier): string {
+  const { iterations, salt, storedKey, serverKey } = verifier;
+  const [saltText, stored, server] = [salt, storedKey, serverKey].map((one) =>
+    one.toString("base64"),
+  );
+  return `SCRAM-SHA-256$${iterations}:${saltText}$${stored}:${server}`;
+}
+
 /**
  * What a role that does not exist, or has no password, is asked with: always the same salt for the same name, so
  * that nobody learns which roles exist. No proof fits it.
