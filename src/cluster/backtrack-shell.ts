@@ -6,6 +6,7 @@ import { isBacktrackDone, parsePath, type VolumeNodes } from "../instance/index.
 import type { State } from "../quorum/index.ts";
 import type { MomentTarget } from "../wal/index.ts";
 import { BacktrackJobs, noProgress } from "./backtrack-jobs.ts";
+import { GivingWay } from "./giving-way-shell.ts";
 import { countKept, findKeptEnd } from "./backtrack-kept-shell.ts";
 import { planBacktrack, reportOf } from "./backtrack-plan-shell.ts";
 import {
@@ -61,7 +62,7 @@ export class Backtracks {
   private readonly options: BacktracksOptions;
   private readonly jobs = new BacktrackJobs();
   private running: Running | undefined;
-  private counting: AbortController | undefined;
+  private readonly counting = new GivingWay();
 
   constructor(options: BacktracksOptions) {
     this.options = options;
@@ -71,9 +72,8 @@ export class Backtracks {
   ask({ to, isDryRun }: BacktrackRequest, signal: AbortSignal): { readonly id: number } {
     const { roles, clock } = this.options;
     // Of one that is being counted nothing is left that anybody would have to wait for.
-    if ((this.running && !this.counting) || roles.state.backtrack) throw underWay();
-    this.counting?.abort(new BorealisError(sqlState.queryCanceled, "another one was asked for"));
-    this.counting = undefined;
+    if ((this.running && !this.counting.isUnderWay) || roles.state.backtrack) throw underWay();
+    this.counting.giveWay(new BorealisError(sqlState.queryCanceled, "another one was asked for"));
     const id = this.jobs.newId(clock.wallMs());
     const job: Running = { id };
     this.running = job;
@@ -315,7 +315,7 @@ export class Backtracks {
     const onProgress = this.jobs.progressOf(state.askedAtMs);
     this.jobs.enter(state.askedAtMs, "counting");
     try {
-      return await this.whileCounting(outer, async (signal) =>
+      return await this.counting.run(outer, async (signal) =>
         undoneOf(await countKept(this.nodes(signal), state, { to, onProgress })),
       );
     } catch (error) {
@@ -330,22 +330,9 @@ export class Backtracks {
     { id }: Running,
     outer: AbortSignal,
   ): Promise<BacktrackReport> {
-    return this.whileCounting(outer, async (signal) => {
+    return this.counting.run(outer, async (signal) => {
       return (await this.plan(target, { id, isCounted: true, signal })).report;
     });
-  }
-
-  private async whileCounting<T>(
-    outer: AbortSignal,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const counting = new AbortController();
-    this.counting = counting;
-    try {
-      return await work(AbortSignal.any([outer, counting.signal]));
-    } finally {
-      if (this.counting === counting) this.counting = undefined;
-    }
   }
 
   private nodes(signal: AbortSignal) {
