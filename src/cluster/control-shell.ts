@@ -43,6 +43,7 @@ import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
 import { scrubNodes } from "./scrub-nodes-shell.ts";
+import { SessionWatch } from "./session-watch.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
@@ -89,6 +90,7 @@ export class ControlPlane {
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
   private readonly listening = new ListenWatch();
+  private readonly sessions = new SessionWatch();
   private readonly clones: Clones;
   private readonly backtracks: Backtracks;
   private readonly scope: Scope;
@@ -192,6 +194,7 @@ export class ControlPlane {
         topology: () => this.topology(),
         health: () => this.health(),
         ...this.listening.handlers,
+        ...this.sessions.handlers,
         failover: async (params) => {
           this.roles.requireSettled();
           await this.roles.untilHeard();

@@ -86,6 +86,7 @@ const endpoints = new EndpointSet({
   logger,
   onChange: () => follower.tellListening(listeningOf(endpoints.states)),
 });
+follower.reportSessions(() => server.figures);
 const follow = (places: readonly EndpointPlace[]): void => {
   if (places.length > 0) endpoints.follow(places.map(endpointAt));
 };
