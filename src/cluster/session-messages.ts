@@ -1,15 +1,10 @@
 import { z } from "zod";
-import { durationBoundsMs } from "../base/histogram.ts";
+import { durationsSchema } from "../instance/index.ts";
 import { keptKinds, outcomeNames, type SessionFigures, sessionStates } from "../session/index.ts";
 
 /** What a proxy says of its sessions, once a second at most: figures of session-counters.ts. */
 
 const count = z.number().int().min(0);
-
-export const durationsSchema = z.object({
-  counts: z.array(count).length(durationBoundsMs.length + 1),
-  sumMs: z.number().min(0),
-});
 
 export const sessionFiguresSchema = z.object({
   sessions: z.array(z.object({ endpoint: z.string(), state: z.enum(sessionStates), count })),
