@@ -95,6 +95,7 @@ const packagesInCore = new Set([
   "route/parser.ts libpg-query",
   "route/cache.ts lru-cache",
   "cluster/messages.ts zod",
+  "cluster/session-messages.ts zod",
   "cluster/state.ts zod",
   "instance/messages.ts zod",
   "keeper/messages.ts zod",

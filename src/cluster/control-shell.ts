@@ -1,10 +1,9 @@
 import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { findLsn, formatLsn, parseLsn } from "../base/lsn.ts";
+import { findLsn, parseLsn } from "../base/lsn.ts";
 import {
   type Clock,
-  connectRpc,
   type Logger,
   type RpcClient,
   type RpcServer,
@@ -33,21 +32,24 @@ import {
   type Health,
   namedSchema,
   pinCloneSchema,
-  processesSchema,
   type ProcessReport,
   type ShutPort,
+  type StatusReport,
   type TopologyMessage,
 } from "./messages.ts";
 import type { State } from "../quorum/index.ts";
+import { Metrics } from "./metrics-shell.ts";
+import { askProcesses } from "./processes-shell.ts";
 import { addressBook, shownNode } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
 import { scrubNodes } from "./scrub-nodes-shell.ts";
+import { SessionWatch } from "./session-watch.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
-import { type NodeView, type StatusFacts, statusReport } from "./status.ts";
+import { nodeView, type NodeView, type StatusFacts, statusReport } from "./status.ts";
 import { topologyOf } from "./topology.ts";
 import { keepReadersWarm } from "./warm-shell.ts";
 import { z } from "zod";
@@ -90,8 +92,11 @@ export class ControlPlane {
   private readonly snapshots: SnapshotDesk;
   private readonly archive = new ArchiveWatch();
   private readonly listening = new ListenWatch();
+  private readonly sessions = new SessionWatch();
   private readonly clones: Clones;
   private readonly backtracks: Backtracks;
+  /** For Prometheus. */
+  readonly metrics: Metrics;
   private readonly scope: Scope;
   private readonly closing = new AbortController();
   private server: RpcServer | undefined;
@@ -157,6 +162,7 @@ export class ControlPlane {
       openWriter,
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
+    this.metrics = this.makeMetrics();
   }
 
   private makeClones(): Clones {
@@ -193,6 +199,7 @@ export class ControlPlane {
         topology: () => this.topology(),
         health: () => this.health(),
         ...this.listening.handlers,
+        ...this.sessions.handlers,
         failover: async (params) => {
           this.roles.requireSettled();
           await this.roles.untilHeard();
@@ -265,13 +272,35 @@ export class ControlPlane {
     this.listening.takePage(page);
   }
 
-  async status(): Promise<unknown> {
+  async status(): Promise<StatusReport> {
+    return (await this.look()).status;
+  }
+
+  private async look() {
     const [nodes, processes, shared] = await Promise.all([
       this.inspectNodes(),
-      this.processes(),
+      askProcesses(this.deps),
       this.clones.sharedLog(),
     ]);
-    return statusReport(this.facts(nodes, processes, shared));
+    return { status: statusReport(this.facts(nodes, processes, shared)), processes };
+  }
+
+  private makeMetrics(): Metrics {
+    const { roles } = this;
+    return new Metrics({
+      ...this.deps,
+      agents: () => roles.agentLines(),
+      facts: async () => {
+        const { status, processes } = await this.look();
+        return {
+          status,
+          processes: [...processes.values()],
+          snapshotAt: this.snapshots.newestTime,
+          sessions: this.sessions.figures,
+          failovers: roles.writerMoves.meter.figures,
+        };
+      },
+    });
   }
 
   private facts(
@@ -334,16 +363,7 @@ export class ControlPlane {
     await Promise.all(
       this.state.nodes.map(async (node) => {
         const view = await this.inspectNode(node);
-        if (!view) return;
-        views.set(node.id, {
-          scl: view.scl,
-          sclText: formatLsn(view.scl),
-          epoch: view.accepted,
-          base: view.base,
-          baseText: formatLsn(view.base),
-          logBytes: view.logBytes,
-          health: view.health,
-        });
+        if (view) views.set(node.id, nodeView(view));
       }),
     );
     return views;
@@ -377,18 +397,5 @@ export class ControlPlane {
     client.call("setNodes", { nodes }).catch((error: unknown) => {
       logger.debug({ event: "agent.notTold" }, messageOf(error));
     });
-  }
-
-  private async processes(): Promise<ReadonlyMap<string, ProcessReport>> {
-    try {
-      const path = this.deps.layout.supervisorSocket;
-      const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000 });
-      const answer = await client.call("processes", {}, { timeoutMs: 2_000 });
-      client.close();
-      return new Map(processesSchema.parse(answer).map((one) => [one.name, one]));
-    } catch (error) {
-      this.deps.logger.warn({ event: "supervisor.unreachable" }, messageOf(error));
-      return new Map();
-    }
   }
 }

@@ -24,7 +24,7 @@ export async function failOver(
   target: string,
   signal: AbortSignal,
 ): Promise<FailoverReport> {
-  const { clock, logger, detectionMs } = world;
+  const { clock, logger, meter, detectionMs } = world;
   const others = world.instances.filter((id) => id !== target);
   const isResumed = world.appointed() === target;
   if (isResumed) {
@@ -33,16 +33,20 @@ export async function failOver(
   const writers = others.filter((id) => world.status(id)?.role === "writer");
   const responsive = await responsiveOf(world, writers);
   // Nobody writes any more where a control plane before this one has appointed: no time is to be lost there.
+  const beforeMs = clock.nowMs();
   if (!isResumed) await prepare(world, target, responsive);
   const startMs = clock.nowMs();
+  meter.phase("switchover", "preparation", startMs - beforeMs);
   logger.info({ event: "failover.begun", target, from: writers, responsive });
   world.appoint(target);
   // From here on proxies begin nothing new there; what runs, commits among it, comes to its end.
   await Promise.all(responsive.map((id) => dismiss(world, id)));
   const yieldedMs = clock.nowMs() - startMs;
+  meter.phase("switchover", "release", yieldedMs);
   const heir = { target, patienceMs: Math.max(patienceMs, detectionMs) };
   const writer = await install(world, heir, signal);
   const heldMs = Math.round(clock.nowMs() - startMs);
+  meter.phase("switchover", "succession", clock.nowMs() - startMs - yieldedMs);
   const { epoch = 0, timeline = 0 } = world.status(writer) ?? {};
   const previous = writers[0] ?? null;
   const facts = { target, writer, epoch, heldMs, yieldedMs: Math.round(yieldedMs) };

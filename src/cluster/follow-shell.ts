@@ -1,8 +1,13 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import type { SessionFigures } from "../session/index.ts";
 import { type Listening, noTopology, type TopologyMessage, topologySchema } from "./messages.ts";
 
+/** A control plane that does not answer for so long is busy with something else. */
+const answerMs = 5_000;
 const reconnectMs = 100;
+/** Figures are for people who look once in some seconds. */
+const figuresEveryMs = 1_000;
 
 /**
  * A proxy's view of where sessions may go: pushed by the control plane at each change. While the control plane is
@@ -17,6 +22,7 @@ export class TopologyFollower {
   private latest: TopologyMessage = noTopology;
   private client: RpcClient | undefined;
   private listening: Listening | undefined;
+  private figures: (() => SessionFigures) | undefined;
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
     this.path = options.controlSocket;
@@ -38,6 +44,11 @@ export class TopologyFollower {
   tellListening(listening: Listening): void {
     this.listening = listening;
     this.sayListening();
+  }
+
+  /** The control plane is told these figures, if they have changed, once a second. */
+  reportSessions(figures: () => SessionFigures): void {
+    this.figures = figures;
   }
 
   close(): void {
@@ -69,9 +80,26 @@ export class TopologyFollower {
     await client.follow(source, (data) => this.take(data));
     this.client = client;
     this.sayListening();
-    await gone;
+    await Promise.race([gone, this.reportTo(client)]);
     this.client = undefined;
     client.close();
+  }
+
+  /** One at a time: a control plane that is slow is told less. Resolves when its line is gone. */
+  private async reportTo(client: RpcClient): Promise<void> {
+    let told = "";
+    while (!client.closed && !this.closing.signal.aborted) {
+      const figures = this.figures?.();
+      const text = figures ? JSON.stringify(figures) : "";
+      try {
+        if (text !== told) await client.call("sessions", figures, { timeoutMs: answerMs });
+        told = text;
+      } catch (error) {
+        // It is gone, or busy: told again.
+        this.logger.debug({ event: "figures.notTold" }, messageOf(error));
+      }
+      await sleep(this.clock, figuresEveryMs, this.closing.signal);
+    }
   }
 
   private sayListening(): void {

@@ -137,6 +137,12 @@ export class InstanceRoles {
     return [...this.agents.values()].flatMap(({ client }) => (client ? [client] : []));
   }
 
+  /** The lines to agents that are heard, by instance. */
+  agentLines(): ReadonlyMap<string, RpcClient> {
+    const lines = [...this.agents].map(([id, { client }]) => [id, client] as const);
+    return new Map(lines.flatMap(([id, client]) => (client ? [[id, client]] : [])));
+  }
+
   /** Who is not the writer. */
   readers(): string[] {
     const { instances, writer } = this.current;

@@ -19,6 +19,8 @@ export class SnapshotDesk {
   count = 0;
   /** Likewise; null: nobody has counted them yet. */
   extents: ExtentReport | null = null;
+  /** When the newest one was taken, likewise; null: there is none, or nobody has looked. */
+  newestTime: string | null = null;
 
   constructor(
     clock: Clock,
@@ -35,6 +37,7 @@ export class SnapshotDesk {
     if (!report) return;
     this.count = report.snapshots ?? this.count;
     this.extents = report.extents ?? this.extents;
+    this.newestTime = report.newestTime ?? this.newestTime;
     if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
   }
 

@@ -1,5 +1,5 @@
-import { findLsn, type Lsn } from "../base/lsn.ts";
-import type { NodeHealth } from "../quorum/index.ts";
+import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import type { NodeHealth, State } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { ArchiveReport } from "../keeper/index.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
@@ -24,6 +24,11 @@ export interface NodeView {
   readonly baseText: string;
   readonly logBytes: number;
   readonly health: NodeHealth;
+}
+
+export function nodeView(state: State): NodeView {
+  const { scl, accepted: epoch, base, logBytes, health } = state;
+  return { scl, sclText: formatLsn(scl), epoch, base, baseText: formatLsn(base), logBytes, health };
 }
 
 export interface StatusFacts {

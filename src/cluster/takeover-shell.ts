@@ -4,7 +4,7 @@ import { install, prepareHeir } from "./succession-shell.ts";
 import { type ChangeWorld, order, until } from "./writer-change-shell.ts";
 
 /** What is left of the lost writer has been ended, as a rule, and its epoch released: a claim need not wait for its lease. */
-const releaseMs = 300;
+const releaseWithinMs = 300;
 
 /**
  * Replaces a writer that is lost by the best reader; by the next best one if that is lost too before it writes. Storage
@@ -15,7 +15,7 @@ export async function takeOver(
   { from, loss, first }: { readonly from: string; readonly loss: Loss; readonly first: string },
   signal: AbortSignal,
 ): Promise<FailoverReport> {
-  const { clock, logger, detectionMs } = world;
+  const { clock, logger, meter, detectionMs } = world;
   const startMs = clock.nowMs();
   logger.info({ event: "takeover.begun", from, loss, target: first });
   world.appoint(first);
@@ -24,10 +24,13 @@ export async function takeOver(
     void order(world, from, { method: "yieldVolume", params: { isHurried: true } });
   }
   const isReady = prepareHeir(world, first);
-  await until(world, () => isFree(world, from), { withinMs: releaseMs, signal });
+  await until(world, () => isFree(world, from), { withinMs: releaseWithinMs, signal });
+  const releaseMs = clock.nowMs() - startMs;
+  meter.phase("failover", "release", releaseMs);
   const heir = { target: first, patienceMs: detectionMs, isReady };
   const writer = await install(world, heir, signal);
   const heldMs = Math.round(clock.nowMs() - startMs);
+  meter.phase("failover", "succession", clock.nowMs() - startMs - releaseMs);
   const { epoch = 0, timeline = 0 } = world.status(writer) ?? {};
   logger.info({ event: "takeover.done", from, loss, target: writer, epoch, heldMs });
   return { writer, previous: from, heldMs, epoch, timeline };

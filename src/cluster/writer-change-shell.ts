@@ -1,11 +1,13 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Clock, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import type { FailoverMeter } from "./failover-meter.ts";
 import type { InstanceStatus, WriterOrder } from "../instance/index.ts";
 
 /** What a change of the writer may know of the cluster, and do to it. */
 export interface ChangeWorld {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly meter: FailoverMeter;
   readonly instances: readonly string[];
   /** How long the writer, or who is to be it, may be silent. */
   readonly detectionMs: number;

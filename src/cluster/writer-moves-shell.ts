@@ -4,6 +4,7 @@ import type { InstanceStatus, WriterOrder } from "../instance/index.ts";
 import type { Loss } from "./detection.ts";
 import { type Candidate, requireTarget } from "./failover.ts";
 import { failOver } from "./failover-shell.ts";
+import { FailoverMeter, type FailoverKind } from "./failover-meter.ts";
 import { WriterGuard } from "./guard-shell.ts";
 import type { FailoverReport } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
@@ -39,6 +40,7 @@ const restartMs = 60_000;
 export class WriterMoves {
   private readonly deps: MovesDeps;
   private readonly guard: WriterGuard;
+  readonly meter = new FailoverMeter();
   private failover: { target: string; readonly done: Promise<FailoverReport> } | undefined;
   private restarting: string | undefined;
   /** The life of a writer that was given up, though it may not know. */
@@ -165,7 +167,7 @@ export class WriterMoves {
     const lost = deps.status(from);
     this.givenUp = lost && lifeOf(lost);
     const work = takeOver(this.world(), { from, loss, first }, deps.signal);
-    this.begin(first, work).catch((error: unknown) => {
+    this.begin("failover", first, work).catch((error: unknown) => {
       deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));
     });
     return true;
@@ -182,10 +184,18 @@ export class WriterMoves {
   }
 
   private beginFailover(target: string, change?: Change): Promise<FailoverReport> {
-    return this.begin(target, failOver(this.world(change), target, this.deps.signal));
+    return this.begin("switchover", target, failOver(this.world(change), target, this.deps.signal));
   }
 
-  private begin(target: string, work: Promise<FailoverReport>): Promise<FailoverReport> {
+  private begin(
+    kind: FailoverKind,
+    target: string,
+    work: Promise<FailoverReport>,
+  ): Promise<FailoverReport> {
+    work.then(
+      ({ heldMs }) => this.meter.done(kind, heldMs),
+      () => this.meter.failed(kind),
+    );
     const done = work.finally(() => {
       if (this.failover?.done !== done) return;
       this.failover = undefined;
@@ -199,6 +209,7 @@ export class WriterMoves {
     const { deps } = this;
     return {
       ...deps,
+      meter: this.meter,
       instances: deps.state().instances.map((one) => one.id),
       appoint: (id) => {
         if (this.failover) this.failover.target = id;

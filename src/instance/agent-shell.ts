@@ -1,6 +1,5 @@
 import { messageOf, BorealisError, sqlState } from "../base/errors.ts";
-import { type Clock, type Logger, type RpcServer, serveRpc, sleep } from "../io/index.ts";
-import type { Rng } from "../base/rng.ts";
+import { type RpcServer, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, encodeDataKeys } from "../keys/index.ts";
 import {
   type AgentConfig,
@@ -22,26 +21,19 @@ import {
   type YieldOrder,
   yieldVolumeSchema,
 } from "./messages.ts";
+import type { AgentDeps } from "./agent-deps.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
+import { figuresOf } from "./figures-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
+import { StartMeter } from "./start-phases.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
-
-export interface AgentDeps {
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly logger: Logger;
-  /** This process's own pid, for the status. */
-  readonly pid: number;
-  /** Told how the building of a cache gets on; undefined when it has ended. */
-  readonly onBuilding?: (building: Building | undefined) => void;
-}
 
 const statusEveryMs = 500;
 /** A role that failed takes the next order only after a pause, longer each time: no hot loop of restarts. */
@@ -78,12 +70,17 @@ export class InstanceAgent {
   private lastStatus = "";
   /** Started ahead of a promotion that is about to be ordered. */
   private warmDriver: LogDriverHandle | undefined;
+  private readonly starts = new StartMeter();
   /** How often it was told that another is to write: an order to write from before that counts no more. */
   private yields = 0;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
-    this.deps = { ...deps, onBuilding: (building) => (this.building = building) };
+    this.deps = {
+      ...deps,
+      starts: this.starts,
+      onBuilding: (building) => (this.building = building),
+    };
   }
 
   async start(): Promise<void> {
@@ -110,6 +107,7 @@ export class InstanceAgent {
         yieldVolume: (params) => this.yieldVolume(yieldVolumeSchema.parse(params)),
         restart: () => this.restart(),
         pulse: () => this.pulse(),
+        figures: () => figuresOf(this.starts, this.situation),
         warm: () => {
           if (this.situation.kind === "reader") this.situation.role.keepWarm();
         },

@@ -2,7 +2,8 @@
  * The agent of one instance: it keeps one PostgreSQL in the role that the cluster gave it. On the writer it runs the
  * log driver, on a reader the log feed. Start with agent-shell.ts; messages.ts is what others may ask of it.
  */
-export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
+export type { AgentDeps } from "./agent-deps.ts";
+export { InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
   agentConfigSchema,
@@ -10,7 +11,10 @@ export {
   backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
+  durationsSchema,
   type Feedback,
+  type InstanceFigures,
+  instanceFiguresSchema,
   type InstanceStatus,
   instanceStatusSchema,
   type PinReport,
@@ -27,6 +31,7 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export { startPhases } from "./start-phases.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { durationBoundsMs } from "../base/histogram.ts";
 import { findLsn } from "../base/lsn.ts";
+import { startPhases } from "./start-phases.ts";
 
 /**
  * What the control plane, the proxy and other agents may ask of an instance's agent, over its control socket, and
@@ -59,6 +61,33 @@ export const instanceStatusSchema = z.object({
   problem: z.string().nullable(),
 });
 export type InstanceStatus = z.infer<typeof instanceStatusSchema>;
+
+/** As base/histogram.ts has them. */
+export const durationsSchema = z.object({
+  counts: z
+    .array(z.number().int().min(0))
+    .length(durationBoundsMs.length + 1)
+    .readonly(),
+  sumMs: z.number().min(0),
+});
+
+/** What an agent has counted since it began, for metrics. */
+export const instanceFiguresSchema = z.object({
+  /** Of its starts as the writer; see start-phases.ts. */
+  starts: z.record(z.enum(startPhases), durationsSchema),
+  /** Of the log driver that it has now; null: it is no writer. */
+  writer: z
+    .object({
+      /** From the arrival of log from PostgreSQL until a write quorum held it. */
+      durable: durationsSchema,
+      /** Log that PostgreSQL has sent in this epoch. */
+      logBytes: z.number().min(0),
+      /** From an append to a node to its acknowledgement. */
+      appends: z.array(z.object({ node: z.string(), durations: durationsSchema })),
+    })
+    .nullable(),
+});
+export type InstanceFigures = z.infer<typeof instanceFiguresSchema>;
 
 /** Done once in a volume's life, through the log like anything else; idempotent. */
 export const bootstrapSchema = z.object({

@@ -19,7 +19,7 @@ import {
   type TimelineChoice,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-shell.ts";
+import type { AgentDeps } from "./agent-deps.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { AheadCache, type GoingOn } from "./ahead-shell.ts";
 import { bootstrapSql } from "./bootstrap.ts";
@@ -46,6 +46,7 @@ import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
+import { StartWatch } from "./start-phases.ts";
 import { Standby } from "./standby-shell.ts";
 
 const readyTimeoutMs = 300_000;
@@ -67,7 +68,7 @@ export class WriterRole {
   private readonly deps: AgentDeps;
   private readonly owner: RoleOwner;
   private readonly standby: Standby;
-  private readonly driver: LogDriverHandle;
+  readonly driver: LogDriverHandle;
   /** What proxies ask before they tell a client what this PostgreSQL said. */
   readonly readGrants: ReadGrants;
   private readonly scope: Scope;
@@ -123,13 +124,16 @@ export class WriterRole {
     if (!standby.isRunning) await this.postgres.clearOrphans();
     const isAhead = !standby.isRunning && order.backtrack === null;
     const ahead = isAhead ? new AheadCache(config, deps, signal) : undefined;
+    const watch = new StartWatch(deps);
     try {
       const claimed = await driver.claim();
+      watch.passed("claim");
       deps.logger.info({ event: "epoch.claimed", epoch: claimed.epoch, start: claimed.start });
       this.state = "recovering";
       this.opened = await this.backtrack(claimed, order, signal);
       const isBuilt = (await ahead?.isFor(claimed)) ?? false;
       if (!this.opened) await this.goOn(claimed, { sources: order.sources, isBuilt, signal });
+      watch.passed("recovery");
     } finally {
       await ahead?.cancel();
     }
@@ -151,8 +155,8 @@ export class WriterRole {
     this.pulse.begin();
     this.state = "available";
     this.scope.run((stop) => passFeedbackOn(this.feedback, { driver, clock: deps.clock }, stop));
-    const { epoch } = this.facts();
-    deps.logger.info({ event: "writer.available", epoch, vdl: driver.vdl });
+    watch.passed("attachment");
+    deps.logger.info({ event: "writer.available", epoch: this.facts().epoch, vdl: driver.vdl });
   }
 
   /** Undefined: none is ordered, or there is none to be done. */

@@ -85,6 +85,8 @@ export type ExtentReport = z.infer<typeof extentReportSchema>;
 export const snapshotReportSchema = z.object({
   /** How many there are; null: the stores were not looked at yet. */
   snapshots: z.number().int().nullable(),
+  /** When the newest one was taken; null: there is none, or it is not known. */
+  newestTime: z.string().nullable(),
   /** Snapshots need log from here on, the start of a WAL segment; null: not known, so all that is there. */
   logFrom: z.string().nullable(),
   /** The earliest moment that a snapshot and the log behind it lead to; null: not known. */

@@ -77,6 +77,7 @@ export class SnapshotJobs {
     const { job, logFrom, earliestMs, shelf, extents } = this;
     return {
       snapshots: shelf.hasLooked ? shelf.count : null,
+      newestTime: shelf.newestTime ?? null,
       logFrom: logFrom === undefined ? null : formatLsn(logFrom),
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
       extents: extents.report,

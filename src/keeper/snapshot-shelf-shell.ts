@@ -57,6 +57,14 @@ export class SnapshotShelf {
     return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
   }
 
+  /** When the newest one was taken. */
+  get newestTime(): string | undefined {
+    let newest: string | undefined;
+    for (const { row } of this.known.values())
+      if (newest === undefined || row.takenAt > newest) newest = row.takenAt;
+    return newest;
+  }
+
   /** Snapshots that nobody can judge: neither they nor any log may go. */
   get unreadable(): ReadonlyMap<string, BorealisError> {
     return this.unread;

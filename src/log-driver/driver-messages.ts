@@ -1,3 +1,4 @@
+import type { HistogramFigures } from "../base/histogram.ts";
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { FanOutMode } from "../ownership/index.ts";
@@ -75,18 +76,23 @@ export interface NodeStatus {
   readonly isBehindRing: boolean;
   readonly sentBytes: number;
   readonly frames: number;
+  /** From an append to its acknowledgement. */
+  readonly appends: HistogramFigures;
 }
 
 export interface DriverStatus {
   readonly phase: string;
   readonly nodes: readonly NodeStatus[];
   readonly ringBytes: number;
+  /** Log that was received in this epoch. */
   readonly walBytes: number;
   readonly reports: number;
   /** Log below it goes at every node; 0 before an epoch is elected. */
   readonly low: Lsn;
   /** What is kept for clones; none before an epoch is elected. */
   readonly pins: readonly Pin[];
+  /** From the arrival of log until a write quorum held it, since the thread began. */
+  readonly durable: HistogramFigures;
 }
 
 /** What a clone needs: log up to `to`, a record end; up to VDL unless told. */

@@ -233,7 +233,7 @@ export class Reign {
     }
   }
 
-  status(): DriverStatus {
+  status(): Omit<DriverStatus, "durable"> {
     return {
       phase: this.isOver ? "over" : this.core.situation,
       nodes: this.fleet.status(this.core.acknowledged),

@@ -138,6 +138,7 @@ export class Fleet {
       isBehindRing: this.lagging.has(links.node.nodeId),
       sentBytes: links.sentBytes,
       frames: links.frames,
+      appends: links.appends.figures,
     }));
   }
 

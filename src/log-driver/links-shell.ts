@@ -1,3 +1,4 @@
+import { Histogram } from "../base/histogram.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
 import { NodeLink } from "../quorum/index.ts";
@@ -36,6 +37,9 @@ export class NodeLinks {
   takesLog = true;
   sentBytes = 0;
   frames = 0;
+  readonly appends = new Histogram();
+  /** Undefined: nothing that is to be measured is under way. */
+  private sentMs: number | undefined;
 
   /** The control link only: see openAppend. */
   constructor(node: VolumeNode, outer: Omit<LinkWorld, "signal">, handlers: LinksHandlers) {
@@ -60,6 +64,9 @@ export class NodeLinks {
       },
       onAnswer: (answer) => {
         this.heardMs = world.clock.nowMs();
+        if (answer.kind === "appendAck" && this.sentMs !== undefined)
+          this.appends.observe(this.heardMs - this.sentMs);
+        this.sentMs = undefined;
         this.takesLog = !(answer.kind === "refuse" && takesNone.has(answer.reason));
         handlers.onAnswer(node.nodeId, answer);
       },
@@ -89,6 +96,8 @@ export class NodeLinks {
   /** False: there is no link, or none for appends; nothing was sent. */
   sendAppend(frame: AppendFrame, payload: RingView): boolean {
     if (!this.append?.send(frame, payload)) return false;
+    // One is under way at a time. One without log is not synced.
+    this.sentMs = payload.bytes.length > 0 ? this.world.clock.nowMs() : undefined;
     this.frames++;
     this.sentBytes += payload.bytes.length;
     return true;

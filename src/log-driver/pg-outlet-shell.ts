@@ -3,6 +3,7 @@ import { epochNone } from "../base/ids.ts";
 import { bytesBetween, type Lsn } from "../base/lsn.ts";
 import type { ReplicationClient, StandbyFeedback } from "../wire/index.ts";
 import { type AttachOptions, connectWriter, streamFrom } from "./attach-shell.ts";
+import type { DriverMeter } from "./driver-meter.ts";
 import type { DriverEvent, PgTarget } from "./driver-messages.ts";
 import type { Reign } from "./driver-shell.ts";
 import type { LogTail } from "./log-tail.ts";
@@ -20,6 +21,7 @@ export class PgOutlet implements ReignOutlet {
   private readonly tail: LogTail;
   private readonly world: DriverWorld;
   private readonly progress: SharedProgress;
+  private readonly meter: DriverMeter;
   private readonly emit: (event: DriverEvent) => void;
   private client: ReplicationClient | undefined;
   private readonly undurableBytesMax: number;
@@ -32,6 +34,7 @@ export class PgOutlet implements ReignOutlet {
     readonly reign: Reign;
     readonly world: DriverWorld;
     readonly progress: SharedProgress;
+    readonly meter: DriverMeter;
     readonly emit: (event: DriverEvent) => void;
   }) {
     this.reign = deps.reign;
@@ -40,6 +43,8 @@ export class PgOutlet implements ReignOutlet {
     this.undurableBytesMax = Math.min(undurableBytesLimit, this.tail.limitBytes / 2);
     this.world = deps.world;
     this.progress = deps.progress;
+    this.meter = deps.meter;
+    this.meter.begin();
     this.emit = deps.emit;
   }
 
@@ -92,6 +97,7 @@ export class PgOutlet implements ReignOutlet {
   onDurable(vdl: Lsn): void {
     this.client?.sendStatus({ write: vdl, flush: vdl, apply: vdl });
     this.reportedMs = this.world.clock.nowMs();
+    this.meter.durable(vdl, this.reportedMs);
     if (this.isPaused && this.undurableBytes() < this.undurableBytesMax / 2) {
       this.isPaused = false;
       this.client?.resume();
@@ -128,6 +134,7 @@ export class PgOutlet implements ReignOutlet {
   private onBatchEnd(): void {
     if (!this.hasNew || this.isDone) return;
     this.hasNew = false;
+    this.meter.received(this.tail.recordEnd, this.world.clock.nowMs());
     this.reign.noteDropped(this.tail);
     this.reign.onWal(this.tail);
     if (!this.isPaused && this.undurableBytes() > this.undurableBytesMax) {

@@ -16,11 +16,12 @@ import { Reign } from "./driver-shell.ts";
 import type { DriverWorkerData } from "./handle-shell.ts";
 import { PgOutlet } from "./pg-outlet-shell.ts";
 import { SharedProgress } from "./progress.ts";
+import { DriverMeter } from "./driver-meter.ts";
 import type { DriverWorld } from "./reign-ports.ts";
 
 const claimTimeoutMs = 15_000;
 
-const idleStatus: DriverStatus = {
+const idleStatus: Omit<DriverStatus, "durable"> = {
   phase: "idle",
   nodes: [],
   ringBytes: 0,
@@ -35,6 +36,7 @@ class DriverThread {
   private settings: DriverSettings;
   private readonly progress: SharedProgress;
   private readonly world: DriverWorld;
+  private readonly meter = new DriverMeter();
   private readonly post: (message: FromDriver) => void;
   private reign: Reign | undefined;
   /** Stands by for the next claim. */
@@ -91,9 +93,9 @@ class DriverThread {
         return this.requireReign().elect(request.timeline);
       case "attach": {
         this.outlet?.detach();
-        const { world, progress } = this;
+        const { world, progress, meter } = this;
         const emit = (event: DriverEvent): void => this.emit(event);
-        this.outlet = new PgOutlet({ reign: this.requireReign(), world, progress, emit });
+        this.outlet = new PgOutlet({ reign: this.requireReign(), world, progress, meter, emit });
         return this.outlet.attach(request.target, this.feedback);
       }
       case "detach":
@@ -113,8 +115,13 @@ class DriverThread {
       case "lease":
         return this.requireReign().readGate.untilLeased();
       default:
-        return (this.reign ?? this.next)?.status() ?? idleStatus;
+        return this.status();
     }
+  }
+
+  private status(): DriverStatus {
+    const status = (this.reign ?? this.next)?.status() ?? idleStatus;
+    return { ...status, durable: this.meter.figures };
   }
 
   /** The next reign, with its links, before it claims. */

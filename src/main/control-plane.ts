@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { present } from "../base/assert.ts";
+import { expositionType } from "../base/exposition.ts";
 import { messageOf } from "../base/errors.ts";
 import {
   ControlPlane,
@@ -88,7 +89,9 @@ async function reply({ method, path, headers }: HttpRequest): Promise<HttpReply>
     const report = statusSchema.parse(await control.status());
     return { status: 200, type: "text/html; charset=utf-8", body: statusPage(report) };
   }
-  return { status: 404, type: "text/plain", body: "not found; try / or /health\n" };
+  if (path === "/metrics")
+    return { status: 200, type: expositionType, body: await control.metrics.text() };
+  return { status: 404, type: "text/plain", body: "not found; try /, /health or /metrics\n" };
 }
 
 /** Somebody may have taken its port meanwhile: the cluster can do without for a while. Undefined: it is to stop. */

@@ -86,6 +86,7 @@ const endpoints = new EndpointSet({
   logger,
   onChange: () => follower.tellListening(listeningOf(endpoints.states)),
 });
+follower.reportSessions(() => server.figures);
 const follow = (places: readonly EndpointPlace[]): void => {
   if (places.length > 0) endpoints.follow(places.map(endpointAt));
 };
@@ -97,7 +98,8 @@ if (mode === "off")
   logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");
 const reason = await untilStopped(stop);
 const { sessionCount: sessions, outcomeCounts: outcomes } = server;
-logger.info({ event: "proxy.stopping", reason, sessions, outcomes });
+const { errors } = server.figures;
+logger.info({ event: "proxy.stopping", reason, sessions, outcomes, errors });
 follower.close();
 await endpoints.close();
 await server.close();

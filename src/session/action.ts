@@ -49,6 +49,8 @@ export type Action =
   | { readonly kind: "askFate"; readonly xid: bigint }
   /** How a loss ended for this session; to be counted. */
   | { readonly kind: "outcome"; readonly outcome: Outcome; readonly reason?: string | undefined }
+  /** The client is told an error of ours, now or with its next statement, and the session goes on; to be counted. */
+  | { readonly kind: "told"; readonly code: string }
   /** Tell the client, FATAL, and end both connections. */
   | { readonly kind: "fail"; readonly error: BorealisError }
   /** End both connections; everything has been said. */

@@ -1,6 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, formatAddress, type Logger, Scope, sleep } from "../io/index.ts";
-import type { Endpoint, EndpointServer } from "./endpoint-shell.ts";
+import type { Endpoint } from "./endpoint-options.ts";
+import type { EndpointServer } from "./endpoint-shell.ts";
 
 export interface EndpointSetOptions {
   readonly server: Pick<EndpointServer, "open" | "shut">;

@@ -1,97 +1,45 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import type { InstanceId } from "../base/ids.ts";
 import {
   type Address,
-  type Clock,
   type Connection,
-  type Entropy,
   listen,
   type Listener,
-  type Logger,
   openTlsServer,
-  type TlsIdentity,
   type TlsServer,
-  type PlainAddress,
 } from "../io/index.ts";
 import { loadParser } from "../route/index.ts";
 import { encodeError } from "../wire/index.ts";
 import { AdminSessions, noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
-import type { AwaitDurable } from "./durability-shell.ts";
+import {
+  defaultLimits,
+  type Endpoint,
+  type EndpointLimits,
+  type EndpointsOptions,
+  poolDefaults,
+} from "./endpoint-options.ts";
 import { AdminFates } from "./fates-shell.ts";
 import type { Outcome } from "./action.ts";
-import { Outcomes } from "./outcomes.ts";
 import { endpointGone, rewound, shutdown } from "./farewells.ts";
 import { LoadBook } from "./load-book.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
+import { SessionCounters, type SessionFigures } from "./session-counters.ts";
 import type { Session } from "./session-shell.ts";
 import { openAtWriter, openSession } from "./open-session-shell.ts";
 import { Forwarding } from "./forwarding-shell.ts";
-import { type PoolSettings, Pools } from "./pool-shell.ts";
+import { Pools } from "./pool-shell.ts";
 import { greetPooled, type PoolMode, poolingOf } from "./pooled-server-shell.ts";
 import { type Registered, SessionRegistry, type SessionRow } from "./session-registry.ts";
 import type { ServerStart } from "./world-shell.ts";
 import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
-import type { ReadGates } from "./read-gate-shell.ts";
-import type { Choice, EndpointType, Target, Topology } from "./topology.ts";
+import type { Choice, Target } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
-/** One listening port. */
-export interface Endpoint {
-  readonly id: string;
-  readonly type: EndpointType;
-  readonly address: PlainAddress;
-  /** Of type instance. */
-  readonly instanceId?: InstanceId;
-}
-
-export interface EndpointLimits {
-  /** A client that is not logged in after so long is dropped; 60 s, as PostgreSQL's authentication_timeout. */
-  readonly authenticationTimeoutMs: number;
-  /** How long a new connection waits while there is no instance for it, and a result while the writer's gate is closed. */
-  readonly holdTimeoutMs: number;
-  /** Of a transaction's messages so much is kept, to run it again; 1 MiB. */
-  readonly journalBytesMax: number;
-  /** Connections that are not logged in yet, over all endpoints; further ones are turned away. */
-  readonly unauthenticatedMax: number;
-}
-
-const defaultLimits: EndpointLimits = {
-  authenticationTimeoutMs: 60_000,
-  holdTimeoutMs: 30_000,
-  journalBytesMax: 1024 * 1024,
-  unauthenticatedMax: 1_000,
-};
-
-export interface EndpointsOptions {
-  readonly endpoints: readonly Endpoint[];
-  /** Undefined: no TLS. */
-  readonly tls: (TlsIdentity & { readonly mode: "prefer" | "require" }) | undefined;
-  readonly topology: Topology;
-  readonly awaitDurable: AwaitDurable;
-  /** Undefined: what a writer says is told at once (gate.mode off). */
-  readonly gates: ReadGates | undefined;
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  readonly logger: Logger;
-  readonly limits?: Partial<EndpointLimits>;
-  /** Whether, and how, sessions share server connections; off unless told. */
-  readonly pooling?: Partial<PoolingOptions>;
-}
-
-export interface PoolingOptions extends PoolMode, PoolSettings {
-  /** In place of what an instance says that it takes; for tests. */
-  readonly maxConnections?: number;
-}
-
-const poolDefaults: PoolMode & PoolSettings = {
-  mode: "off",
-  endpoints: [],
-  maxConnectionsPercent: 90,
-  borrowTimeoutMs: 120_000,
-  idleTimeoutMs: 600_000,
-};
+const tooManyClients = new BorealisError(
+  sqlState.tooManyConnections,
+  "sorry, too many clients already",
+);
 
 /** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
 export async function startEndpoints(options: EndpointsOptions): Promise<EndpointServer> {
@@ -113,7 +61,7 @@ export class EndpointServer {
   private readonly tls: TlsServer | undefined;
   private readonly admin: AdminSessions;
   private readonly traits: TraitsBook;
-  private readonly outcomes = new Outcomes();
+  private readonly counters = new SessionCounters();
   private readonly shared: SharedWorld;
   private readonly poolMode: PoolMode;
   private readonly mockSecret: Buffer;
@@ -131,7 +79,7 @@ export class EndpointServer {
     this.tls = options.tls && openTlsServer(options.tls);
     this.admin = new AdminSessions(options);
     this.traits = new TraitsBook(this.admin, options.clock, options.logger);
-    const { admin, traits, outcomes } = this;
+    const { admin, traits, counters } = this;
     const fates = new AdminFates(options, admin);
     const load = new LoadBook();
     const { maxConnections, ...settings } = { ...poolDefaults, ...options.pooling };
@@ -139,11 +87,12 @@ export class EndpointServer {
     const isGiven = maxConnections !== undefined;
     this.pools = new Pools({
       ...options,
+      counters,
       settings: isGiven ? { ...settings, maxConnectionsPercent: 100 } : settings,
       connectionsOf: async (target) => maxConnections ?? admin.connectionsOf(target),
     });
     const { pools } = this;
-    this.shared = { ...options, fates, ...this.limits, admin, traits, outcomes, load, pools };
+    this.shared = { ...options, fates, ...this.limits, admin, traits, counters, load, pools };
     this.mockSecret = options.entropy.bytes(32);
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
   }
@@ -164,7 +113,14 @@ export class EndpointServer {
 
   /** How losses of servers ended for sessions. */
   get outcomeCounts(): Readonly<Record<Outcome, number>> {
-    return this.outcomes.all;
+    return this.counters.outcomes.all;
+  }
+
+  /** What was counted since the process began, and how many there are of what now. */
+  get figures(): SessionFigures {
+    const sessions = this.sessions.tally();
+    const { size: unauthenticated } = this.unauthenticated;
+    return this.counters.figures({ sessions, unauthenticated, ...this.pools.sight });
   }
 
   get unauthenticatedCount(): number {
@@ -188,6 +144,7 @@ export class EndpointServer {
     const { endpoint, listener } = this.listeners.get(id) ?? {};
     if (!endpoint || !listener) return;
     this.listeners.delete(id);
+    this.counters.forgetEndpoint(id);
     for (const [connection, at] of this.unauthenticated) if (at === endpoint) connection.destroy();
     for (const { session, endpoint: at } of this.sessions.all)
       if (at === endpoint) session.terminate(endpointGone(endpoint));
@@ -211,12 +168,9 @@ export class EndpointServer {
   }
 
   private onConnection(endpoint: Endpoint, connection: Connection): void {
+    this.counters.connected(endpoint.id);
     if (this.unauthenticated.size >= this.limits.unauthenticatedMax) {
-      const error = new BorealisError(
-        sqlState.tooManyConnections,
-        "sorry, too many clients already",
-      );
-      connection.end(encodeError(error, "FATAL"));
+      connection.end(this.farewell(tooManyClients));
       connection.onData(() => undefined);
       this.options.clock.after(1_000, () => connection.destroy());
       return;
@@ -245,6 +199,7 @@ export class EndpointServer {
       connection.end();
     } else if (opening.kind === "refused") {
       const { reason, user } = opening;
+      this.counters.loginRefused();
       this.options.logger.info({
         event: "login.refused",
         endpoint: endpoint.id,
@@ -347,16 +302,21 @@ export class EndpointServer {
 
   private refusalOf(start: Exclude<ServerStart, BackendReady>, endpoint: Endpoint): Buffer {
     if (start.kind === "refused") return start.bytes;
-    if (start.kind === "exhausted") return encodeError(start.error, "FATAL");
-    return this.whyNobody(endpoint);
+    return this.farewell(start.kind === "exhausted" ? start.error : this.whyNobody(endpoint));
   }
 
-  private whyNobody(endpoint: Endpoint): Buffer {
-    if (this.isClosing) return encodeError(shutdown, "FATAL");
-    if (!this.isOpen(endpoint)) return encodeError(endpointGone(endpoint), "FATAL");
+  /** What a client that gets no session is told. */
+  private farewell(error: BorealisError): Buffer {
+    this.counters.told(error.code);
+    return encodeError(error, "FATAL");
+  }
+
+  private whyNobody(endpoint: Endpoint): BorealisError {
+    if (this.isClosing) return shutdown;
+    if (!this.isOpen(endpoint)) return endpointGone(endpoint);
     const { id, type } = endpoint;
     const why = type === "custom" ? this.options.topology.whyNobody(id) : undefined;
-    return encodeError(noInstance(why && `Endpoint ${id}: ${why}.`), "FATAL");
+    return noInstance(why && `Endpoint ${id}: ${why}.`);
   }
 
   private findTarget(endpoint: Endpoint, choice: Choice): Target | undefined {

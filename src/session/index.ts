@@ -11,11 +11,10 @@ export { Conversation } from "./conversation.ts";
 export {
   type Endpoint,
   type EndpointLimits,
-  EndpointServer,
   type EndpointsOptions,
   type PoolingOptions,
-  startEndpoints,
-} from "./endpoint-shell.ts";
+} from "./endpoint-options.ts";
+export { EndpointServer, startEndpoints } from "./endpoint-shell.ts";
 export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife } from "./fate.ts";
 export { EndpointSet, type EndpointSetOptions, type EndpointState } from "./endpoint-set-shell.ts";
 export type { ExchangeOptions } from "./exchange.ts";
@@ -28,7 +27,10 @@ export { readbackSteps } from "./readback.ts";
 export type { RestoreCycle, RestorePlan } from "./restore.ts";
 export { type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";
 export type { Change } from "./session-change.ts";
-export type { SessionRow } from "./session-registry.ts";
+export { type KeptKind, keptKinds } from "./kept-kind.ts";
+export { outcomeNames } from "./outcomes.ts";
+export { SessionCounters, type SessionFigures, type SessionState } from "./session-counters.ts";
+export { type SessionRow, sessionStates } from "./session-registry.ts";
 export type { SessionTouch } from "./session-touch.ts";
 export type { ReadGate, ReadGates } from "./read-gate-shell.ts";
 export type { Choice, EndpointType, Target, Topology } from "./topology.ts";

@@ -1,34 +1,19 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import type { Clock, Logger, Timer } from "../io/index.ts";
+import type { Timer } from "../io/index.ts";
 import type { StartupParameter } from "../wire/index.ts";
 import { type BackendReady, type BackendStart, tryBackend } from "./backend-shell.ts";
 import { watchFree } from "./free-server-shell.ts";
 import { poolExhausted } from "./farewells.ts";
+import type { PoolsOptions } from "./pool-options-shell.ts";
 import { groupsOf, limitOf } from "./connection-limits.ts";
 import { blank, mayTakeOver } from "./handover.ts";
 import type { Holder, Lease } from "./lease.ts";
 import { maxOf } from "./pool-size-shell.ts";
 import { fullForMs, Pool, type Place, type PoolAction } from "./pool.ts";
+import { type PoolSight, poolSight } from "./pool-sight.ts";
 import { returnServer } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
 import type { ServerStart } from "./world-shell.ts";
-
-export interface PoolSettings {
-  /** Of the connections that an instance takes for users. */
-  readonly maxConnectionsPercent: number;
-  /** How long somebody waits for a server. */
-  readonly borrowTimeoutMs: number;
-  /** A server that nobody has used for so long is closed. */
-  readonly idleTimeoutMs: number;
-}
-
-export interface PoolsOptions {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly settings: PoolSettings;
-  /** How many connections the instance takes for users, at most. */
-  readonly connectionsOf: (target: Target) => Promise<number>;
-}
 
 export interface Borrowing {
   readonly target: Target;
@@ -119,6 +104,13 @@ export class Pools {
     }));
   }
 
+  /** For metrics. */
+  get sight(): PoolSight {
+    return poolSight(
+      [...this.houses.values()].map(({ target, pool }) => [target.instanceId, pool]),
+    );
+  }
+
   private houseOf(target: Target): House {
     const name = nameOf(target);
     const house = this.houses.get(name) ?? new House(target, this.options);
@@ -175,8 +167,13 @@ class House {
     };
     this.run(this.pool.request(asking, clock.nowMs()));
     if (known) return known.start;
+    const startMs = clock.nowMs();
     return new Promise((resolve) => {
-      tell = resolve;
+      tell = (start) => {
+        // Undefined: its client has gone, or its instance, and it goes on elsewhere.
+        if (start) this.options.counters.poolWaited(clock.nowMs() - startMs);
+        resolve(start);
+      };
       timer = clock.after(settings.borrowTimeoutMs, () => {
         // Its client may have gone meanwhile.
         if (!asking.isWanted()) asking.resolve(undefined);
@@ -211,6 +208,7 @@ class House {
   private exhausted(asking: Asking): BorealisError {
     const { logger, settings } = this.options;
     const { count: open } = this.pool;
+    this.options.counters.poolTimedOut();
     const { instanceId: instance } = this.target;
     const limit = this.pool.limitOf(asking);
     const reasons = this.pool.reasons(limit);
@@ -284,6 +282,7 @@ class House {
     const { clock } = this.options;
     const start = await this.connect(asking.borrowing);
     if (start?.kind === "ready") {
+      this.options.counters.poolOpened();
       this.remember(asking.key, start.parameters);
       if (this.isClosed) {
         start.connection.destroy();

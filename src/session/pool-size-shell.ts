@@ -1,5 +1,5 @@
 import { messageOf } from "../base/errors.ts";
-import type { PoolsOptions } from "./pool-shell.ts";
+import type { PoolsOptions } from "./pool-options-shell.ts";
 import type { Target } from "./topology.ts";
 
 /** How many connections the pools of this process may have there; undefined: it is going away, or busy, and is to be asked again. */

@@ -95,6 +95,11 @@ export class Pool<L, H extends PlaceHolder> {
     return count;
   }
 
+  /** Who waits; some may have gone meanwhile. */
+  get seekerCount(): number {
+    return this.queues().reduce((sum, queue) => sum + queue.length, 0);
+  }
+
   get all(): Iterable<Place<L, H>> {
     return this.places;
   }

@@ -9,6 +9,7 @@ import {
   transactionState,
 } from "../wire/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
+import { Hold } from "./hold-shell.ts";
 import { isSameLife } from "./load-book.ts";
 import type { LoggedIn } from "./login-shell.ts";
 import type { Borrowing, Template } from "./pool-shell.ts";
@@ -86,11 +87,14 @@ async function atSome<T>(
   const { seat, client } = arrival;
   const startMs = clock.nowMs();
   const { key, parameters } = pooling;
+  // A session that has lost a server counts its waiting itself.
+  const hold = lost ? undefined : new Hold(shared);
   for (;;) {
     const target =
       stillThere(pooling, topology) ?? arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
     if (target && !(lost && isSameLife(target, lost))) {
       seat.take(target.instanceId);
+      hold?.end();
       const found = await attempt({ target, key, parameters });
       if (found) {
         pooling.at = target;
@@ -101,7 +105,11 @@ async function atSome<T>(
       if (isWanted()) load.suspect(target, clock.nowMs());
     }
     const isLate = clock.nowMs() - startMs > holdTimeoutMs;
-    if (isLate || client.closed || !isWanted()) return undefined;
+    if (isLate || client.closed || !isWanted()) {
+      hold?.end();
+      return undefined;
+    }
+    hold?.begin();
     await sleepUntilChange(clock, topology);
   }
 }

@@ -22,6 +22,7 @@ import { TextPlanner } from "./plan.ts";
 import { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
 import { SessionBook } from "./session-book.ts";
+import { SessionCounters } from "./session-counters.ts";
 import { Session } from "./session-shell.ts";
 import type { Arrival, SharedWorld } from "./session-world-shell.ts";
 import type { SessionWorld } from "./world-shell.ts";
@@ -40,6 +41,7 @@ class World {
   readonly pools: Pools;
   idleTimeoutMs = 0;
   isServing = true;
+  readonly counters = new SessionCounters();
   private readonly planner = new TextPlanner(new ClassificationCache());
   private readonly shared: SharedWorld;
   private readonly target;
@@ -57,6 +59,7 @@ class World {
     this.pools = new Pools({
       clock: realClock,
       logger,
+      counters: this.counters,
       settings: { maxConnectionsPercent: 100, borrowTimeoutMs: 8_000, idleTimeoutMs: 60_000 },
       connectionsOf: () => Promise.resolve(1),
     });
@@ -70,6 +73,7 @@ class World {
     this.shared = {
       clock: realClock,
       topology,
+      counters: this.counters,
       load: new LoadBook(),
       pools: this.pools,
     } as unknown as SharedWorld;
@@ -108,6 +112,7 @@ class World {
     const world: SessionWorld = {
       clock: realClock,
       logger,
+      counters: this.counters,
       awaitDurable: {
         untilFlushed: () => Promise.resolve(),
         untilInserted: () => Promise.resolve(),
@@ -125,7 +130,6 @@ class World {
       wasEndedOnPurpose: () => Promise.resolve(false),
       onTraitsChanging() {},
       onTraitsSettled() {},
-      onOutcome() {},
       onEnd() {},
     };
     const parked = {
@@ -304,6 +308,7 @@ describe("the size of a pool", () => {
     const pools = new Pools({
       clock,
       logger,
+      counters: new SessionCounters(),
       settings: { maxConnectionsPercent: 50, borrowTimeoutMs: 1_000, idleTimeoutMs: 60_000 },
       connectionsOf: () => {
         const answer = answers.shift();

@@ -1,6 +1,6 @@
 import { BorealisError, OutcomeUnknown, sqlState } from "../base/errors.ts";
 import { encodeError, encodeReadyForQuery, transactionState } from "../wire/index.ts";
-import type { Outcome } from "./action.ts";
+import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { Cycle } from "./cycle.ts";
 import type { Exchange, ExchangeOptions } from "./exchange.ts";
@@ -121,6 +121,18 @@ export function refuse(
       skippedBytes: later.length === 0 ? client.missingBytes : 0,
     },
   };
+}
+
+/** What the client of a refusal hears, at once or with its next statement, which is counted now. */
+export function tellings(told: Buffer, { outcome, pendingError }: Resume): Action[] {
+  const code = outcome === "unknown" ? sqlState.outcomeUnknown : sqlState.serializationFailure;
+  if (told.length > 0)
+    return [
+      { kind: "toClient", bytes: told },
+      { kind: "told", code },
+    ];
+  // Nothing is to come: its transaction had failed before.
+  return pendingError ? [{ kind: "told", code }] : [];
 }
 
 /** What was under way is committed, or has nothing to commit: the client hears so. */

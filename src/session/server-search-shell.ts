@@ -27,6 +27,7 @@ export interface Searcher {
 export class ServerSearch {
   private readonly searcher: Searcher;
   private holdTimer: Timer | undefined;
+  private heldSinceMs = 0;
   /** Counts what was asked for. */
   private wishes = 0;
 
@@ -38,12 +39,18 @@ export class ServerSearch {
   holdFor(): void {
     const { world, run, survivor } = this.searcher;
     const onTimeout = (): void => run(survivor.gaveUp(noInstance()));
-    this.holdTimer ??= world.clock.after(this.holdMs, onTimeout);
+    if (this.holdTimer) return;
+    this.holdTimer = world.clock.after(this.holdMs, onTimeout);
+    this.heldSinceMs = world.clock.nowMs();
+    world.counters.holdBegun();
   }
 
   stopHolding(): void {
-    this.holdTimer?.cancel();
+    if (!this.holdTimer) return;
+    const { clock, counters } = this.searcher.world;
+    this.holdTimer.cancel();
     this.holdTimer = undefined;
+    counters.holdEnded(clock.nowMs() - this.heldSinceMs);
   }
 
   async reconnect(): Promise<void> {

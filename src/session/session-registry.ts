@@ -1,8 +1,12 @@
 import { timingSafeEqual } from "node:crypto";
 import { transactionState } from "../wire/index.ts";
-import type { Endpoint } from "./endpoint-shell.ts";
+import type { Outcome } from "./action.ts";
+import type { Endpoint } from "./endpoint-options.ts";
 import type { Forwarding } from "./forwarding-shell.ts";
 import type { Session } from "./session-shell.ts";
+
+/** See SessionRow. */
+export const sessionStates = ["idle", "active", "in transaction", "parked", "waiting"] as const;
 
 /** What one session is told about in SHOW SESSIONS. */
 export interface SessionRow {
@@ -20,10 +24,12 @@ export interface SessionRow {
    * - parked: without one, which it does not need
    * - waiting: for one
    */
-  readonly state: "idle" | "active" | "in transaction" | "parked" | "waiting";
+  readonly state: (typeof sessionStates)[number];
   /** The pid of its server's process; null: it has none. */
   readonly backendPid: number | null;
   readonly isPooled: boolean;
+  /** How losses of its servers have ended, and how often. */
+  readonly outcomes: Readonly<Partial<Record<Outcome, number>>>;
   /** Of a pooled one: why nobody else can have its server at this moment; null: anybody can. */
   readonly keptBecause: string | null;
 }
@@ -77,6 +83,22 @@ export class SessionRegistry {
     return undefined;
   }
 
+  /** How many there are, by endpoint and state. */
+  tally(): { endpoint: string; state: SessionRow["state"]; count: number }[] {
+    const tally = new Map<
+      string,
+      { endpoint: string; state: SessionRow["state"]; count: number }
+    >();
+    for (const { session, endpoint } of this.all) {
+      const state = stateOf(session);
+      const key = `${endpoint.id} ${state}`;
+      const entry = tally.get(key);
+      if (entry) entry.count++;
+      else tally.set(key, { endpoint: endpoint.id, state, count: 1 });
+    }
+    return [...tally.values()];
+  }
+
   rows(): SessionRow[] {
     return [...this.all].map((registered) => {
       const { session, endpoint, user, database, clientAddress } = registered;
@@ -88,25 +110,29 @@ export class SessionRegistry {
         clientAddress,
         endpoint: endpoint.id,
         instance: session.target.instanceId,
+        outcomes: Object.fromEntries(session.outcomes ?? []),
         ...conditionOf(session),
       };
     });
   }
 }
 
-function conditionOf({
-  survivor,
-  tenancy,
-  world,
-  backendKey,
-}: Session): Pick<SessionRow, "state" | "backendPid" | "isPooled" | "keptBecause"> {
+function stateOf({ survivor }: Session): SessionRow["state"] {
+  const { isLive, isParked, conversation } = survivor;
+  if (isParked) return "parked";
+  if (!isLive) return "waiting";
+  if (!conversation.isIdle) return "active";
+  return conversation.exchange.state === transactionState.idle ? "idle" : "in transaction";
+}
+
+function conditionOf(
+  session: Session,
+): Pick<SessionRow, "state" | "backendPid" | "isPooled" | "keptBecause"> {
+  const { survivor, tenancy, world, backendKey } = session;
   const { isPooled } = world;
-  const { isLive, conversation } = survivor;
-  const isOutside = conversation.exchange.state === transactionState.idle;
-  const live = conversation.isIdle ? (isOutside ? "idle" : "in transaction") : "active";
   return {
-    state: survivor.isParked ? "parked" : isLive ? live : "waiting",
-    backendPid: isLive ? backendKey.pid : null,
+    state: stateOf(session),
+    backendPid: survivor.isLive ? backendKey.pid : null,
     isPooled,
     keptBecause: isPooled ? (tenancy.whyKept() ?? null) : null,
   };

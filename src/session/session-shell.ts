@@ -6,13 +6,14 @@ import { mayBeFenced } from "./farewells.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
+import { oneMore } from "./outcomes.ts";
 import { send } from "./send.ts";
 import { ServerLine } from "./server-line-shell.ts";
 import { Survivor } from "./survivor.ts";
 import { type Searcher, ServerSearch } from "./server-search-shell.ts";
 import { Tenancy, type Tenant } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
-import type { SessionWorld } from "./world-shell.ts";
+import { type SessionWorld, tellWorld } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: ClientLink;
@@ -46,6 +47,8 @@ export class Session {
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
+  /** How losses of its servers have ended; undefined: it has lost none. */
+  outcomes: ReadonlyMap<Outcome, number> | undefined;
   /** Its place in a pool, if it has one. */
   readonly tenancy: Tenancy;
   readonly search: ServerSearch;
@@ -250,11 +253,10 @@ export class Session {
       case "outcome":
         this.onOutcome(action.outcome, action.reason);
         return;
+      case "told":
       case "traitsChanging":
-        this.world.onTraitsChanging();
-        return;
       case "traitsSettled":
-        this.world.onTraitsSettled();
+        tellWorld(this.world, action);
         return;
       case "fail":
         this.fail(action.error);
@@ -267,8 +269,8 @@ export class Session {
 
   private fail(error: BorealisError): void {
     this.toClient.push(encodeError(error, "FATAL"));
-    const reason = error.message;
-    this.world.logger.info({ event: "session.failed", pid: this.pid, reason });
+    if (!this.client.closed) this.world.counters.told(error.code);
+    this.world.logger.info({ event: "session.failed", pid: this.pid, reason: error.message });
     this.finish();
   }
 
@@ -277,7 +279,8 @@ export class Session {
     const instance = this.target.instanceId;
     this.search.stopHolding();
     logger.info({ event: "session.survived", pid: this.pid, outcome, reason, instance });
-    this.world.onOutcome(outcome);
+    this.world.counters.outcomes.count(outcome);
+    this.outcomes = oneMore(this.outcomes, outcome);
   }
 
   private async awaitDurable(upTo: UpTo): Promise<void> {

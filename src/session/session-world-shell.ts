@@ -5,13 +5,14 @@ import { type BackendStart, startBackend } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { Fates } from "./fates-shell.ts";
+import { Hold } from "./hold-shell.ts";
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { isSameLife, type LoadBook, type Seat } from "./load-book.ts";
 import type { LoggedIn } from "./login-shell.ts";
-import type { Outcomes } from "./outcomes.ts";
 import type { TextPlanner } from "./plan.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
 import { SessionBook } from "./session-book.ts";
+import type { SessionCounters } from "./session-counters.ts";
 import type { Session } from "./session-shell.ts";
 import type { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
@@ -32,7 +33,7 @@ export interface SharedWorld {
   readonly logger: Logger;
   readonly admin: AdminSessions;
   readonly traits: TraitsBook;
-  readonly outcomes: Outcomes;
+  readonly counters: SessionCounters;
   readonly load: LoadBook;
   readonly pools: Pools;
   readonly holdTimeoutMs: number;
@@ -65,6 +66,8 @@ export async function startServer(
   const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
   let isTaken = false;
   let tried: Target | undefined;
+  // A session that has lost a server counts its waiting itself.
+  const hold = lost ? undefined : new Hold(shared);
   try {
     const start = await startBackend({
       clock,
@@ -86,7 +89,10 @@ export async function startServer(
         tried = target;
         return target;
       },
-      untilChange: () => sleepUntilChange(clock, topology),
+      untilChange: () => {
+        hold?.begin();
+        return sleepUntilChange(clock, topology);
+      },
       mayLeave: (target) => {
         load.suspect(target, clock.nowMs());
         const other = find();
@@ -98,6 +104,7 @@ export async function startServer(
     isTaken = start.kind === "ready" && isWanted();
     return start;
   } finally {
+    hold?.end();
     if (!isTaken) seat.leave();
   }
 }
@@ -153,7 +160,6 @@ export function worldOf(
       const session = sessionOf();
       traits.settled(session.target, database, session);
     },
-    onOutcome: (outcome) => shared.outcomes.count(outcome),
     onEnd: () => {
       arrival.seat.leave();
       onEnd();

@@ -869,3 +869,29 @@ describe("what a session has", () => {
     expect(action?.kind === "toServer" && action.bytes.includes(types)).toBe(true);
   });
 });
+
+describe("an error that goes to a client", () => {
+  it("is counted when it is told, also if the session ends then", () => {
+    const script = new SurvivorScript({}, aBook({ obstacle: () => "it has temporary objects" }))
+      .inTransaction()
+      .client(encodeQuery("vacuum"))
+      .lost();
+    expect(script.lines.at(-1)).toMatch(/< E\(40001\).* ended fail 57P01$/);
+    expect(script.told).toEqual(["40001"]);
+  });
+
+  it("is counted once, though it waits for the next statement", () => {
+    const script = new SurvivorScript({ wishes: { ...defaultWishes, isReplayed: false } })
+      .inTransaction()
+      .lost()
+      .connected();
+    expect(script.told).toEqual(["40001"]);
+    script.client(encodeQuery("select 1"));
+    expect(script.told).toEqual(["40001"]);
+  });
+
+  it("is none where all goes on", () => {
+    const script = new SurvivorScript().lost().connected().inTransaction().lost().connected();
+    expect(script.told).toEqual([]);
+  });
+});

@@ -22,6 +22,7 @@ import {
   type Resume,
   runAgain,
   succeed,
+  tellings,
   unknownOutcome,
 } from "./resume.ts";
 import type { Phase } from "./survivor-phase.ts";
@@ -76,9 +77,8 @@ export class Survivor {
   refuseWaking(error: BorealisError): Action[] {
     if (!this.isWaking && !this.isPreparing) return [];
     this.park();
-    const dormancy = new Dormancy(encodeError(error, "ERROR"));
-    this.phase = { kind: "dormant", dormancy };
-    this.actions.push({ kind: "resumeClient" });
+    this.phase = { kind: "dormant", dormancy: new Dormancy(encodeError(error, "ERROR")) };
+    this.actions.push({ kind: "told", code: error.code }, { kind: "resumeClient" });
     for (const bytes of this.waiting.takeAll(0)) this.actions.push(...this.fromClient(bytes));
     return this.take();
   }
@@ -307,7 +307,7 @@ export class Survivor {
       this.end({ kind: "close" });
       return;
     }
-    if (told.length > 0) this.actions.push({ kind: "toClient", bytes: told });
+    this.actions.push(...tellings(told, resume));
     this.connect(resume);
   }
 

@@ -1,11 +1,12 @@
 import type { BorealisError } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
-import type { Outcome } from "./action.ts";
+import type { Action } from "./action.ts";
 import type { BackendStart } from "./backend-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { ExchangeOptions } from "./exchange.ts";
 import type { Fates } from "./fates-shell.ts";
 import type { ReadGate } from "./read-gate-shell.ts";
+import type { SessionCounters } from "./session-counters.ts";
 import type { Target } from "./topology.ts";
 
 export interface WantedServer {
@@ -25,6 +26,7 @@ export type ServerStart =
 export interface SessionWorld {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly counters: SessionCounters;
   readonly awaitDurable: AwaitDurable;
   readonly fates: Fates;
   /** How long a result may be held at the gate, and a session while there is no server for it. */
@@ -49,7 +51,16 @@ export interface SessionWorld {
   wasEndedOnPurpose(target: Target): Promise<boolean>;
   onTraitsChanging(): void;
   onTraitsSettled(): void;
-  onOutcome(outcome: Outcome): void;
   /** Called once, when both connections are done with. */
   onEnd(): void;
+}
+
+/** What happens in a session that others need to know. */
+export function tellWorld(
+  world: SessionWorld,
+  action: Extract<Action, { kind: "told" | "traitsChanging" | "traitsSettled" }>,
+): void {
+  if (action.kind === "told") world.counters.told(action.code);
+  else if (action.kind === "traitsChanging") world.onTraitsChanging();
+  else world.onTraitsSettled();
 }

@@ -171,6 +171,8 @@ export class ConversationScript {
 /** Of a survivor: messages by their letters, and what matters of them. */
 export class SurvivorScript {
   lines: string[] = [];
+  /** SQLSTATEs of errors that were told, and after which it goes on. */
+  readonly told: string[] = [];
   readonly survivor: Survivor;
   private readonly exchange: ExchangeOptions;
 
@@ -226,6 +228,9 @@ export class SurvivorScript {
           return [`fail ${action.error.code}`];
         case "outcome":
           return [action.outcome];
+        case "told":
+          this.told.push(action.code);
+          return [];
         case "askFate":
           return [`ask ${action.xid}`];
         default:

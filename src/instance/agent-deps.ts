@@ -1,0 +1,16 @@
+import type { Rng } from "../base/rng.ts";
+import type { Clock, Logger } from "../io/index.ts";
+import type { Building } from "./messages.ts";
+import type { StartMeter } from "./start-phases.ts";
+
+export interface AgentDeps {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly logger: Logger;
+  /** This process's own pid, for the status. */
+  readonly pid: number;
+  /** Told how the building of a cache gets on; undefined when it has ended. */
+  readonly onBuilding?: (building: Building | undefined) => void;
+  /** Counts starts as the writer. */
+  readonly starts?: StartMeter;
+}
