@@ -1,10 +1,10 @@
 import { messageOf, BorealisError, sqlState } from "../base/errors.ts";
-import { type Clock, type Logger, type RpcServer, serveRpc, sleep } from "../io/index.ts";
-import type { Rng } from "../base/rng.ts";
+import { type RpcServer, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, encodeDataKeys } from "../keys/index.ts";
 import {
   type AgentConfig,
   beReaderSchema,
+  clusterSightSchema,
   beWriterSchema,
   type Building,
   changeMembersSchema,
@@ -28,6 +28,7 @@ import {
   type YieldOrder,
   yieldVolumeSchema,
 } from "./messages.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
@@ -37,17 +38,8 @@ import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
+import { SightFile } from "./sight-file-shell.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
-
-export interface AgentDeps {
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly logger: Logger;
-  /** This process's own pid, for the status. */
-  readonly pid: number;
-  /** Told how the building of a cache gets on; undefined when it has ended. */
-  readonly onBuilding?: (building: Building | undefined) => void;
-}
 
 const statusEveryMs = 500;
 /** A role that failed takes the next order only after a pause, longer each time: no hot loop of restarts. */
@@ -73,6 +65,7 @@ const tangled = /belongs to timeline \d+, but previous recovered WAL file came f
 export class InstanceAgent {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
+  private readonly sight: SightFile;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -89,7 +82,9 @@ export class InstanceAgent {
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
-    this.deps = { ...deps, onBuilding: (building) => (this.building = building) };
+    const beforeServing = (): Promise<void> => this.sight.write();
+    this.deps = { ...deps, beforeServing, onBuilding: (building) => (this.building = building) };
+    this.sight = new SightFile(config, deps, () => this.status());
   }
 
   async start(): Promise<void> {
@@ -127,6 +122,7 @@ export class InstanceAgent {
           const { situation } = this;
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
+        noteCluster: (params) => this.sight.take(clusterSightSchema.parse(params)),
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         changeMembers: (params) =>
           this.requireWriter().changeMembers(changeMembersSchema.parse(params).members),
@@ -165,7 +161,8 @@ export class InstanceAgent {
     const facts = situation.kind === "none" ? undefined : situation.role.facts();
     const { instance: id } = this.config;
     const { building } = this;
-    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, ...deps };
+    const own = this.sight.ownFigures(incarnation, facts?.postgresPid);
+    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, own, ...deps };
     return agentStatus(agent, facts);
   }
 
@@ -398,6 +395,7 @@ export class InstanceAgent {
   private async reportForEver(): Promise<void> {
     while (!this.closing.signal.aborted) {
       this.report();
+      this.sight.keepFresh();
       await sleep(this.deps.clock, statusEveryMs, this.closing.signal);
     }
   }

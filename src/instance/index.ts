@@ -2,7 +2,8 @@
  * The agent of one instance: it keeps one PostgreSQL in the role that the cluster gave it. On the writer it runs the
  * log driver, on a reader the log feed. Start with agent-shell.ts; messages.ts is what others may ask of it.
  */
-export { type AgentDeps, InstanceAgent } from "./agent-shell.ts";
+export type { AgentDeps } from "./agent-deps-shell.ts";
+export { InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
   agentConfigSchema,
@@ -10,6 +11,7 @@ export {
   backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
+  type ClusterSight,
   type Feedback,
   type InstanceStatus,
   instanceStatusSchema,
@@ -27,6 +29,8 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export { instanceSight } from "./sight.ts";
+export { auroraNames } from "./surface-functions.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";

@@ -1,0 +1,16 @@
+import type { Rng } from "../base/rng.ts";
+import type { Clock, Logger } from "../io/index.ts";
+import type { Building } from "./messages.ts";
+
+/** What an agent, and all that works for it, is given. */
+export interface AgentDeps {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly logger: Logger;
+  /** This process's own pid, for the status. */
+  readonly pid: number;
+  /** Told how the building of a cache gets on; undefined when it has ended. */
+  readonly onBuilding?: (building: Building | undefined) => void;
+  /** A role will take sessions in a moment: what they see of the cluster is to be true from the first one on. */
+  readonly beforeServing?: () => Promise<void>;
+}
