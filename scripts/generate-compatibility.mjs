@@ -61,7 +61,8 @@ const roleNotes = {
   rds_replication: "nothing yet: there are no logical slots (wal_level is replica)",
   rds_password:
     "nothing beyond PostgreSQL's rules: rds.restrict_password_commands cannot be turned on",
-  rds_iam: "nothing yet: members log in by password, where Aurora wants a token",
+  rds_iam:
+    "nothing yet: members log in by password, where Aurora wants a token. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
 };
 
 /** As AWS's wrappers send them, and how many rows each gives; null: that depends on where. */
