@@ -28,7 +28,7 @@ import {
   type YieldOrder,
   yieldVolumeSchema,
 } from "./messages.ts";
-import type { AgentDeps } from "./agent-deps-shell.ts";
+import type { AgentDeps } from "./agent-deps.ts";
 import { agentStatus } from "./agent-status.ts";
 import { unstampCache } from "../engine/index.ts";
 import type { LogDriverHandle } from "../log-driver/index.ts";
