@@ -50,6 +50,7 @@ import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, InstanceState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
 import { nodeView, type NodeView, type StatusFacts, statusReport } from "./status.ts";
+import { SightTeller } from "./sight-shell.ts";
 import { topologyOf } from "./topology.ts";
 import { keepReadersWarm } from "./warm-shell.ts";
 import { z } from "zod";
@@ -97,6 +98,7 @@ export class ControlPlane {
   private readonly backtracks: Backtracks;
   /** For Prometheus. */
   readonly metrics: Metrics;
+  private readonly sight: SightTeller;
   private readonly scope: Scope;
   private readonly closing = new AbortController();
   private server: RpcServer | undefined;
@@ -116,6 +118,7 @@ export class ControlPlane {
     });
     const { roles } = this;
     this.lag = new LagWatch(deps.config.lagMaxMs);
+    this.sight = new SightTeller(deps, roles, () => this.topology().writer);
     const openWriter = (): RpcClient | undefined => roles.openWriter();
     this.replacements = new Replacements({
       ...deps,
@@ -240,6 +243,7 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
+    this.scope.run((signal) => this.sight.run(signal));
     this.scope.run((signal) => this.clones.run(signal));
     this.scope.run((signal) => this.backtracks.watch(signal));
     const warmth = { ...this.deps, everyMs: this.deps.config.warmEveryMs };
@@ -355,6 +359,7 @@ export class ControlPlane {
     if (text === this.lastTopology) return;
     this.lastTopology = text;
     this.server?.broadcast("topology", topology);
+    this.sight.tellNow();
     this.deps.logger.info({ event: "topology.changed", writer: topology.writer });
   }
 

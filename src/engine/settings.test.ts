@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  auroraSettings,
   commandLineSettings,
   configurationFile,
   hbaFile,
@@ -13,6 +14,7 @@ const context = {
   instance: "instance-1",
   socketDir: "/tmp/run/pg-1",
   feedDir: "/tmp/run/pg-1/feed",
+  extensions: ["ltree", "btree_gist", "hstore"],
 };
 
 /** The command line as a map, after a check of its shape. */
@@ -29,6 +31,14 @@ function commandLine(major: number, changes: Partial<typeof context> = {}): Map<
 }
 
 describe("the table of settings", () => {
+  it("shows what AWS's wrappers know Aurora by, among the extensions that are allowed", () => {
+    expect(commandLine(18).get("rds.extensions")).toBe(
+      "aurora_stat_utils, btree_gist, hstore, ltree",
+    );
+    expect(mayOverride("RDS.extensions")).toBe(false);
+    for (const name of auroraSettings) expect(commandLine(15).has(name), name).toBe(true);
+  });
+
   it("gives a reason for each, and names each once a role", () => {
     const seen = new Set<string>();
     for (const setting of settings) {

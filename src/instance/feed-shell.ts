@@ -12,8 +12,8 @@ export async function startFeed(
   callbacks: Pick<LogFeedOptions, "onFeedback" | "onPathChanged" | "path"> = {},
 ): Promise<LogFeed> {
   const feedDir = feedDirOf(config);
-  const { instance, socketDir, osUser } = config;
-  await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
+  const { socketDir, osUser } = config;
+  await prepareSocketDirs({ socketDir, feedDir }, osUser ?? undefined);
   return LogFeed.start({
     get nodes() {
       return nodesNearestFirst(config);

@@ -11,6 +11,7 @@ export {
   backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
+  type ClusterSight,
   durationsSchema,
   type Feedback,
   type InstanceFigures,
@@ -32,6 +33,8 @@ export {
   type WriterOrder,
 } from "./messages.ts";
 export { startPhases } from "./start-phases.ts";
+export { instanceSight } from "./sight.ts";
+export { auroraNames } from "./surface-functions.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";

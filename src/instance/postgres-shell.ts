@@ -40,11 +40,14 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
 }
 
 /** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
-export function connectAgent(postgres: Pick<Postgres, "address">): Promise<PgClient> {
+export function connectAgent(
+  postgres: Pick<Postgres, "address">,
+  to: { readonly database: string; readonly options?: string } = { database: "postgres" },
+): Promise<PgClient> {
   return connectPg({
     address: postgres.address,
     user: bootstrapUser,
-    database: "postgres",
     applicationName: "borealis_agent",
+    ...to,
   });
 }

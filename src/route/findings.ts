@@ -1,4 +1,5 @@
 import { builtinOperators, builtinTypes, harmlessFunctions } from "./builtins.generated.ts";
+import { auroraFunctions } from "./aurora-functions.ts";
 import {
   child,
   constantText,
@@ -182,7 +183,7 @@ function builtinName(parts: readonly string[]): string | undefined {
 
 function noteFunction(call: Tree, findings: Findings): void {
   const name = builtinName(nameParts(list(call, "funcname")));
-  if (name !== undefined && harmlessFunctions.has(name)) return;
+  if (name !== undefined && (harmlessFunctions.has(name) || auroraFunctions.has(name))) return;
   switch (name) {
     case "nextval":
     case "setval":

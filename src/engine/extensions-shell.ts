@@ -1,0 +1,35 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Engine } from "./find-engine-shell.ts";
+
+/** Where control files lie, seen from the programs: PostgreSQL's own build, a package's, Debian's. */
+function extensionDirs({ binDir, major }: Engine): string[] {
+  return [
+    join(binDir, "..", "share", "postgresql", "extension"),
+    join(binDir, "..", "share", "extension"),
+    `/usr/share/postgresql/${major}/extension`,
+  ];
+}
+
+/**
+ * The extensions that somebody may create who is no superuser (`trusted` in their control files), by name. None if nobody
+ * knows where this installation has its extensions.
+ */
+export async function trustedExtensions(engine: Engine): Promise<string[]> {
+  for (const dir of extensionDirs(engine)) {
+    const files = await readdir(dir).catch(() => []);
+    const found: string[] = [];
+    for (const file of files.filter(isControlFile)) {
+      const text = await readFile(join(dir, file), "utf8");
+      if (/^\s*trusted\s*=\s*(true|on|yes|1)\b/im.test(text))
+        found.push(file.slice(0, -".control".length));
+    }
+    if (files.length > 0) return found.toSorted();
+  }
+  return [];
+}
+
+/** Those of one version alone (`NAME--VERSION.control`) do not say whether it is trusted. */
+function isControlFile(name: string): boolean {
+  return name.endsWith(".control") && !name.includes("--");
+}

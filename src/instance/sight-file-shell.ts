@@ -1,0 +1,89 @@
+import { messageOf } from "../base/errors.ts";
+import { CpuWatch, dataDirOf, writeOwned } from "../engine/index.ts";
+import { realEntropy, systemCodeOf } from "../io/index.ts";
+import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentConfig, ClusterSight, Figures, InstanceStatus } from "./messages.ts";
+import { sightText } from "./sight.ts";
+import { sightFile } from "./surface-functions.ts";
+
+const freshMs = 900;
+const cpuEveryMs = 2_000;
+/** A first figure takes two looks; wrappers expect one. */
+const cpuFirstMs = 400;
+
+/** Keeps the file fresh that Aurora's functions read. It is written over by renaming: whoever reads it has one whole. */
+export class SightFile {
+  private readonly config: AgentConfig;
+  private readonly deps: AgentDeps;
+  private readonly status: () => InstanceStatus;
+  private readonly cpuWatch = new CpuWatch();
+  private told: ClusterSight | undefined;
+  private life: number | undefined;
+  private session = "";
+  private cpuAtMs = Number.NEGATIVE_INFINITY;
+  private cpuPercent: number | undefined;
+  private writtenMs = Number.NEGATIVE_INFINITY;
+  private writing: Promise<void> = Promise.resolve();
+  private isAsked = false;
+
+  constructor(config: AgentConfig, deps: AgentDeps, status: () => InstanceStatus) {
+    this.config = config;
+    this.deps = deps;
+    this.status = status;
+  }
+
+  /** A name of this life of the instance, and what its PostgreSQL takes. */
+  ownFigures(
+    incarnation: number,
+    postgresPid: number | undefined,
+  ): Pick<Figures, "sessionId" | "cpu"> {
+    if (this.life !== incarnation) this.session = realEntropy.uuid();
+    this.life = incarnation;
+    return { sessionId: this.session, cpu: this.cpu(postgresPid) ?? null };
+  }
+
+  private cpu(postgresPid: number | undefined): number | undefined {
+    const nowMs = this.deps.clock.nowMs();
+    const everyMs = this.cpuPercent === undefined ? cpuFirstMs : cpuEveryMs;
+    if (nowMs - this.cpuAtMs < everyMs) return this.cpuPercent;
+    this.cpuAtMs = nowMs;
+    this.cpuPercent = this.cpuWatch.look(postgresPid, nowMs);
+    return this.cpuPercent;
+  }
+
+  /** The control plane tells how the cluster is. */
+  take(told: ClusterSight): void {
+    this.told = told;
+    void this.write();
+  }
+
+  /** Now and then: nothing may have been told lately. */
+  keepFresh(): void {
+    if (this.deps.clock.nowMs() - this.writtenMs >= freshMs) void this.write();
+  }
+
+  /** Resolves when the file says how things are now. A file that cannot be written is told in the log, and costs nothing else. */
+  write(): Promise<void> {
+    this.writtenMs = this.deps.clock.nowMs();
+    if (this.isAsked) return this.writing;
+    this.isAsked = true;
+    this.writing = this.writing.then(() => this.writeNow());
+    return this.writing;
+  }
+
+  private async writeNow(): Promise<void> {
+    this.isAsked = false;
+    const { config, deps, told } = this;
+    const own = this.status();
+    if (own.role === "none") return;
+    const path = `${dataDirOf(config.instanceDir)}/${sightFile}`;
+    const text = sightText({ own, told, nowMs: deps.clock.wallMs() });
+    try {
+      await writeOwned(path, text, config.osUser ?? undefined);
+    } catch (error) {
+      // No cache yet.
+      if (systemCodeOf(error) === "ENOENT") return;
+      deps.logger.debug({ event: "sight.notWritten" }, messageOf(error));
+    }
+  }
+}
