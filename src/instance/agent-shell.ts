@@ -22,7 +22,7 @@ import {
   type YieldOrder,
   yieldVolumeSchema,
 } from "./messages.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
 import { unstampCache } from "../engine/index.ts";

@@ -1,6 +1,6 @@
 import { prepareSocketDirs } from "../engine/index.ts";
 import { LogFeed, type LogFeedOptions } from "../log-driver/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { feedDirOf } from "./postgres-shell.ts";

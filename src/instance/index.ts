@@ -2,7 +2,7 @@
  * The agent of one instance: it keeps one PostgreSQL in the role that the cluster gave it. On the writer it runs the
  * log driver, on a reader the log feed. Start with agent-shell.ts; messages.ts is what others may ask of it.
  */
-export type { AgentDeps } from "./agent-deps.ts";
+export type { AgentDeps } from "./agent-deps-shell.ts";
 export { InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,

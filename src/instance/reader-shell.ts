@@ -6,7 +6,7 @@ import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { rebuildBelow } from "./backtrack-shell.ts";
 import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";

@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { CpuWatch, dataDirOf, writeOwned } from "../engine/index.ts";
 import { realEntropy, systemCodeOf } from "../io/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig, ClusterSight, Figures, InstanceStatus } from "./messages.ts";
 import { sightText } from "./sight.ts";
 import { sightFile } from "./surface-functions.ts";

@@ -2,7 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import { auroraSettings, type Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { bootstrapSql, quoteIdentifier } from "./bootstrap.ts";
 import type { Bootstrap } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";

@@ -19,7 +19,7 @@ import {
   type TimelineChoice,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { AheadCache, type GoingOn } from "./ahead-shell.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
