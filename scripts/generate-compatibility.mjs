@@ -1,5 +1,5 @@
 // Writes docs/compatibility.md from a run: each function is called on a writer and on a reader, by a role that may do
-// nothing. Takes the master user's URLs of both (`borealis url writer`, `borealis url reader`):
+// nothing, of a cluster that is up with sql.aurora=on. Takes the master user's URLs of both (`borealis url writer`, `borealis url reader`):
 //   node scripts/generate-compatibility.mjs WRITER_URL READER_URL
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +8,11 @@ import pg from "pg";
 import { root } from "./prepare.mjs";
 
 export const compatibilityFile = join(root, "docs", "compatibility.md");
+
+/** What is to be put right before sql.aurora is on unless told otherwise. */
+const left = [
+  "`sql.aurora=on` has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
+];
 
 /** What Aurora has, and why it is not here. */
 const absent = [
@@ -205,7 +210,18 @@ function textOf({ functions, settings, roles }) {
 <!-- Written by scripts/generate-compatibility.mjs from a run; test/aurora-functions.test.ts asserts that it is current. -->
 
 What is listed here as present was called on a writer and on a reader, by a role without any privileges, when this page was
-made. It is in \`pg_catalog\` of every database, and no dump has it.
+made. It is in \`pg_catalog\` of every database, and no dump of a database has it.
+The endpoints know these functions to be harmless where they are called with their schema (\`pg_catalog.aurora_version()\`, as AWS's
+wrappers do); without it they count as any function of a user's.
+
+## Off unless set
+
+    npx borealis config sql.aurora on               # then start again; or: up --set sql.aurora=on
+
+Off, nothing of what is listed here is made. On and off again: what was made stays; the functions tell of no instance then, and
+the roles and what \`pg_settings\` shows are as they were. Left before it is on by itself:
+
+${left.map((one) => `- ${one}.`).join("\n")}
 
 ## Functions
 

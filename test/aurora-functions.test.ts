@@ -11,7 +11,7 @@ import {
 } from "../scripts/generate-compatibility.mjs";
 import { auroraNames } from "../src/instance/index.ts";
 import { classify, loadParser } from "../src/route/index.ts";
-import { clone, start } from "./helpers/clones.ts";
+import { clone } from "./helpers/clones.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
 
 type Endpoint = "writer" | "reader" | `instance-${number}`;
@@ -33,10 +33,12 @@ const statusSql =
 const writersSql =
   "SELECT string_agg(server_id, ',') AS w FROM aurora_replica_status() WHERE session_id = 'MASTER_SESSION_ID'";
 
+const isOn = ["--set", "sql.aurora=on"];
+
 let cluster: TestCluster;
 beforeAll(async () => {
   await loadParser();
-  cluster = await TestCluster.create({ readers: 2 });
+  cluster = await TestCluster.create({ readers: 2, args: isOn });
   await cluster.query(
     "CREATE ROLE ordinary LOGIN PASSWORD 'o'; CREATE SCHEMA ours AUTHORIZATION ordinary",
   );
@@ -378,7 +380,7 @@ describe("a failover", () => {
 describe("a clone", () => {
   it("knows its own instances and where it began", async () => {
     const dataDir = await clone(cluster, "clone");
-    const copy = await start(dataDir);
+    const copy = await TestCluster.create({ readers: 0, dataDir, args: isOn });
     try {
       const sql =
         "SELECT server_id, session_id, aurora_volume_logical_start_lsn()::text AS lsn FROM aurora_replica_status()";
@@ -409,7 +411,7 @@ describe("no noise", () => {
     async () => {
       const old = await TestCluster.create({
         readers: 1,
-        args: ["--postgres-bin", bin, "--set", "reader.warmEveryMs=200"],
+        args: ["--postgres-bin", bin, "--set", "reader.warmEveryMs=200", ...isOn],
       });
       try {
         await old.query("CREATE TABLE t AS SELECT 1 AS a");

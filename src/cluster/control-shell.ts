@@ -215,7 +215,7 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
-    this.startSight();
+    if (this.deps.config.hasSurface) this.startSight();
     this.scope.run((signal) => this.clones.run(signal));
     this.scope.run((signal) => this.backtracks.watch(signal));
     const warmth = { ...this.deps, everyMs: this.deps.config.warmEveryMs };

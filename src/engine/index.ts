@@ -57,6 +57,7 @@ export {
   makeOwnedDir,
   syncTree,
   type TreeCopy,
+  removeOwned,
   writeOwned,
 } from "./owned-files-shell.ts";
 export {

@@ -41,6 +41,11 @@ export async function writeOwned(
   }
 }
 
+/** Removes a file, or a link, if it is there. */
+export function removeOwned(path: string): Promise<void> {
+  return rm(path, { force: true });
+}
+
 /** Makes `dir` (and what is missing above it, passable) as a directory of `user` with mode 0700. */
 export async function makeOwnedDir(dir: string, user: OsUser | undefined): Promise<void> {
   await mkdir(dirname(dir), { recursive: true, mode: 0o711 });

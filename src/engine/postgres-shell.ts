@@ -44,6 +44,8 @@ export interface PostgresOptions {
    * outrank those that must hold.
    */
   readonly recovery?: ReadonlyMap<string, string>;
+  /** Whether it is started with Aurora's settings. */
+  readonly hasAuroraSettings?: boolean;
   readonly logger: Logger;
 }
 
@@ -77,7 +79,7 @@ export class Postgres {
   private readonly exitListeners: ((exit: PostgresExit) => void)[] = [];
   private readonly dyingListeners: (() => void)[] = [];
   private situation: Situation = { kind: "down" };
-  private extensions: readonly string[] = [];
+  private extensions: readonly string[] | null = null;
   /** The process whose end stop() or killAll() asked for. */
   private stoppingPid: number | undefined;
 
@@ -113,7 +115,8 @@ export class Postgres {
     assert(this.situation.kind === "down", "an instance runs one PostgreSQL at a time");
     const { dataDir, logFile, osUser } = this.options;
     await this.clearOrphans();
-    this.extensions = await trustedExtensions(this.options.engine);
+    if (this.options.hasAuroraSettings)
+      this.extensions = await trustedExtensions(this.options.engine);
     await prepareSocketDirs(this.context, osUser);
     await prepareDataDir(this.dataDirOptions(role));
     if (this.options.recovery) await writeOwned(join(dataDir, "recovery.signal"), "", osUser);

@@ -6,6 +6,7 @@ import {
   hbaFile,
   mayOverride,
   primaryConninfo,
+  type SettingContext,
   settings,
   userConnectionsMax,
 } from "./settings.ts";
@@ -18,7 +19,7 @@ const context = {
 };
 
 /** The command line as a map, after a check of its shape. */
-function commandLine(major: number, changes: Partial<typeof context> = {}): Map<string, string> {
+function commandLine(major: number, changes: Partial<SettingContext> = {}): Map<string, string> {
   const args = commandLineSettings(major, { ...context, ...changes });
   const found = new Map<string, string>();
   for (let at = 0; at < args.length; at += 2) {
@@ -36,7 +37,10 @@ describe("the table of settings", () => {
       "aurora_stat_utils, btree_gist, hstore, ltree",
     );
     expect(mayOverride("RDS.extensions")).toBe(false);
-    for (const name of auroraSettings) expect(commandLine(15).has(name), name).toBe(true);
+    for (const name of auroraSettings) {
+      expect(commandLine(15).has(name), name).toBe(true);
+      expect(commandLine(15, { extensions: null }).has(name), name).toBe(false);
+    }
   });
 
   it("gives a reason for each, and names each once a role", () => {

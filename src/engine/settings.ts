@@ -25,8 +25,8 @@ export interface SettingContext {
   readonly socketDir: string;
   /** The directory of the socket at which the agent serves the log to a reader. */
   readonly feedDir: string;
-  /** Those that somebody may create who is no superuser. */
-  readonly extensions: readonly string[];
+  /** Those that somebody may create who is no superuser; null: Aurora's settings are not there. */
+  readonly extensions: readonly string[] | null;
 }
 
 export interface Setting {
@@ -263,7 +263,7 @@ const auroraMark = "aurora_stat_utils";
 const aurora: readonly Setting[] = [
   holds(
     "rds.extensions",
-    ({ extensions }) => [...extensions, auroraMark].toSorted().join(", "),
+    ({ extensions }) => [...(extensions ?? []), auroraMark].toSorted().join(", "),
     "what a member of rds_superuser may create",
   ),
   holds("rds.logical_replication", "off", "wal_level is replica"),
@@ -286,10 +286,11 @@ export const settings: readonly Setting[] = [
 
 /** The settings that must hold, as arguments of `postgres`: `-c name=value` each. */
 export function commandLineSettings(major: number, context: SettingContext): string[] {
-  return settingsOf("holds", "writer", major).flatMap((setting) => [
-    "-c",
-    `${setting.name}=${valueOf(setting, context)}`,
-  ]);
+  const isWanted = (name: string): boolean =>
+    context.extensions !== null || !auroraSettings.includes(name);
+  return settingsOf("holds", "writer", major).flatMap((setting) =>
+    isWanted(setting.name) ? ["-c", `${setting.name}=${valueOf(setting, context)}`] : [],
+  );
 }
 
 /** The defaults of an instance in this role, with their reasons, and then `overrides` (a later line wins). */

@@ -34,7 +34,7 @@ import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
 import { StartMeter } from "./start-phases.ts";
-import { SightFile } from "./sight-file-shell.ts";
+import { removeSightFile, SightFile } from "./sight-file-shell.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
 
 const statusEveryMs = 500;
@@ -61,7 +61,8 @@ const tangled = /belongs to timeline \d+, but previous recovered WAL file came f
 export class InstanceAgent {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
-  private readonly sight: SightFile;
+  /** Undefined: SQL shows nothing of the cluster. */
+  private readonly sight: SightFile | undefined;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -82,10 +83,10 @@ export class InstanceAgent {
     this.deps = {
       ...deps,
       starts: this.starts,
-      beforeServing: () => this.sight.write(),
+      beforeServing: () => this.sight?.write() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),
     };
-    this.sight = new SightFile(config, deps, () => this.status());
+    if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
   }
 
   async start(): Promise<void> {
@@ -121,7 +122,7 @@ export class InstanceAgent {
           const { situation } = this;
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
-        noteCluster: (params) => this.sight.take(clusterSightSchema.parse(params)),
+        noteCluster: (params) => this.sight?.take(clusterSightSchema.parse(params)),
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -152,7 +153,7 @@ export class InstanceAgent {
     const facts = situation.kind === "none" ? undefined : situation.role.facts();
     const { instance: id } = this.config;
     const { building } = this;
-    const own = this.sight.ownFigures(incarnation, facts?.postgresPid);
+    const own = this.sight?.ownFigures(incarnation, facts?.postgresPid);
     const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, own, ...deps };
     return agentStatus(agent, facts);
   }
@@ -386,7 +387,7 @@ export class InstanceAgent {
   private async reportForEver(): Promise<void> {
     while (!this.closing.signal.aborted) {
       this.report();
-      this.sight.keepFresh();
+      this.sight?.keepFresh();
       await sleep(this.deps.clock, statusEveryMs, this.closing.signal);
     }
   }

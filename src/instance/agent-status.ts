@@ -26,7 +26,8 @@ export function agentStatus(
     readonly building: Building | undefined;
     readonly problem: string | undefined;
     readonly nowMs: number;
-    readonly own: Pick<Figures, "sessionId" | "cpu">;
+    /** Undefined: SQL shows nothing of the cluster. */
+    readonly own: Pick<Figures, "sessionId" | "cpu"> | undefined;
   },
   facts: RoleFacts = noFacts,
 ): InstanceStatus {
@@ -52,7 +53,7 @@ export function agentStatus(
     opening: facts.opening ?? null,
     building: building ?? null,
     problem: problem ?? null,
-    figures: {
+    figures: agent.own && {
       ...agent.own,
       receivedLsn: facts.receivedLsn ?? null,
       feedback: facts.feedback ?? null,

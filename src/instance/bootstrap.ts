@@ -9,10 +9,12 @@ export function quoteIdentifier(text: string): string {
   return `"${text.replaceAll('"', '""')}"`;
 }
 
+/** What Aurora's rds_superuser may do that stock PostgreSQL can grant without making it a superuser. */
+export const delegated = ["pg_monitor", "pg_signal_backend", "pg_checkpoint"];
+
 /**
  * The SQL of a volume's first start, as one transaction, so that it has happened whole or not at all: the master user
- * (D14), who owns the database postgres. Aurora's roles (surface-roles.ts) are there before. Running it again changes
- * nothing but the password.
+ * (D14), who owns the database postgres. Running it again changes nothing but the password.
  */
 export function bootstrapSql(bootstrap: Bootstrap): string {
   const user = quoteIdentifier(bootstrap.masterUser);
@@ -20,6 +22,7 @@ export function bootstrapSql(bootstrap: Bootstrap): string {
     ? "SUPERUSER CREATEDB CREATEROLE BYPASSRLS"
     : "NOSUPERUSER CREATEDB CREATEROLE";
   const statements = [
+    ...(bootstrap.isSuperuser ? [] : rdsSuperuser()),
     createRoleUnlessThere(bootstrap.masterUser),
     `ALTER ROLE ${user} LOGIN ${attributes} PASSWORD ${quoteLiteral(bootstrap.password)}`,
     ...(bootstrap.isSuperuser ? [] : [`GRANT rds_superuser TO ${user} WITH ADMIN OPTION`]),
@@ -39,4 +42,11 @@ export function createRoleUnlessThere(name: string): string {
   const create = `CREATE ROLE ${quoteIdentifier(name)}`;
   const body = `BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)}) THEN ${create}; END IF; END`;
   return `DO ${quoteLiteral(body)}`;
+}
+
+function rdsSuperuser(): string[] {
+  return [
+    createRoleUnlessThere("rds_superuser"),
+    ...delegated.map((role) => `GRANT ${role} TO rds_superuser WITH ADMIN OPTION`),
+  ];
 }

@@ -26,6 +26,7 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
     logFile: config.postgresLogFile,
     osUser: config.osUser ?? undefined,
     overrides: new Map(Object.entries(config.overrides)),
+    hasAuroraSettings: config.hasSurface,
     logger,
   });
   postgres.onDying(() => owner.onDying?.());

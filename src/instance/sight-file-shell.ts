@@ -1,5 +1,5 @@
 import { messageOf } from "../base/errors.ts";
-import { CpuWatch, dataDirOf, writeOwned } from "../engine/index.ts";
+import { CpuWatch, dataDirOf, removeOwned, writeOwned } from "../engine/index.ts";
 import { realEntropy, systemCodeOf } from "../io/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig, ClusterSight, Figures, InstanceStatus } from "./messages.ts";
@@ -10,6 +10,15 @@ const freshMs = 900;
 const cpuEveryMs = 2_000;
 /** A first figure takes two looks; wrappers expect one. */
 const cpuFirstMs = 400;
+
+/** What a Borealis left that still told; without it the functions that read it tell nothing. */
+export async function removeSightFile({ instanceDir }: AgentConfig): Promise<void> {
+  await removeOwned(pathIn(instanceDir)).catch(() => undefined);
+}
+
+function pathIn(instanceDir: string): string {
+  return `${dataDirOf(instanceDir)}/${sightFile}`;
+}
 
 /** Keeps the file fresh that Aurora's functions read. It is written over by renaming: whoever reads it has one whole. */
 export class SightFile {
@@ -76,7 +85,7 @@ export class SightFile {
     const { config, deps, told } = this;
     const own = this.status();
     if (own.role === "none") return;
-    const path = `${dataDirOf(config.instanceDir)}/${sightFile}`;
+    const path = pathIn(config.instanceDir);
     const text = sightText({ own, told, nowMs: deps.clock.wallMs() });
     try {
       await writeOwned(path, text, config.osUser ?? undefined);

@@ -1,7 +1,5 @@
-import { createRoleUnlessThere, quoteLiteral } from "./bootstrap.ts";
+import { createRoleUnlessThere, delegated, quoteLiteral } from "./bootstrap.ts";
 
-/** What Aurora's rds_superuser may do that stock PostgreSQL can grant without making it a superuser. */
-const delegated = ["pg_monitor", "pg_signal_backend", "pg_checkpoint"];
 /** What rds_superuser is a member of besides; they are there for whom they are granted to, see docs/compatibility.md. */
 const granted = ["rds_replication", "rds_password"];
 const rdsRoles = ["rds_superuser", ...granted, "rds_iam"];

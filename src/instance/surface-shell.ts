@@ -28,24 +28,25 @@ interface Work {
   readonly deps: AgentDeps;
   readonly signal: AbortSignal;
 }
+/** `hasSurface`: whether any of it is to be there. */
+type Wish = Work & { readonly hasSurface: boolean };
 
-/** Of a new volume: the first sessions find all that it has, and the master user. */
-export async function bootstrapVolume(work: Work, bootstrap: Bootstrap): Promise<void> {
-  await makeSurface(work, new Set());
-  const client = await connectAgent(work.postgres);
-  try {
-    await queryUntil(client, bootstrapSql(bootstrap), work.signal);
-  } finally {
-    client.destroy();
-  }
+/** Of a new volume: its first sessions find all that it has, and the master user. `client`: of PostgreSQL's superuser. */
+export async function bootstrapVolume(
+  work: Wish & { readonly client: PgClient },
+  bootstrap: Bootstrap,
+): Promise<void> {
+  if (work.hasSurface) await makeSurface(work, new Set());
+  await queryUntil(work.client, bootstrapSql(bootstrap), work.signal);
 }
 
 /**
  * Makes Aurora's functions, settings and roles wherever they are missing or of another version, and goes on looking: on
  * the writer, as what is made travels to the readers through the log.
  */
-export async function keepSurface(work: Work): Promise<void> {
+export async function keepSurface(work: Wish): Promise<void> {
   const { deps, signal } = work;
+  if (!work.hasSurface) return;
   const done = new Set<string>();
   let problem = "";
   while (!signal.aborted) {

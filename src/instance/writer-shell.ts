@@ -144,7 +144,8 @@ export class WriterRole {
     ]);
     this.client = client;
     await this.untilLocalLogIsDurable(signal);
-    if (bootstrap) await bootstrapVolume({ postgres: this.postgres, deps, signal }, bootstrap);
+    const surface = { ...config, postgres: this.postgres, deps };
+    if (bootstrap) await bootstrapVolume({ ...surface, client, signal }, bootstrap);
     await deps.beforeServing?.();
     this.waits = new DurabilityWaits({
       client: waiting,
@@ -156,7 +157,7 @@ export class WriterRole {
     this.state = "available";
     this.scope.run((stop) => passFeedbackOn(this.feedback, { driver, clock: deps.clock }, stop));
     watch.passed("attachment");
-    this.scope.run((stop) => keepSurface({ postgres: this.postgres, deps, signal: stop }));
+    this.scope.run((stop) => keepSurface({ ...surface, signal: stop }));
     deps.logger.info({ event: "writer.available", epoch: this.facts().epoch, vdl: driver.vdl });
   }
 

@@ -1,6 +1,6 @@
 /**
  * Aurora's functions that Borealis makes in pg_catalog of each database (instance/surface-functions.ts; a test compares the
- * two): they neither write nor set anything.
+ * two): they neither write nor set anything, and take no argument.
  */
 export const auroraFunctions: ReadonlySet<string> = new Set([
   "aurora_db_instance_identifier",
