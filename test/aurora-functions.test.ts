@@ -130,7 +130,7 @@ describe("each function", () => {
         expect(row.server_id).toMatch(/^instance-[123]$/);
         expect(row.me).toBe("instance-1");
       }
-      const reading = client.query("SELECT pg_catalog.pg_read_file('pg_stat_tmp/borealis.json')");
+      const reading = client.query("SELECT pg_catalog.pg_read_file('borealis_sight.json')");
       await expect(reading).rejects.toMatchObject({ code: "42501" });
     });
   });

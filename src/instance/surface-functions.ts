@@ -4,8 +4,11 @@
  * pg_catalog alone, so that no caller's has a say in what they mean.
  */
 
-/** Of the file that an agent keeps in its data directory (sight.ts); base backups leave that folder's content out. */
-export const sightFile = "pg_stat_tmp/borealis.json";
+/**
+ * Of the file that an agent keeps in its data directory (sight.ts): in none of its folders, which PostgreSQL's user may replace.
+ * A base backup has a copy, which is written over before anybody sees it.
+ */
+export const sightFile = "borealis_sight.json";
 const sightBytesMax = 1_000_000;
 
 export interface SurfaceFunction {
