@@ -83,7 +83,7 @@ export class InstanceAgent {
     this.deps = {
       ...deps,
       starts: this.starts,
-      beforeServing: () => this.sight?.write() ?? removeSightFile(config),
+      beforeServing: () => this.sight?.writeBeforeServing() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),
     };
     if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());

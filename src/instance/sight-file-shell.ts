@@ -1,18 +1,22 @@
 import { messageOf } from "../base/errors.ts";
 import { CpuWatch, dataDirOf, removeOwned, writeOwned } from "../engine/index.ts";
-import { realEntropy, systemCodeOf } from "../io/index.ts";
+import { realEntropy, sleep, systemCodeOf } from "../io/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig, ClusterSight, Figures, InstanceStatus } from "./messages.ts";
 import { sightText } from "./sight.ts";
 import { sightFile } from "./surface-functions.ts";
 
 const freshMs = 900;
+const servingWaitMsMax = 100;
 const cpuEveryMs = 2_000;
 /** A first figure takes two looks; wrappers expect one. */
 const cpuFirstMs = 400;
 
+type Place = Pick<AgentConfig, "instanceDir" | "osUser">;
+type Deps = Pick<AgentDeps, "clock" | "logger">;
+
 /** What a Borealis left that still told; without it the functions that read it tell nothing. */
-export async function removeSightFile({ instanceDir }: AgentConfig): Promise<void> {
+export async function removeSightFile({ instanceDir }: Pick<Place, "instanceDir">): Promise<void> {
   await removeOwned(pathIn(instanceDir)).catch(() => undefined);
 }
 
@@ -22,8 +26,8 @@ function pathIn(instanceDir: string): string {
 
 /** Keeps the file fresh that Aurora's functions read. It is written over by renaming: whoever reads it has one whole. */
 export class SightFile {
-  private readonly config: AgentConfig;
-  private readonly deps: AgentDeps;
+  private readonly config: Place;
+  private readonly deps: Deps;
   private readonly status: () => InstanceStatus;
   private readonly cpuWatch = new CpuWatch();
   private told: ClusterSight | undefined;
@@ -34,8 +38,9 @@ export class SightFile {
   private writtenMs = Number.NEGATIVE_INFINITY;
   private writing: Promise<void> = Promise.resolve();
   private isAsked = false;
+  private isFailing = false;
 
-  constructor(config: AgentConfig, deps: AgentDeps, status: () => InstanceStatus) {
+  constructor(config: Place, deps: Deps, status: () => InstanceStatus) {
     this.config = config;
     this.deps = deps;
     this.status = status;
@@ -71,7 +76,16 @@ export class SightFile {
     if (this.deps.clock.nowMs() - this.writtenMs >= freshMs) void this.write();
   }
 
-  /** Resolves when the file says how things are now. A file that cannot be written is told in the log, and costs nothing else. */
+  /** As `write`, and no longer than a failover can spare where a disk hangs. */
+  async writeBeforeServing(): Promise<void> {
+    const { signal } = new AbortController();
+    await Promise.race([this.write(), sleep(this.deps.clock, servingWaitMsMax, signal)]);
+  }
+
+  /**
+   * Resolves when the file says how things are now. One that cannot be written is removed, as it would go on telling how they
+   * were (a full disk lets it go), and the log has it once.
+   */
   write(): Promise<void> {
     this.writtenMs = this.deps.clock.nowMs();
     if (this.isAsked) return this.writing;
@@ -89,10 +103,13 @@ export class SightFile {
     const text = sightText({ own, told, nowMs: deps.clock.wallMs() });
     try {
       await writeOwned(path, text, config.osUser ?? undefined);
+      this.isFailing = false;
     } catch (error) {
-      // No cache yet.
-      if (systemCodeOf(error) === "ENOENT") return;
-      deps.logger.debug({ event: "sight.notWritten" }, messageOf(error));
+      await removeSightFile(config);
+      const isWithoutCache = systemCodeOf(error) === "ENOENT" && own.postgresPid === null;
+      if (isWithoutCache || this.isFailing) return;
+      this.isFailing = true;
+      deps.logger.warn({ event: "sight.notWritten" }, messageOf(error));
     }
   }
 }

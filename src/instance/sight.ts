@@ -4,8 +4,7 @@
  */
 import { findLsn } from "../base/lsn.ts";
 import type { ClusterSight, InstanceSight, InstanceStatus } from "./messages.ts";
-
-const writerSession = "MASTER_SESSION_ID";
+import { writerSession } from "./surface-functions.ts";
 
 /** One instance as others are told of it. `heardAtMs`: when that was so, milliseconds since 1970. */
 export function instanceSight(

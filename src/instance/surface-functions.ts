@@ -95,6 +95,20 @@ function sightText(...path: string[]): string {
   return `json_extract_path_text(borealis_sight()${keys})`;
 }
 
+/** As AWS's wrappers know the writer. */
+export const writerSession = "MASTER_SESSION_ID";
+const isOwn = "s.server_id = current_setting('cluster_name')";
+/**
+ * Who writes is what PostgreSQL itself says where it can: the file may be old (a full disk, an agent that hangs), and a new
+ * writer must never call another one the writer.
+ */
+const shownColumns: Readonly<Record<string, string>> = {
+  session_id: `CASE WHEN pg_is_in_recovery() AND NOT ${isOwn} THEN s.session_id
+      WHEN NOT pg_is_in_recovery() AND ${isOwn} THEN '${writerSession}'
+      ELSE nullif(s.session_id, '${writerSession}') END`,
+  replica_lag_in_msec: `CASE WHEN pg_is_in_recovery() OR NOT ${isOwn} THEN s.replica_lag_in_msec END`,
+};
+
 /** In the order in which they can be made. */
 export const surfaceFunctions: readonly SurfaceFunction[] = [
   {
@@ -127,7 +141,7 @@ export const surfaceFunctions: readonly SurfaceFunction[] = [
     parameters: outParameters(replicaStatus),
     returns: "SETOF record",
     attributes: `${read} ROWS 4`,
-    body: `BEGIN ATOMIC SELECT ${replicaStatus.map(({ name }) => `s.${name}`).join(", ")}
+    body: `BEGIN ATOMIC SELECT ${replicaStatus.map(({ name }) => shownColumns[name] ?? `s.${name}`).join(", ")}
       FROM json_to_recordset(${sightOf("instances")})
       AS s (${replicaStatus.map(({ name, type }) => `${name} ${type}`).join(", ")}); END`,
     description: "Each instance of the cluster, the writer included",
