@@ -1,24 +1,28 @@
 import { expect, test } from "vitest";
 import { auroraNames, surfaceFunctions } from "./surface-functions.ts";
-import { rolesSql } from "./surface-roles.ts";
-import { surfaceSql, surfaceVersion } from "./surface-sql.ts";
+import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
+import { endPartSql, surfaceParts } from "./surface-sql.ts";
 
 const facts = { settings: new Map([["rds.extensions", "a, b'c"]]) };
 
-test("it is one transaction, in letters that every encoding has, and quotes what it is given", () => {
-  const sql = surfaceSql(facts);
-  expect(sql).toMatch(/^BEGIN;\n[^]*;\nCOMMIT$/);
+test("each part has a mark of its own, is in letters that every encoding has, and quotes what it is given", () => {
+  const [functions, settings] = surfaceParts(facts);
+  const texts = [functions, settings].map((part) => part?.steps.map(({ sql }) => sql).join("\n"));
   // oxlint-disable-next-line no-control-regex
-  expect(sql).toMatch(/^[\x00-\x7f]*$/);
-  expect(sql).toContain("'a, b''c'");
-  expect(sql).toContain(`IS '${surfaceVersion(facts)}'`);
+  for (const text of texts) expect(text).toMatch(/^[\x00-\x7f]*$/);
+  expect(texts[1]).toContain("'a, b''c'");
+  expect(functions?.mark).not.toBe(settings?.mark);
+  expect(functions && endPartSql(functions, ["a'b"])).toContain(
+    `IS '${functions?.mark} without a''b'; COMMIT`,
+  );
 });
 
-test("its version is another one with other settings, and the same with the same", () => {
-  expect(surfaceVersion({ settings: new Map(facts.settings) })).toBe(surfaceVersion(facts));
-  expect(surfaceVersion({ settings: new Map([["rds.extensions", "a"]]) })).not.toBe(
-    surfaceVersion(facts),
-  );
+test("other settings change the mark of theirs alone", () => {
+  const marks = (text: string): string[] =>
+    surfaceParts({ settings: new Map([["rds.extensions", text]]) }).map(({ mark }) => mark);
+  expect(marks("a")).toEqual(marks("a"));
+  expect(marks("a")[0]).toBe(marks("b")[0]);
+  expect(marks("a")[1]).not.toBe(marks("b")[1]);
 });
 
 test("only what reads the file has the rights of its owner, and bodies are parsed when they are made", () => {
@@ -34,4 +38,6 @@ test("roles are one transaction that makes none twice, and none that may log in"
   expect(sql).toMatch(/^BEGIN; .*; COMMIT$/s);
   expect(sql.match(/IF NOT EXISTS/g)).toHaveLength(4);
   expect(sql).not.toMatch(/\bLOGIN\b/);
+  expect(sql).toContain(`COMMENT ON ROLE rds_superuser IS '${rolesMark()}'`);
+  expect(rolesMarkQuery).toContain("WHERE 4 =");
 });

@@ -34,53 +34,96 @@ export interface SurfaceFacts {
   readonly settings: ReadonlyMap<string, string>;
 }
 
-/** What a database has is compared with this: it changes with anything that the SQL makes. */
-export function surfaceVersion(facts: SurfaceFacts): string {
-  const crc = crc32c(Buffer.from(statementsOf(facts).join("\n")));
-  return `surface ${crc.toString(16).padStart(8, "0")}`;
+/** One thing of a part. */
+export interface SurfaceStep {
+  readonly name: string;
+  readonly sql: string;
+  /** Removes what has its name in another shape, over which it cannot be put (42P13); absent: that is never done. */
+  readonly drop?: string;
 }
 
 /**
- * Makes Aurora's functions and settings in one database, whole or not at all, over what an older Borealis made there. Needs
- * PostgreSQL's own superuser. Leaves no trace in a dump: pg_dump has of pg_catalog only privileges that were changed.
+ * What is made in one database in one transaction, over what an older Borealis made there. Needs PostgreSQL's own superuser.
+ * Leaves no trace in a dump: pg_dump has of pg_catalog only privileges that were changed.
  */
-export function surfaceSql(facts: SurfaceFacts): string {
-  const version = quoteLiteral(surfaceVersion(facts));
-  return [
-    "BEGIN",
-    `SET LOCAL lock_timeout = ${lockTimeoutMs}`,
-    "SET LOCAL allow_system_table_mods = on",
-    "SET LOCAL search_path = pg_catalog",
-    ...statementsOf(facts),
-    `COMMENT ON FUNCTION pg_catalog.borealis_sight() IS ${version}`,
-    "COMMIT",
-  ].join(";\n");
+export interface SurfacePart {
+  readonly name: "functions" | "settings";
+  /** What the database has is compared with this: it changes with anything that the steps make. */
+  readonly mark: string;
+  /** One value: the mark that was left last; null: it was never made. */
+  readonly markQuery: string;
+  /** Whose comment the mark is. */
+  readonly marked: string;
+  readonly steps: readonly SurfaceStep[];
 }
 
-/** One value: what surfaceSql has left here last; null: it was never run. */
-export const surfaceVersionQuery =
-  "SELECT pg_catalog.obj_description(pg_catalog.to_regprocedure('pg_catalog.borealis_sight()'), 'pg_proc')";
+/** Begins the transaction of a part. */
+export const beginPartSql = [
+  "BEGIN",
+  `SET LOCAL lock_timeout = ${lockTimeoutMs}`,
+  "SET LOCAL allow_system_table_mods = on",
+  "SET LOCAL search_path = pg_catalog",
+].join("; ");
 
-function statementsOf({ settings }: SurfaceFacts): string[] {
+/** Ends it. `refused`: names of steps that were not possible; the mark tells of them, so that the next writer tries again. */
+export function endPartSql({ mark, marked }: SurfacePart, refused: readonly string[]): string {
+  const whole = [mark, ...refused.map((name) => `without ${name}`)].join(" ");
+  return `COMMENT ON ${marked} IS ${quoteLiteral(whole)}; COMMIT`;
+}
+
+/** The functions do without the settings: replacing pg_settings waits for whoever reads it, and may go on doing so. */
+export function surfaceParts({ settings }: SurfaceFacts): readonly SurfacePart[] {
+  const functions = [
+    ...surfaceFunctions.map(functionStep),
+    ...viewFunctions.map(viewStep),
+    { name: "initial privileges", sql: initialPrivilegesSql },
+  ];
+  const view = [{ name: "pg_settings", sql: settingsView(settings) }];
+  const descriptionOf = (what: string, catalog: string): string =>
+    `SELECT pg_catalog.obj_description(${what}, '${catalog}')`;
   return [
-    ...surfaceFunctions.flatMap(functionStatements),
-    ...viewFunctions.map(viewStatement),
-    settingsView(settings),
-    initialPrivilegesSql,
+    {
+      name: "functions",
+      mark: markOf(functions),
+      markQuery: descriptionOf(
+        "pg_catalog.to_regprocedure('pg_catalog.borealis_sight()')",
+        "pg_proc",
+      ),
+      marked: "FUNCTION pg_catalog.borealis_sight()",
+      steps: functions,
+    },
+    {
+      name: "settings",
+      mark: markOf(view),
+      markQuery: descriptionOf("'pg_catalog.pg_settings'::pg_catalog.regclass", "pg_class"),
+      marked: "VIEW pg_catalog.pg_settings",
+      steps: view,
+    },
   ];
 }
 
-function functionStatements(one: SurfaceFunction): string[] {
+function markOf(steps: readonly SurfaceStep[]): string {
+  const crc = crc32c(Buffer.from(steps.map(({ sql }) => sql).join("\n")));
+  return `borealis ${crc.toString(16).padStart(8, "0")}`;
+}
+
+/** A user's view may hold on to a function: whoever changes a shape gives the new one a new name, and keeps the old one. */
+function dropOf(name: string): string {
+  return `DROP FUNCTION pg_catalog.${name}() RESTRICT`;
+}
+
+function functionStep(one: SurfaceFunction): SurfaceStep {
   const { name, parameters, returns, attributes, body, description } = one;
   const create = `CREATE OR REPLACE FUNCTION pg_catalog.${name}${parameters} RETURNS ${returns} LANGUAGE sql ${attributes}`;
-  // The helper's comment is the version.
-  if (!name.startsWith("aurora_")) return [`${create} ${body}`];
-  const signature = `pg_catalog.${name}`;
-  return [`${create} ${body}`, `COMMENT ON FUNCTION ${signature} IS ${quoteLiteral(description)}`];
+  // The helper's comment is the mark.
+  const comment = name.startsWith("aurora_")
+    ? `; COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`
+    : "";
+  return { name, sql: `${create} ${body}${comment}`, drop: dropOf(name) };
 }
 
 /** The view's columns are asked of the catalog where the function is made. */
-function viewStatement({ name, view, more, returns, description }: ViewFunction): string {
+function viewStep({ name, view, more, returns, description }: ViewFunction): SurfaceStep {
   const outs = more.map(([column, type]) => `, OUT ${column} ${type}`).join("");
   const values = more.map(([, , value]) => `, ${value}`).join("");
   const body = `DECLARE
@@ -93,7 +136,7 @@ function viewStatement({ name, view, more, returns, description }: ViewFunction)
       LANGUAGE sql STABLE BEGIN ATOMIC SELECT %s${values} FROM pg_catalog.${view} v; END$f$, outs, names);
   END`;
   const comment = `COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`;
-  return `DO ${quoteLiteral(body)};\n${comment}`;
+  return { name, sql: `DO ${quoteLiteral(body)}; ${comment}`, drop: dropOf(name) };
 }
 
 /** As PostgreSQL's system_views.sql has it from 15 to 18, and more rows. Its rules for UPDATE stay. */
