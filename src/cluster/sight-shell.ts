@@ -12,7 +12,6 @@ export class SightTeller {
   private readonly deps: { readonly clock: Clock; readonly logger: Logger };
   private readonly roles: InstanceRoles;
   private readonly writer: () => string | null;
-  private sinceMs = 0;
   private readonly heard = new Map<string, Heard>();
   /** Who has not answered yet, and whether there is news since that was told. */
   private readonly asked = new Map<string, { hasNews: boolean }>();
@@ -35,7 +34,6 @@ export class SightTeller {
 
   async run(stop: AbortSignal): Promise<void> {
     const { clock } = this.deps;
-    this.sinceMs = clock.wallMs();
     // One that has just begun would make readers of all that it has not heard yet.
     await this.roles.untilHeard();
     while (!stop.aborted) {
@@ -69,8 +67,8 @@ export class SightTeller {
     if (!client || pending) return;
     const question = { hasNews: false };
     this.asked.set(id, question);
-    const { roles, heard, sinceMs } = this;
-    const sight = clusterSight({ state: roles.state, writer: this.writer(), heard, sinceMs });
+    const { roles, heard } = this;
+    const sight = clusterSight({ state: roles.state, writer: this.writer(), heard });
     try {
       await client.call("noteCluster", sight, { timeoutMs: answerMs });
       const status = this.roles.status(id);

@@ -12,20 +12,20 @@ const protectionGroups = 1;
 
 /**
  * What agents show in SQL of the cluster. Everybody is listed, as Aurora's wrappers need it: who is away as a reader that was
- * heard of when it was, or when this control plane began (`sinceMs`). Pure.
+ * heard of when it was, or in 1970 if this control plane has not heard of it: wrappers leave out what is older than five
+ * minutes, and would take one that is dead for weeks for alive. Pure.
  */
 export function clusterSight(facts: {
   readonly state: ClusterState;
   /** Who takes writes; null: nobody does just now. */
   readonly writer: string | null;
   readonly heard: ReadonlyMap<string, Heard>;
-  readonly sinceMs: number;
 }): ClusterSight {
-  const { state, writer, heard, sinceMs } = facts;
+  const { state, writer, heard } = facts;
   return {
     instances: state.instances.map(({ id }) => {
       const last = heard.get(id);
-      if (!last) return unheard(id, sinceMs);
+      if (!last) return unheard(id);
       return instanceSight(last.status, { isWriter: id === writer, heardAtMs: last.atMs });
     }),
     volume: {
@@ -36,7 +36,7 @@ export function clusterSight(facts: {
   };
 }
 
-function unheard(id: string, heardAtMs: number): ClusterSight["instances"][number] {
+function unheard(id: string): ClusterSight["instances"][number] {
   const nothing = { vdl: null, replayLsn: null, lagMs: null, figures: null };
-  return { id, isWriter: false, heardAtMs, ...nothing };
+  return { id, isWriter: false, heardAtMs: 0, ...nothing };
 }
