@@ -51,7 +51,7 @@ const absent = [
 const notes = {
   aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
   aurora_replica_status:
-    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`; `cpu` (percent of one processor) outside Linux and in an instance's first second. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of",
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970",
   aurora_global_db_status: "No rows: there are no global databases",
   aurora_global_db_instance_status: "No rows: there are no global databases",
   aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",

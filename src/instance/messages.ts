@@ -14,8 +14,8 @@ export type Role = z.infer<typeof roleSchema>;
 export const figuresSchema = z.object({
   /** Names this life of its PostgreSQL. */
   sessionId: z.string(),
-  /** Percent of one processor; null: not known. */
-  cpu: z.number().nullable(),
+  /** Percent of one processor; 0 before it is known. */
+  cpu: z.number(),
   /** Reader: log that its PostgreSQL has. */
   receivedLsn: z.string().nullable(),
   /** Reader: the oldest transaction that its queries may still see. */

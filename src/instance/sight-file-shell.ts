@@ -9,7 +9,7 @@ import { sightFile } from "./surface-functions.ts";
 const freshMs = 900;
 const servingWaitMsMax = 100;
 const cpuEveryMs = 2_000;
-/** A first figure takes two looks; wrappers expect one. */
+/** A first figure takes two looks. */
 const cpuFirstMs = 400;
 
 type Place = Pick<AgentConfig, "instanceDir" | "osUser">;
@@ -34,7 +34,10 @@ export class SightFile {
   private life: number | undefined;
   private session = "";
   private cpuAtMs = Number.NEGATIVE_INFINITY;
-  private cpuPercent: number | undefined;
+  private cpuPercent = 0;
+  /** Whom cpuPercent is of, and whom the last look was at. */
+  private cpuPid: number | undefined;
+  private seenPid: number | undefined;
   private writtenMs = Number.NEGATIVE_INFINITY;
   private writing: Promise<void> = Promise.resolve();
   private isAsked = false;
@@ -53,15 +56,17 @@ export class SightFile {
   ): Pick<Figures, "sessionId" | "cpu"> {
     if (this.life !== incarnation) this.session = realEntropy.uuid();
     this.life = incarnation;
-    return { sessionId: this.session, cpu: this.cpu(postgresPid) ?? null };
+    return { sessionId: this.session, cpu: this.cpu(postgresPid) };
   }
 
-  private cpu(postgresPid: number | undefined): number | undefined {
+  private cpu(postgresPid: number | undefined): number {
     const nowMs = this.deps.clock.nowMs();
-    const everyMs = this.cpuPercent === undefined ? cpuFirstMs : cpuEveryMs;
+    const everyMs = this.cpuPid === postgresPid ? cpuEveryMs : cpuFirstMs;
     if (nowMs - this.cpuAtMs < everyMs) return this.cpuPercent;
     this.cpuAtMs = nowMs;
     this.cpuPercent = this.cpuWatch.look(postgresPid, nowMs);
+    this.cpuPid = this.seenPid === postgresPid ? postgresPid : undefined;
+    this.seenPid = postgresPid;
     return this.cpuPercent;
   }
 

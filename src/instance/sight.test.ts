@@ -96,7 +96,7 @@ test("who has opened its epoch knows that it alone writes; who only wants to doe
 
 test("before anybody was heard there is oneself", () => {
   expect(shown({ ...status, figures: undefined }).instances).toMatchObject([
-    { server_id: "instance-2", session_id: null, cpu: null, highest_lsn_rcvd: null },
+    { server_id: "instance-2", session_id: null, cpu: 0, highest_lsn_rcvd: null },
   ]);
   expect(shown(status).volume).toBeNull();
 });

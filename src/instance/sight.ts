@@ -46,7 +46,8 @@ function statusRow(one: InstanceSight): Record<string, unknown> {
     session_id: isWriter ? writerSession : (figures?.sessionId ?? null),
     is_current: true,
     last_update_timestamp: new Date(one.heardAtMs).toISOString(),
-    cpu: figures?.cpu ?? null,
+    // AWS's Python wrapper gives up the whole topology at a null.
+    cpu: figures?.cpu ?? 0,
   };
   if (isWriter) return { ...common, durable_lsn: decimal(one.vdl) };
   return {
