@@ -11,7 +11,15 @@ export const compatibilityFile = join(root, "docs", "compatibility.md");
 
 /** What is to be put right before sql.aurora is on unless told otherwise. */
 const left = [
-  "`sql.aurora=on` has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
+  "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
+  "A reader that is away keeps the lag that it had last; an agent that starts anew shows its instance alone until the control plane has told it of the others (a second, three at most)",
+  "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
+  "A role of before that has the name of one of Aurora's gets what that one is granted; on PostgreSQL 15 who has CREATEROLE may drop or rename them",
+  "Roles and functions that a superuser changes or drops are made again with another version only",
+  "While it is made in template0, users may connect there for a moment; they are put out afterwards",
+  "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
+  "Another package of extensions replaces `pg_settings` in all databases at the next start, for which readers' queries may have to wait",
+  "Each instance writes a small file once a second, also while nobody works",
 ];
 
 /** What Aurora has, and why it is not here. */

@@ -47,9 +47,12 @@ const calls = (names: string): string =>
   `(SELECT pg_catalog.format(':(?:op)?funcid (?:%s)\\M', pg_catalog.string_agg(oid::pg_catalog.text, '|'))
     FROM pg_catalog.pg_proc WHERE oid < 16384 AND ${matches("proname", `^(?:${names})$`)})`;
 
-/** Neither PostgreSQL's own nor Borealis's, which leave the session alone: the bootstrap superuser's in pg_catalog. */
-const isUsers =
-  "p.oid >= 16384 AND NOT (p.proowner = 10 AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)";
+/**
+ * Neither PostgreSQL's own nor Borealis's, which leave the session alone. The bootstrap superuser's in pg_catalog are not all
+ * ours: anybody with a database of theirs may have a trusted extension put there.
+ */
+const isUsers = `p.oid >= 16384 AND NOT (p.proowner = 10 AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    AND ${matches("p.proname", "^(?:aurora|borealis)_")})`;
 
 /**
  * Gives one row for parseHiddenState. An extension's functions count only where they are likely to: PostGIS and others
