@@ -373,6 +373,11 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
       hasNative: false,
       leavesUnseen: "no",
     });
+    const make = (name: string): Promise<unknown> => {
+      const sql = `create function pg_catalog.${name}() returns text language sql as`;
+      return postgres.query(`${sql} $$select set_config('a.b', 'c', false)$$`, "template1");
+    };
+    await make("borealis_own");
     expect(await find("template1")).toEqual({
       changesSession: "no",
       customNames: [],
@@ -381,6 +386,13 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
       hasNative: false,
       leavesUnseen: "no",
     });
+    // As those of a trusted extension are that somebody has put there.
+    await make("theirs");
+    expect(await find("template1")).toMatchObject({
+      changesSession: "likely",
+      customNames: ["a.b"],
+    });
+    await postgres.query("drop function pg_catalog.theirs()", "template1");
   });
   afterEach(() => {
     for (const client of clients.splice(0)) client.end();

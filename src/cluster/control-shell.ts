@@ -2,18 +2,12 @@ import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { findLsn, parseLsn } from "../base/lsn.ts";
-import {
-  type Clock,
-  type Logger,
-  type RpcClient,
-  type RpcServer,
-  Scope,
-  serveRpc,
-} from "../io/index.ts";
+import { type RpcClient, type RpcServer, Scope, serveRpc } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
 import { ArchiveWatch } from "./archive-watch.ts";
 import { Clones } from "./clones-shell.ts";
+import type { ControlDeps } from "./control-deps-shell.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { endpointPlaces } from "./endpoints.ts";
 import { inspectNode } from "./inspect-shell.ts";
@@ -22,12 +16,11 @@ import { InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { type Lag, LagWatch } from "./lag-watch.ts";
 import { keeperWorld } from "./keeper-world.ts";
-import { type Layout, nodeAddress } from "./layout.ts";
+import { nodeAddress } from "./layout.ts";
 import { ListenWatch } from "./listen-watch-shell.ts";
 import { masterPasswordHandlers } from "./master-password-shell.ts";
 import {
   backtrackRequestSchema,
-  type ControlConfig,
   failoverRequestSchema,
   type Health,
   namedSchema,
@@ -47,32 +40,13 @@ import { InstanceRoles } from "./roles-shell.ts";
 import { scrubNodes } from "./scrub-nodes-shell.ts";
 import { SessionWatch } from "./session-watch.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
-import type { ClusterState, InstanceState, NodeState } from "./state.ts";
+import type { ClusterState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
 import { nodeView, type NodeView, type StatusFacts, statusReport } from "./status.ts";
+import { SightTeller } from "./sight-shell.ts";
 import { topologyOf } from "./topology.ts";
 import { keepReadersWarm } from "./warm-shell.ts";
 import { z } from "zod";
-
-export interface ControlDeps {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly layout: Layout;
-  readonly config: ControlConfig;
-  readonly state: ClusterState;
-  /** The master password, needed once: for the bootstrap SQL of a new volume. */
-  readonly masterPassword: () => string;
-  /** Writes control/state.json whole and atomically. */
-  readonly saveState: (state: ClusterState) => void;
-  /** Whether the volume is a clone whose parent is still there. */
-  readonly hasParent: () => boolean;
-  /** An identity for a new storage node. */
-  readonly newNodeId: () => string;
-  /** Raises if a new instance could not run on this host. */
-  readonly requirePlace: (instance: InstanceState) => Promise<void>;
-  /** Raises if somebody has a port that an endpoint is to have. */
-  readonly requirePort: (port: number, what: string) => Promise<void>;
-}
 
 const releaseSchema = z.object({ pinId: z.uuid() });
 
@@ -97,6 +71,7 @@ export class ControlPlane {
   private readonly backtracks: Backtracks;
   /** For Prometheus. */
   readonly metrics: Metrics;
+  private sight: SightTeller | undefined;
   private readonly scope: Scope;
   private readonly closing = new AbortController();
   private server: RpcServer | undefined;
@@ -240,10 +215,17 @@ export class ControlPlane {
     this.scope.run((signal) => this.replacements.watchDamage(signal));
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
+    if (this.deps.config.hasSurface) this.startSight();
     this.scope.run((signal) => this.clones.run(signal));
     this.scope.run((signal) => this.backtracks.watch(signal));
     const warmth = { ...this.deps, everyMs: this.deps.config.warmEveryMs };
     this.scope.run((signal) => keepReadersWarm(this.roles, warmth, signal));
+  }
+
+  private startSight(): void {
+    const sight = new SightTeller(this.deps, this.roles, () => this.topology().writer);
+    this.sight = sight;
+    this.scope.run((signal) => sight.run(signal));
   }
 
   async close(): Promise<void> {
@@ -355,6 +337,7 @@ export class ControlPlane {
     if (text === this.lastTopology) return;
     this.lastTopology = text;
     this.server?.broadcast("topology", topology);
+    this.sight?.tellNow();
     this.deps.logger.info({ event: "topology.changed", writer: topology.writer });
   }
 

@@ -5,7 +5,8 @@
  */
 export { AgentLines } from "./agent-lines-shell.ts";
 export { branched, clonesMax, liveClones, released, requireClone, withClone } from "./clones.ts";
-export { ControlPlane, type ControlDeps } from "./control-shell.ts";
+export type { ControlDeps } from "./control-deps-shell.ts";
+export { ControlPlane } from "./control-shell.ts";
 export { type EndpointPlace, endpointPlaces, whyNobody } from "./endpoints.ts";
 export { TopologyFollower } from "./follow-shell.ts";
 export { AgentGates, type GatesOptions } from "./gate-shell.ts";

@@ -172,6 +172,8 @@ export const controlConfigSchema = z.object({
   lagMaxMs: z.number(),
   /** Between two rounds of readers that read ahead what the writer works with; 0: they do not. */
   warmEveryMs: z.number(),
+  /** Whether agents are told what SQL shows of the cluster. */
+  hasSurface: z.boolean(),
 });
 export type ControlConfig = z.infer<typeof controlConfigSchema>;
 

@@ -74,7 +74,7 @@ export async function installHistoryFiles(
  * is Borealis's runtime directory; it is opened for passage (o+x) if PostgreSQL runs as another user.
  */
 export async function prepareSocketDirs(
-  context: SettingContext,
+  context: Pick<SettingContext, "socketDir" | "feedDir">,
   osUser: OsUser | undefined,
 ): Promise<void> {
   await makeOwnedDir(context.socketDir, osUser);

@@ -25,6 +25,7 @@ export {
   prepareSocketDirs,
 } from "./data-dir-shell.ts";
 export { type DirectorySnapshotOptions, snapshotOfDirectory } from "./directory-snapshot-shell.ts";
+export { trustedExtensions } from "./extensions-shell.ts";
 export { type Engine, type EngineWish, findEngine } from "./find-engine-shell.ts";
 export {
   createGenesis,
@@ -56,6 +57,7 @@ export {
   makeOwnedDir,
   syncTree,
   type TreeCopy,
+  removeOwned,
   writeOwned,
 } from "./owned-files-shell.ts";
 export {
@@ -65,9 +67,11 @@ export {
   type StopMode,
   type StopResult,
 } from "./postgres-shell.ts";
+export { CpuWatch } from "./cpu-watch-shell.ts";
 export { findProcesses, killProcesses } from "./processes-shell.ts";
 export { recoverImage, type Recovery } from "./recover-shell.ts";
 export {
+  auroraSettings,
   bootstrapUser,
   commandLineSettings,
   configurationFile,

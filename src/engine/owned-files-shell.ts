@@ -7,6 +7,7 @@ import { constants, type Dirent } from "node:fs";
 import {
   chmod,
   copyFile,
+  type FileHandle,
   lchown,
   mkdir,
   open,
@@ -19,13 +20,19 @@ import {
 import { basename, dirname, join, relative } from "node:path";
 import type { OsUser } from "./os-user-shell.ts";
 
-/** Writes a small file whole or not at all, mode 0600, owned by `user`. */
+/**
+ * Writes a small file whole or not at all, mode 0600, owned by `user`. Its directory may be theirs to replace: a link in its
+ * place is refused (ENOTDIR, ELOOP), and on Linux one that comes later finds nothing to lead astray.
+ */
 export async function writeOwned(
   path: string,
   content: string,
   user: OsUser | undefined,
 ): Promise<void> {
-  const draft = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+  const parent = await openDir(dirname(path));
+  // What it leads to is the directory that was opened, whatever has its name meanwhile.
+  const dir = process.platform === "linux" ? `/proc/self/fd/${parent.fd}` : dirname(path);
+  const draft = join(dir, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(draft, "wx", 0o600);
     try {
@@ -34,11 +41,23 @@ export async function writeOwned(
     } finally {
       await file.close();
     }
-    await rename(draft, path);
+    await rename(draft, join(dir, basename(path)));
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
+  } finally {
+    await parent.close();
   }
+}
+
+/** Raises if it is a link. */
+function openDir(dir: string): Promise<FileHandle> {
+  return open(dir, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+}
+
+/** Removes a file, or a link, if it is there. */
+export function removeOwned(path: string): Promise<void> {
+  return rm(path, { force: true });
 }
 
 /** Makes `dir` (and what is missing above it, passable) as a directory of `user` with mode 0700. */
@@ -47,7 +66,7 @@ export async function makeOwnedDir(dir: string, user: OsUser | undefined): Promi
   await mkdir(dir, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;
   });
-  const handle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  const handle = await openDir(dir);
   try {
     if (user) await handle.chown(user.uid, user.gid);
     await handle.chmod(0o700);

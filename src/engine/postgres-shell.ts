@@ -17,6 +17,7 @@ import {
   prepareSocketDirs,
   writeConfiguration,
 } from "./data-dir-shell.ts";
+import { trustedExtensions } from "./extensions-shell.ts";
 import type { Engine } from "./find-engine-shell.ts";
 import { lastLines, rotateLog } from "./log-file-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
@@ -43,6 +44,8 @@ export interface PostgresOptions {
    * outrank those that must hold.
    */
   readonly recovery?: ReadonlyMap<string, string>;
+  /** Whether it is started with Aurora's settings. */
+  readonly hasAuroraSettings?: boolean;
   readonly logger: Logger;
 }
 
@@ -76,6 +79,7 @@ export class Postgres {
   private readonly exitListeners: ((exit: PostgresExit) => void)[] = [];
   private readonly dyingListeners: (() => void)[] = [];
   private situation: Situation = { kind: "down" };
+  private extensions: readonly string[] | null = null;
   /** The process whose end stop() or killAll() asked for. */
   private stoppingPid: number | undefined;
 
@@ -111,6 +115,8 @@ export class Postgres {
     assert(this.situation.kind === "down", "an instance runs one PostgreSQL at a time");
     const { dataDir, logFile, osUser } = this.options;
     await this.clearOrphans();
+    if (this.options.hasAuroraSettings)
+      this.extensions = await trustedExtensions(this.options.engine);
     await prepareSocketDirs(this.context, osUser);
     await prepareDataDir(this.dataDirOptions(role));
     if (this.options.recovery) await writeOwned(join(dataDir, "recovery.signal"), "", osUser);
@@ -239,7 +245,7 @@ export class Postgres {
 
   private get context(): SettingContext {
     const { instance, socketDir, feedDir } = this.options;
-    return { instance, socketDir, feedDir };
+    return { instance, socketDir, feedDir, extensions: this.extensions };
   }
 
   private dataDirOptions(role: Role): DataDirOptions {

@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import {
+  auroraSettings,
   commandLineSettings,
   configurationFile,
   hbaFile,
   mayOverride,
   primaryConninfo,
+  type SettingContext,
   settings,
   userConnectionsMax,
 } from "./settings.ts";
@@ -13,10 +15,11 @@ const context = {
   instance: "instance-1",
   socketDir: "/tmp/run/pg-1",
   feedDir: "/tmp/run/pg-1/feed",
+  extensions: ["ltree", "btree_gist", "hstore"],
 };
 
 /** The command line as a map, after a check of its shape. */
-function commandLine(major: number, changes: Partial<typeof context> = {}): Map<string, string> {
+function commandLine(major: number, changes: Partial<SettingContext> = {}): Map<string, string> {
   const args = commandLineSettings(major, { ...context, ...changes });
   const found = new Map<string, string>();
   for (let at = 0; at < args.length; at += 2) {
@@ -29,6 +32,17 @@ function commandLine(major: number, changes: Partial<typeof context> = {}): Map<
 }
 
 describe("the table of settings", () => {
+  it("shows what AWS's wrappers know Aurora by, among the extensions that are allowed", () => {
+    expect(commandLine(18).get("rds.extensions")).toBe(
+      "aurora_stat_utils, btree_gist, hstore, ltree",
+    );
+    expect(mayOverride("RDS.extensions")).toBe(false);
+    for (const name of auroraSettings) {
+      expect(commandLine(15).has(name), name).toBe(true);
+      expect(commandLine(15, { extensions: null }).has(name), name).toBe(false);
+    }
+  });
+
   it("gives a reason for each, and names each once a role", () => {
     const seen = new Set<string>();
     for (const setting of settings) {

@@ -25,6 +25,8 @@ export interface SettingContext {
   readonly socketDir: string;
   /** The directory of the socket at which the agent serves the log to a reader. */
   readonly feedDir: string;
+  /** Those that somebody may create who is no superuser; null: Aurora's settings are not there. */
+  readonly extensions: readonly string[] | null;
 }
 
 export interface Setting {
@@ -254,6 +256,23 @@ const forwarding: readonly Setting[] = [
   ),
 ];
 
+/** By which AWS's client wrappers tell Aurora from other PostgreSQL: in rds.extensions, though nobody needs to create it. */
+const auroraMark = "aurora_stat_utils";
+
+/** Aurora's: to PostgreSQL they are names that SHOW knows. They say what is the case here; pg_settings shows them, too. */
+const aurora: readonly Setting[] = [
+  holds(
+    "rds.extensions",
+    ({ extensions }) => [...(extensions ?? []), auroraMark].toSorted().join(", "),
+    "what a member of rds_superuser may create",
+  ),
+  holds("rds.logical_replication", "off", "wal_level is replica"),
+  holds("rds.restrict_password_commands", "off", "PostgreSQL's rules say who sets passwords"),
+  holds("rds.superuser_variables", "session_replication_role", "granted to rds_superuser"),
+];
+/** Names of settings that pg_settings shows besides PostgreSQL's own. */
+export const auroraSettings: readonly string[] = aurora.map(({ name }) => name);
+
 export const settings: readonly Setting[] = [
   ...durability,
   ...replication,
@@ -262,14 +281,16 @@ export const settings: readonly Setting[] = [
   ...logging,
   ...language,
   ...forwarding,
+  ...aurora,
 ];
 
 /** The settings that must hold, as arguments of `postgres`: `-c name=value` each. */
 export function commandLineSettings(major: number, context: SettingContext): string[] {
-  return settingsOf("holds", "writer", major).flatMap((setting) => [
-    "-c",
-    `${setting.name}=${valueOf(setting, context)}`,
-  ]);
+  const isWanted = (name: string): boolean =>
+    context.extensions !== null || !auroraSettings.includes(name);
+  return settingsOf("holds", "writer", major).flatMap((setting) =>
+    isWanted(setting.name) ? ["-c", `${setting.name}=${valueOf(setting, context)}`] : [],
+  );
 }
 
 /** The defaults of an instance in this role, with their reasons, and then `overrides` (a later line wins). */

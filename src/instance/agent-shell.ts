@@ -4,6 +4,7 @@ import { type DataKeys, encodeDataKeys } from "../keys/index.ts";
 import {
   type AgentConfig,
   beReaderSchema,
+  clusterSightSchema,
   beWriterSchema,
   type Building,
   feedbackSchema,
@@ -21,7 +22,7 @@ import {
   type YieldOrder,
   yieldVolumeSchema,
 } from "./messages.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
 import { unstampCache } from "../engine/index.ts";
@@ -33,6 +34,7 @@ import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
 import { StartMeter } from "./start-phases.ts";
+import { removeSightFile, SightFile } from "./sight-file-shell.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
 
 const statusEveryMs = 500;
@@ -59,6 +61,8 @@ const tangled = /belongs to timeline \d+, but previous recovered WAL file came f
 export class InstanceAgent {
   private readonly config: AgentConfig;
   private readonly deps: AgentDeps;
+  /** Undefined: SQL shows nothing of the cluster. */
+  private readonly sight: SightFile | undefined;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -79,8 +83,10 @@ export class InstanceAgent {
     this.deps = {
       ...deps,
       starts: this.starts,
+      beforeServing: () => this.sight?.writeBeforeServing() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),
     };
+    if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
   }
 
   async start(): Promise<void> {
@@ -116,6 +122,7 @@ export class InstanceAgent {
           const { situation } = this;
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
+        noteCluster: (params) => this.sight?.take(clusterSightSchema.parse(params)),
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -146,7 +153,8 @@ export class InstanceAgent {
     const facts = situation.kind === "none" ? undefined : situation.role.facts();
     const { instance: id } = this.config;
     const { building } = this;
-    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, ...deps };
+    const own = this.sight?.ownFigures(incarnation, facts?.postgresPid);
+    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, own, ...deps };
     return agentStatus(agent, facts);
   }
 
@@ -379,6 +387,7 @@ export class InstanceAgent {
   private async reportForEver(): Promise<void> {
     while (!this.closing.signal.aborted) {
       this.report();
+      this.sight?.keepFresh();
       await sleep(this.deps.clock, statusEveryMs, this.closing.signal);
     }
   }

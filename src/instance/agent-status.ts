@@ -1,4 +1,4 @@
-import type { Building, InstanceStatus, Role } from "./messages.ts";
+import type { Building, Figures, InstanceStatus, Role } from "./messages.ts";
 import type { RoleFacts } from "./role.ts";
 
 /** A writer at rest says so often that VDL is still where it was. */
@@ -26,6 +26,8 @@ export function agentStatus(
     readonly building: Building | undefined;
     readonly problem: string | undefined;
     readonly nowMs: number;
+    /** Undefined: SQL shows nothing of the cluster. */
+    readonly own: Pick<Figures, "sessionId" | "cpu"> | undefined;
   },
   facts: RoleFacts = noFacts,
 ): InstanceStatus {
@@ -51,5 +53,10 @@ export function agentStatus(
     opening: facts.opening ?? null,
     building: building ?? null,
     problem: problem ?? null,
+    figures: agent.own && {
+      ...agent.own,
+      receivedLsn: facts.receivedLsn ?? null,
+      feedback: facts.feedback ?? null,
+    },
   };
 }

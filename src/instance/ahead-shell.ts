@@ -1,7 +1,7 @@
 import { sleep } from "../io/index.ts";
 import { type Claimed, inspectVolume } from "../log-driver/index.ts";
 import { isUsable } from "../volume/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { judge } from "./cache-shell.ts";
 import type { FoundSnapshot } from "./hydration-messages.ts";
 import { isUnwritten } from "./keep-timeline-shell.ts";

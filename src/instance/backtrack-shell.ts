@@ -10,7 +10,7 @@ import type {
   TimelineChoice,
 } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { type Backtrack, type BacktrackPlan, planBacktrack } from "./backtrack.ts";
 import { noteCachePath } from "./cache-path-shell.ts";
 import type { AgentConfig, BacktrackOrder } from "./messages.ts";

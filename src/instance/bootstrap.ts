@@ -10,7 +10,7 @@ export function quoteIdentifier(text: string): string {
 }
 
 /** What Aurora's rds_superuser may do that stock PostgreSQL can grant without making it a superuser. */
-const delegated = ["pg_monitor", "pg_signal_backend", "pg_checkpoint"];
+export const delegated = ["pg_monitor", "pg_signal_backend", "pg_checkpoint"];
 
 /**
  * The SQL of a volume's first start, as one transaction, so that it has happened whole or not at all: the master user
@@ -37,7 +37,8 @@ export function resetPasswordSql({ user, verifier }: MasterPassword): string {
   return `ALTER ROLE ${quoteIdentifier(user)} LOGIN PASSWORD ${password} VALID UNTIL 'infinity'`;
 }
 
-function createRoleUnlessThere(name: string): string {
+/** It may not log in. */
+export function createRoleUnlessThere(name: string): string {
   const create = `CREATE ROLE ${quoteIdentifier(name)}`;
   const body = `BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)}) THEN ${create}; END IF; END`;
   return `DO ${quoteLiteral(body)}`;

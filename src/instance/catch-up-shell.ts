@@ -2,7 +2,7 @@ import { findLsn, formatLsn, type Lsn, lsnZero } from "../base/lsn.ts";
 import { sleep } from "../io/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 
 const pollMs = 20;
 /** Without a byte replayed for so long it takes sessions all the same: reads go on while nodes are away. */

@@ -1,6 +1,6 @@
 import { prepareSocketDirs } from "../engine/index.ts";
 import { LogFeed, type LogFeedOptions } from "../log-driver/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { feedDirOf } from "./postgres-shell.ts";
@@ -12,8 +12,8 @@ export async function startFeed(
   callbacks: Pick<LogFeedOptions, "onFeedback" | "onPathChanged" | "path"> = {},
 ): Promise<LogFeed> {
   const feedDir = feedDirOf(config);
-  const { instance, socketDir, osUser } = config;
-  await prepareSocketDirs({ instance, socketDir, feedDir }, osUser ?? undefined);
+  const { socketDir, osUser } = config;
+  await prepareSocketDirs({ socketDir, feedDir }, osUser ?? undefined);
   return LogFeed.start({
     get nodes() {
       return nodesNearestFirst(config);

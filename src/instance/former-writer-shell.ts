@@ -4,7 +4,7 @@ import { dataDirOf } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import { compareLocalWal, type LocalWal, type LogFeed, VolumeReader } from "../log-driver/index.ts";
 import { type History, timelineSpans } from "../quorum/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { newestLocalTimeline } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";

@@ -74,6 +74,17 @@ export function stretchesOf(range: HotRange): FileStretch[] {
 }
 
 /**
+ * Privileges on functions of our own in pg_catalog are how they were born: pg_dump has those that differ from that. Needs
+ * allow_system_table_mods.
+ */
+export const initialPrivilegesSql =
+  "INSERT INTO pg_catalog.pg_init_privs (objoid, classoid, objsubid, privtype, initprivs) " +
+  "SELECT oid, 'pg_catalog.pg_proc'::pg_catalog.regclass, 0, 'i', proacl FROM pg_catalog.pg_proc p " +
+  "WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND proname ~ '^borealis_' AND proacl IS NOT NULL " +
+  "AND NOT EXISTS (SELECT FROM pg_catalog.pg_init_privs i WHERE i.objoid = p.oid " +
+  "AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass)";
+
+/**
  * What the view of the extension pg_buffercache is made of (pg_buffercache--1.2.sql). One function in one database instead
  * of the extension: in pg_catalog no dump has it, and nobody's CREATE EXTENSION meets it.
  */
@@ -82,7 +93,8 @@ export const bufferFunctionSql = {
   create:
     "CREATE FUNCTION pg_catalog.borealis_buffers() RETURNS SETOF record " +
     "AS '$libdir/pg_buffercache', 'pg_buffercache_pages' LANGUAGE C PARALLEL SAFE; " +
-    "REVOKE ALL ON FUNCTION pg_catalog.borealis_buffers() FROM PUBLIC",
+    "REVOKE ALL ON FUNCTION pg_catalog.borealis_buffers() FROM PUBLIC; " +
+    `SET LOCAL allow_system_table_mods = on; ${initialPrivilegesSql}`,
 } as const;
 
 /** Blocks of the default tablespaces that were used more than once lately; gaps of up to 16 blocks are read with them. */

@@ -2,7 +2,7 @@
  * The agent of one instance: it keeps one PostgreSQL in the role that the cluster gave it. On the writer it runs the
  * log driver, on a reader the log feed. Start with agent-shell.ts; messages.ts is what others may ask of it.
  */
-export type { AgentDeps } from "./agent-deps.ts";
+export type { AgentDeps } from "./agent-deps-shell.ts";
 export { InstanceAgent } from "./agent-shell.ts";
 export {
   type AgentConfig,
@@ -11,6 +11,7 @@ export {
   backtrackOrderSchema,
   type BackupSource,
   type Bootstrap,
+  type ClusterSight,
   durationsSchema,
   type Feedback,
   type InstanceFigures,
@@ -32,6 +33,8 @@ export {
   type WriterOrder,
 } from "./messages.ts";
 export { startPhases } from "./start-phases.ts";
+export { instanceSight } from "./sight.ts";
+export { auroraNames } from "./surface-functions.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";

@@ -1,7 +1,7 @@
 import { parseLsn } from "../base/lsn.ts";
 import { dataDirOf } from "../engine/index.ts";
 import { type Claimed, compareLocalWal, VolumeReader } from "../log-driver/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { hasLaterTimeline, judge, seedFromGenesis } from "./cache-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, nodesNearestFirst } from "./nodes.ts";

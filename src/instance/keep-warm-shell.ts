@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { dataDirOf } from "../engine/index.ts";
 import { connectRpc, type DiskFile, realDisk, sleep, systemCodeOf } from "../io/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { type FileStretch, stretchesOf, unpackRanges } from "./hot-blocks.ts";
 import { type AgentConfig, hotBlocksSchema } from "./messages.ts";
 

@@ -10,6 +10,19 @@ import { startPhases } from "./start-phases.ts";
 export const roleSchema = z.enum(["none", "reader", "writer"]);
 export type Role = z.infer<typeof roleSchema>;
 
+/** What SQL shows of an instance, and nothing is decided by. */
+export const figuresSchema = z.object({
+  /** Names this life of its PostgreSQL. */
+  sessionId: z.string(),
+  /** Percent of one processor; 0 before it is known. */
+  cpu: z.number(),
+  /** Reader: log that its PostgreSQL has. */
+  receivedLsn: z.string().nullable(),
+  /** Reader: the oldest transaction that its queries may still see. */
+  feedback: z.object({ xmin: z.number(), xminEpoch: z.number() }).nullable(),
+});
+export type Figures = z.infer<typeof figuresSchema>;
+
 /** How the building of a cache gets on. */
 export const buildingSchema = z.object({
   /** For people: `unpacking a snapshot`. */
@@ -59,6 +72,7 @@ export const instanceStatusSchema = z.object({
   building: buildingSchema.nullable().default(null),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
+  figures: figuresSchema.optional(),
 });
 export type InstanceStatus = z.infer<typeof instanceStatusSchema>;
 
@@ -88,6 +102,31 @@ export const instanceFiguresSchema = z.object({
     .nullable(),
 });
 export type InstanceFigures = z.infer<typeof instanceFiguresSchema>;
+
+/** One instance, for what SQL shows of the cluster. */
+export const instanceSightSchema = z.object({
+  id: z.string(),
+  isWriter: z.boolean(),
+  vdl: z.string().nullable(),
+  replayLsn: z.string().nullable(),
+  lagMs: z.number().nullable(),
+  figures: figuresSchema.nullable(),
+  /** When it was last heard of, milliseconds since 1970. */
+  heardAtMs: z.number(),
+});
+export type InstanceSight = z.infer<typeof instanceSightSchema>;
+
+/** All members, also those that are away; the control plane tells each agent, which shows it in SQL. */
+export const clusterSightSchema = z.object({
+  instances: z.array(instanceSightSchema),
+  volume: z.object({
+    protectionGroups: z.number().int(),
+    nodes: z.number().int(),
+    /** Of a clone; null: it is none, or does not know. */
+    branchLsn: z.string().nullable(),
+  }),
+});
+export type ClusterSight = z.infer<typeof clusterSightSchema>;
 
 /** Done once in a volume's life, through the log like anything else; idempotent. */
 export const bootstrapSchema = z.object({
@@ -257,6 +296,8 @@ export const agentConfigSchema = z.object({
   leaseMs: z.number(),
   /** PostgreSQL settings that the user chose. */
   overrides: z.record(z.string(), z.string()),
+  /** Whether SQL has Aurora's functions, settings and roles. */
+  hasSurface: z.boolean(),
   /** As the cluster was when the agent started. */
   nodes: volumeNodesSchema,
   /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */

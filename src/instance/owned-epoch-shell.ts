@@ -1,7 +1,7 @@
 import { type Epoch, epoch } from "../base/ids.ts";
 import { realDisk } from "../io/index.ts";
 import { releaseEpoch } from "../log-driver/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, volumeNodes } from "./nodes.ts";
 import { makePostgres } from "./postgres-shell.ts";

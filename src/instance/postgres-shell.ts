@@ -26,6 +26,7 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
     logFile: config.postgresLogFile,
     osUser: config.osUser ?? undefined,
     overrides: new Map(Object.entries(config.overrides)),
+    hasAuroraSettings: config.hasSurface,
     logger,
   });
   postgres.onDying(() => owner.onDying?.());
@@ -40,11 +41,14 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
 }
 
 /** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
-export function connectAgent(postgres: Pick<Postgres, "address">): Promise<PgClient> {
+export function connectAgent(
+  postgres: Pick<Postgres, "address">,
+  to: { readonly database: string; readonly options?: string } = { database: "postgres" },
+): Promise<PgClient> {
   return connectPg({
     address: postgres.address,
     user: bootstrapUser,
-    database: "postgres",
     applicationName: "borealis_agent",
+    ...to,
   });
 }

@@ -4,7 +4,7 @@ import { unstampCache } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { Claimed, Opened } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { noteCachePath } from "./cache-path-shell.ts";
 import { readCutoff } from "./cutoff-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";

@@ -6,7 +6,7 @@ import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
 import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { rebuildBelow } from "./backtrack-shell.ts";
 import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
@@ -112,6 +112,7 @@ export class ReaderRole {
     this.state = "recovering";
     await standby.start({ timeoutMs: readyTimeoutMs, signal });
     await this.prepareToServe(feed, signal);
+    await deps.beforeServing?.();
     if (this.broken.signal.aborted) throw this.broken.signal.reason;
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
@@ -160,6 +161,8 @@ export class ReaderRole {
       hasQuorum: true,
       restartLsn: this.restartLsn,
       stagedAt: this.stagedAt === undefined ? undefined : formatLsn(this.stagedAt),
+      receivedLsn: status && status.flush > lsnZero ? formatLsn(status.flush) : undefined,
+      feedback: this.feedback && pickFeedback(this.feedback),
     };
   }
 
@@ -366,6 +369,10 @@ export class ReaderRole {
   private dialWriter(path: string, signal: AbortSignal): Promise<RpcClient> {
     return connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
   }
+}
+
+function pickFeedback({ xmin, xminEpoch }: StandbyFeedback): RoleFacts["feedback"] {
+  return { xmin, xminEpoch };
 }
 
 /** Its cache may have log that a backtrack removed: it is not shown before somebody says that it has not. */

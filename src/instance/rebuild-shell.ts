@@ -6,7 +6,7 @@ import { sleep } from "../io/index.ts";
 import { inspectVolume, type OwnLog } from "../log-driver/index.ts";
 import type { SnapshotWish } from "../volume/index.ts";
 import type { BaseBackup } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { seedFromGenesis } from "./cache-shell.ts";
 import type { FoundSnapshot, HydrationResult } from "./hydration-messages.ts";
 import { hydrateInThread } from "./hydration-shell.ts";

@@ -17,6 +17,10 @@ export interface RoleFacts {
   readonly stagedAt?: string | undefined;
   /** Writer: as soon as it is known. */
   readonly opening?: InstanceStatus["opening"];
+  /** Reader: log that its PostgreSQL has. */
+  readonly receivedLsn?: string | undefined;
+  /** Reader: as its PostgreSQL told last. */
+  readonly feedback?: { readonly xmin: number; readonly xminEpoch: number } | undefined;
 }
 
 /**

@@ -9,7 +9,7 @@ import {
 import type { LogFeed } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { PgClient, StandbyFeedback } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { Cutoff } from "./cutoff-shell.ts";
 import { startFeed } from "./feed-shell.ts";
 import type { AgentConfig } from "./messages.ts";

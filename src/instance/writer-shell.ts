@@ -19,10 +19,9 @@ import {
   type TimelineChoice,
 } from "../log-driver/index.ts";
 import type { PgClient } from "../wire/index.ts";
-import type { AgentDeps } from "./agent-deps.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { AheadCache, type GoingOn } from "./ahead-shell.ts";
-import { bootstrapSql } from "./bootstrap.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
 import { judge } from "./cache-shell.ts";
 import { type Cutoff, openingOf, readStartCutoff } from "./cutoff-shell.ts";
@@ -38,7 +37,6 @@ import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
-import { queryUntil } from "./query-until-shell.ts";
 import { drainSessions } from "./drain-shell.ts";
 import { Pulse } from "./pulse-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
@@ -48,6 +46,7 @@ import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
 import { StartWatch } from "./start-phases.ts";
 import { Standby } from "./standby-shell.ts";
+import { bootstrapVolume, keepSurface } from "./surface-shell.ts";
 
 const readyTimeoutMs = 300_000;
 
@@ -145,7 +144,9 @@ export class WriterRole {
     ]);
     this.client = client;
     await this.untilLocalLogIsDurable(signal);
-    if (bootstrap) await queryUntil(this.client, bootstrapSql(bootstrap), signal);
+    const surface = { ...config, postgres: this.postgres, deps };
+    if (bootstrap) await bootstrapVolume({ ...surface, client, signal }, bootstrap);
+    await deps.beforeServing?.();
     this.waits = new DurabilityWaits({
       client: waiting,
       driver,
@@ -156,6 +157,7 @@ export class WriterRole {
     this.state = "available";
     this.scope.run((stop) => passFeedbackOn(this.feedback, { driver, clock: deps.clock }, stop));
     watch.passed("attachment");
+    this.scope.run((stop) => keepSurface({ ...surface, signal: stop }));
     deps.logger.info({ event: "writer.available", epoch: this.facts().epoch, vdl: driver.vdl });
   }
 

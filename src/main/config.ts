@@ -200,6 +200,12 @@ const settingsSchema = z.strictObject({
     .max(840)
     .default(24)
     .describe("for how long a future that a backtrack left can be returned to"),
+  "sql.aurora": z
+    .enum(["on", "off"])
+    .default("off")
+    .describe(
+      "on: Aurora's functions, settings and roles are made in every database, and kept true; off: nothing new is made, and what is there tells nothing",
+    ),
   "engine.osUser": z
     .string()
     .default("")

@@ -28,6 +28,10 @@ const kinds: [sql: string, kind: string, marks: string][] = [
   ["table t", "read", "U"],
   ["select * from t", "read", "U"],
   ["select * from pg_catalog.pg_class", "read", ""],
+  ["select server_id from pg_catalog.aurora_replica_status()", "read", ""],
+  ["select pg_catalog.aurora_version(1)", "mayWrite", "WU"],
+  ["select aurora_version()", "mayWrite", "WU"],
+  ["select aurora_version(), ours.aurora_version()", "mayWrite", "WU"],
   ["select * from information_schema.tables", "read", ""],
   ["select * from pg_class", "read", "U"],
   [

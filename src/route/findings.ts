@@ -1,4 +1,5 @@
 import { builtinOperators, builtinTypes, harmlessFunctions } from "./builtins.generated.ts";
+import { auroraFunctions } from "./aurora-functions.ts";
 import {
   child,
   constantText,
@@ -180,9 +181,16 @@ function builtinName(parts: readonly string[]): string | undefined {
   return parts.length === 2 && parts[0] === "pg_catalog" ? parts[1] : undefined;
 }
 
+/** With its schema alone: where sql.aurora is off such a name may be a user's stand-in, in a schema of theirs. */
+function isAurora([schema, name = "", ...more]: readonly string[]): boolean {
+  return schema === "pg_catalog" && more.length === 0 && auroraFunctions.has(name);
+}
+
 function noteFunction(call: Tree, findings: Findings): void {
-  const name = builtinName(nameParts(list(call, "funcname")));
+  const parts = nameParts(list(call, "funcname"));
+  const name = builtinName(parts);
   if (name !== undefined && harmlessFunctions.has(name)) return;
+  if (isAurora(parts) && list(call, "args").length === 0) return;
   switch (name) {
     case "nextval":
     case "setval":

@@ -48,6 +48,13 @@ const calls = (names: string): string =>
     FROM pg_catalog.pg_proc WHERE oid < 16384 AND ${matches("proname", `^(?:${names})$`)})`;
 
 /**
+ * Neither PostgreSQL's own nor Borealis's, which leave the session alone. The bootstrap superuser's in pg_catalog are not all
+ * ours: anybody with a database of theirs may have a trusted extension put there.
+ */
+const isUsers = `p.oid >= 16384 AND NOT (p.proowner = 10 AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    AND ${matches("p.proname", "^(?:aurora|borealis)_")})`;
+
+/**
  * Gives one row for parseHiddenState. An extension's functions count only where they are likely to: PostGIS and others
  * build statements, and leave the session alone. Functions in C are not looked into.
  */
@@ -59,7 +66,7 @@ WITH functions AS (
     EXISTS (SELECT FROM pg_catalog.pg_depend
       WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e') AS is_extension
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-  WHERE p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal')),
+  WHERE ${isUsers} AND l.lanname NOT IN ('c', 'internal')),
 sources AS (
   SELECT *, ${code} AS code, CASE WHEN ${matches("raw", oddComment)} THEN raw ELSE '' END AS odd FROM functions),
 unseen AS (
@@ -85,7 +92,7 @@ SELECT pg_catalog.bool_or(${matches("code", patterns.likely)} OR ${matches("odd"
     OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname IN (${keepers.map(literal).join(", ")})),
   pg_catalog.bool_or(${matches("raw", patterns.drawn)}),
   EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-    WHERE p.oid >= 16384 AND l.lanname = 'c' AND p.prorettype <> ALL (ARRAY[
+    WHERE ${isUsers} AND l.lanname = 'c' AND p.prorettype <> ALL (ARRAY[
       'pg_catalog.language_handler', 'pg_catalog.fdw_handler', 'pg_catalog.index_am_handler']::pg_catalog.regtype[])),
   CASE WHEN (SELECT pg_catalog.count(*) > ${namesMax} FROM names)
     OR EXISTS (SELECT FROM trees WHERE tree ~ ${calls(`set_config|${patterns.backendFunctions}`)})

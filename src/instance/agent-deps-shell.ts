@@ -3,6 +3,7 @@ import type { Clock, Logger } from "../io/index.ts";
 import type { Building } from "./messages.ts";
 import type { StartMeter } from "./start-phases.ts";
 
+/** What an agent, and all that works for it, is given. */
 export interface AgentDeps {
   readonly clock: Clock;
   readonly rng: Rng;
@@ -13,4 +14,6 @@ export interface AgentDeps {
   readonly onBuilding?: (building: Building | undefined) => void;
   /** Counts starts as the writer. */
   readonly starts?: StartMeter;
+  /** A role will take sessions in a moment: what they see of the cluster is to be true from the first one on. */
+  readonly beforeServing?: () => Promise<void>;
 }

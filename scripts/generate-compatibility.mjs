@@ -1,0 +1,292 @@
+// Writes docs/compatibility.md from a run: each function is called on a writer and on a reader, by a role that may do
+// nothing, of a cluster that is up with sql.aurora=on. Takes the master user's URLs of both (`borealis url writer`, `borealis url reader`):
+//   node scripts/generate-compatibility.mjs WRITER_URL READER_URL
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+import { root } from "./prepare.mjs";
+
+export const compatibilityFile = join(root, "docs", "compatibility.md");
+
+/** What is to be put right before sql.aurora is on unless told otherwise. */
+const left = [
+  "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
+  "A reader that is away keeps the lag that it had last; an agent that starts anew shows its instance alone until the control plane has told it of the others (a second, three at most)",
+  "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
+  "A role of before that has the name of one of Aurora's gets what that one is granted; on PostgreSQL 15 who has CREATEROLE may drop or rename them",
+  "Roles and functions that a superuser changes or drops are made again with another version only",
+  "While it is made in template0, users may connect there for a moment; they are put out afterwards",
+  "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
+  "Another package of extensions replaces `pg_settings` in all databases at the next start, for which readers' queries may have to wait",
+  "Each instance writes a small file once a second, also while nobody works",
+];
+
+/** What Aurora has, and why it is not here. */
+const absent = [
+  [
+    "aurora_stat_system_waits, aurora_stat_backend_waits, aurora_stat_wait_event, aurora_wait_report",
+    "stock PostgreSQL does not count waits; sampling would give other figures under the same names",
+  ],
+  ["aurora_stat_dml_activity", "nothing counts statements and their times by kind and database"],
+  ["aurora_stat_get_db_commit_latency", "nothing sums up commit times by database"],
+  [
+    "aurora_stat_database, aurora_stat_statements, aurora_stat_file, aurora_stat_optimized_reads_cache",
+    "what they add is told by Aurora's storage engine and its local cache, which are not here; PostgreSQL's own views are",
+  ],
+  ["aurora_stat_plans, apg_plan_mgmt", "a stock engine has no place for what they do"],
+  [
+    "aurora_stat_memctx_usage",
+    "a stock session sees its own memory only: pg_backend_memory_contexts",
+  ],
+  [
+    "aurora_stat_logical_wal_cache, aurora_stat_reset_wal_cache",
+    "there is no such cache, and no logical replication (wal_level is replica)",
+  ],
+  ["aurora_ccm_status", "readers are kept warm in another way, which has no such figures"],
+  [
+    "aurora_inject_crash, aurora_inject_replica_failure, aurora_inject_disk_failure, aurora_inject_disk_congestion",
+    "not yet",
+  ],
+  [
+    "aurora_limitless_router_endpoints, get_blue_green_fast_switchover_metadata, rds_tools.*",
+    "their presence would tell wrappers that this is another kind of cluster",
+  ],
+  ["aws_commons, aws_s3, aws_lambda, aws_ml", "they call services of AWS"],
+];
+
+/** What a function's answer means here, where that is not all that Aurora's documentation says. */
+const notes = {
+  aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
+  aurora_replica_status:
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970",
+  aurora_global_db_status: "No rows: there are no global databases",
+  aurora_global_db_instance_status: "No rows: there are no global databases",
+  aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",
+  aurora_stat_activity: "`plan_id` is null, as with aurora_compute_plan_id off",
+  aurora_stat_bgwriter: "The cache's figures are 0, as without Optimized Reads",
+  aurora_stat_wait_type: "PostgreSQL's types; not LSN, which Aurora's engine adds",
+};
+
+const roleNotes = {
+  rds_superuser:
+    "pg_monitor, pg_signal_backend, pg_checkpoint, rds_password and rds_replication, with ADMIN OPTION; may set session_replication_role; creates the extensions in rds.extensions where it has CREATE. A cluster made with `--no-superuser` has its master user in it",
+  rds_replication: "nothing yet: there are no logical slots (wal_level is replica)",
+  rds_password:
+    "nothing beyond PostgreSQL's rules: rds.restrict_password_commands cannot be turned on",
+  rds_iam:
+    "nothing yet: members log in by password, where Aurora wants a token. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
+};
+
+/** As AWS's wrappers send them, and how many rows each gives; null: that depends on where. */
+export const wrapperStatements = [
+  ["PostgreSQL?", "SELECT 1 FROM pg_catalog.pg_proc LIMIT 1", 1],
+  [
+    "Aurora?",
+    "SELECT (setting LIKE '%aurora_stat_utils%') AS aurora_stat_utils FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'rds.extensions'",
+    1,
+  ],
+  [
+    "Aurora? (JDBC)",
+    "SELECT (setting OPERATOR(pg_catalog.~~) '%aurora_stat_utils%') AS aurora_stat_utils FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'rds.extensions'",
+    1,
+  ],
+  ["Aurora, second test", "SELECT 1 FROM pg_catalog.aurora_replica_status() LIMIT 1", 1],
+  [
+    "Multi-AZ cluster? (no row: no)",
+    "SELECT 1 AS tmp FROM information_schema.routines WHERE routine_schema = 'rds_tools' AND routine_name = 'multi_az_db_cluster_source_dbi_resource_id'",
+    0,
+  ],
+  [
+    "topology",
+    "SELECT server_id, CASE WHEN SESSION_ID OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID' THEN TRUE ELSE FALSE END AS is_writer, CPU, COALESCE(REPLICA_LAG_IN_MSEC, 0) AS lag, LAST_UPDATE_TIMESTAMP FROM pg_catalog.aurora_replica_status() WHERE EXTRACT(EPOCH FROM(pg_catalog.NOW() OPERATOR(pg_catalog.-) LAST_UPDATE_TIMESTAMP)) OPERATOR(pg_catalog.<=) 300 OR SESSION_ID OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID' OR LAST_UPDATE_TIMESTAMP IS NULL",
+    null,
+  ],
+  ["who am I", "SELECT pg_catalog.aurora_db_instance_identifier() as host", 1],
+  [
+    "am I the writer",
+    "SELECT server_id FROM pg_catalog.aurora_replica_status() WHERE SESSION_ID OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID' AND SERVER_ID OPERATOR(pg_catalog.=) pg_catalog.aurora_db_instance_identifier()",
+    null,
+  ],
+  ["role", "SELECT pg_catalog.pg_is_in_recovery() as is_reader", 1],
+  [
+    "global?",
+    "select 'pg_catalog.aurora_global_db_status'::pg_catalog.regproc, 'pg_catalog.aurora_global_db_instance_status'::pg_catalog.regproc",
+    1,
+  ],
+  ["global? (0: no)", "SELECT pg_catalog.count(1) FROM pg_catalog.aurora_global_db_status()", 1],
+  ["other tools", "SELECT aurora_version()", 1],
+  ["other tools", "SELECT EXISTS (SELECT 1 FROM pg_settings WHERE name LIKE 'apg%')", 1],
+];
+
+const role = "compatibility_probe";
+
+async function session(url, changes = {}) {
+  const at = new URL(url);
+  const client = new pg.Client({
+    host: at.hostname,
+    port: Number(at.port),
+    user: at.username,
+    password: decodeURIComponent(at.password),
+    database: at.pathname.slice(1) || "postgres",
+    ...changes,
+  });
+  await client.connect();
+  return client;
+}
+
+/** Raises with the SQL in its message: whatever fails would be a false line in the document. */
+async function rowsOf(client, text) {
+  try {
+    return (await client.query(text)).rows;
+  } catch (error) {
+    throw new Error(`${text}: ${error.message}`, { cause: error });
+  }
+}
+
+/** One side's answers, by a role that may do nothing. */
+async function askOne(url, password) {
+  const client = await session(url, { user: role, password });
+  try {
+    const functions = await rowsOf(client, "SELECT * FROM aurora_list_builtins()");
+    for (const one of functions) await rowsOf(client, `SELECT * FROM ${one.Name}()`);
+    const settings = await rowsOf(
+      client,
+      "SELECT name, setting, short_desc FROM pg_settings WHERE name ~ '^(rds|apg)' ORDER BY name",
+    );
+    for (const one of settings) await rowsOf(client, `SHOW ${one.name}`);
+    for (const [, text, rows] of wrapperStatements) {
+      const found = (await rowsOf(client, text)).length;
+      if (rows !== null && found !== rows) throw new Error(`${text}: ${found} rows`);
+    }
+    const roles = await rowsOf(
+      client,
+      "SELECT rolname FROM pg_roles WHERE rolname ~ '^rds_' ORDER BY rolname",
+    );
+    return { functions, settings, roles: roles.map((one) => one.rolname) };
+  } finally {
+    await client.end();
+  }
+}
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+const short = (type) => (type.length > 60 ? `${type.slice(0, 57)}...` : type);
+
+/** docs/compatibility.md as it is to be. Raises if anything does not answer, or if writer and reader differ. */
+export async function compatibilityText(writerUrl, readerUrl) {
+  const password = `p${Math.random()}`;
+  const admin = await session(writerUrl);
+  await admin.query(
+    `DROP ROLE IF EXISTS ${role}; CREATE ROLE ${role} LOGIN PASSWORD '${password}'`,
+  );
+  const { rows } = await admin.query("SELECT pg_current_wal_lsn() AS at");
+  try {
+    const onWriter = await askOne(writerUrl, password);
+    const reader = await session(readerUrl);
+    for (let isThere = false; !isThere;) {
+      const [{ there }] = await rowsOf(
+        reader,
+        `SELECT coalesce(pg_last_wal_replay_lsn() >= '${rows[0].at}', true) AS there`,
+      );
+      isThere = there;
+    }
+    await reader.end();
+    const onReader = await askOne(readerUrl, password);
+    if (JSON.stringify(onReader) !== JSON.stringify(onWriter))
+      throw new Error("the reader has others than the writer");
+    return textOf(onWriter);
+  } finally {
+    await admin.query(`DROP ROLE ${role}`);
+    await admin.end();
+  }
+}
+
+function textOf({ functions, settings, roles }) {
+  const unknown = roles.filter((name) => !(name in roleNotes));
+  if (unknown.length > 0) throw new Error(`nothing is said here about ${unknown}`);
+  const present = functions.map((one) => {
+    const returns = short(one["Result data type"]);
+    const note = notes[one.Name] ?? "";
+    return [`\`${one.Name}()\``, returns, `${one.Description}.${note && ` ${note}.`}`];
+  });
+  return `# Compatibility with Aurora PostgreSQL
+
+<!-- Written by scripts/generate-compatibility.mjs from a run; test/aurora-functions.test.ts asserts that it is current. -->
+
+What is listed here as present was called on a writer and on a reader, by a role without any privileges, when this page was
+made. It is in \`pg_catalog\` of every database, and no dump of a database has it.
+The endpoints know these functions to be harmless where they are called with their schema (\`pg_catalog.aurora_version()\`, as AWS's
+wrappers do); without it they count as any function of a user's.
+
+## Off unless set
+
+    npx borealis config sql.aurora on               # then start again; or: up --set sql.aurora=on
+
+Off, nothing of what is listed here is made. On and off again: what was made stays; the functions tell of no instance then, and
+the roles and what \`pg_settings\` shows are as they were. Left before it is on by itself:
+
+${left.map((one) => `- ${one}.`).join("\n")}
+
+## Functions
+
+${table(["function", "gives", "what"], present)}
+
+## Absent functions
+
+What cannot be backed by facts is left out, so that whoever asks is told 42883 rather than something plausible.
+
+${table(
+  ["Aurora has", "not here, because"],
+  absent.map(([names, why]) => [
+    names
+      .split(", ")
+      .map((name) => `\`${name}\``)
+      .join(", "),
+    why,
+  ]),
+)}
+
+## Settings
+
+In \`pg_settings\` and \`SHOW\`, the same on all instances. \`rds.extensions\` also has \`aurora_stat_utils\`, by which AWS's
+wrappers tell Aurora.
+
+${table(
+  ["setting", "here", "what"],
+  settings.map((one) => [
+    `\`${one.name}\``,
+    one.name === "rds.extensions" ? "those of this PostgreSQL" : `\`${one.setting}\``,
+    one.short_desc,
+  ]),
+)}
+
+## Roles
+
+${table(
+  ["role", "allows"],
+  roles.map((name) => [`\`${name}\``, roleNotes[name]]),
+)}
+
+## Statements of AWS's wrappers
+
+Each of these answers on both, as it stands.
+
+${table(
+  ["asks", "statement"],
+  wrapperStatements.map(([what, text]) => [what, `\`${text}\``]),
+)}
+`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [writerUrl, readerUrl] = process.argv.slice(2);
+  if (readerUrl === undefined) {
+    console.error("give the URLs of a writer and of a reader");
+    process.exit(2);
+  }
+  writeFileSync(compatibilityFile, await compatibilityText(writerUrl, readerUrl));
+}

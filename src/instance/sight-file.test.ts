@@ -1,0 +1,65 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Logger, openLogger, realClock } from "../io/index.ts";
+import { agentStatus } from "./agent-status.ts";
+import type { AgentConfig, InstanceStatus } from "./messages.ts";
+import { removeSightFile, SightFile } from "./sight-file-shell.ts";
+
+let instanceDir: string;
+let path: string;
+let warnings: string[];
+beforeEach(() => {
+  instanceDir = mkdtempSync(join(tmpdir(), "borealis-sight-"));
+  mkdirSync(join(instanceDir, "data"));
+  path = join(instanceDir, "data", "borealis_sight.json");
+  warnings = [];
+});
+afterEach(() => rmSync(instanceDir, { recursive: true, force: true }));
+
+/** A reader whose PostgreSQL runs. */
+function status(): InstanceStatus {
+  const agent = { id: "instance-2", role: "reader", incarnation: 1, pid: 1, nowMs: 0 } as const;
+  const facts = { state: "available", isAdmitted: true, postgresPid: 1, epoch: 1 } as const;
+  const more = { timeline: 1, vdl: undefined, replayLsn: "0/1", lagMs: 0, hasQuorum: true };
+  return agentStatus(
+    { ...agent, building: undefined, problem: undefined, own: undefined },
+    { ...facts, ...more },
+  );
+}
+
+function sight(config: Pick<AgentConfig, "instanceDir" | "osUser">): SightFile {
+  const logger: Logger = {
+    ...openLogger({ file: undefined, process: "test" }),
+    warn: (...words: unknown[]) => void warnings.push(String(words.at(-1))),
+  };
+  return new SightFile(config, { clock: realClock, logger }, status);
+}
+
+test("one that cannot be written any more is gone rather than old, and the log has it once", async () => {
+  // Nobody has such a number: whoever is to own the file cannot be given it.
+  const osUser = { name: "nobody", uid: 2 ** 40, gid: 0 };
+  const config: Pick<AgentConfig, "instanceDir" | "osUser"> = { instanceDir, osUser: null };
+  const file = sight(config);
+  await file.write();
+  expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({
+    instances: [{ server_id: "instance-2" }],
+  });
+  config.osUser = osUser;
+  for (const _ of [1, 2, 3]) await file.writeBeforeServing();
+  expect(existsSync(path)).toBe(false);
+  expect(warnings).toHaveLength(1);
+  config.osUser = null;
+  await file.write();
+  expect(existsSync(path)).toBe(true);
+  config.osUser = osUser;
+  await file.write();
+  expect(warnings).toHaveLength(2);
+});
+
+test("what was left is removed, and nothing is asked of what is not there", async () => {
+  await sight({ instanceDir, osUser: null }).write();
+  for (const _ of [1, 2]) await removeSightFile({ instanceDir });
+  expect(existsSync(path)).toBe(false);
+});

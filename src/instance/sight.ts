@@ -1,0 +1,67 @@
+/**
+ * What an instance shows in SQL of the cluster: the file that aurora_replica_status() and its kin read. The control plane
+ * tells of all instances; of itself an agent knows better.
+ */
+import { findLsn } from "../base/lsn.ts";
+import type { ClusterSight, InstanceSight, InstanceStatus } from "./messages.ts";
+import { writerSession } from "./surface-functions.ts";
+
+/** One instance as others are told of it. `heardAtMs`: when that was so, milliseconds since 1970. */
+export function instanceSight(
+  status: InstanceStatus,
+  { isWriter, heardAtMs }: { readonly isWriter: boolean; readonly heardAtMs: number },
+): InstanceSight {
+  const { id, vdl, replayLsn, lagMs, figures } = status;
+  return { id, isWriter, heardAtMs, vdl, replayLsn, lagMs, figures: figures ?? null };
+}
+
+/**
+ * The file's content. `own` is the status of the instance whose file it is: a writer that has opened its epoch is the only
+ * one, and a reader is none, whatever was told before. `told`: undefined until the control plane has been heard.
+ */
+export function sightText(facts: {
+  readonly own: InstanceStatus;
+  readonly told: ClusterSight | undefined;
+  readonly nowMs: number;
+}): string {
+  const { own, told, nowMs } = facts;
+  const isWriter = own.role === "writer" && own.epoch > 0;
+  const mine = instanceSight(own, { isWriter, heardAtMs: nowMs });
+  const others = (told?.instances ?? []).filter(({ id }) => id !== own.id);
+  const seen = others.map((one) => (isWriter ? { ...one, isWriter: false } : one));
+  const instances = [...seen, mine].toSorted((a, b) => compareNames(a.id, b.id));
+  return JSON.stringify({ instances: instances.map(statusRow), volume: told?.volume ?? null });
+}
+
+/** instance-2 before instance-10. */
+function compareNames(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
+}
+
+/** The columns of aurora_replica_status() that anything backs; the others are null. */
+function statusRow(one: InstanceSight): Record<string, unknown> {
+  const { id, isWriter, figures } = one;
+  const common = {
+    server_id: id,
+    session_id: isWriter ? writerSession : (figures?.sessionId ?? null),
+    is_current: true,
+    last_update_timestamp: new Date(one.heardAtMs).toISOString(),
+    // AWS's Python wrapper gives up the whole topology at a null.
+    cpu: figures?.cpu ?? 0,
+  };
+  if (isWriter) return { ...common, durable_lsn: decimal(one.vdl) };
+  return {
+    ...common,
+    durable_lsn: decimal(one.replayLsn),
+    highest_lsn_rcvd: decimal(figures?.receivedLsn ?? null),
+    current_read_lsn: decimal(one.replayLsn),
+    feedback_xmin: figures?.feedback?.xmin ?? null,
+    feedback_epoch: figures?.feedback?.xminEpoch ?? null,
+    replica_lag_in_msec: one.lagMs,
+  };
+}
+
+/** Text, since numbers of JSON end at 2^53. */
+function decimal(lsn: string | null): string | null {
+  return findLsn(lsn ?? "")?.toString() ?? null;
+}

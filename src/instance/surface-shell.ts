@@ -1,0 +1,251 @@
+import { BorealisError, messageOf } from "../base/errors.ts";
+import { auroraSettings, type Postgres } from "../engine/index.ts";
+import { sleep } from "../io/index.ts";
+import type { PgClient } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
+import { bootstrapSql } from "./bootstrap.ts";
+import type { Bootstrap } from "./messages.ts";
+import { connectAgent } from "./postgres-shell.ts";
+import { queryUntil } from "./query-until-shell.ts";
+import { SurfaceBook } from "./surface-book.ts";
+import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
+import {
+  beginPartSql,
+  endPartSql,
+  type SurfaceFacts,
+  type SurfacePart,
+  surfaceParts,
+  type SurfaceStep,
+} from "./surface-sql.ts";
+
+/** A database may have been made from a template that had nothing of ours. */
+const lookEveryMs = 5_000;
+const template0 = "template0";
+const badDefinition = "42P13";
+/** Errors that may be gone in a moment: a lock, a deadlock, a connection. */
+const passing = /^(08|40|53|55P03|57)/;
+
+/** What a database's owner has set for its sessions must not have a say, nor event triggers (before 17 those that are ALWAYS do). */
+function plainSession(major: number): string {
+  const values = [
+    "session_replication_role=replica",
+    "role=none",
+    "search_path=pg_catalog",
+    "standard_conforming_strings=on",
+    "check_function_bodies=on",
+    "default_transaction_read_only=off",
+    "default_transaction_deferrable=off",
+    "statement_timeout=0",
+    "idle_session_timeout=0",
+    "idle_in_transaction_session_timeout=0",
+    ...(major >= 17 ? ["event_triggers=off", "transaction_timeout=0"] : []),
+  ];
+  return values.map((value) => `-c ${value}`).join(" ");
+}
+
+type Server = Pick<Postgres, "address">;
+interface Work {
+  readonly engine: { readonly major: number };
+  readonly postgres: Server;
+  readonly deps: AgentDeps;
+  readonly signal: AbortSignal;
+}
+/** `hasSurface`: whether any of it is to be there. */
+type Wish = Work & { readonly hasSurface: boolean };
+
+/** Of a new volume: its first sessions find all that it has, and the master user. `client`: of PostgreSQL's superuser. */
+export async function bootstrapVolume(
+  work: Wish & { readonly client: PgClient },
+  bootstrap: Bootstrap,
+): Promise<void> {
+  if (work.hasSurface) await makeSurface(work, new SurfaceBook());
+  await queryUntil(work.client, bootstrapSql(bootstrap), work.signal);
+}
+
+/**
+ * Makes Aurora's functions, settings and roles wherever they are missing or of another version, and goes on looking: on
+ * the writer, as what is made travels to the readers through the log.
+ */
+export async function keepSurface(work: Wish): Promise<void> {
+  const { deps, signal } = work;
+  if (!work.hasSurface) return;
+  const book = new SurfaceBook();
+  while (!signal.aborted) {
+    await attempt("all", { ...work, book }, async () => {
+      await makeSurface(work, book);
+      book.made("all");
+    });
+    await sleep(deps.clock, lookEveryMs, signal);
+  }
+}
+
+type Round = Work & { readonly book: SurfaceBook };
+
+/** One round. What stands in the way of one thing is told in the log and costs no other; raises what stands in the way of all. */
+export async function makeSurface(work: Work, book: SurfaceBook): Promise<void> {
+  const round = { ...work, book };
+  const client = await connectPlainly("postgres", work);
+  try {
+    const parts = surfaceParts(await readFacts(client));
+    await once("roles", round, () => makeRoles(client, work.signal));
+    const databases = await client.query(
+      "SELECT oid, datname FROM pg_catalog.pg_database WHERE (datallowconn OR datname = 'template0') " +
+        "AND datconnlimit <> -2 ORDER BY datname <> 'template0', oid",
+    );
+    for (const [oid, name] of databases.rows) {
+      if (oid == null || name == null || work.signal.aborted) continue;
+      await once(oid, round, () =>
+        name === template0 ? makeInTemplate0(client, work, parts) : makeIn(name, work, parts),
+      );
+    }
+  } finally {
+    client.destroy();
+  }
+}
+
+/** Done once in a writer's life, and tried again until then. `name`: in the book. */
+async function once(name: string, round: Round, make: () => Promise<void>): Promise<void> {
+  const { book, deps } = round;
+  if (!book.isDue(name, deps.clock.nowMs())) return;
+  await attempt(name, round, async () => {
+    await make();
+    book.made(name);
+  });
+}
+
+async function attempt(
+  name: string,
+  { book, deps, signal }: Round,
+  make: () => Promise<void>,
+): Promise<void> {
+  try {
+    await make();
+  } catch (error) {
+    const why = messageOf(error);
+    if (book.failed(name, why, deps.clock.nowMs()) && !signal.aborted)
+      deps.logger.warn({ event: "surface.notMade", what: name }, why);
+  }
+}
+
+function connectPlainly(database: string, { postgres, engine }: Work): Promise<PgClient> {
+  return connectAgent(postgres, { database, options: plainSession(engine.major) });
+}
+
+/** As this PostgreSQL was started: nobody sets them in a session of our own. */
+async function readFacts(client: PgClient): Promise<SurfaceFacts> {
+  const values = auroraSettings.map((name) => `pg_catalog.current_setting('${name}')`).join(", ");
+  const { rows } = await client.query(`SELECT ${values}`);
+  return {
+    settings: new Map(auroraSettings.map((name, index) => [name, rows[0]?.[index] ?? ""])),
+  };
+}
+
+async function makeRoles(client: PgClient, signal: AbortSignal): Promise<void> {
+  const { rows } = await client.query(rolesMarkQuery);
+  if (rows[0]?.[0] !== rolesMark()) await queryUntil(client, rolesSql(), signal);
+}
+
+/**
+ * pg_restore --create makes databases from it, and nobody may connect to it: it is opened for the moment, and only if template1,
+ * which comes after it, has not everything either. Whatever happens it is shut again, now or by the next writer.
+ */
+async function makeInTemplate0(
+  client: PgClient,
+  work: Work,
+  parts: readonly SurfacePart[],
+): Promise<void> {
+  const { signal } = work;
+  try {
+    if (await hasAll("template1", work, parts).catch(() => false)) return;
+    await queryUntil(client, "ALTER DATABASE template0 ALLOW_CONNECTIONS true", signal);
+    await makeIn(template0, work, parts);
+  } finally {
+    await shutTemplate0(client, signal);
+  }
+}
+
+/** Who has slipped in is put out: no database can be made from one that somebody is in. */
+async function shutTemplate0(client: PgClient, signal: AbortSignal): Promise<void> {
+  const { rows } = await client.query(
+    "SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = 'template0'",
+  );
+  if (rows[0]?.[0] !== "t") return;
+  await queryUntil(client, "ALTER DATABASE template0 ALLOW_CONNECTIONS false", signal);
+  await client.query(
+    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = 'template0'",
+  );
+}
+
+async function hasAll(
+  database: string,
+  work: Work,
+  parts: readonly SurfacePart[],
+): Promise<boolean> {
+  const client = await connectPlainly(database, work);
+  try {
+    for (const part of parts) if ((await markOf(client, part)) !== part.mark) return false;
+    return true;
+  } finally {
+    client.destroy();
+  }
+}
+
+async function markOf(client: PgClient, { markQuery }: SurfacePart): Promise<string | null> {
+  return (await client.query(markQuery)).rows[0]?.[0] ?? null;
+}
+
+/** Each part is tried, whatever becomes of the others; raises the last failure. */
+async function makeIn(database: string, work: Work, parts: readonly SurfacePart[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const part of parts) {
+    const client = await connectPlainly(database, work);
+    try {
+      if ((await markOf(client, part)) === part.mark) continue;
+      await makePart(client, part, { ...work, database });
+    } catch (error) {
+      failures.push(error);
+    } finally {
+      client.destroy();
+    }
+  }
+  if (failures.length > 0) throw failures.at(-1);
+}
+
+async function makePart(
+  client: PgClient,
+  part: SurfacePart,
+  { deps, signal, database }: Work & { readonly database: string },
+): Promise<void> {
+  await queryUntil(client, beginPartSql, signal);
+  const refused: string[] = [];
+  for (const step of part.steps) {
+    const why = await takeStep(client, step, signal);
+    if (why === undefined) continue;
+    refused.push(step.name);
+    deps.logger.warn({ event: "surface.refused", database, what: step.name }, why);
+  }
+  await queryUntil(client, endPartSql(part, refused), signal);
+  deps.logger.info({ event: "surface.made", database, part: part.name, mark: part.mark });
+}
+
+/** Gives why it cannot be done. Raises what may be gone when it is tried again. */
+async function takeStep(
+  client: PgClient,
+  { sql, drop }: SurfaceStep,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const texts = drop === undefined ? [sql] : [sql, `${drop}; ${sql}`];
+  let why: string | undefined;
+  for (const text of texts) {
+    try {
+      await queryUntil(client, `SAVEPOINT step; ${text}; RELEASE step`, signal);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof BorealisError) || passing.test(error.code)) throw error;
+      await queryUntil(client, "ROLLBACK TO step; RELEASE step", signal);
+      why = messageOf(error);
+      if (error.code !== badDefinition) break;
+    }
+  }
+  return why;
+}
