@@ -4,7 +4,7 @@ import type { SessionFigures } from "../session/index.ts";
 import type { FailoverFigures } from "./failover-meter.ts";
 import { instanceMetrics } from "./instance-metrics.ts";
 import type { ProcessReport, StatusReport } from "./messages.ts";
-import { gauge, timestamp, truth } from "./metric-forms.ts";
+import { counter, gauge, timestamp, truth } from "./metric-forms.ts";
 import { sessionMetrics } from "./session-metrics.ts";
 import { storageMetrics } from "./storage-metrics.ts";
 
@@ -112,12 +112,11 @@ function failoverMetrics(all: readonly FailoverFigures[]): Family[] {
       help: "How long nobody could write, of changes of the writer that came to their end: failover, or switchover where somebody asked for it.",
       series: all.map(({ kind, held: durations }) => ({ labels: { kind }, durations })),
     },
-    {
-      kind: "counter",
-      name: "borealis_failovers_failed_total",
-      help: "Changes of the writer that were given up.",
-      samples: all.map(({ kind, failed }) => ({ labels: { kind }, value: failed })),
-    },
+    counter(
+      "borealis_failovers_failed_total",
+      "Changes of the writer that were given up.",
+      all.map(({ kind, failed }) => ({ labels: { kind }, value: failed })),
+    ),
     {
       kind: "histogram",
       name: "borealis_failover_phase_seconds",
@@ -143,11 +142,10 @@ function processMetrics(all: readonly ProcessReport[]): Family[] {
           value: truth(state === "running"),
         })),
     ),
-    {
-      kind: "counter",
-      name: "borealis_process_restarts_total",
-      help: "How often the supervisor has started the process again, since it began itself.",
-      samples: all.map(({ name, restarts }) => ({ labels: { process: name }, value: restarts })),
-    },
+    counter(
+      "borealis_process_restarts_total",
+      "How often the supervisor has started the process again, since it began itself.",
+      all.map(({ name, restarts }) => ({ labels: { process: name }, value: restarts })),
+    ),
   ];
 }

@@ -13,9 +13,10 @@ import {
   pinnedFiles,
   readNodeState,
 } from "../storage-node/index.ts";
-import { newInstances, writeSecret } from "./create.ts";
+import { newInstances } from "./create.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
+import { writeSecret } from "./secret-file.ts";
 import { shareFile, type Sharing, shareTree, treeBytes } from "./share-files.ts";
 import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";

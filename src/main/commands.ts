@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { realClock, realRng, retry, sleep } from "../io/index.ts";
 import {
@@ -18,6 +18,7 @@ import { findRemembered } from "./resume.ts";
 import { isRunning } from "./running.ts";
 import { print, printStatus, printTable } from "./print.ts";
 import { connectionUrl, findEndpoint, reachableHost } from "./urls.ts";
+import { readSecret } from "./secret-file.ts";
 
 export interface Options {
   readonly dataDir: string;
@@ -80,9 +81,7 @@ export async function url(endpointName: string, options: Options): Promise<void>
 }
 
 export function readPassword(layout: Layout): string | undefined {
-  return existsSync(layout.passwordFile)
-    ? readFileSync(layout.passwordFile, "utf8").replace(/\r?\n$/, "")
-    : undefined;
+  return existsSync(layout.passwordFile) ? readSecret(layout.passwordFile) : undefined;
 }
 
 export async function down(

@@ -26,6 +26,7 @@ import { hasParent } from "./clone-origin.ts";
 import { isErrno } from "./errno.ts";
 import { requireEndpointPort, requireInstancePlace } from "./instance-place.ts";
 import { replaceFile } from "./replace-file.ts";
+import { readSecret } from "./secret-file.ts";
 
 const openAgainMs = 500;
 
@@ -49,7 +50,7 @@ const control = new ControlPlane({
     parsed.kind === "state" ? parsed.state : undefined,
     "the supervisor checked the state file",
   ),
-  masterPassword: () => readFileSync(layout.passwordFile, "utf8").replace(/\r?\n$/, ""),
+  masterPassword: () => readSecret(layout.passwordFile),
   hasParent: () => hasParent(layout),
   newNodeId: realEntropy.uuid,
   requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
@@ -27,6 +27,7 @@ import { isErrno } from "./errno.ts";
 import type { UpOptions } from "./options.ts";
 import { replaceFile, syncFolder } from "./replace-file.ts";
 import { createVolumeKeys } from "./volume-keys.ts";
+import { writeSecret } from "./secret-file.ts";
 
 export interface OpenedEngine {
   readonly engine: Engine;
@@ -202,9 +203,4 @@ export function newInstances(readers: number): InstanceState[] {
     az: zoneOf(k + 1),
     tier: 1,
   }));
-}
-
-/** For its owner only, durably. */
-export function writeSecret(file: string, text: string): void {
-  writeFileSync(file, `${text}\n`, { mode: 0o600, flush: true });
 }

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import type { UpOptions } from "./options.ts";
 import { replaceFile } from "./replace-file.ts";
+import { writeSecret } from "./secret-file.ts";
 
 /** What a cluster was last started with, so that a bare `up` finds it where its users left it. */
 const rememberedSchema = z.object({
@@ -93,5 +94,5 @@ export function requireSameBirth(
 /** Where nobody here knew the master user's password (restored from an object store), the one that is given is kept. */
 export function keepPassword(layout: Layout, { password }: Pick<UpOptions, "password">): void {
   if (password === undefined || existsSync(layout.passwordFile)) return;
-  writeFileSync(layout.passwordFile, `${password}\n`, { mode: 0o600, flush: true });
+  writeSecret(layout.passwordFile, password);
 }
