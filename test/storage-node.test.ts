@@ -7,7 +7,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { epoch, timeline } from "../src/base/ids.ts";
 import { advance, bytesBetween, type Lsn } from "../src/base/lsn.ts";
 import type { NodeLink, QuorumMessage } from "../src/quorum/index.ts";
-import type { AppendPath } from "../src/storage-node/index.ts";
+import {
+  type AppendPath,
+  fileHeaderBytes,
+  type FrameHeader,
+  frameHeaderBytes,
+  parseFrameHeader,
+} from "../src/storage-node/index.ts";
 import {
   type Appender,
   base,
@@ -419,6 +425,11 @@ describe("a storage node", () => {
   });
 });
 
+function headerAt(bytes: Buffer, at: number): FrameHeader | undefined {
+  const parsed = parseFrameHeader(bytes, at);
+  return parsed.kind === "good" ? parsed.header : undefined;
+}
+
 /** Changes the newest log file of a node that is not running; `end` is where its frames end. */
 function changeLog(dir: string, change: (bytes: Buffer, end: number) => void): void {
   const folder = join(dir, "log");
@@ -431,8 +442,10 @@ function changeLog(dir: string, change: (bytes: Buffer, end: number) => void): v
     });
   if (used === undefined) throw new Error("no log file in use");
   const bytes = readFileSync(used);
-  let end = bytes.length;
-  while (bytes[end - 1] === 0) end--;
+  let end = fileHeaderBytes;
+  // By what the headers say: a payload may end with a zero.
+  for (let header = headerAt(bytes, end); header !== undefined; header = headerAt(bytes, end))
+    end += frameHeaderBytes + (header.isZeros ? 0 : header.lengthBytes);
   change(bytes, end);
   writeFileSync(used, bytes);
 }

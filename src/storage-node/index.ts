@@ -33,6 +33,7 @@ export {
   encodeFileHeader,
   fileHeaderBytes,
   frameEnd,
+  type FrameHeader,
   frameHeaderBytes,
   parseFrameHeader,
 } from "./frame.ts";
