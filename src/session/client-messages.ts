@@ -22,6 +22,7 @@ import { parseBindTexts } from "./bind-values.ts";
 import { CommitQuestions } from "./commit-questions.ts";
 import { addOwnSteps, addStep, type Cycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
+import { frontOf } from "./loss.ts";
 import { opaquePlan, type TextPlan } from "./plan.ts";
 import { queryProbeSteps } from "./probe.ts";
 import { unknownTouch } from "./session-touch.ts";
@@ -220,7 +221,10 @@ export class ClientMessages {
     const { memory } = exchange;
     exchange.noteSent(plan);
     cycle.mayEndTransaction ||= plan.mayEndTransaction;
-    const change = memory.runSent(0, plan.touch);
+    // In a transaction it may be undone.
+    const isAlone = exchange.state === transactionState.idle && frontOf(exchange) === cycle;
+    const touch = isAlone ? plan.touch : { ...plan.touch, repeatable: undefined };
+    const change = memory.runSent(0, touch);
     cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
   }
 
@@ -316,7 +320,8 @@ export class ClientMessages {
     const { exchange } = this;
     const names = portal === undefined ? undefined : this.boundNames.get(portal);
     const touch = plan?.touch ?? unknownTouch;
-    const change = exchange.memory.runSent(batch.stepsSent, touch, names);
+    const once = { ...touch, repeatable: undefined };
+    const change = exchange.memory.runSent(batch.stepsSent, once, names);
     if (change) batch.changes.push(change);
     addStep(batch, "E");
     batch.executes++;

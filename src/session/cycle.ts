@@ -75,6 +75,8 @@ export interface Cycle {
   /** A completion was seen: something may have been committed. */
   hasCompleted: boolean;
   hasFailed: boolean;
+  /** ... and the client has heard so. */
+  isFailureTold: boolean;
   /** The wait is over: nothing more is held back. */
   isCleared: boolean;
   /** Sent instead of the server's error: the client's text was replaced by one that cannot be parsed. */
@@ -134,6 +136,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     wasCancelled: false,
     hasCompleted: false,
     hasFailed: false,
+    isFailureTold: false,
     isCleared: false,
     substitute: undefined,
     state: undefined,

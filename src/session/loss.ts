@@ -19,6 +19,7 @@ import type { Fate } from "./fate.ts";
  * - idle: nothing is under way
  * - undone: it has certainly committed nothing
  * - done: it wrote nothing, and its answer is here
+ * - failed: by itself, outside a transaction block, and the client knows
  * - ask: its transaction's fate is its own
  * - doubt: nobody can tell
  */
@@ -26,6 +27,7 @@ export type Sight =
   | { readonly kind: "idle" }
   | { readonly kind: "undone" }
   | { readonly kind: "done" }
+  | { readonly kind: "failed" }
   | { readonly kind: "ask"; readonly xid: bigint }
   | { readonly kind: "doubt" };
 
@@ -48,6 +50,7 @@ export function sightOf(exchange: Exchange): Sight {
   // Our question before it is not answered: the server has not come to it.
   const isBegun = exchange.cycles.front() === front;
   if (!isBegun || front.isDiscarded) return { kind: "undone" };
+  if (isFailureTold(exchange, front)) return { kind: "failed" };
   switch (front.verify) {
     case "nothing":
       return { kind: "undone" };
@@ -57,6 +60,15 @@ export function sightOf(exchange: Exchange): Sight {
     case "answer":
       return sightOfAnswer(exchange, front);
   }
+}
+
+/**
+ * ReadyForQuery is all that is missing. An error is flushed before the transaction is rolled back
+ * (send_message_to_frontend in PostgreSQL's elog.c): there is time to be lost in between.
+ */
+function isFailureTold({ state }: Exchange, front: Cycle): boolean {
+  const staysOutside = !front.begins && !front.mayEndTransaction;
+  return front.isFailureTold && !front.isOpen && staysOutside && state === transactionState.idle;
 }
 
 /** Nothing of it that could commit has been sent. */

@@ -194,7 +194,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
       : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
-    touch: touchOf(classified),
+    touch: touchOf(classified, sql),
     refusal,
     begins: statements.findLast(isBoundary)?.transaction === "begin",
     commitTag: only && commitTagOf(only),

@@ -1,4 +1,4 @@
-import { encodeMessage, encodeSync, frontend } from "../wire/index.ts";
+import { encodeMessage, encodeQuery, encodeSync, frontend } from "../wire/index.ts";
 import type { Prepared } from "./prepared-book.ts";
 import { readingSettings } from "./prepared-book.ts";
 import { encodeOwnQuery, jsonLiteral, ownPrefix } from "./readback.ts";
@@ -140,6 +140,11 @@ function settingsCycle(settings: readonly (readonly [string, string | null])[]):
     `SELECT pg_catalog.count(pg_catalog.set_config(${element} 0, ${element} 1, false))` +
     ` FROM pg_catalog.json_array_elements(${jsonLiteral(settings)}) e`;
   return [ownCycle(sql, "the settings")];
+}
+
+/** A simple Query of the session's own, as it was: it may be of several statements. */
+export function repeating(sql: string): RestoreCycle {
+  return { bytes: encodeQuery(sql), what: "what it was last set to" };
 }
 
 /** These settings, to what the connection was opened with. */

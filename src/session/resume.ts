@@ -152,6 +152,15 @@ export function answered(conversation: Conversation, memory: Memory): Resume | R
   return goingOn("answered", [...later, ...client.takeRest()]);
 }
 
+/** All that its client has still to hear is that the server is ready again. */
+export function readyAgain(conversation: Conversation, memory: Memory): Resume {
+  const { exchange, client } = conversation;
+  const front = frontOf(exchange);
+  exchange.tell(encodeReadyForQuery(transactionState.idle));
+  if (front) memory.ready(front.changes, true);
+  return goingOn("answered", [...exchange.journal.kept.later, ...client.takeRest()]);
+}
+
 /**
  * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
  * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.

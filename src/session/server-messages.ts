@@ -172,6 +172,7 @@ export class ServerMessages {
       return "pass";
     }
     if (cycle.isDiscarded || cycle.isMuted) return "drop";
+    cycle.isFailureTold = this.isWhole && !this.outbox.isCollecting;
     // In the simple protocol a completion comes after the commit; here it came before, and there was none.
     if (cycle.isRewritten && cycle.hasCompleted) this.outbox.dropCompletion();
     if (this.exchange.pendingError) return this.tellPending(cycle);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { classify, loadParser } from "../route/index.ts";
-import { encodeClose, encodeParse, frontend } from "../wire/index.ts";
+import { encodeClose, encodeParse, frontend, queryTextOf } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { SessionBook, unread } from "./session-book.ts";
@@ -22,7 +22,7 @@ const newBook = (hidden = quiet, bytesMax?: number): SessionBook =>
   new SessionBook({ user: "u", hidden: () => hidden, ...(bytesMax !== undefined && { bytesMax }) });
 const parseBody = (name: string, sql: string): Buffer => encodeParse(name, sql).subarray(5);
 const closeBody = (name: string): Buffer => encodeClose("statement", name).subarray(5);
-const touch = (sql: string) => touchOf(classify(sql));
+const touch = (sql: string) => touchOf(classify(sql), sql);
 
 /** The answer to a readback of a session with these. */
 function rowOf(facts: Record<string, unknown> = {}): string[] {
@@ -190,7 +190,7 @@ describe("what was read back", () => {
     fc.assert(
       fc.property(steps, (all) => {
         const book = newBook();
-        const set = touch("set work_mem = '1MB'");
+        const set = { ...touch("set work_mem = '1MB'"), repeatable: undefined };
         let isOpen = false;
         let asked: number[] = [];
         let known = 0;
@@ -232,9 +232,58 @@ describe("what was read back", () => {
     );
   });
 
+  it("that only sets or resets it is done again where its outcome was not read", () => {
+    const reset = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;";
+    const book = newBook();
+    const run = (sql: string): void => {
+      const change = book.runSent(0, touch(sql));
+      book.ready(change ? [change] : [], true);
+    };
+    const repeated = (): string[] =>
+      book.restore().cycles.map(({ bytes }) => queryTextOf(bytes.subarray(5)));
+    run(reset);
+    run("set work_mem = '2MB'");
+    book.connectionLost();
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.isKnown).toBe(false);
+    expect(repeated()).toEqual([reset, "set work_mem = '2MB'"]);
+    // On the next connection it is asked after that, and again while that does not answer.
+    book.moved();
+    expect(book.needsReadback).toBe("now");
+    expect(repeated()).toHaveLength(2);
+    book.askReadback();
+    book.readbackAnswered(rowOf(), true);
+    expect(book.restore().cycles.map(({ what }) => what)).toEqual(["the settings"]);
+    expect(book.isKnown).toBe(true);
+  });
+
+  it.each([
+    ["in a transaction", "set work_mem = '2MB'", false],
+    ["with more than that", "reset all; select f()", true],
+    ["by a name that was quoted", 'select "pg_advisory_unlock_all"(); reset all', true],
+    ["that prepares or discards", "discard all", true],
+  ])("that was not read is no such thing %s", (_, sql, isAlone) => {
+    const book = newBook();
+    const what = touch(sql);
+    const change = book.runSent(0, isAlone ? what : { ...what, repeatable: undefined });
+    book.ready(change ? [change] : [], true);
+    book.connectionLost();
+    expect(book.obstacle()).toContain("not known");
+  });
+
+  it("that failed is not done again", () => {
+    const book = newBook();
+    const change = book.runSent(0, touch("set work_mem = 'x'"));
+    book.failedStep(change ? [change] : [], 0);
+    book.ready(change ? [change] : [], true);
+    book.connectionLost();
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.restore().cycles).toEqual([]);
+  });
+
   it("is not asked for again and again where the server does not answer", () => {
     const book = newBook();
-    const change = book.runSent(0, touch("set work_mem = '1MB'"));
+    const change = book.runSent(0, touch("do $$ begin end $$"));
     book.ready(change ? [change] : [], true);
     let asked = 0;
     while (book.needsReadback !== "no" && asked < 100) {

@@ -2,9 +2,11 @@ import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback, settingsOf } from "./readback.ts";
 import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
+import { RepeatableTexts } from "./repeatable-texts.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { Change, NumberedTouch } from "./session-change.ts";
 import type { SessionTouch } from "./session-touch.ts";
+import { TouchCount } from "./touch-count.ts";
 import { Unseen } from "./unseen.ts";
 
 export interface SessionBookOptions {
@@ -25,10 +27,10 @@ const bytesMaxDefault = 4 * 1024 * 1024;
 const noSettings: ReadonlyMap<string, string> = new Map();
 const customNamesMax = 500;
 const loadsMax = 100;
-const failuresMax = 3;
 
 /** Why a session keeps its connection until it has been asked what it has. */
 export const unread = "what its last statements changed is not known yet";
+const unknownYet = "what its last statements changed is not known";
 
 /**
  * What a session has beyond its transaction, and how it is made again on another server connection.
@@ -57,19 +59,8 @@ export class SessionBook {
   // On the connection that it has now.
   private hasDrawn = false;
   private readonly unseen = new Unseen();
-  // Numbers of touches, in the order of sending.
-  private sent = 0;
-  private lastNow = 0;
-  private lastLater = 0;
-  // Of those that certainly matter: answered, answered when no transaction was open, answered and not to be rolled back.
-  private done = 0;
-  private doneAtStart = 0;
-  private doneLasting = 0;
-  private asked = 0;
-  private answered = 0;
-  /** Of questions without an answer so far: up to which touch each looks. */
-  private readonly asking: number[] = [];
-  private failures = 0;
+  private readonly touches = new TouchCount();
+  private readonly repeatable = new RepeatableTexts();
 
   constructor(options: SessionBookOptions) {
     this.user = options.user;
@@ -112,11 +103,7 @@ export class SessionBook {
     const reach = this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
-    const number = ++this.sent;
-    if (reach === "now" || reach === "doubt") {
-      this.lastNow = number;
-      this.failures = 0;
-    } else this.lastLater = number;
+    const number = this.touches.next(reach !== "later");
     // Code may take them where nobody sees it; a text that says what it does says so.
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
     const runsUnknown = texts.includes(undefined);
@@ -163,7 +150,7 @@ export class SessionBook {
     this.hasFailed = false;
     if (!isIdle) return;
     this.prepared.settle();
-    this.doneAtStart = this.done;
+    this.touches.settle();
   }
 
   /** A ParameterStatus, from the start of the connection on. */
@@ -179,31 +166,27 @@ export class SessionBook {
    * Where the cycle before it ends a transaction, or stands outside of one; not within one.
    */
   get needsReadback(): "no" | "later" | "now" {
-    if (this.failures >= failuresMax) return "no";
-    if (this.lastNow > this.asked) return "now";
-    return this.lastLater > this.asked || this.failures > 0 ? "later" : "no";
+    return this.touches.needsReadback;
   }
 
   /** The question, with its Sync, to be sent behind all that was sent so far; readbackSteps in readback.ts. */
   askReadback(): Buffer {
-    this.asked = this.sent;
-    this.asking.push(this.sent);
+    this.touches.ask();
     const names = new Set([...this.customNames, ...this.hidden().customNames]);
     return encodeReadback([...names], this.asksLocks);
   }
 
   /** Its cycle is over. `row` is the DataRow's values, if one came; `isIdle` what ReadyForQuery says. */
   readbackAnswered(row: readonly (string | null)[] | undefined, isIdle: boolean): void {
-    const upTo = this.asking.shift() ?? this.answered;
+    const upTo = this.touches.takeAnswer();
     // Within a transaction it says what may still be undone.
     const read = row && isIdle ? parseReadback(row) : undefined;
     if (!read) {
-      if (isIdle) this.failures++;
-      this.asked = this.asking.at(-1) ?? this.answered;
+      this.touches.noAnswer(isIdle);
       return;
     }
-    this.failures = 0;
-    this.answered = upTo;
+    this.touches.answer(upTo);
+    this.repeatable.readBack(upTo);
     this.known = read;
     // Of each of them there is a value that was set, or it was reset.
     this.isBaseLost = settingsOf(read, this.base).length > settingsOf(read, noSettings).length;
@@ -216,7 +199,7 @@ export class SessionBook {
     // It was read outside a transaction.
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
-    if (read.hasAdvisoryLock === false && this.sent === upTo) this.asksLocks = false;
+    if (read.hasAdvisoryLock === false && this.touches.isLast(upTo)) this.asksLocks = false;
   }
 
   /** The text of a prepared statement: of its Parse message, or the whole PREPARE that made it. */
@@ -241,16 +224,14 @@ export class SessionBook {
 
   /** What it has is known: nothing that it did since may have changed it. */
   get isKnown(): boolean {
-    // What a rolled back transaction set is gone with it; but not what it prepared, locked or loaded.
-    return !this.hasTooMany && this.answered >= Math.max(this.doneAtStart, this.doneLasting);
+    return !this.hasTooMany && this.repeatable.isEmpty && this.touches.isCertain;
   }
 
   // --- Making it again
 
   /** The connection is gone: what was asked on it stays unanswered. */
   connectionLost(): void {
-    this.asking.length = 0;
-    this.asked = this.answered;
+    this.touches.connectionLost();
     this.hasFailed = false;
   }
 
@@ -265,9 +246,10 @@ export class SessionBook {
     if (this.unknownStatement !== undefined) {
       return `where its prepared statement "${this.unknownStatement}" comes from is not known`;
     }
-    // What a rolled back transaction set is gone with it; but not what it prepared, locked or loaded.
-    const needed = at === "start" ? this.doneAtStart : Math.max(this.doneAtStart, this.doneLasting);
-    return this.answered < needed ? "what its last statements changed is not known" : undefined;
+    // As a simple Query it destroys the unnamed statement.
+    if (!this.repeatable.isEmpty && this.prepared.find("") !== undefined) return unknownYet;
+    const { isCertain, wasCertainAtStart } = this.touches;
+    return (at === "start" ? wasCertainAtStart : isCertain) ? undefined : unknownYet;
   }
 
   /**
@@ -278,7 +260,10 @@ export class SessionBook {
   restore(at: Moment = "now", how: RestoreWishes = {}): RestorePlan {
     const { carried, skipsUnnamed = false, hasUnnamed = true } = how;
     const wanted = this.wanted(at, hasUnnamed);
-    return carried ? planHandover(wanted, carried, { skipsUnnamed }) : planRestore(wanted);
+    const { cycles } = carried
+      ? planHandover(wanted, carried, { skipsUnnamed })
+      : planRestore(wanted);
+    return { cycles: [...cycles, ...this.repeatable.cycles] };
   }
 
   private wanted(at: Moment, hasUnnamed: boolean): Wanted {
@@ -314,8 +299,7 @@ export class SessionBook {
     if (this.hasDrawn && (readsDrawn || hidden.readsDrawn))
       return "values that it drew from a sequence may be asked for";
     // Also what was asked for too often without an answer.
-    const asked = Math.max(this.lastNow, this.lastLater);
-    return this.answered < asked ? unread : undefined;
+    return this.touches.isAllAnswered ? undefined : unread;
   }
 
   /** Nobody could make them again with its login's rights: a function of somebody else's has set them. */
@@ -379,9 +363,13 @@ export class SessionBook {
   }
 
   private touched(touch: NumberedTouch): void {
-    const { isCertain, number, survivesRollback, loads, runsUnknown } = touch;
-    if (isCertain) this.done = Math.max(this.done, number);
-    if (isCertain && survivesRollback) this.doneLasting = this.done;
+    const { isCertain, number, survivesRollback, loads, runsUnknown, repeatable } = touch;
+    if (repeatable !== undefined && isCertain) {
+      const isRead = this.touches.isAnswered(number);
+      if (!this.hasFailed && !isRead) this.repeatable.answered(number, repeatable);
+      return;
+    }
+    if (isCertain) this.touches.noteDone(number, survivesRollback);
     if (this.hasFailed) return;
     if (runsUnknown) this.unseen.foundUnknown();
     for (const load of loads) {

@@ -32,6 +32,8 @@ export interface SessionTouch {
   readonly callsCode: boolean;
   /** What no question tells is in the session afterwards; undefined: the text says of nothing like that. */
   readonly unseen: string | undefined;
+  /** The text, if all that it does is to the session, and doing it twice is no different from doing it once. */
+  readonly repeatable: string | undefined;
 }
 
 export const unseenNames = "it may have settings whose names are not known";
@@ -49,6 +51,7 @@ export const noTouch: SessionTouch = {
   makesObjects: false,
   callsCode: false,
   unseen: undefined,
+  repeatable: undefined,
 };
 
 /** A text that is not known may do anything. */
@@ -62,8 +65,8 @@ export const unknownTouch: SessionTouch = {
   callsCode: true,
 };
 
-/** Of a text as it was classified. */
-export function touchOf({ statements }: Classified): SessionTouch {
+/** Of a text, and as it was classified. */
+export function touchOf({ statements }: Classified, sql = ""): SessionTouch {
   const sources = statements.flatMap(({ source }) => source ?? []).map(factsOfSource);
   const namesInSources = sources.flatMap(({ customNames }) => customNames);
   const unseen = statements.some(({ leavesUnseen }) => leavesUnseen)
@@ -95,10 +98,30 @@ export function touchOf({ statements }: Classified): SessionTouch {
     makesObjects: statements.some(({ makesObjects }) => makesObjects),
     callsCode: statements.some(({ callsUnknown }) => callsUnknown),
     unseen,
+    repeatable: isRepeatable(statements, sql) ? sql : undefined,
   };
   const isNothing =
     reach === "no" && !touch.mayFree && touch.customNames.length === 0 && unseen === undefined;
   return isNothing && touch.nameParameters.length === 0 ? noTouch : touch;
+}
+
+const repeatableBytesMax = 1_000;
+// Nothing of it depends on how a session reads quotes or bytes.
+const isAscii = /^[\s!-[\]-~]+$/;
+const hasNoQuotes = /^[\w\s.;*(),=]+$/;
+const unlocks =
+  /(?:^|;)\s*select\s+(?:pg_catalog\s*\.\s*)?pg_advisory_unlock_all\s*\(\s*\)\s*(?=;|$)/gi;
+
+/** SET, RESET, LISTEN, UNLISTEN, CLOSE ALL, and the unlocking of all: what pools reset a session with, among others. */
+function isRepeatable(statements: readonly StatementClass[], sql: string): boolean {
+  if (statements.length === 0 || sql.length > repeatableBytesMax || !isAscii.test(sql))
+    return false;
+  const selects = statements.filter(({ tag }) => tag === "SELECT").length;
+  if (selects > 0 && (!hasNoQuotes.test(sql) || (sql.match(unlocks)?.length ?? 0) !== selects))
+    return false;
+  return statements.every(({ tag }) =>
+    /^(?:SET|RESET|LISTEN|UNLISTEN|CLOSE CURSOR ALL|SELECT)$/.test(tag),
+  );
 }
 
 function reachOf(statement: StatementClass): SessionTouch["reach"] {

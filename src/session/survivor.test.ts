@@ -266,6 +266,30 @@ describe("a statement in flight outside a transaction", () => {
     expect(script.lost().lines.at(-1)).toBe("lost: < T D C(SELECT 1) Z(I) reconnect");
   });
 
+  it.each([
+    ["at a reader", encodeQuery("insert into t values (1)"), { isHonest: false }],
+    ["of a batch", Buffer.concat([extended("select 1/0"), encodeSync()]), {}],
+    ["of several", encodeQuery("insert into t values (1); insert into t values (1)"), {}],
+    ["that is sent as it is", encodeQuery("vacuum t"), {}],
+  ])("that has failed, and was told so, hears of no second error: one %s", (_, sent, options) => {
+    const script = new SurvivorScript(options).client(sent).forget();
+    script.server(failure("23505")).lost().connected();
+    expect(script.lines).toEqual([
+      "server: < E(23505)",
+      "lost: < Z(I) reconnect",
+      "connected: answered",
+    ]);
+  });
+
+  it("that has failed, and may have left a transaction open, is not told that there is none", () => {
+    const script = new SurvivorScript().client(encodeQuery("begin; select 1/0; rollback"));
+    script
+      .forget()
+      .server(began[0] as Buffer, failure("22012"))
+      .lost();
+    expect(script.lines.at(-1)).not.toContain("Z(I) reconnect");
+  });
+
   it("that takes one server after the other with it is given up", () => {
     const script = new SurvivorScript().client(encodeQuery("select crash()"));
     script.lost().connected().lost().connected().lost().connected().forget().lost().connected();
@@ -840,10 +864,30 @@ describe("what a session has", () => {
   });
 
   it("is unknown in the moment before: then the session ends", () => {
-    const script = new SurvivorScript()
-      .client(set)
-      .server(...answer)
-      .lost();
+    const script = new SurvivorScript().client(encodeQuery("deallocate all"));
+    script.server(encodeCommandComplete("DEALLOCATE ALL"), encodeReadyForQuery(idle)).lost();
+    expect(script.lines.at(-1)).toBe("lost: ended fail 57P01");
+  });
+
+  it("is set once more in the moment before, if that is all that was done", () => {
+    const script = new SurvivorScript().client(set).server(...answer);
+    script.lost().connected();
+    script.server(...answer);
+    expect(script.lines.slice(2)).toEqual([
+      "lost: reconnect",
+      "connected: > Q(set work_mem = '1MB')",
+      "server: continued",
+    ]);
+    // What it came to is asked when the session is idle again.
+    script.client(encodeQuery("select 1")).server(row("1"), encodeReadyForQuery(idle));
+    expect(script.lines.at(-1)).toBe("server: > C P B E C C S < T D C(SELECT 1) Z(I)");
+  });
+
+  it("that was set in a transaction is unknown in that moment: a part of it may be undone", () => {
+    const script = new SurvivorScript().client(encodeQuery("begin")).server(...began);
+    script.client(set).server(encodeCommandComplete("SET"), encodeReadyForQuery(open));
+    script.client(encodeQuery("rollback"));
+    script.server(encodeCommandComplete("ROLLBACK"), encodeReadyForQuery(idle)).lost();
     expect(script.lines.at(-1)).toBe("lost: ended fail 57P01");
   });
 

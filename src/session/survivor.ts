@@ -17,6 +17,7 @@ import {
   goingOn,
   lossesMax,
   lostAgain,
+  readyAgain,
   refuse,
   type Refused,
   type Resume,
@@ -245,12 +246,9 @@ export class Survivor {
 
   private onLost(): void {
     const { exchange } = this.current;
-    if (exchange.hasTerminated || exchange.hasFatal) {
-      this.end({ kind: "close" });
-      return;
-    }
-    if (exchange.wishes.onFailover === "disconnect") {
-      this.count("disconnected");
+    const hasEnded = exchange.hasTerminated || exchange.hasFatal;
+    if (hasEnded || exchange.wishes.onFailover === "disconnect") {
+      if (!hasEnded) this.count("disconnected");
       this.end({ kind: "close" });
       return;
     }
@@ -273,6 +271,7 @@ export class Survivor {
       this.phase = { kind: "asking" };
       this.actions.push({ kind: "askFate", xid: sight.xid });
     } else if (sight.kind === "done") this.goOn(answeredOrAgain(this.current, this.memory));
+    else if (sight.kind === "failed") this.goOn(readyAgain(this.current, this.memory));
     else this.again();
   }
 
