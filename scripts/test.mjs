@@ -1,4 +1,5 @@
-// `npm test`: prepares as `npm start` does, then checks, unit, system and SQL tests; the last line counts them all.
+// `npm test`: prepares as `npm start` does, then checks, unit, system and SQL tests; with --all (`npm run test:all`) the long
+// ones, too. The last line counts them all.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -78,6 +79,7 @@ for (const args of [
   });
 }
 await timed("system", () => vitest("system"));
+if (process.argv.includes("--all")) await timed("long", () => vitest("long"));
 rmSync(reports, { recursive: true, force: true });
 slowestFiles.sort((a, b) => b[1] - a[1]);
 console.log(`Took: ${told(took)}`);

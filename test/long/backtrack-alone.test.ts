@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { askControl } from "./helpers/control.ts";
-import { killEverything, killOne, logged } from "./helpers/kills.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { askControl } from "../helpers/control.ts";
+import { killEverything, killOne, logged } from "../helpers/kills.ts";
 
 let cluster: TestCluster;
 let next = 1;

@@ -1,10 +1,10 @@
 /** Storage nodes that are lost, or replaced, under load: new identities, and nothing acknowledged is missing. */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { someOf } from "./helpers/thorough.ts";
-import { Workload } from "./helpers/workload.ts";
-import { documentIn } from "./helpers/json.ts";
+import { isAlive, TestCluster, until } from "../helpers/cluster.ts";
+import { someOf } from "../helpers/thorough.ts";
+import { Workload } from "../helpers/workload.ts";
+import { documentIn } from "../helpers/json.ts";
 
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
 const pairs = names.flatMap((a, i) => names.slice(i + 1).map((b) => ({ a, b })));

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { commandLine, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { commandLine, isAlive, TestCluster, until } from "../helpers/cluster.ts";
 
 const instances = ["instance-1", "instance-2"] as const;
 type Instance = (typeof instances)[number];

@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runtimeDirOf } from "../src/cluster/layout.ts";
-import { type Rng, seededRng } from "../src/base/rng.ts";
-import { commandLine, TestCluster, until } from "./helpers/cluster.ts";
-import { LinkShim } from "./helpers/link-shim.ts";
-import { contradictionsIn, type Operation, Registers } from "./helpers/registers.ts";
+import { runtimeDirOf } from "../../src/cluster/layout.ts";
+import { type Rng, seededRng } from "../../src/base/rng.ts";
+import { commandLine, TestCluster, until } from "../helpers/cluster.ts";
+import { LinkShim } from "../helpers/link-shim.ts";
+import { contradictionsIn, type Operation, Registers } from "../helpers/registers.ts";
 
 const seconds = Number(process.env["BOREALIS_TORTURE_SECONDS"] ?? 40);
 const seed = Number(
@@ -102,7 +102,7 @@ async function storm(rng: Rng): Promise<void> {
 
 /** Where a person can read what happened, if it went wrong. */
 function keepLog(name: string, lines: readonly string[]): void {
-  const dir = join(import.meta.dirname, "..", "sim-failures");
+  const dir = join(import.meta.dirname, "..", "..", "sim-failures");
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, name), lines.join("\n"));
 }

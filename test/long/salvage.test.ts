@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startScript, TestCluster, until } from "./helpers/cluster.ts";
-import { Workload } from "./helpers/workload.ts";
+import { startScript, TestCluster, until } from "../helpers/cluster.ts";
+import { Workload } from "../helpers/workload.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -5,24 +5,24 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type VolumeId, volumeId } from "../src/base/ids.ts";
-import { advance, lsnMin } from "../src/base/lsn.ts";
-import type { ClusterState, Layout } from "../src/cluster/index.ts";
-import { snapshotOfDirectory } from "../src/engine/index.ts";
-import { resolveSettings } from "../src/main/config.ts";
-import { readState, resolveLayout } from "../src/main/data-dir.ts";
-import { openClusterSource, type RestoreSource } from "../src/main/restore-source.ts";
-import { epochAt } from "../src/quorum/index.ts";
+import { type VolumeId, volumeId } from "../../src/base/ids.ts";
+import { advance, lsnMin } from "../../src/base/lsn.ts";
+import type { ClusterState, Layout } from "../../src/cluster/index.ts";
+import { snapshotOfDirectory } from "../../src/engine/index.ts";
+import { resolveSettings } from "../../src/main/config.ts";
+import { readState, resolveLayout } from "../../src/main/data-dir.ts";
+import { openClusterSource, type RestoreSource } from "../../src/main/restore-source.ts";
+import { epochAt } from "../../src/quorum/index.ts";
 import {
   genesisSnapshotId,
   publishSnapshot,
   putArchivedLog,
   snapshotIds,
   writeVolumeRecord,
-} from "../src/volume/index.ts";
-import { untilArchived } from "./helpers/archive.ts";
-import { makeFolder, runCli, startScript, TestCluster, until } from "./helpers/cluster.ts";
-import { documentIn } from "./helpers/json.ts";
+} from "../../src/volume/index.ts";
+import { untilArchived } from "../helpers/archive.ts";
+import { makeFolder, runCli, startScript, TestCluster, until } from "../helpers/cluster.ts";
+import { documentIn } from "../helpers/json.ts";
 
 const folder = makeFolder();
 const { signal } = new AbortController();

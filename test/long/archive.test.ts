@@ -2,21 +2,21 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { epoch } from "../src/base/ids.ts";
-import { lsn, lsnMaxOf, parseLsn, segmentStart } from "../src/base/lsn.ts";
-import { layoutOf, runtimeDirOf } from "../src/cluster/index.ts";
-import { connectRpc } from "../src/io/index.ts";
-import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
-import { listArchivedLog } from "../src/volume/index.ts";
+import { epoch } from "../../src/base/ids.ts";
+import { lsn, lsnMaxOf, parseLsn, segmentStart } from "../../src/base/lsn.ts";
+import { layoutOf, runtimeDirOf } from "../../src/cluster/index.ts";
+import { connectRpc } from "../../src/io/index.ts";
+import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
+import { listArchivedLog } from "../../src/volume/index.ts";
 import {
   digestOfArchive,
   digestOfVolume,
   openArchive,
   untilArchived,
   volumeOf,
-} from "./helpers/archive.ts";
-import { childrenOf, isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { askControl } from "./helpers/control.ts";
+} from "../helpers/archive.ts";
+import { childrenOf, isAlive, TestCluster, until } from "../helpers/cluster.ts";
+import { askControl } from "../helpers/control.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 /** Full storage nodes of a cluster keep all snapshots, also those that came while they were away, or before they were. */
 import { readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
+import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
 import {
   ExtentSealer,
   extentObject,
@@ -10,9 +10,9 @@ import {
   onlyStore,
   readSnapshot,
   snapshotIds,
-} from "../src/volume/index.ts";
-import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { openSealer } from "./helpers/volume-sealer.ts";
+} from "../../src/volume/index.ts";
+import { isAlive, TestCluster, until } from "../helpers/cluster.ts";
+import { openSealer } from "../helpers/volume-sealer.ts";
 
 /** The keeper looks every ten seconds for who is back, and a node is tried for fifteen. */
 const untilCopiedMs = 120_000;

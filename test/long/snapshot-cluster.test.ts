@@ -1,8 +1,8 @@
 /** Snapshots of a whole cluster: the keeper takes them, instances are built from them, users keep and delete them. */
 import { readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findLsn } from "../src/base/lsn.ts";
-import { type SnapshotRow, snapshotRowsSchema } from "../src/keeper/index.ts";
+import { findLsn } from "../../src/base/lsn.ts";
+import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
 import {
   collectExtents,
   ExtentSealer,
@@ -12,10 +12,10 @@ import {
   onlyStore,
   readSnapshot,
   snapshotIds,
-} from "../src/volume/index.ts";
-import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { askControl, statusNow } from "./helpers/control.ts";
-import { openSealer } from "./helpers/volume-sealer.ts";
+} from "../../src/volume/index.ts";
+import { isAlive, TestCluster, until } from "../helpers/cluster.ts";
+import { askControl, statusNow } from "../helpers/control.ts";
+import { openSealer } from "../helpers/volume-sealer.ts";
 
 let cluster: TestCluster;
 let rows = 0;

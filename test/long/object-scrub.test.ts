@@ -5,9 +5,9 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Rng, seededRng } from "../src/base/rng.ts";
-import { connectRpc } from "../src/io/index.ts";
-import { type StoreScrub, storeScrubsSchema } from "../src/keeper/index.ts";
+import { type Rng, seededRng } from "../../src/base/rng.ts";
+import { connectRpc } from "../../src/io/index.ts";
+import { type StoreScrub, storeScrubsSchema } from "../../src/keeper/index.ts";
 import {
   extentObject,
   ExtentSealer,
@@ -19,11 +19,11 @@ import {
   readVolumeRecord,
   snapshotIds,
   snapshotObject,
-} from "../src/volume/index.ts";
-import { untilArchived } from "./helpers/archive.ts";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { askControl } from "./helpers/control.ts";
-import { openSealer } from "./helpers/volume-sealer.ts";
+} from "../../src/volume/index.ts";
+import { untilArchived } from "../helpers/archive.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { askControl } from "../helpers/control.ts";
+import { openSealer } from "../helpers/volume-sealer.ts";
 
 const placesOfKind = 100;
 const snapshots = ["first", "genesis", "second", "third"];

@@ -5,10 +5,10 @@
 import { readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { killAll, killEverything, killOne, logged } from "./helpers/kills.ts";
-import { killsWanted, randomMoments } from "./helpers/thorough.ts";
-import { Workload } from "./helpers/workload.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { killAll, killEverything, killOne, logged } from "../helpers/kills.ts";
+import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { Workload } from "../helpers/workload.ts";
 
 const killTimeoutMs = 360_000;
 

@@ -11,9 +11,9 @@ import {
   pins,
   remove,
   start,
-} from "./helpers/clones.ts";
-import { documentIn } from "./helpers/json.ts";
-import { freeBasePort, runCli, TestCluster, until } from "./helpers/cluster.ts";
+} from "../helpers/clones.ts";
+import { documentIn } from "../helpers/json.ts";
+import { freeBasePort, runCli, TestCluster, until } from "../helpers/cluster.ts";
 
 let parent: TestCluster;
 const others: TestCluster[] = [];

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { killEverything, killOne, logged } from "./helpers/kills.ts";
-import { killsWanted, randomMoments } from "./helpers/thorough.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { killEverything, killOne, logged } from "../helpers/kills.ts";
+import { killsWanted, randomMoments } from "../helpers/thorough.ts";
 
 /** Two backtracks, a restart of everything and two caches built anew: on a busy machine more than the usual. */
 const killTimeoutMs = 300_000;

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeFolder, TestCluster, until } from "./helpers/cluster.ts";
+import { makeFolder, TestCluster, until } from "../helpers/cluster.ts";
 
 const small = ["az1-full", "az2-full", "az3-tail"];
 

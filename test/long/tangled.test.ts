@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { TestCluster, until } from "./helpers/cluster.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -6,8 +6,8 @@
 import { readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { connectRpc } from "../src/io/index.ts";
-import { keeperReportSchema, snapshotRowsSchema } from "../src/keeper/index.ts";
+import { connectRpc } from "../../src/io/index.ts";
+import { keeperReportSchema, snapshotRowsSchema } from "../../src/keeper/index.ts";
 import {
   extentObject,
   extentPrefix,
@@ -16,13 +16,13 @@ import {
   onlyStore,
   readSnapshot,
   snapshotIds,
-} from "../src/volume/index.ts";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { askControl } from "./helpers/control.ts";
-import { killEverything } from "./helpers/kills.ts";
-import { killsWanted, randomMoments } from "./helpers/thorough.ts";
-import { Workload } from "./helpers/workload.ts";
-import { openSealer } from "./helpers/volume-sealer.ts";
+} from "../../src/volume/index.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { askControl } from "../helpers/control.ts";
+import { killEverything } from "../helpers/kills.ts";
+import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { Workload } from "../helpers/workload.ts";
+import { openSealer } from "../helpers/volume-sealer.ts";
 
 const killTimeoutMs = 300_000;
 /** As old as the keeper's grace time and more: an extent that nobody names goes with the next collection. */

@@ -5,11 +5,11 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { beside, clone, count, keptBy, pins, start, startedCommand } from "./helpers/clones.ts";
-import { TestCluster, until } from "./helpers/cluster.ts";
-import { killAll } from "./helpers/kills.ts";
-import { killsWanted, randomMoments } from "./helpers/thorough.ts";
-import { Workload } from "./helpers/workload.ts";
+import { beside, clone, count, keptBy, pins, start, startedCommand } from "../helpers/clones.ts";
+import { TestCluster, until } from "../helpers/cluster.ts";
+import { killAll } from "../helpers/kills.ts";
+import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { Workload } from "../helpers/workload.ts";
 
 const killTimeoutMs = 180_000;
 const nodes = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
