@@ -406,6 +406,21 @@ describe("a statement in flight outside a transaction", () => {
     expect(short.lines).toEqual(["client: > Q(select 2)"]);
   });
 
+  it("whose Bind came ahead of the answer to the one before is known all the same", () => {
+    const first = Buffer.concat([extended("select 1"), encodeSync()]);
+    const script = new SurvivorScript().client(first);
+    script.client(encodeParse("", "select 2"), encodeBind("", "")).forget();
+    script.server(one(backend.parseComplete), one(backend.bindComplete), row("1"));
+    script.server(encodeReadyForQuery(idle)).forget();
+    script.client(encodeExecute(""), encodeSync()).lost().connected();
+    script.server(one(backend.parseComplete), encodeReadyForQuery(idle));
+    expect(script.lines.slice(1)).toEqual([
+      "lost: reconnect",
+      "connected: > P S",
+      "server: > P B E S rerun",
+    ]);
+  });
+
   it("in front of others lets them follow, each in its turn", () => {
     const script = new SurvivorScript().client(encodeQuery("select 1"), encodeQuery("select 2"));
     script.lost().connected();
