@@ -101,6 +101,16 @@ withCommon(program.command("logs"), "borealis logs proxy -f")
     ),
   );
 
+withCommon(program.command("events"), "borealis events --since -1h")
+  .description("show what has happened: failovers, repairs, snapshots, refused log-ins")
+  .option("--since <time>", "-1h, or 2026-11-28T22:10:03Z (default: as long as they are kept)")
+  .option("--limit <number>", "the newest so many (default: 100)")
+  .action(
+    running(async (options: CommonOptions & { since?: string; limit?: string }) =>
+      (await import("./events-command.ts")).events(options),
+    ),
+  );
+
 withCommon(program.command("down"), "borealis down")
   .description("stop a running cluster")
   .option("--immediate", "do not wait for sessions and checkpoints; nothing acknowledged is lost")

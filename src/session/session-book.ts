@@ -366,9 +366,8 @@ export class SessionBook {
   restored(plan: RestorePlan, codes: ReadonlyMap<number, string>): string | undefined {
     for (const [index, code] of codes) {
       const cycle = plan.cycles[index];
-      if (cycle?.key === undefined) {
+      if (cycle?.key === undefined)
         return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
-      }
       this.prepared.setAside(cycle.key);
     }
     return undefined;
