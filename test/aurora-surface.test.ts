@@ -137,6 +137,26 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     expect(await valuesOf(isMember)).toEqual(["t"]);
   });
 
+  it("shows of who is silent the lag that it had and the time since, and none where none was known", async () => {
+    const at = (secondsAgo: number): string =>
+      new Date(Date.now() - secondsAgo * 1_000).toISOString();
+    const instances = [
+      { server_id: "instance-1", last_update_timestamp: at(1), replica_lag_in_msec: 2 },
+      { server_id: "instance-3", last_update_timestamp: at(100), replica_lag_in_msec: 3 },
+      { server_id: "instance-4", last_update_timestamp: at(-100), replica_lag_in_msec: 4 },
+      { server_id: "instance-5", last_update_timestamp: new Date(0).toISOString() },
+    ];
+    writeFileSync(
+      join(dataDir, "borealis_sight.json"),
+      JSON.stringify({ instances, volume: null }),
+    );
+    const sql = "SELECT coalesce(replica_lag_in_msec, -1) FROM aurora_replica_status()";
+    const [heard, away, ahead, unknown] = (await valuesOf(sql)).map(Number);
+    expect([heard, ahead, unknown]).toEqual([2, 4, -1]);
+    expect(away).toBeGreaterThan(100_000);
+    expect(away).toBeLessThan(160_000);
+  });
+
   it("lets PostgreSQL itself say who writes, whatever an old file says", async () => {
     const row = { is_current: true, cpu: 1 };
     const instances = [
