@@ -12,7 +12,6 @@ export const compatibilityFile = join(root, "docs", "compatibility.md");
 /** What is to be put right before sql.aurora is on unless told otherwise. */
 const left = [
   "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
-  "An agent that starts anew shows its instance alone until the control plane has told it of the others (a second, three at most)",
   "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
   "A role of before that has the name of one of Aurora's gets what that one is granted; on PostgreSQL 15 who has CREATEROLE may drop or rename them",
   "Roles and functions that a superuser changes or drops are made again with another version only",
@@ -59,7 +58,7 @@ const absent = [
 const notes = {
   aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
   aurora_replica_status:
-    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known",
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer",
   aurora_global_db_status: "No rows: there are no global databases",
   aurora_global_db_instance_status: "No rows: there are no global databases",
   aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",

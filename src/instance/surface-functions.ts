@@ -9,7 +9,7 @@
  * A base backup has a copy, which is written over before anybody sees it.
  */
 export const sightFile = "borealis_sight.json";
-const sightBytesMax = 1_000_000;
+export const sightBytesMax = 1_000_000;
 
 export interface SurfaceFunction {
   readonly name: string;
