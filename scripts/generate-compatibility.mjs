@@ -13,7 +13,7 @@ export const compatibilityFile = join(root, "docs", "compatibility.md");
 const left = [
   "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
   "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
-  "A role of before that has the name of one of Aurora's gets what that one is granted; on PostgreSQL 15 who has CREATEROLE may drop or rename them",
+  "On PostgreSQL 15 who has CREATEROLE may drop or rename the roles",
   "Roles and functions that a superuser changes or drops are made again with another version only",
   "While it is made in template0, users may connect there for a moment; they are put out afterwards",
   "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
@@ -76,6 +76,12 @@ const roleNotes = {
   rds_iam:
     "nothing yet: members log in by password, where Aurora wants a token. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
 };
+
+const rolesText = `A role that somebody else has made under one of these names, before or in the place of ours, stays as it is: it is granted
+nothing, and granted to nobody. The log says so (\`surface.notMade\`, \`roles\`); once that role is renamed or dropped, Aurora's
+is made within five minutes. Ours are known by their numbers, in a comment on tablespace \`pg_global\`: whoever replaces
+that comment makes them somebody else's. One that is missing is made again when a writer opens, with its grants; what a
+superuser has granted or revoked otherwise stays until another version grants differently.`;
 
 /** As AWS's wrappers send them, and how many rows each gives; null: that depends on where. */
 export const wrapperStatements = [
@@ -269,6 +275,8 @@ ${table(
   ["role", "allows"],
   roles.map((name) => [`\`${name}\``, roleNotes[name]]),
 )}
+
+${rolesText}
 
 ## Statements of AWS's wrappers
 

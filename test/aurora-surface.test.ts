@@ -2,9 +2,10 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { recordQuery } from "../src/instance/role-record.ts";
 import { SurfaceBook } from "../src/instance/surface-book.ts";
 import { makeSurface } from "../src/instance/surface-shell.ts";
-import { openLogger, realClock, realRng } from "../src/io/index.ts";
+import { type Logger, openLogger, realClock, realRng } from "../src/io/index.ts";
 import { connectPg } from "../src/wire/index.ts";
 import {
   enginesForFile,
@@ -23,7 +24,11 @@ const settings = {
 /** As if another version had made it. */
 const unmark =
   "SET allow_system_table_mods = on; COMMENT ON FUNCTION borealis_sight() IS 'old'; COMMENT ON VIEW pg_settings IS 'old'";
-const logger = openLogger({ file: undefined, process: "test" });
+let warnings: string[];
+const logger: Logger = {
+  ...openLogger({ file: undefined, process: "test" }),
+  warn: (...words: unknown[]) => void warnings.push(String(words.at(-1))),
+};
 
 describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   let postgres: StockPostgres;
@@ -37,8 +42,9 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     rmSync(postgres.dir, { recursive: true, force: true });
   });
 
-  const make = (): Promise<void> =>
-    makeSurface(
+  const make = (): Promise<void> => {
+    warnings = [];
+    return makeSurface(
       {
         postgres,
         engine: { major: Number(engine.version) },
@@ -47,6 +53,7 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
       },
       new SurfaceBook(),
     );
+  };
   const valuesOf = async (sql: string, database?: string): Promise<unknown[]> =>
     (await postgres.query(sql, database)).rows.map((row) => row[0]);
 
@@ -132,9 +139,32 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await postgres.query("REVOKE pg_monitor FROM rds_superuser");
     await make();
     expect(await valuesOf(isMember)).toEqual(["f"]);
-    await postgres.query("COMMENT ON ROLE rds_superuser IS 'old'");
+    const [record = ""] = (await valuesOf(recordQuery)).map(String);
+    expect(record).toMatch(/^borealis roles .{8}( rds_\w+=\d+){4}$/);
+    const older = record.replace(/(?<=roles )\w+/, "00000000");
+    await postgres.query(`COMMENT ON TABLESPACE pg_global IS '${older}'`);
     await make();
     expect(await valuesOf(isMember)).toEqual(["t"]);
+    expect(await valuesOf(recordQuery)).toEqual([record]);
+  });
+
+  it("leaves a role of somebody else's alone that has the name of one of ours, says so, and makes ours when it is renamed", async () => {
+    await postgres.query("DROP ROLE rds_password, rds_iam");
+    await postgres.query("CREATE ROLE rds_iam; CREATE ROLE rds_password LOGIN");
+    await make();
+    const roles =
+      "SELECT concat_ws(' ', a.rolname, a.rolcanlogin, (SELECT count(*) FROM pg_auth_members m WHERE a.oid IN (m.roleid, m.member))) " +
+      "FROM pg_roles a WHERE a.rolname IN ('rds_iam', 'rds_password') ORDER BY 1";
+    expect(await valuesOf(roles)).toEqual(["rds_iam f 0", "rds_password t 0"]);
+    const aboutRoles = (): string[] => warnings.filter((text) => text.includes("rds_"));
+    expect(aboutRoles()).toEqual([
+      expect.stringMatching(/^rds_password, rds_iam: not made by Borealis/),
+    ]);
+    await postgres.query("ALTER ROLE rds_password RENAME TO mine; DROP ROLE rds_iam");
+    await make();
+    const grantsOfIam = engine.version === "15" ? 0 : 1;
+    expect(await valuesOf(roles)).toEqual([`rds_iam f ${grantsOfIam}`, "rds_password f 1"]);
+    expect(aboutRoles()).toEqual([]);
   });
 
   it("shows of who is silent the lag that it had and the time since, and none where none was known", async () => {

@@ -1,4 +1,4 @@
-import { BorealisError, messageOf } from "../base/errors.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { auroraSettings, type Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
@@ -8,7 +8,7 @@ import type { Bootstrap } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { queryUntil } from "./query-until-shell.ts";
 import { SurfaceBook } from "./surface-book.ts";
-import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
+import { foreignText, planRoles, rolesQuery } from "./surface-roles.ts";
 import {
   beginPartSql,
   endPartSql,
@@ -87,7 +87,7 @@ export async function makeSurface(work: Work, book: SurfaceBook): Promise<void> 
   const client = await connectPlainly("postgres", work);
   try {
     const parts = surfaceParts(await readFacts(client));
-    await once("roles", round, () => makeRoles(client, work.signal));
+    await once("roles", round, () => makeRoles(work));
     const databases = await client.query(
       "SELECT oid, datname FROM pg_catalog.pg_database WHERE (datallowconn OR datname = 'template0') " +
         "AND datconnlimit <> -2 ORDER BY datname <> 'template0', oid",
@@ -140,9 +140,19 @@ async function readFacts(client: PgClient): Promise<SurfaceFacts> {
   };
 }
 
-async function makeRoles(client: PgClient, signal: AbortSignal): Promise<void> {
-  const { rows } = await client.query(rolesMarkQuery);
-  if (rows[0]?.[0] !== rolesMark()) await queryUntil(client, rolesSql(), signal);
+/** Raises also where somebody's role has the name of one of ours: it may go away, and the log has it once. */
+async function makeRoles(work: Work): Promise<void> {
+  // Of its own: a failure leaves a transaction behind.
+  const client = await connectPlainly("postgres", work);
+  try {
+    const { rows } = await client.query(rolesQuery);
+    const { sql, foreign } = planRoles(rows);
+    if (sql !== undefined) await queryUntil(client, sql, work.signal);
+    if (foreign.length > 0)
+      throw new BorealisError(sqlState.notInPrerequisiteState, foreignText(foreign));
+  } finally {
+    client.destroy();
+  }
 }
 
 /**

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { auroraNames, surfaceFunctions } from "./surface-functions.ts";
-import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
 import { endPartSql, surfaceParts } from "./surface-sql.ts";
 
 const facts = { settings: new Map([["rds.extensions", "a, b'c"]]) };
@@ -31,13 +30,4 @@ test("only what reads the file has the rights of its owner, and bodies are parse
     expect(body, name).toMatch(/^(RETURN |BEGIN ATOMIC )/);
   }
   expect(auroraNames).toHaveLength(new Set(auroraNames).size);
-});
-
-test("roles are one transaction that makes none twice, and none that may log in", () => {
-  const sql = rolesSql();
-  expect(sql).toMatch(/^BEGIN; .*; COMMIT$/s);
-  expect(sql.match(/IF NOT EXISTS/g)).toHaveLength(4);
-  expect(sql).not.toMatch(/\bLOGIN\b/);
-  expect(sql).toContain(`COMMENT ON ROLE rds_superuser IS '${rolesMark()}'`);
-  expect(rolesMarkQuery).toContain("WHERE 4 =");
 });

@@ -1,6 +1,6 @@
 import { crc32c } from "../base/crc32c.ts";
-import { quoteLiteral } from "./bootstrap.ts";
 import { initialPrivilegesSql } from "./hot-blocks.ts";
+import { quoteLiteral } from "./quoting.ts";
 import {
   type SurfaceFunction,
   surfaceFunctions,
