@@ -14,7 +14,6 @@ const left = [
   "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
   "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
   "On PostgreSQL 15 who has CREATEROLE may drop or rename the roles",
-  "Roles and functions that a superuser changes or drops are made again with another version only",
   "While it is made in template0, users may connect there for a moment; they are put out afterwards",
   "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
   "Another package of extensions replaces `pg_settings` in all databases at the next start, for which readers' queries may have to wait",
@@ -239,6 +238,9 @@ ${left.map((one) => `- ${one}.`).join("\n")}
 ## Functions
 
 ${table(["function", "gives", "what"], present)}
+
+What a superuser drops is made again in each database when a writer opens (a start, a failover); what a superuser has changed
+stays so until another version of Borealis makes all anew.
 
 ## Absent functions
 

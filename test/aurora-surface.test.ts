@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { recordQuery } from "../src/instance/role-record.ts";
 import { SurfaceBook } from "../src/instance/surface-book.ts";
+import { auroraNames } from "../src/instance/surface-functions.ts";
 import { makeSurface } from "../src/instance/surface-shell.ts";
 import { type Logger, openLogger, realClock, realRng } from "../src/io/index.ts";
 import { connectPg } from "../src/wire/index.ts";
@@ -99,6 +100,22 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await make();
     expect((await valuesOf(mark, "shaped"))[0]).toMatch(/^borealis .{8}$/);
     await valuesOf("SELECT type_name FROM aurora_stat_wait_type()", "shaped");
+  });
+
+  it("makes again what is missing, and leaves what somebody has changed", async () => {
+    await postgres.query("CREATE DATABASE changed");
+    await postgres.query(
+      `DROP FUNCTION aurora_stat_wait_type(), aurora_list_builtins();
+      CREATE OR REPLACE FUNCTION pg_catalog.aurora_version() RETURNS text LANGUAGE sql STABLE AS $$SELECT 'mine'$$`,
+      "changed",
+    );
+    await make();
+    const sql =
+      "SELECT aurora_version() || (SELECT count(*) FROM aurora_list_builtins()) || (SELECT count(*) FROM aurora_stat_wait_type())";
+    expect(await valuesOf(sql, "changed")).toEqual([`mine${auroraNames.length}9`]);
+    await postgres.query(unmark, "changed");
+    await make();
+    expect(await valuesOf("SELECT aurora_version() ~ '^[0-9]'", "changed")).toEqual(["t"]);
   });
 
   it("is not kept from it by what a database's owner has set for its sessions, nor by a missing language", async () => {

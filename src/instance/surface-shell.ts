@@ -11,7 +11,9 @@ import { SurfaceBook } from "./surface-book.ts";
 import { foreignText, planRoles, rolesQuery } from "./surface-roles.ts";
 import {
   beginPartSql,
+  dropSql,
   endPartSql,
+  stepsDue,
   type SurfaceFacts,
   type SurfacePart,
   surfaceParts,
@@ -63,7 +65,7 @@ export async function bootstrapVolume(
 }
 
 /**
- * Makes Aurora's functions, settings and roles wherever they are missing or of another version, and goes on looking: on
+ * Makes Aurora's functions, settings and roles wherever they are missing or of another version's making, and goes on looking: on
  * the writer, as what is made travels to the readers through the log.
  */
 export async function keepSurface(work: Wish): Promise<void> {
@@ -193,15 +195,15 @@ async function hasAll(
 ): Promise<boolean> {
   const client = await connectPlainly(database, work);
   try {
-    for (const part of parts) if ((await markOf(client, part)) !== part.mark) return false;
+    for (const part of parts) if ((await dueIn(client, part)).length > 0) return false;
     return true;
   } finally {
     client.destroy();
   }
 }
 
-async function markOf(client: PgClient, { markQuery }: SurfacePart): Promise<string | null> {
-  return (await client.query(markQuery)).rows[0]?.[0] ?? null;
+async function dueIn(client: PgClient, part: SurfacePart): Promise<readonly SurfaceStep[]> {
+  return stepsDue(part, (await client.query(part.foundQuery)).rows);
 }
 
 /** Each part is tried, whatever becomes of the others; raises the last failure. */
@@ -210,8 +212,8 @@ async function makeIn(database: string, work: Work, parts: readonly SurfacePart[
   for (const part of parts) {
     const client = await connectPlainly(database, work);
     try {
-      if ((await markOf(client, part)) === part.mark) continue;
-      await makePart(client, part, { ...work, database });
+      const steps = await dueIn(client, part);
+      if (steps.length > 0) await makePart(client, { ...part, steps }, { ...work, database });
     } catch (error) {
       failures.push(error);
     } finally {
@@ -241,9 +243,11 @@ async function makePart(
 /** Gives why it cannot be done. Raises what may be gone when it is tried again. */
 async function takeStep(
   client: PgClient,
-  { sql, drop }: SurfaceStep,
+  step: SurfaceStep,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const { sql } = step;
+  const drop = dropSql(step);
   const texts = drop === undefined ? [sql] : [sql, `${drop}; ${sql}`];
   let why: string | undefined;
   for (const text of texts) {
