@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bootstrapSql } from "../src/instance/bootstrap.ts";
 import { recordQuery } from "../src/instance/role-record.ts";
 import { SurfaceBook } from "../src/instance/surface-book.ts";
 import { auroraNames } from "../src/instance/surface-functions.ts";
@@ -37,6 +38,9 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   beforeAll(async () => {
     postgres = await startStockPostgres(engine, settings);
     dataDir = join(postgres.dir, "data");
+    // A cluster whose master user is no superuser, and that was without sql.aurora until now.
+    await postgres.query(bootstrapSql({ masterUser: "app", password: "a", isSuperuser: false }));
+    await postgres.query("CREATE ROLE rds_replication");
   });
   afterAll(async () => {
     await postgres.stop();
@@ -58,9 +62,21 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   const valuesOf = async (sql: string, database?: string): Promise<unknown[]> =>
     (await postgres.query(sql, database)).rows.map((row) => row[0]);
 
-  it("makes everything, in every database", async () => {
+  it("makes everything, in every database, and takes the role for its own that the volume was born with", async () => {
     await postgres.query("CREATE DATABASE other");
     await make();
+    expect(warnings).toEqual([expect.stringMatching(/^rds_replication: not made/)]);
+    const roles =
+      "SELECT rolname || pg_has_role('app', oid, 'MEMBER') FROM pg_roles WHERE rolname ~ '^rds_[prs]' ORDER BY 1";
+    expect(await valuesOf(roles)).toEqual([
+      "rds_passwordtrue",
+      "rds_replicationfalse",
+      "rds_superusertrue",
+    ]);
+    await postgres.query("DROP ROLE rds_replication");
+    await make();
+    expect(warnings).toEqual([]);
+    expect((await valuesOf(roles))[1]).toBe("rds_replicationtrue");
     for (const database of ["postgres", "template1", "other"])
       expect(await valuesOf("SELECT aurora_db_instance_identifier()", database)).toEqual([
         "instance-2",
