@@ -47,7 +47,8 @@ export async function openStoreSource({
     const record = await readVolumeRecord(store);
     if (!record) throw noVolume(volume, url);
     const keys = await keysOf(record, keyFile);
-    const sealer = new ExtentSealer({ volumeId: record.volumeId, keys });
+    const named = record.ancestorVolumeId ?? record.volumeId;
+    const sealer = new ExtentSealer({ volumeId: named, keys });
     const deletions = await readDeletions([store], sealer);
     return {
       label: store.label,
