@@ -125,6 +125,10 @@ describe("a deletion", () => {
     others.push(heir);
     expect((await parent.cli("delete")).stderr).toMatch(/is running/);
     expect((await parent.cli("delete", "--force")).stderr).toMatch(/--yes/);
+    await parent.cli("config", "archive.enabled", "off");
+    const useless = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
+    expect([useless.code, useless.stderr]).toEqual([1, expect.stringContaining("archives no log")]);
+    await parent.cli("config", "archive.enabled", "on");
     expect(await count(parent)).toBe(1501);
     const { stdout } = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
     expect(stdout).toMatch(/1 clone go/);
