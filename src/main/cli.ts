@@ -243,7 +243,9 @@ withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
 
 const snapshot = program.command("snapshot").description("snapshots of the volume");
 withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade")
-  .description("take a snapshot that stays until it is deleted, whatever becomes of the cluster")
+  .description(
+    "take a snapshot that stays until it is deleted (with the cluster, unless that is with --keep-snapshots)",
+  )
   .argument("[id]", "lower-case letters, digits, dots and hyphens (default: snapshot-TIME)")
   .action(
     running(async (id: string | undefined, options: CommonOptions) =>
