@@ -254,8 +254,11 @@ withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade"
   );
 withCommon(snapshot.command("list"), "borealis snapshot list")
   .description("show all snapshots, automatic ones too")
+  .option("--store <url>", "not of this cluster: of a volume of this object store")
+  .option("--volume <id>", "with --store: which one")
+  .option("--keys <file>", "with --store: the key file (default: keys/master.json of --data-dir)")
   .action(
-    running(async (options: CommonOptions) =>
+    running(async (options: CommonOptions & import("./restore-store-source.ts").StoreOptions) =>
       (await import("./snapshot-commands.ts")).snapshotList(options),
     ),
   );

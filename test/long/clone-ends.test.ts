@@ -142,6 +142,9 @@ describe("a deletion", () => {
     expect(existsSync(join(again, "control/state.json"))).toBe(true);
     const unknown = typed.map((word) => (word === "--to" ? "--from" : word));
     const named = unknown.map((word) => (word === "latest" ? "kept" : word));
+    const place = named.slice(named.indexOf("--store"), named.indexOf("--from"));
+    const listed = await runCli(["snapshot", "list", "--json", ...place]);
+    expect(JSON.parse(listed.stdout)).toContainEqual(expect.objectContaining({ id: "kept" }));
     const dataDir = beside(parent, "of-snapshot");
     const fromKept = await runCli([...named, dataDir, "--readers", "0"]);
     expect(fromKept.code, fromKept.stderr).toBe(0);
