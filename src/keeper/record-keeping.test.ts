@@ -19,6 +19,7 @@ async function aRecord(isWritten = true) {
     world: () => ({ nodes: [], instances: [], durable: null, futures: [] }),
     config: {
       volumeId: "11111111-2222-3333-4444-555555555555",
+      addressVolumeId: "11111111-2222-3333-4444-555555555555",
       postgresMajor: 18,
       systemIdentifier: "7512345678901234567",
       genesisLsn: "0/1000000",
