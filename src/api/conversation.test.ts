@@ -1,0 +1,278 @@
+import { describe, expect, it } from "vitest";
+import { aSession, aSight, TalkingClient } from "../../test/helpers/admin-world.ts";
+import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
+import {
+  encodeBind,
+  encodeClose,
+  encodeDescribe,
+  encodeExecute,
+  encodeFunctionCall,
+  encodeMessage,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+  encodeTerminate,
+  frontend,
+} from "../wire/index.ts";
+
+function executeSome(portal: string, rowsMax: number): Buffer {
+  return encodeMessage(frontend.execute, (body) => body.cString(portal).u32(rowsMax));
+}
+
+/** Parameters as text or, given as Buffer, in binary. */
+function bindValues(
+  values: readonly (string | Buffer | null)[],
+  { statement = "", portal = "", binaryResults = false } = {},
+): Buffer {
+  return encodeMessage(frontend.bind, (body) => {
+    body.cString(portal).cString(statement).u16(values.length);
+    for (const value of values) body.u16(typeof value === "string" || value === null ? 0 : 1);
+    body.u16(values.length);
+    for (const value of values) {
+      const bytes = typeof value === "string" ? Buffer.from(value) : value;
+      if (bytes === null) body.i32(-1);
+      else body.u32(bytes.length).raw(bytes);
+    }
+    body.u16(1).u16(binaryResults ? 1 : 0);
+  });
+}
+
+function parseTyped(sql: string, oids: readonly number[]): Buffer {
+  return encodeMessage(frontend.parse, (body) => {
+    body.cString("").cString(sql).u16(oids.length);
+    for (const oid of oids) body.u32(oid);
+  });
+}
+
+describe("a conversation with the admin database", () => {
+  it("greets with what drivers look for", () => {
+    const client = new TalkingClient(new Map([["application_name", "psql"]]));
+    client.conversation.greet();
+    const lines = client.send();
+    expect(lines[0]).toBe("R");
+    expect(lines).toContain("parameter server_version=18.4");
+    expect(lines).toContain("parameter client_encoding=UTF8");
+    expect(lines).toContain("parameter application_name=psql");
+    expect(lines.at(-2)).toBe("K");
+    expect(lines.at(-1)).toBe("ready I");
+  });
+
+  it("runs several statements of one text, up to the first that fails", () => {
+    const client = new TalkingClient();
+    expect(
+      client.send(encodeQuery("select 1 as a, 'x'; show server_version;; select nobody; select 2")),
+    ).toEqual([
+      "columns a:23, ?column?:25",
+      "row 1 | x",
+      "SELECT 1",
+      "columns server_version:25",
+      "row 18.4",
+      "SHOW",
+      'ERROR 42703 column "nobody" does not exist at 50',
+      "ready I",
+    ]);
+    expect(client.send(encodeQuery(" -- nothing\n"))).toEqual(["EmptyQuery", "ready I"]);
+  });
+
+  it("counts characters, not bytes or units, where an error is", () => {
+    const client = new TalkingClient();
+    expect(client.send(encodeQuery("select '😀é'; select nobody"))).toContain(
+      'ERROR 42703 column "nobody" does not exist at 21',
+    );
+  });
+
+  it("prepares, describes, binds and gives rows in portions", () => {
+    const client = new TalkingClient();
+    client.sight = aSight({ sessions: [1, 2, 3].map((pid) => aSession({ pid })) });
+    expect(
+      client.send(
+        encodeParse("s", "select pid, is_pooled from sessions where pid >= $1"),
+        encodeDescribe("statement", "s"),
+        bindValues(["2"], { statement: "s", portal: "p" }),
+        encodeDescribe("portal", "p"),
+        executeSome("p", 1),
+        executeSome("p", 5),
+        encodeClose("portal", "p"),
+        encodeExecute("p"),
+        encodeExecute("p"),
+        encodeSync(),
+      ),
+    ).toEqual([
+      "ParseComplete",
+      "parameters 23",
+      "columns pid:23, is_pooled:16",
+      "BindComplete",
+      "columns pid:23, is_pooled:16",
+      "row 2 | f",
+      "PortalSuspended",
+      "row 3 | f",
+      "SELECT 1",
+      "CloseComplete",
+      'ERROR 34000 portal "p" does not exist',
+      "ready I",
+    ]);
+  });
+
+  it("takes and gives binary values, and refuses those that it does not know", () => {
+    const client = new TalkingClient();
+    const seven = Buffer.from([0, 7]);
+    expect(
+      client.send(
+        parseTyped("select $1 + 1, $2, $3::text", [21, 16, 0]),
+        bindValues([seven, Buffer.from([1]), null]),
+        encodeExecute(""),
+        encodeSync(),
+      ),
+    ).toEqual(["ParseComplete", "BindComplete", "row 8 | t | NULL", "SELECT 1", "ready I"]);
+    expect(
+      client.send(
+        encodeParse("", "select true, 258, 'é'"),
+        bindValues([], { binaryResults: true }),
+        encodeExecute(""),
+        encodeSync(),
+      )[2],
+    ).toBe("row \u0001 | \u0000\u0000\u0001\u0002 | é");
+    expect(client.send(parseTyped("select $1", [600]), encodeSync())[0]).toMatch(/^ERROR 0A000/);
+    expect(
+      client.send(parseTyped("select $1", [1700]), bindValues([Buffer.alloc(8)]), encodeSync())[1],
+    ).toBe("ERROR 0A000 numeric is not taken in binary form");
+  });
+
+  it("skips everything behind an error up to Sync", () => {
+    const client = new TalkingClient();
+    expect(
+      client.send(
+        encodeParse("", "select * from nowhere"),
+        encodeBind("", ""),
+        encodeExecute(""),
+        encodeQuery("select 1"),
+        encodeSync(),
+        encodeQuery("select 1"),
+      ),
+    ).toEqual([
+      'ERROR 42P01 relation "nowhere" does not exist at 15',
+      "ready I",
+      "columns ?column?:23",
+      "row 1",
+      "SELECT 1",
+      "ready I",
+    ]);
+  });
+
+  it("has transactions as far as they can be seen", () => {
+    const client = new TalkingClient();
+    expect(client.send(encodeQuery("begin"))).toEqual(["BEGIN", "ready T"]);
+    expect(client.send(encodeQuery("savepoint a; select nobody"))).toEqual([
+      "SAVEPOINT",
+      'ERROR 42703 column "nobody" does not exist at 21',
+      "ready E",
+    ]);
+    expect(client.send(encodeQuery("select 1"))[0]).toMatch(/^ERROR 25P02/);
+    expect(client.send(encodeQuery("rollback to savepoint a"))).toEqual(["ROLLBACK", "ready T"]);
+    expect(client.send(encodeQuery("selec 1"))).toEqual([
+      'ERROR 42601 syntax error at or near "selec" at 1',
+      "ready E",
+    ]);
+    expect(client.send(encodeQuery("commit"))).toEqual(["ROLLBACK", "ready I"]);
+    expect(client.send(encodeQuery("commit"))[0]).toMatch(/^WARNING 25P01/);
+  });
+
+  it("accepts what drivers and pools set", () => {
+    const client = new TalkingClient();
+    const answers: [string, string[]][] = [
+      ["SET extra_float_digits = 3", ["SET"]],
+      ["SET SESSION application_name TO 'my app'", ["parameter application_name=my app", "SET"]],
+      ["SHOW application_name", ["columns application_name:25", "row my app", "SHOW"]],
+      ["RESET ALL", ["parameter application_name=", "RESET"]],
+      ["SET TIME ZONE 'UTC'", ["SET"]],
+      [
+        "SET timezone = 'Europe/Berlin'",
+        ['WARNING 01000 "TimeZone" stays "UTC" in the admin database', "SET"],
+      ],
+      ["SET client_encoding TO 'UTF8'", ["SET"]],
+      [
+        "SET client_encoding TO 'LATIN1'",
+        ['ERROR 0A000 the admin database speaks UTF8, not "LATIN1"'],
+      ],
+      ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", ["SET"]],
+      [
+        "SHOW TRANSACTION ISOLATION LEVEL",
+        ["columns transaction_isolation:25", "row read committed", "SHOW"],
+      ],
+      ["SET search_path = a, b", ["parameter search_path=a, b", "SET"]],
+      ["DISCARD ALL", ["parameter search_path=borealis, public", "DISCARD ALL"]],
+      ["UNLISTEN *", ["UNLISTEN"]],
+      ["SHOW nothing", ['ERROR 42704 unrecognized configuration parameter "nothing" at 6']],
+      [
+        "SET ROLE app",
+        [
+          "ERROR 0A000 the admin database is the master user's: nobody else can be put in their place",
+        ],
+      ],
+      [
+        "CREATE TABLE t (a int)",
+        ["ERROR 0A000 CREATE is not supported in the admin database at 1"],
+      ],
+      ["COPY sessions TO STDOUT", ["ERROR 0A000 COPY is not supported in the admin database at 1"]],
+    ];
+    for (const [sql, said] of answers)
+      expect([sql, client.send(encodeQuery(sql))]).toEqual([sql, [...said, "ready I"]]);
+  });
+
+  it("gives back names, and refuses one that is taken", () => {
+    const client = new TalkingClient();
+    expect(
+      client.send(encodeParse("s", "select 1"), encodeParse("s", "select 2"), encodeSync()),
+    ).toEqual(["ParseComplete", 'ERROR 42P05 prepared statement "s" already exists', "ready I"]);
+    expect(client.send(encodeQuery("DEALLOCATE s"))).toEqual(["DEALLOCATE", "ready I"]);
+    expect(client.send(encodeQuery("DEALLOCATE s"))[0]).toBe(
+      'ERROR 26000 prepared statement "s" does not exist',
+    );
+    expect(client.send(encodeBind("", "s"), encodeSync())[0]).toMatch(/^ERROR 26000/);
+  });
+
+  it("refuses what is too long at once, and what is no statement of one", () => {
+    const client = new TalkingClient();
+    const error = new BorealisError(sqlState.limitExceeded, "too long");
+    client.conversation.refuse(frontend.query, error);
+    expect(client.send()).toEqual(["ERROR 54000 too long", "ready I"]);
+    client.conversation.refuse(frontend.parse, error);
+    expect(client.send(encodeBind("", ""), encodeSync())).toEqual([
+      "ERROR 54000 too long",
+      "ready I",
+    ]);
+    expect(client.send(encodeParse("", "select 1; select 2"), encodeSync())[0]).toMatch(
+      /^ERROR 42601/,
+    );
+    expect(client.send(encodeFunctionCall(1, []))).toEqual([
+      "ERROR 0A000 function calls are not supported here",
+      "ready I",
+    ]);
+  });
+
+  it("tells that nobody could be asked, and goes on", () => {
+    const client = new TalkingClient();
+    client.trouble = new BorealisError(sqlState.connectionFailure, "cannot look at the cluster");
+    expect(client.send(encodeQuery("show storage"))).toEqual([
+      expect.stringMatching(/^columns id:25/),
+      "ERROR 08006 cannot look at the cluster",
+      "ready I",
+    ]);
+    expect(client.send(encodeQuery("show storage")).slice(1)).toEqual(["SHOW", "ready I"]);
+  });
+
+  it("does not survive a message that cannot be read, and hears goodbye", () => {
+    const client = new TalkingClient();
+    const halves = [
+      encodeMessage(frontend.query, (body) => body.text("no end")),
+      encodeMessage(frontend.bind, (body) => body.cString("").cString("").u16(9)),
+      encodeMessage(frontend.parse, (body) => body.cString("")),
+      encodeMessage(frontend.describe, (body) => body.text("Xa").u8(0)),
+      encodeMessage(frontend.execute, (body) => body.cString("")),
+    ];
+    for (const message of halves)
+      expect(() => new TalkingClient().send(message)).toThrow(ProtocolViolation);
+    client.send(encodeTerminate());
+    expect(client.conversation.isOver).toBe(true);
+  });
+});

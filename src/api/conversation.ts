@@ -1,0 +1,374 @@
+import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
+import {
+  backend,
+  type BindRequest,
+  decodeBind,
+  decodeExecute,
+  decodeParse,
+  encodeAuthenticationOk,
+  encodeBackendKey,
+  encodeCommandComplete,
+  encodeError,
+  encodeMessage,
+  encodeNotice,
+  encodeParameterDescription,
+  encodeParameterStatus,
+  encodeReadyForQuery,
+  findTarget,
+  frontend,
+  queryTextOf,
+  transactionState,
+} from "../wire/index.ts";
+import { commandFor, compileParsed } from "./command.ts";
+import type { SessionFacts } from "./functions.ts";
+import { Named, portalWords, statementWords } from "./named.ts";
+import { commandOf, type Prepared } from "./prepared.ts";
+import { declaredType, describeRows, encodeRow, formatOf, parameterOf } from "./formats.ts";
+import type { Settings } from "./settings.ts";
+import { type SqlType, type SqlValue, typeFacts } from "./sql-types.ts";
+import { placed, splitStatements, type StatementText } from "./statement-text.ts";
+import type { Statement } from "./syntax.ts";
+import type { Sight, Source } from "./tables.ts";
+
+/** What the conversation cannot do itself: it goes on when it is given the answer, or thrown an error. */
+export type Ask =
+  | { readonly kind: "parse"; readonly text: string }
+  | { readonly kind: "look"; readonly sources: ReadonlySet<Source> };
+export type Answer =
+  | { readonly kind: "parsed"; readonly statements: readonly Statement[] }
+  | { readonly kind: "sight"; readonly sight: Sight };
+export type Work<T> = Generator<Ask, T, Answer>;
+
+interface PreparedByName {
+  readonly prepared: Prepared;
+  /** As the client declared them; 0: it did not. */
+  readonly typeOids: readonly number[];
+}
+
+interface Portal {
+  readonly prepared: Prepared;
+  readonly parameters: readonly SqlValue[];
+  /** Of each column. */
+  readonly isBinary: readonly boolean[];
+  /** Undefined: it has not been run. */
+  rows: SqlValue[][] | undefined;
+}
+
+export interface ConversationOptions {
+  readonly session: SessionFacts;
+  readonly settings: Settings;
+  readonly key: Buffer;
+}
+
+/**
+ * One client of the admin database after its login: whole messages in, bytes out (`takeOutput`). It waits for nothing: what
+ * it needs of others it asks for (see Ask), and until it is answered it must be given no other message.
+ */
+export class AdminConversation {
+  private readonly options: ConversationOptions;
+  private readonly statements = new Named<PreparedByName>(statementWords);
+  private readonly portals = new Named<Portal>(portalWords);
+  private output: Buffer[] = [];
+  private state: number = transactionState.idle;
+  /** An error in the extended protocol: nothing is done until Sync. */
+  private isSkipping = false;
+  /** The client has said goodbye. */
+  isOver = false;
+
+  constructor(options: ConversationOptions) {
+    this.options = options;
+  }
+
+  /** Nothing is under way, and no transaction is open. */
+  get isIdle(): boolean {
+    return this.state === transactionState.idle;
+  }
+
+  takeOutput(): Buffer[] {
+    const { output } = this;
+    this.output = [];
+    return output;
+  }
+
+  /** What a client is told when its login is accepted. */
+  greet(): void {
+    const { settings, session, key } = this.options;
+    this.say(encodeAuthenticationOk());
+    for (const { name, value } of settings.reported) this.say(encodeParameterStatus(name, value));
+    this.say(encodeBackendKey({ pid: session.pid, key }));
+    this.ready();
+  }
+
+  /** One message. Raises ProtocolViolation for one that cannot be read: the connection is then over. */
+  *receive(type: number, body: Buffer): Work<void> {
+    if (type === frontend.terminate) this.isOver = true;
+    else if (type === frontend.sync) this.sync();
+    else if (this.isSkipping) return;
+    else if (type === frontend.query) yield* this.query(body);
+    else if (type === frontend.functionCall) this.refuse(type, noFunctionCalls);
+    else yield* this.guarded(this.extended(type, body));
+  }
+
+  /** A message that is longer than we take: its body was not read. */
+  refuse(type: number, error: BorealisError): void {
+    if (this.isSkipping) return;
+    this.fail(error);
+    if (type === frontend.query || type === frontend.functionCall) this.ready();
+    else this.isSkipping = true;
+  }
+
+  private *extended(type: number, body: Buffer): Work<void> {
+    switch (type) {
+      case frontend.parse:
+        return yield* this.parse(body);
+      case frontend.bind:
+        return this.bind(decodeBind(body));
+      case frontend.describe:
+        return this.describe(body);
+      case frontend.execute:
+        return yield* this.execute(decodeExecute(body));
+      case frontend.close:
+        return this.close(body);
+      // Copy messages belong to no copy, and are passed over; Flush has nothing to wait for.
+    }
+  }
+
+  /** Errors of ours are told, and all is skipped until Sync. */
+  private *guarded(work: Work<void>): Work<void> {
+    try {
+      yield* work;
+    } catch (error) {
+      this.isSkipping = true;
+      this.fail(error);
+    }
+  }
+
+  private fail(error: unknown): void {
+    if (!(error instanceof BorealisError) || error instanceof ProtocolViolation) throw error;
+    if (this.state === transactionState.open) this.state = transactionState.failed;
+    this.say(encodeError(error, "ERROR"));
+  }
+
+  private sync(): void {
+    this.isSkipping = false;
+    this.ready();
+  }
+
+  private ready(): void {
+    if (this.state === transactionState.idle) this.portals.clear();
+    this.say(encodeReadyForQuery(this.state));
+  }
+
+  private *query(body: Buffer): Work<void> {
+    const text = queryTextOf(body);
+    this.portals.remove("");
+    try {
+      yield* this.simple(text);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.ready();
+  }
+
+  private *simple(text: string): Work<void> {
+    const statements = splitStatements(text);
+    if (statements.length === 0) this.say(encodeMessage(backend.emptyQuery));
+    for (const statement of statements) {
+      const prepared = yield* this.prepare(text, statement, []);
+      if (prepared.parameters.length > 0)
+        throw new BorealisError(sqlState.undefinedParameter, "there is no parameter $1");
+      const { columns } = prepared;
+      const isBinary = columns?.map(() => false) ?? [];
+      this.requireUsable(prepared);
+      const portal: Portal = { prepared, parameters: [], isBinary, rows: undefined };
+      if (columns) this.say(describeRows(columns, isBinary));
+      yield* this.run(portal, 0);
+    }
+  }
+
+  /** Raises BorealisError with the place in the whole text. */
+  private *prepare(
+    text: string,
+    statement: StatementText,
+    types: readonly (SqlType | undefined)[],
+  ): Work<Prepared> {
+    const { session, settings } = this.options;
+    try {
+      const command = commandFor(statement, { session, settings });
+      if (command !== "parse") return command;
+      const answer = yield { kind: "parse", text: statement.text };
+      if (answer.kind !== "parsed") throw new TypeError("a parse is answered by what was parsed");
+      return compileParsed(statement, answer.statements, { session, types });
+    } catch (error) {
+      throw error instanceof BorealisError ? placed(error, text, statement.start) : error;
+    }
+  }
+
+  private *parse(body: Buffer): Work<void> {
+    const { name, sql, typeOids } = decodeParse(body);
+    this.statements.requireRoom(name);
+    const [statement, second] = splitStatements(sql);
+    if (second)
+      throw new BorealisError(
+        sqlState.syntaxError,
+        "cannot insert multiple commands into a prepared statement",
+      );
+    const types = typeOids.map(declaredType);
+    const prepared = statement ? yield* this.prepare(sql, statement, types) : commandOf("");
+    this.statements.put(name, { prepared, typeOids });
+    this.say(encodeMessage(backend.parseComplete));
+  }
+
+  private bind(request: BindRequest): void {
+    const { prepared, typeOids } = this.statements.require(request.statement);
+    const { portal, values, formats } = request;
+    this.portals.requireRoom(portal);
+    if (values.length !== prepared.parameters.length)
+      throw new ProtocolViolation(
+        `bind message supplies ${values.length} parameters, but the prepared statement requires ${prepared.parameters.length}`,
+      );
+    const parameters = values.map((value, index) =>
+      parameterOf(value, {
+        type: prepared.parameters[index] ?? "text",
+        typeOid: typeOids[index] ?? 0,
+        isBinary: formatOf(formats, index),
+      }),
+    );
+    const isBinary = (prepared.columns ?? []).map((_, index) =>
+      formatOf(request.resultFormats, index),
+    );
+    this.portals.put(portal, { prepared, parameters, isBinary, rows: undefined });
+    this.say(encodeMessage(backend.bindComplete));
+  }
+
+  private describe(body: Buffer): void {
+    const { target, name } = requireTarget(body);
+    if (target === "portal") {
+      const { prepared, isBinary } = this.portals.require(name);
+      const { columns } = prepared;
+      this.say(columns ? describeRows(columns, isBinary) : encodeMessage(backend.noData));
+      return;
+    }
+    const { prepared, typeOids } = this.statements.require(name);
+    const { columns, parameters } = prepared;
+    const oids = parameters.map((type, index) => typeOids[index] || typeFacts(type).oid);
+    this.say(encodeParameterDescription(oids));
+    const isBinary = columns?.map(() => false) ?? [];
+    this.say(columns ? describeRows(columns, isBinary) : encodeMessage(backend.noData));
+  }
+
+  private *execute({ portal, rowsMax }: { portal: string; rowsMax: number }): Work<void> {
+    yield* this.run(this.portals.require(portal), rowsMax);
+  }
+
+  private close(body: Buffer): void {
+    const { target, name } = requireTarget(body);
+    if (target === "portal") this.portals.remove(name);
+    else this.statements.remove(name);
+    this.say(encodeMessage(backend.closeComplete));
+  }
+
+  /** Gives up to `rowsMax` rows (0: all), and CommandComplete behind the last one. */
+  private *run(portal: Portal, rowsMax: number): Work<void> {
+    const { prepared, parameters, isBinary } = portal;
+    const { columns, tag } = prepared;
+    if (tag === "") return this.say(encodeMessage(backend.emptyQuery));
+    this.requireUsable(prepared);
+    if (!columns) return this.say(encodeCommandComplete(this.apply(prepared)));
+    portal.rows ??= prepared.run(yield* this.look(prepared.sources), parameters);
+    const rows = portal.rows.splice(0, rowsMax === 0 ? portal.rows.length : rowsMax);
+    for (const row of rows) this.say(encodeRow(row, columns, isBinary));
+    if (portal.rows.length > 0) return this.say(encodeMessage(backend.portalSuspended));
+    this.say(encodeCommandComplete(tag === "SELECT" ? `SELECT ${rows.length}` : tag));
+  }
+
+  /** Raises 25P02 in a transaction that has failed, but for what ends that. */
+  private requireUsable({ effect }: Prepared): void {
+    const ends = ["commit", "rollback", "rewind"];
+    if (this.state !== transactionState.failed || ends.includes(effect?.kind ?? "")) return;
+    throw new BorealisError(
+      sqlState.inFailedTransaction,
+      "current transaction is aborted, commands ignored until end of transaction block",
+    );
+  }
+
+  private *look(sources: ReadonlySet<Source>): Work<Sight> {
+    const answer = yield { kind: "look", sources };
+    if (answer.kind !== "sight") throw new TypeError("a look is answered by a sight");
+    return answer.sight;
+  }
+
+  /** What a statement without rows does; gives its tag. */
+  private apply({ effect, tag }: Prepared): string {
+    switch (effect?.kind) {
+      case undefined:
+        return tag;
+      case "begin":
+        if (this.state !== transactionState.idle)
+          this.warn(new BorealisError("25001", "there is already a transaction in progress"));
+        this.state = transactionState.open;
+        return tag;
+      case "commit":
+      case "rollback": {
+        const hasFailed = this.state === transactionState.failed;
+        if (this.isIdle)
+          this.warn(new BorealisError("25P01", "there is no transaction in progress"));
+        this.state = transactionState.idle;
+        return hasFailed ? "ROLLBACK" : tag;
+      }
+      case "rewind":
+        if (!this.isIdle) this.state = transactionState.open;
+        return tag;
+      case "set": {
+        const { report, warning } = this.options.settings.set(effect.name, effect.value);
+        if (warning) this.warn(warning);
+        if (report) this.say(encodeParameterStatus(report.name, report.value));
+        return tag;
+      }
+      case "reset":
+        this.reset(effect.name ?? undefined);
+        return tag;
+      case "discard":
+        this.statements.clear();
+        this.portals.clear();
+        this.reset();
+        return tag;
+      case "deallocate":
+        return this.deallocate(effect.name);
+    }
+  }
+
+  private reset(name?: string): void {
+    for (const row of this.options.settings.reset(name))
+      this.say(encodeParameterStatus(row.name, row.value));
+  }
+
+  private deallocate(name: string | null): string {
+    if (name === null) {
+      this.statements.clear();
+      return "DEALLOCATE ALL";
+    }
+    this.statements.require(name);
+    this.statements.remove(name);
+    return "DEALLOCATE";
+  }
+
+  private warn(warning: BorealisError): void {
+    this.say(encodeNotice(warning, "WARNING"));
+  }
+
+  private say(bytes: Buffer): void {
+    this.output.push(bytes);
+  }
+}
+
+const noFunctionCalls = new BorealisError(
+  sqlState.notSupported,
+  "function calls are not supported here",
+);
+
+function requireTarget(body: Buffer): NonNullable<ReturnType<typeof findTarget>> {
+  const found = findTarget(body);
+  if (found) return found;
+  throw new ProtocolViolation("a Describe or Close message names neither a statement nor a portal");
+}

@@ -1,0 +1,70 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { encodeDataRow, encodeRowDescription } from "../wire/index.ts";
+import type { ResultColumn } from "./result-row.ts";
+import {
+  decodeValue,
+  encodeValue,
+  parseValue,
+  printValue,
+  type SqlType,
+  type SqlValue,
+  typeFacts,
+  typeOfOid,
+} from "./sql-types.ts";
+
+/** Its binary form is none of our types'. */
+const numericOid = 1700;
+
+/** What a client declares a parameter to be; undefined: it does not. Raises 0A000 for a type that we do not have. */
+export function declaredType(oid: number): SqlType | undefined {
+  if (oid === 0) return undefined;
+  const type = typeOfOid(oid);
+  if (type) return type;
+  throw new BorealisError(
+    sqlState.notSupported,
+    `parameters of the type with OID ${oid} are not supported here`,
+  );
+}
+
+/** Of the one at `index`: none are all text, one is for all. */
+export function formatOf(formats: readonly number[], index: number): boolean {
+  return (formats.length === 1 ? formats[0] : formats[index]) === 1;
+}
+
+/** Raises 22P02, 0A000, ProtocolViolation. */
+export function parameterOf(
+  value: Buffer | null,
+  { type, typeOid, isBinary }: { type: SqlType; typeOid: number; isBinary: boolean },
+): SqlValue {
+  if (value === null) return null;
+  if (!isBinary) return parseValue(type, value.toString("utf8"));
+  if (typeOid === numericOid)
+    throw new BorealisError(sqlState.notSupported, "numeric is not taken in binary form");
+  return decodeValue(type, value);
+}
+
+export function describeRows(
+  columns: readonly ResultColumn[],
+  isBinary: readonly boolean[],
+): Buffer {
+  return encodeRowDescription(
+    columns.map(({ name, type }, index) => {
+      const { oid, sizeBytes } = typeFacts(type);
+      return { name, typeOid: oid, sizeBytes, isBinary: isBinary[index] ?? false };
+    }),
+  );
+}
+
+export function encodeRow(
+  row: readonly SqlValue[],
+  columns: readonly ResultColumn[],
+  isBinary: readonly boolean[],
+): Buffer {
+  return encodeDataRow(
+    columns.map(({ type }, index) => {
+      const value = row[index] ?? null;
+      if (value === null) return null;
+      return isBinary[index] === true ? encodeValue(type, value) : printValue(type, value);
+    }),
+  );
+}
