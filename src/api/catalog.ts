@@ -1,7 +1,7 @@
 import type { SessionFacts } from "./functions.ts";
 import { matchesPattern } from "./like.ts";
 import { type Prepared, textRows } from "./prepared.ts";
-import { typeFacts } from "./sql-types.ts";
+import { type SqlType, typeFacts } from "./sql-types.ts";
 import { plainText, type Token } from "./statement-text.ts";
 import { tables, tableSchema } from "./tables.ts";
 
@@ -25,14 +25,33 @@ function isCatalogName(name: string): boolean {
   return name.startsWith("pg_") || name === "information_schema";
 }
 
-export function answerCatalog(tokens: readonly Token[], session: SessionFacts): Prepared {
+/** `types`: of parameters, as the client declared them. */
+export function answerCatalog(
+  tokens: readonly Token[],
+  session: SessionFacts,
+  types: readonly (SqlType | undefined)[],
+): Prepared {
   const query = outline(tokens);
   const names = query.items.map(nameOf);
-  return textRows("SELECT", names, () => {
+  const answer = textRows("SELECT", names, () => {
     const rows = query.isPlain ? rowsOf(query, session) : [];
     return rows.map((row) => names.map((name) => row.get(name.toLowerCase()) ?? null));
   });
+  return { ...answer, parameters: parametersOf(tokens, types) };
 }
+
+/** No condition with a parameter is understood; their number is. */
+function parametersOf(
+  tokens: readonly Token[],
+  types: readonly (SqlType | undefined)[],
+): SqlType[] {
+  const numbers = tokens.map(({ kind, text }) => (kind === "parameter" ? +text.slice(1) : 0));
+  const length = Math.min(Math.max(types.length, ...numbers), parametersMax);
+  return Array.from({ length }, (_, index) => types[index] ?? "text");
+}
+
+/** As many as a Bind message can have. */
+const parametersMax = 65_535;
 
 interface Outline {
   /** The list of results. */
@@ -232,7 +251,7 @@ function classRows({ user }: SessionFacts): CatalogRow[] {
       relispartition: "f",
       reltablespace: "0",
       relpersistence: "p",
-      relreplident: "n",
+      relreplident: "d",
       case: "",
       "?column?": "",
     }),

@@ -14,6 +14,8 @@ import { Parameters } from "./term.ts";
 export interface CommandWorld {
   readonly session: SessionFacts;
   readonly settings: Settings;
+  /** Of parameters, as the client declared them. */
+  readonly types: readonly (SqlType | undefined)[];
 }
 
 /** Statements that PostgreSQL has and this database has not. */
@@ -34,10 +36,10 @@ export function commandFor(statement: StatementText, world: CommandWorld): Prepa
   if (!first) return commandOf("");
   switch (first.text) {
     case "select":
-      return readsCatalog(tokens) ? answerCatalog(tokens, world.session) : "parse";
+      return readsCatalog(tokens) ? answerCatalog(tokens, world.session, world.types) : "parse";
     case "with":
     case "(":
-      if (readsCatalog(tokens)) return answerCatalog(tokens, world.session);
+      if (readsCatalog(tokens)) return answerCatalog(tokens, world.session, world.types);
       break;
     case "show":
       return show(tokens.slice(1), world);

@@ -201,7 +201,18 @@ describe("a conversation with the admin database", () => {
       ],
       ["SET search_path = a, b", ["parameter search_path=a, b", "SET"]],
       ["DISCARD ALL", ["parameter search_path=borealis, public", "DISCARD ALL"]],
-      ["UNLISTEN *", ["UNLISTEN"]],
+      // asyncpg's pool, at every return.
+      [
+        "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
+        [
+          "columns pg_advisory_unlock_all:25",
+          "row ",
+          "SELECT 1",
+          "CLOSE CURSOR",
+          "UNLISTEN",
+          "RESET",
+        ],
+      ],
       ["SHOW nothing", ['ERROR 42704 unrecognized configuration parameter "nothing" at 6']],
       [
         "SET ROLE app",
@@ -217,6 +228,28 @@ describe("a conversation with the admin database", () => {
     ];
     for (const [sql, said] of answers)
       expect([sql, client.send(encodeQuery(sql))]).toEqual([sql, [...said, "ready I"]]);
+  });
+
+  it("takes the parameters of catalog queries, and the wrong number of them for an error", () => {
+    const client = new TalkingClient();
+    expect(
+      client.send(
+        encodeParse("", "SELECT relname FROM pg_catalog.pg_class WHERE relname LIKE $2"),
+        encodeDescribe("statement", ""),
+        bindValues(["a", "b"]),
+        encodeExecute(""),
+        bindValues(["a"]),
+        encodeSync(),
+      ),
+    ).toEqual([
+      "ParseComplete",
+      "parameters 25 25",
+      "columns relname:25",
+      "BindComplete",
+      "SELECT 0",
+      "ERROR 08P01 bind message supplies 1 parameters, but the prepared statement requires 2",
+      "ready I",
+    ]);
   });
 
   it("gives back names, and refuses one that is taken", () => {

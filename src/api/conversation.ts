@@ -194,7 +194,7 @@ export class AdminConversation {
   ): Work<Prepared> {
     const { session, settings } = this.options;
     try {
-      const command = commandFor(statement, { session, settings });
+      const command = commandFor(statement, { session, settings, types });
       if (command !== "parse") return command;
       const answer = yield { kind: "parse", text: statement.text };
       if (answer.kind !== "parsed") throw new TypeError("a parse is answered by what was parsed");
@@ -224,7 +224,8 @@ export class AdminConversation {
     const { portal, values, formats } = request;
     this.portals.requireRoom(portal);
     if (values.length !== prepared.parameters.length)
-      throw new ProtocolViolation(
+      throw new BorealisError(
+        sqlState.protocolViolation,
         `bind message supplies ${values.length} parameters, but the prepared statement requires ${prepared.parameters.length}`,
       );
     const parameters = values.map((value, index) =>

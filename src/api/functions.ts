@@ -208,6 +208,8 @@ const functions: Readonly<Record<string, Make>> = {
   user: currentUser,
   pg_backend_pid: constant("int4", ({ pid }) => BigInt(pid)),
   pg_is_in_recovery: constant("bool", () => false),
+  // Pools call it when a connection comes back; there are no locks here.
+  pg_advisory_unlock_all: constant("text", () => ""),
   inet_server_addr: constant("text", () => null),
   inet_server_port: constant("int4", () => null),
   current_setting: currentSetting,
