@@ -104,6 +104,35 @@ describe("the admin database", () => {
     expect(binary.rows[0].port).toBeGreaterThan(cluster.port);
   });
 
+  it("works expressions out as PostgreSQL does", async () => {
+    const stock = await cluster.client();
+    const expressions = [
+      "7 / 2, -7 / 2, -7 % 3, 2147483647::int8 * 2, 5.0::float8 / 2, (2.5::float8)::int, (-3.5::float8)::int",
+      "1e15::float8, 123456.789::float8, 0.00001::float8, 'NaN'::float8 > 1e300::float8, '-0'::float8",
+      "null = null, null is null, 1 in (2, null), 1 not in (2, null), not (null and false), true or null",
+      "'b' = any (array[null, 'a']), 'a' <> all (array['b', 'c']), array['a b', null, 'q\"', '', 'NULL']",
+      "'50%' like '50\\%', 'abc' like 'a_', 'ÄB' ilike 'äb', 'a' not like '%', '' like ''",
+      "length('é€😀'), upper('aé'), substring('abcdef', -1, 4), substring('abcdef' from 3), replace('aaa', 'a', '$&')",
+      "'x' || 1 || true, concat('a', null, 1), coalesce(null, 'x'), nullif(1, 1), greatest(1, null, 3), least(2, 1)",
+      "case 3 when 1 then 'a' when 3 then 'b' end, case when null then 1 else 2 end, true::text, '12'::int + 1",
+      "'2026-11-30 01:02:03.45+01'::timestamptz, '2026-01-01'::timestamptz - interval '36:00', interval '1 day 02:03:04.5'",
+      "extract(epoch from '2026-01-01 00:00:00.25+00'::timestamptz)::float8, '2026-01-02'::timestamptz - '2026-01-01'",
+      "'0/A0'::pg_lsn > '0/20'::pg_lsn, ('1/0'::pg_lsn - '0/FFFFFFF0'::pg_lsn)::int8, '16/B374D848'::pg_lsn",
+      "pg_size_pretty(10239::int8), pg_size_pretty(10240::int8), pg_size_pretty(-1500000::int8), round(2.567::numeric, 2)",
+      `'{"a": {"b": [1]}}'::jsonb ->> 'a', '{"a": "x"}'::jsonb -> 'a', '{"a": null}'::jsonb ->> 'a'`,
+    ];
+    await stock.query("SET timezone = 'UTC'");
+    for (const list of expressions) {
+      const query = { text: `SELECT ${list}`, rowMode: "array" as const };
+      const types = { getTypeParser: () => (text: string) => text };
+      const answers = await Promise.all(
+        [stock, admin].map((client) => client.query<unknown[]>({ ...query, types })),
+      );
+      expect([list, answers[1]?.rows]).toEqual([list, answers[0]?.rows]);
+    }
+    await stock.end();
+  });
+
   it("tells errors as PostgreSQL does, and goes on", async () => {
     const codeOf = async (sql: string, values: unknown[] = []): Promise<string> =>
       admin.query(sql, values).then(

@@ -347,7 +347,11 @@ export class Expressions {
     const items = expressions.map((item) =>
       requireType(this.compile(item, place), "text", { parameters, what: "an array's element" }),
     );
-    const run: Term["run"] = (context) => items.map((item) => String(item.run(context) ?? "NULL"));
+    const run: Term["run"] = (context) =>
+      items.map((item) => {
+        const value = item.run(context);
+        return value === null ? null : String(value);
+      });
     return { type: "text[]", run };
   }
 }

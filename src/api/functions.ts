@@ -104,6 +104,21 @@ function ofAlike(work: (values: SqlValue[]) => SqlValue): Make {
   };
 }
 
+/** What stands behind the first that is not null is not worked out. */
+const coalesce: Make = (args, { parameters }) => {
+  const terms = args.length === 0 ? undefined : alike(args, parameters);
+  const type = terms?.[0]?.type;
+  if (!terms || !type) return undefined;
+  const run = (context: Context): SqlValue => {
+    for (const term of terms) {
+      const value = term.run(context);
+      if (value !== null) return value;
+    }
+    return null;
+  };
+  return { type, run };
+};
+
 function extreme(sign: 1 | -1): Make {
   return ofAlike((values) => {
     const there = values.filter((value) => value !== null);
@@ -171,6 +186,15 @@ function part(text: SqlValue, from: SqlValue, count?: SqlValue): string {
     .join("");
 }
 
+/** Without spaces at its ends; other white space stays. */
+function trimmed(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && text[start] === " ") start++;
+  while (end > start && text[end - 1] === " ") end--;
+  return text.slice(start, end);
+}
+
 const sizeUnits = ["kB", "MB", "GB", "TB", "PB"] as const;
 
 /** As PostgreSQL's: up to 10239 of a unit, rounded half up. */
@@ -221,7 +245,7 @@ const functions: Readonly<Record<string, Make>> = {
   lower: strict(["text"], "text", (text) => String(text).toLowerCase()),
   upper: strict(["text"], "text", (text) => String(text).toUpperCase()),
   length: strict(["text"], "int4", (text) => BigInt(Array.from(String(text)).length)),
-  trim: strict(["text"], "text", (text) => String(text).replace(/^ +/, "").replace(/ +$/, "")),
+  trim: strict(["text"], "text", (text) => trimmed(String(text))),
   substring,
   substr: substring,
   replace: strict(["text", "text", "text"], "text", (text, from, to) =>
@@ -231,7 +255,7 @@ const functions: Readonly<Record<string, Make>> = {
     String(text).startsWith(String(head)),
   ),
   concat,
-  coalesce: ofAlike((values) => values.find((value) => value !== null) ?? null),
+  coalesce,
   nullif: (args, world) =>
     args.length === 2
       ? ofAlike(([a = null, b = null]) =>
@@ -248,7 +272,9 @@ const functions: Readonly<Record<string, Make>> = {
   pg_wal_lsn_diff: strict(["pg_lsn", "pg_lsn"], "int8", (a, b) => bigintOf(a) - bigintOf(b)),
   cardinality: strict(["text[]"], "int4", (list) => BigInt(listOf(list).length)),
   array_to_string: strict(["text[]", "text"], "text", (list, between) =>
-    listOf(list).join(String(between)),
+    listOf(list)
+      .filter((item) => item !== null)
+      .join(String(between)),
   ),
 };
 

@@ -61,10 +61,10 @@ function strict(
   return {
     type,
     run: (context) => {
+      // Both, as PostgreSQL does: what is wrong with the second is told whatever the first is.
       const a = left.run(context);
-      if (a === null) return null;
       const b = right.run(context);
-      return b === null ? null : work(a, b);
+      return a === null || b === null ? null : work(a, b);
     },
   };
 }
@@ -109,8 +109,13 @@ export function overArray(
   const text = toType(element, "text", book);
   if (!verdict || !list || !text) throw noOperator(operator, element.type, array.type);
   return strict("bool", [text, list], (value, items) => {
-    const holds = (item: string): boolean => verdict(compareValues(value, item));
-    return isAll ? listOf(items).every(holds) : listOf(items).some(holds);
+    const list = listOf(items);
+    const holds = (item: string | null): boolean =>
+      item !== null && verdict(compareValues(value, item));
+    // The one that settles it may be anywhere; without it a null leaves it open.
+    const isSettled = isAll ? list.some((item) => item !== null && !holds(item)) : list.some(holds);
+    if (isSettled) return !isAll;
+    return list.includes(null) ? null : isAll;
   });
 }
 

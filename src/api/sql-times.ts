@@ -16,8 +16,8 @@ export function formatTime(us: bigint): string {
 /** ISO 8601, with a space or a T, with or without a time and a zone (UTC then). Undefined if it is none. */
 export function parseTime(text: string): bigint | undefined {
   const found =
-    /^\s*(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?)?\s*(Z|UTC|[-+]\d\d(?::?\d\d)?)?\s*$/i.exec(
-      text,
+    /^(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?)?\s*(Z|UTC|[-+]\d\d(?::?\d\d)?)?$/i.exec(
+      text.trim(),
     );
   if (!found) return undefined;
   const [, year = "", month = "", day = "", hour = "0", minute = "0", second = "0"] = found;

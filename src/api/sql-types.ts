@@ -21,7 +21,7 @@ export type SqlType =
  * int4, int8: bigint. timestamptz: microseconds since 1970, interval: microseconds, pg_lsn: the position, all bigint.
  * float8: number. jsonb: its text.
  */
-export type SqlValue = null | boolean | bigint | number | string | readonly string[];
+export type SqlValue = null | boolean | bigint | number | string | readonly (string | null)[];
 
 interface TypeFacts {
   readonly oid: number;
@@ -269,7 +269,7 @@ export function bigintOf(value: SqlValue): bigint {
   return typeof value === "bigint" ? value : BigInt(Math.trunc(Number(value)));
 }
 
-export function listOf(value: SqlValue): readonly string[] {
+export function listOf(value: SqlValue): readonly (string | null)[] {
   return Array.isArray(value) ? value : [];
 }
 
@@ -306,8 +306,12 @@ function parseFloat8(text: string): number | undefined {
 
 function printFloat(value: number): string {
   if (Object.is(value, -0)) return "-0";
-  // 1e21 and beyond come out as 1e+21, as PostgreSQL prints them, too.
-  return String(value);
+  const [mantissa = "", exponent] = value.toExponential().split("e");
+  // Not a number, or infinite.
+  if (exponent === undefined) return String(value);
+  const power = Number(exponent);
+  if (power >= -4 && power < 15) return String(value);
+  return `${mantissa}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
 }
 
 function parseJson(text: string): string | undefined {
@@ -323,36 +327,41 @@ function encodeInt8(value: bigint): Uint8Array {
   return new ByteWriter(8).u64(BigInt.asUintN(64, value)).finish();
 }
 
-function printArray(list: readonly string[]): string {
-  const items = list.map((item) =>
-    /^[\w.:-]+$/.test(item) && item.toLowerCase() !== "null"
-      ? item
-      : `"${item.replaceAll(/["\\]/g, String.raw`\$&`)}"`,
-  );
+function printArray(list: readonly (string | null)[]): string {
+  const items = list.map((item) => {
+    if (item === null) return "NULL";
+    const isPlain = /^[\w.:-]+$/.test(item) && item.toLowerCase() !== "null";
+    return isPlain ? item : `"${item.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+  });
   return `{${items.join(",")}}`;
 }
 
-/** One dimension, no NULLs. */
-function parseArray(text: string): readonly string[] | undefined {
-  const inner = /^\s*\{(.*)\}\s*$/s.exec(text)?.[1];
-  if (inner === undefined) return undefined;
+/** One dimension. */
+function parseArray(text: string): readonly (string | null)[] | undefined {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith("{") || !trimmed.endsWith("}") || trimmed.length < 2) return undefined;
+  const inner = trimmed.slice(1, -1);
   if (inner.trim() === "") return [];
-  const item = /\s*(?:"((?:[^"\\]|\\[\s\S])*)"|([^,"{}\\]+))\s*(,|$)/y;
-  const list: string[] = [];
+  // White space is in one place of each branch only: in two, a long run of it would be tried in every way.
+  const item = /(?:\s*"((?:[^"\\]|\\[\s\S])*)"\s*|([^,"{}\\]+))(,|$)/y;
+  const list: (string | null)[] = [];
   for (;;) {
     const found = item.exec(inner);
     if (!found) return undefined;
-    list.push(found[1]?.replaceAll(/\\([\s\S])/g, "$1") ?? found[2]?.trim() ?? "");
+    const bare = found[2]?.trim() ?? "";
+    const isNull = found[2] !== undefined && bare.toLowerCase() === "null";
+    list.push(isNull ? null : (found[1]?.replaceAll(/\\([\s\S])/g, "$1") ?? bare));
     if (found[3] === "") return list;
   }
 }
 
-function encodeArray(list: readonly string[]): Uint8Array {
-  const bytes = new ByteWriter(64)
-    .u32(list.length === 0 ? 0 : 1)
-    .u32(0)
-    .u32(facts.text.oid);
+function encodeArray(list: readonly (string | null)[]): Uint8Array {
+  const bytes = new ByteWriter(64).u32(list.length === 0 ? 0 : 1);
+  bytes.u32(list.includes(null) ? 1 : 0).u32(facts.text.oid);
   if (list.length > 0) bytes.u32(list.length).u32(1);
-  for (const item of list) bytes.u32(Buffer.byteLength(item)).text(item);
+  for (const item of list) {
+    if (item === null) bytes.i32(-1);
+    else bytes.u32(Buffer.byteLength(item)).text(item);
+  }
   return bytes.finish();
 }

@@ -60,7 +60,7 @@ describe("a statement's text", () => {
 describe("values as text", () => {
   it("are the same when they are read again", () => {
     fc.assert(
-      fc.property(fc.array(fc.string({ unit: "binary" })), (list) => {
+      fc.property(fc.array(fc.option(fc.string({ unit: "binary" }))), (list) => {
         expect(parseValue("text[]", printValue("text[]", list))).toEqual(list);
       }),
     );
@@ -85,6 +85,16 @@ describe("values as text", () => {
     expect(formatInterval(parseInterval("1 day 2 hours 3.5 s") ?? 0n)).toBe("1 day 02:00:03.5");
     expect(parseInterval("1 month")).toBeUndefined();
     expect(parseInterval("")).toBeUndefined();
+    const floats = [1e15, 123_456_789_012_345, 1.5e-5, 0.0001, -0, Number.NaN, -1e300];
+    expect(floats.map((value) => printValue("float8", value))).toEqual([
+      "1e+15",
+      "123456789012345",
+      "1.5e-05",
+      "0.0001",
+      "-0",
+      "NaN",
+      "-1e+300",
+    ]);
     expect(printValue("text[]", ["a", "b c", 'q"', "null", ""])).toBe(
       String.raw`{a,"b c","q\"","null",""}`,
     );

@@ -114,7 +114,10 @@ export function compareValues(a: SqlValue, b: SqlValue): number {
     for (const [index, item] of a.entries()) {
       const other = b[index];
       if (other === undefined) return 1;
-      if (item !== other) return item < other ? -1 : 1;
+      if (item === other) continue;
+      // A null is above everything else.
+      if (item === null || other === null) return item === null ? 1 : -1;
+      return item < other ? -1 : 1;
     }
     return a.length - b.length;
   }
