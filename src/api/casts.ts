@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { printJson } from "./jsonb.ts";
 import {
   bigintOf,
   checkedInteger,
@@ -84,7 +85,7 @@ export function memberOf(term: Term, { op, member }: Pick<ExprMember, "op" | "me
       const value = term.run(context);
       const found = value === null ? undefined : findMember(JSON.parse(String(value)), member);
       if (found === undefined || (isText && found === null)) return null;
-      return isText && typeof found === "string" ? found : JSON.stringify(found);
+      return isText && typeof found === "string" ? found : printJson(found);
     },
   };
 }

@@ -81,6 +81,17 @@ describe("a conversation with the admin database", () => {
     );
   });
 
+  it("finds the place of an error in what was written, not in what the parser is given", () => {
+    const client = new TalkingClient();
+    const text = "select /* ä */ 2 -1, E'\\n', 1e3,\n s.user, nobody from sessions s";
+    expect(client.send(encodeQuery(text))[0]).toBe(
+      `ERROR 42703 column "nobody" does not exist at ${text.indexOf("nobody") + 1}`,
+    );
+    expect(client.send(encodeQuery("select 1, 12ab"))[0]).toBe(
+      'ERROR 42601 trailing junk after numeric literal at or near "12ab" at 11',
+    );
+  });
+
   it("prepares, describes, binds and gives rows in portions", () => {
     const client = new TalkingClient();
     client.sight = aSight({ sessions: [1, 2, 3].map((pid) => aSession({ pid })) });

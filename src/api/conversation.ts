@@ -22,11 +22,12 @@ import {
 import { commandFor, compileParsed } from "./command.ts";
 import type { SessionFacts } from "./functions.ts";
 import { Named, portalWords, statementWords } from "./named.ts";
+import { forParser, type ParserText } from "./parser-text.ts";
 import { commandOf, type Prepared } from "./prepared.ts";
 import { declaredType, describeRows, encodeRow, formatOf, parameterOf } from "./formats.ts";
 import type { Settings } from "./settings.ts";
 import { type SqlType, type SqlValue, typeFacts } from "./sql-types.ts";
-import { placed, splitStatements, type StatementText } from "./statement-text.ts";
+import { moved, placed, splitStatements, type StatementText } from "./statement-text.ts";
 import type { Statement } from "./syntax.ts";
 import type { Sight, Source } from "./tables.ts";
 
@@ -196,11 +197,23 @@ export class AdminConversation {
     try {
       const command = commandFor(statement, { session, settings, types });
       if (command !== "parse") return command;
-      const answer = yield { kind: "parse", text: statement.text };
-      if (answer.kind !== "parsed") throw new TypeError("a parse is answered by what was parsed");
-      return compileParsed(statement, answer.statements, { session, types });
+      return yield* this.prepareParsed(forParser(statement.tokens), types);
     } catch (error) {
       throw error instanceof BorealisError ? placed(error, text, statement.start) : error;
+    }
+  }
+
+  private *prepareParsed(
+    { text, originalOf }: ParserText,
+    types: readonly (SqlType | undefined)[],
+  ): Work<Prepared> {
+    try {
+      const answer = yield { kind: "parse", text };
+      if (answer.kind !== "parsed") throw new TypeError("a parse is answered by what was parsed");
+      const { session } = this.options;
+      return compileParsed({ text }, answer.statements, { session, types });
+    } catch (error) {
+      throw error instanceof BorealisError ? moved(error, originalOf) : error;
     }
   }
 

@@ -125,7 +125,10 @@ function concatenation(sides: readonly [Term, Term], book: Parameters): Term {
     if (right.type !== "unknown") throw noOperator("||", left.type, right.type);
   const a = asResult(left, book);
   const b = asResult(right, book);
-  return strict("text", [a, b], (x, y) => printValue(a.type, x) + printValue(b.type, y));
+  // A cast to text, which spells a boolean out.
+  const print = (type: SqlType, value: SqlValue): string =>
+    type === "bool" ? String(value) : printValue(type, value);
+  return strict("text", [a, b], (x, y) => print(a.type, x) + print(b.type, y));
 }
 
 const timeSums: readonly (readonly [string, SqlType, SqlType, SqlType])[] = [

@@ -11,6 +11,15 @@ describe("a SELECT over the cluster's tables", () => {
       ["7 % 2", 1n],
       ["7 / 2.0", 3.5],
       ["-(2)", -2n],
+      ["2 -1", 1n],
+      ["2-1", 1n],
+      ["3 - -1", 4n],
+      ["-2147483648", -2_147_483_648n],
+      ["1e3", 1000],
+      ["1.5e-1 * 2", 0.3],
+      ["$$it's$$", "it's"],
+      ["E'a\\n\\x41\\'\\u00e9'", "a\nA'é"],
+      ["1 /* one /* nested */ */ + -- two\n 1", 2n],
       ["9007199254740993", 9_007_199_254_740_993n],
       ["'a' || 1 || null", null],
       ["'a' || 1", "a1"],
@@ -170,8 +179,8 @@ describe("a SELECT over the cluster's tables", () => {
 
   it("takes the user of a session for the column, where PostgreSQL would take the login", () => {
     const sight = aSight({ sessions: [aSession({ user: "app" })] });
-    expect(select(`select user, s."user", current_user from sessions s`, sight)).toEqual([
-      ["app", "app", "postgres"],
+    expect(select(`select user, s."user", s.user, current_user from sessions s`, sight)).toEqual([
+      ["app", "app", "app", "postgres"],
     ]);
     expect(select("select user")).toEqual([["postgres"]]);
   });

@@ -1,6 +1,7 @@
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, lsn } from "../base/lsn.ts";
+import { printJson } from "./jsonb.ts";
 import { formatInterval, formatTime, parseInterval, parseTime } from "./sql-times.ts";
 
 /** `unknown` is a literal or parameter that has not met a type yet; as a result it is text. */
@@ -316,10 +317,9 @@ function printFloat(value: number): string {
 
 function parseJson(text: string): string | undefined {
   try {
-    JSON.parse(text);
-    return text;
+    return printJson(JSON.parse(text));
   } catch {
-    return undefined; // whatever is wrong with it: it is none
+    return undefined; // it is none, or none that anybody could use
   }
 }
 

@@ -85,6 +85,8 @@ describe("values as text", () => {
     expect(formatInterval(parseInterval("1 day 2 hours 3.5 s") ?? 0n)).toBe("1 day 02:00:03.5");
     expect(parseInterval("1 month")).toBeUndefined();
     expect(parseInterval("")).toBeUndefined();
+    expect(parseValue("jsonb", '{"bb":[1,{}],"c":null}')).toBe('{"c": null, "bb": [1, {}]}');
+    expect(() => parseValue("jsonb", "[".repeat(30_000) + "]".repeat(30_000))).toThrow(/invalid/);
     const floats = [1e15, 123_456_789_012_345, 1.5e-5, 0.0001, -0, Number.NaN, -1e300];
     expect(floats.map((value) => printValue("float8", value))).toEqual([
       "1e+15",

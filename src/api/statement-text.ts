@@ -123,18 +123,41 @@ export function plainText({ kind, text }: Token): string {
     .replace(/^[a-z]?'/i, "")
     .slice(0, -1)
     .replaceAll("''", "'");
-  return /^e/i.test(text) ? inner.replaceAll(/\\([\s\S])/g, "$1") : inner;
+  return /^e/i.test(text) ? unescaped(inner) : inner;
+}
+
+const escapes: Readonly<Record<string, string>> = {
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+};
+
+/** Of E'…': a letter, an octal or hexadecimal number, or the character itself. */
+function unescaped(text: string): string {
+  const escape = /\\(?:([0-7]{1,3})|x([\da-f]{1,2})|u([\da-f]{4})|([\s\S]))/gi;
+  return text.replaceAll(escape, (_, octal?: string, hex?: string, unit?: string, one = "") => {
+    if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8));
+    const code = hex ?? unit;
+    if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
+    return (Object.hasOwn(escapes, one) ? escapes[one] : undefined) ?? one;
+  });
 }
 
 /** The same error with its place in the whole text, in characters; `start` is where its statement begins there. */
 export function placed(error: BorealisError, text: string, start: number): BorealisError {
+  return moved(error, (at) => Array.from(text.slice(0, start + at)).length);
+}
+
+/** The same error elsewhere; `to` counts from 0. */
+export function moved(error: BorealisError, to: (at: number) => number): BorealisError {
   if (error.position === undefined) return error;
   const { code, message, detail, hint, cause } = error;
-  const units = start + error.position - 1;
   return new BorealisError(code, message, {
     ...(detail !== undefined && { detail }),
     ...(hint !== undefined && { hint }),
     cause,
-    position: Array.from(text.slice(0, units)).length + 1,
+    position: to(error.position - 1) + 1,
   });
 }

@@ -1,6 +1,7 @@
 import type { StatusReport } from "../cluster/index.ts";
 import type { SnapshotRow } from "../keeper/index.ts";
 import type { SessionRow } from "../session/index.ts";
+import { printJson } from "./jsonb.ts";
 import { parseValue, type SqlType, type SqlValue } from "./sql-types.ts";
 
 /** What has to be asked for, so that a table can be shown. */
@@ -53,7 +54,7 @@ function table<T>(
 function toValue(type: SqlType, value: unknown): SqlValue {
   if (value === null || value === undefined) return null;
   if (type === "text[]") return Array.isArray(value) ? value.map(String) : null;
-  if (type === "jsonb") return JSON.stringify(value);
+  if (type === "jsonb") return printJson(value);
   if (type === "bool") return value === true;
   if (type === "float8") return Number(value);
   if (type === "int4" || type === "int8") return BigInt(Math.trunc(Number(value)));

@@ -3,8 +3,10 @@ import { BorealisError } from "../../src/base/errors.ts";
 import { compileParsed } from "../../src/api/command.ts";
 import { AdminConversation, type Answer, type Ask } from "../../src/api/conversation.ts";
 import type { SessionFacts } from "../../src/api/functions.ts";
+import { forParser } from "../../src/api/parser-text.ts";
 import { Settings } from "../../src/api/settings.ts";
 import type { SqlValue } from "../../src/api/sql-types.ts";
+import { tokensOf } from "../../src/api/statement-text.ts";
 import type { Sight } from "../../src/api/tables.ts";
 import type { StatusReport } from "../../src/cluster/index.ts";
 import type { SessionRow } from "../../src/session/index.ts";
@@ -114,8 +116,9 @@ export function select(
 }
 
 export function compile(sql: string): ReturnType<typeof compileParsed> {
-  const statements = parse(sql, { locationTracking: true });
-  return compileParsed({ text: sql }, statements, { session: adminFacts, types: [] });
+  const { text } = forParser(tokensOf(sql));
+  const statements = parse(text, { locationTracking: true });
+  return compileParsed({ text }, statements, { session: adminFacts, types: [] });
 }
 
 /** "CODE message" of what a SELECT fails with. */
