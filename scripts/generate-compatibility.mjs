@@ -12,10 +12,8 @@ export const compatibilityFile = join(root, "docs", "compatibility.md");
 /** What is to be put right before sql.aurora is on unless told otherwise. */
 const left = [
   "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
-  "A reader that is away keeps the lag that it had last; an agent that starts anew shows its instance alone until the control plane has told it of the others (a second, three at most)",
   "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
-  "A role of before that has the name of one of Aurora's gets what that one is granted; on PostgreSQL 15 who has CREATEROLE may drop or rename them",
-  "Roles and functions that a superuser changes or drops are made again with another version only",
+  "On PostgreSQL 15 who has CREATEROLE may drop or rename the roles",
   "While it is made in template0, users may connect there for a moment; they are put out afterwards",
   "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
   "Another package of extensions replaces `pg_settings` in all databases at the next start, for which readers' queries may have to wait",
@@ -59,7 +57,7 @@ const absent = [
 const notes = {
   aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
   aurora_replica_status:
-    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970",
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer",
   aurora_global_db_status: "No rows: there are no global databases",
   aurora_global_db_instance_status: "No rows: there are no global databases",
   aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",
@@ -77,6 +75,12 @@ const roleNotes = {
   rds_iam:
     "nothing yet: members log in by password, where Aurora wants a token. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
 };
+
+const rolesText = `A role that somebody else has made under one of these names, before or in the place of ours, stays as it is: it is granted
+nothing, and granted to nobody. The log says so (\`surface.notMade\`, \`roles\`); once that role is renamed or dropped, Aurora's
+is made within five minutes. Ours are known by their numbers, in a comment on tablespace \`pg_global\`: whoever replaces
+that comment makes them somebody else's. One that is missing is made again when a writer opens, with its grants; what a
+superuser has granted or revoked otherwise stays until another version grants differently.`;
 
 /** As AWS's wrappers send them, and how many rows each gives; null: that depends on where. */
 export const wrapperStatements = [
@@ -235,6 +239,9 @@ ${left.map((one) => `- ${one}.`).join("\n")}
 
 ${table(["function", "gives", "what"], present)}
 
+What a superuser drops is made again in each database when a writer opens (a start, a failover); what a superuser has changed
+stays so until another version of Borealis makes all anew.
+
 ## Absent functions
 
 What cannot be backed by facts is left out, so that whoever asks is told 42883 rather than something plausible.
@@ -270,6 +277,8 @@ ${table(
   ["role", "allows"],
   roles.map((name) => [`\`${name}\``, roleNotes[name]]),
 )}
+
+${rolesText}
 
 ## Statements of AWS's wrappers
 

@@ -2,9 +2,12 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bootstrapSql } from "../src/instance/bootstrap.ts";
+import { recordQuery } from "../src/instance/role-record.ts";
 import { SurfaceBook } from "../src/instance/surface-book.ts";
+import { auroraNames } from "../src/instance/surface-functions.ts";
 import { makeSurface } from "../src/instance/surface-shell.ts";
-import { openLogger, realClock, realRng } from "../src/io/index.ts";
+import { type Logger, openLogger, realClock, realRng } from "../src/io/index.ts";
 import { connectPg } from "../src/wire/index.ts";
 import {
   enginesForFile,
@@ -23,7 +26,11 @@ const settings = {
 /** As if another version had made it. */
 const unmark =
   "SET allow_system_table_mods = on; COMMENT ON FUNCTION borealis_sight() IS 'old'; COMMENT ON VIEW pg_settings IS 'old'";
-const logger = openLogger({ file: undefined, process: "test" });
+let warnings: string[];
+const logger: Logger = {
+  ...openLogger({ file: undefined, process: "test" }),
+  warn: (...words: unknown[]) => void warnings.push(String(words.at(-1))),
+};
 
 describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   let postgres: StockPostgres;
@@ -31,14 +38,18 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   beforeAll(async () => {
     postgres = await startStockPostgres(engine, settings);
     dataDir = join(postgres.dir, "data");
+    // A cluster whose master user is no superuser, and that was without sql.aurora until now.
+    await postgres.query(bootstrapSql({ masterUser: "app", password: "a", isSuperuser: false }));
+    await postgres.query("CREATE ROLE rds_replication");
   });
   afterAll(async () => {
     await postgres.stop();
     rmSync(postgres.dir, { recursive: true, force: true });
   });
 
-  const make = (): Promise<void> =>
-    makeSurface(
+  const make = (): Promise<void> => {
+    warnings = [];
+    return makeSurface(
       {
         postgres,
         engine: { major: Number(engine.version) },
@@ -47,12 +58,25 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
       },
       new SurfaceBook(),
     );
+  };
   const valuesOf = async (sql: string, database?: string): Promise<unknown[]> =>
     (await postgres.query(sql, database)).rows.map((row) => row[0]);
 
-  it("makes everything, in every database", async () => {
+  it("makes everything, in every database, and takes the role for its own that the volume was born with", async () => {
     await postgres.query("CREATE DATABASE other");
     await make();
+    expect(warnings).toEqual([expect.stringMatching(/^rds_replication: not made/)]);
+    const roles =
+      "SELECT rolname || pg_has_role('app', oid, 'MEMBER') FROM pg_roles WHERE rolname ~ '^rds_[prs]' ORDER BY 1";
+    expect(await valuesOf(roles)).toEqual([
+      "rds_passwordtrue",
+      "rds_replicationfalse",
+      "rds_superusertrue",
+    ]);
+    await postgres.query("DROP ROLE rds_replication");
+    await make();
+    expect(warnings).toEqual([]);
+    expect((await valuesOf(roles))[1]).toBe("rds_replicationtrue");
     for (const database of ["postgres", "template1", "other"])
       expect(await valuesOf("SELECT aurora_db_instance_identifier()", database)).toEqual([
         "instance-2",
@@ -94,6 +118,22 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await valuesOf("SELECT type_name FROM aurora_stat_wait_type()", "shaped");
   });
 
+  it("makes again what is missing, and leaves what somebody has changed", async () => {
+    await postgres.query("CREATE DATABASE changed");
+    await postgres.query(
+      `DROP FUNCTION aurora_stat_wait_type(), aurora_list_builtins();
+      CREATE OR REPLACE FUNCTION pg_catalog.aurora_version() RETURNS text LANGUAGE sql STABLE AS $$SELECT 'mine'$$`,
+      "changed",
+    );
+    await make();
+    const sql =
+      "SELECT aurora_version() || (SELECT count(*) FROM aurora_list_builtins()) || (SELECT count(*) FROM aurora_stat_wait_type())";
+    expect(await valuesOf(sql, "changed")).toEqual([`mine${auroraNames.length}9`]);
+    await postgres.query(unmark, "changed");
+    await make();
+    expect(await valuesOf("SELECT aurora_version() ~ '^[0-9]'", "changed")).toEqual(["t"]);
+  });
+
   it("is not kept from it by what a database's owner has set for its sessions, nor by a missing language", async () => {
     const each = async (...statements: string[]): Promise<void> => {
       for (const statement of statements) await postgres.query(statement);
@@ -132,9 +172,52 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await postgres.query("REVOKE pg_monitor FROM rds_superuser");
     await make();
     expect(await valuesOf(isMember)).toEqual(["f"]);
-    await postgres.query("COMMENT ON ROLE rds_superuser IS 'old'");
+    const [record = ""] = (await valuesOf(recordQuery)).map(String);
+    expect(record).toMatch(/^borealis roles .{8}( rds_\w+=\d+){4}$/);
+    const older = record.replace(/(?<=roles )\w+/, "00000000");
+    await postgres.query(`COMMENT ON TABLESPACE pg_global IS '${older}'`);
     await make();
     expect(await valuesOf(isMember)).toEqual(["t"]);
+    expect(await valuesOf(recordQuery)).toEqual([record]);
+  });
+
+  it("leaves a role of somebody else's alone that has the name of one of ours, says so, and makes ours when it is renamed", async () => {
+    await postgres.query("DROP ROLE rds_password, rds_iam");
+    await postgres.query("CREATE ROLE rds_iam; CREATE ROLE rds_password LOGIN");
+    await make();
+    const roles =
+      "SELECT concat_ws(' ', a.rolname, a.rolcanlogin, (SELECT count(*) FROM pg_auth_members m WHERE a.oid IN (m.roleid, m.member))) " +
+      "FROM pg_roles a WHERE a.rolname IN ('rds_iam', 'rds_password') ORDER BY 1";
+    expect(await valuesOf(roles)).toEqual(["rds_iam f 0", "rds_password t 0"]);
+    const aboutRoles = (): string[] => warnings.filter((text) => text.includes("rds_"));
+    expect(aboutRoles()).toEqual([
+      expect.stringMatching(/^rds_password, rds_iam: not made by Borealis/),
+    ]);
+    await postgres.query("ALTER ROLE rds_password RENAME TO mine; DROP ROLE rds_iam");
+    await make();
+    const grantsOfIam = engine.version === "15" ? 0 : 1;
+    expect(await valuesOf(roles)).toEqual([`rds_iam f ${grantsOfIam}`, "rds_password f 1"]);
+    expect(aboutRoles()).toEqual([]);
+  });
+
+  it("shows of who is silent the lag that it had and the time since, and none where none was known", async () => {
+    const at = (secondsAgo: number): string =>
+      new Date(Date.now() - secondsAgo * 1_000).toISOString();
+    const instances = [
+      { server_id: "instance-1", last_update_timestamp: at(1), replica_lag_in_msec: 2 },
+      { server_id: "instance-3", last_update_timestamp: at(100), replica_lag_in_msec: 3 },
+      { server_id: "instance-4", last_update_timestamp: at(-100), replica_lag_in_msec: 4 },
+      { server_id: "instance-5", last_update_timestamp: new Date(0).toISOString() },
+    ];
+    writeFileSync(
+      join(dataDir, "borealis_sight.json"),
+      JSON.stringify({ instances, volume: null }),
+    );
+    const sql = "SELECT coalesce(replica_lag_in_msec, -1) FROM aurora_replica_status()";
+    const [heard, away, ahead, unknown] = (await valuesOf(sql)).map(Number);
+    expect([heard, ahead, unknown]).toEqual([2, 4, -1]);
+    expect(away).toBeGreaterThan(100_000);
+    expect(away).toBeLessThan(160_000);
   });
 
   it("lets PostgreSQL itself say who writes, whatever an old file says", async () => {

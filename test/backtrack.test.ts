@@ -178,7 +178,7 @@ describe("a backtrack", () => {
       message: expect.stringContaining("in the future"),
     });
     const early = await refusal("-3d");
-    expect(early.code).toBe("55000");
+    expect(early.code).toBe("22023");
     expect(early.message).toMatch(/outside the backtrack window, which is from 20.*Z to 20.*Z/);
     expect(await refusal("-0s")).toMatchObject({
       message: expect.stringContaining("nothing to undo"),

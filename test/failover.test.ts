@@ -4,6 +4,7 @@ import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { postgresSocketDir } from "../src/cluster/index.ts";
+import type { ClusterEvent } from "../src/events/index.ts";
 import { childrenOf, isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { faultsOf, layoutFor, readEveryLog } from "./helpers/volume-log.ts";
 import { Workload } from "./helpers/workload.ts";
@@ -371,9 +372,29 @@ describe("the command", () => {
     await cluster.untilEverybody();
   });
 
+  it("is an event, which stays when the cluster is down", async () => {
+    const { writer, epoch } = (await cluster.status()).cluster;
+    const find = async (): Promise<boolean> => {
+      const { stdout } = await cluster.cli("events", "--json", "--since", "-1h");
+      return (JSON.parse(stdout) as ClusterEvent[]).some(
+        ({ category, source, message }) =>
+          category === "failover" &&
+          source === writer &&
+          message.includes(`is the writer, in epoch ${epoch} (before: instance-`),
+      );
+    };
+    await until("it is told", find);
+    const { stdout } = await cluster.cli("events", "--limit", "5");
+    expect(stdout).toMatch(/TIME +WHAT +ID +CATEGORY +MESSAGE\n(?: {2}20.*\n){5}/);
+    const wrong = await cluster.cli("events", "--since", "0/16B3748");
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("is no time")]);
+  });
+
   it("is remembered: the next up begins with the same writer", async () => {
     const { writer } = (await cluster.status()).cluster;
     await cluster.down();
+    const { stdout } = await cluster.cli("events", "--json");
+    expect(JSON.parse(stdout).length).toBeGreaterThan(10);
     await cluster.up();
     await cluster.untilEverybody();
     expect((await cluster.status()).cluster.writer).toBe(writer);

@@ -99,6 +99,8 @@ beforeAll(async () => {
   source = await TestCluster.create({ readers: 1 });
   await source.query("create table history (id int primary key, payload text)");
   await write(source, pointsCount / 2);
+  const taken = await source.cli("snapshot", "create", "half");
+  expect(taken.code, taken.stderr).toBe(0);
   // The log goes on with another timeline, somewhere inside a segment.
   const failed = await source.cli("failover");
   expect(failed.code, failed.stderr).toBe(0);
@@ -125,6 +127,28 @@ describe("a restore to a time", () => {
     const lastMs = Date.parse(told.lastCommitTime ?? "");
     expect(lastMs).toBeLessThanOrEqual(Date.parse(time.replace(" ", "T").replace("+00", "Z")));
     expect(await inside(into, rowsOf)).toBe(rows);
+  });
+});
+
+describe("a restore to a position of the log", () => {
+  someOf(fractions, 1)("has what was committed by then, at %f of the history", async (fraction) => {
+    const { rows, lsn } = pointAt(1 - fraction);
+    const into = place();
+    await restore(source, "--to", lsn, "--into", into);
+    expect(await inside(into, rowsOf)).toBe(rows);
+  });
+});
+
+describe("a restore from a snapshot that somebody keeps", () => {
+  it("has what there was when it was taken, while the cluster runs and while it does not", async () => {
+    for (const isDown of [false, true]) {
+      if (isDown) await source.down();
+      const into = place();
+      const told = await restore(source, "--from", "half", "--into", into);
+      expect(told).toMatchObject({ snapshot: "half" });
+      expect(await inside(into, rowsOf)).toBe(pointsCount / 2);
+    }
+    await source.up();
   });
 });
 

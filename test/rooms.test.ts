@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper cluster api sim".split(
+  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper events cluster api sim".split(
     " ",
   );
 
@@ -49,11 +49,13 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "instance",
     ],
   ],
+  ["events", ["core"]],
   [
     "cluster",
     [
       "core+shell",
       "base",
+      "events",
       "io",
       "wire",
       "wal",
@@ -100,6 +102,7 @@ const packagesInCore = new Set([
   "cluster/messages.ts zod",
   "cluster/session-messages.ts zod",
   "cluster/state.ts zod",
+  "events/event-book.ts zod",
   "instance/messages.ts zod",
   "keeper/messages.ts zod",
 ]);

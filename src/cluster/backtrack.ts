@@ -105,7 +105,7 @@ export function outsideWindow(
   window: { readonly from: string; readonly to: string },
 ): BorealisError {
   const why = `${describe(target)} lies outside the backtrack window, which is from ${window.from} to ${window.to}`;
-  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+  return new BorealisError(sqlState.invalidParameter, why, {
     hint: "name a moment in the window; borealis backtrack --dry-run shows what one would undo",
   });
 }

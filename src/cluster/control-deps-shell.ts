@@ -1,4 +1,5 @@
 import type { Clock, Logger } from "../io/index.ts";
+import type { EventFile } from "./events-shell.ts";
 import type { Layout } from "./layout.ts";
 import type { ControlConfig } from "./messages.ts";
 import type { ClusterState, InstanceState } from "./state.ts";
@@ -14,6 +15,7 @@ export interface ControlDeps {
   readonly masterPassword: () => string;
   /** Writes control/state.json whole and atomically. */
   readonly saveState: (state: ClusterState) => void;
+  readonly eventFile: EventFile;
   /** Whether the volume is a clone whose parent is still there. */
   readonly hasParent: () => boolean;
   /** An identity for a new storage node. */

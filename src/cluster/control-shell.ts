@@ -11,6 +11,7 @@ import type { ControlDeps } from "./control-deps-shell.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { endpointPlaces } from "./endpoints.ts";
 import { inspectNode } from "./inspect-shell.ts";
+import { Events } from "./events-shell.ts";
 import { EndpointChanges } from "./endpoint-changes-shell.ts";
 import { InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
@@ -71,6 +72,7 @@ export class ControlPlane {
   private readonly backtracks: Backtracks;
   /** For Prometheus. */
   readonly metrics: Metrics;
+  private readonly events: Events;
   private sight: SightTeller | undefined;
   private readonly scope: Scope;
   private readonly closing = new AbortController();
@@ -102,10 +104,8 @@ export class ControlPlane {
       },
       durable: () => roles.durable(),
       inspect: (node) => this.inspectNode(node),
-      isCopying: ({ nodeId: own, kind }) => {
-        const complete = this.keeper.report?.nodesComplete;
-        return kind === "full" && complete !== undefined && !complete.includes(own);
-      },
+      isCopying: ({ nodeId: own, kind }) =>
+        kind === "full" && this.keeper.report?.nodesComplete?.includes(own) === false,
     });
     this.keeper = new KeeperLine({
       ...deps,
@@ -138,6 +138,12 @@ export class ControlPlane {
     });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
     this.metrics = this.makeMetrics();
+    this.events = this.makeEvents();
+  }
+
+  private async askParts(): Promise<Pick<StatusFacts, "nodes" | "processes">> {
+    const [nodes, processes] = await Promise.all([this.inspectNodes(), askProcesses(this.deps)]);
+    return { nodes, processes };
   }
 
   private makeClones(): Clones {
@@ -175,6 +181,7 @@ export class ControlPlane {
         health: () => this.health(),
         ...this.listening.handlers,
         ...this.sessions.handlers,
+        ...this.events.handlers,
         failover: async (params) => {
           this.roles.requireSettled();
           await this.roles.untilHeard();
@@ -216,6 +223,7 @@ export class ControlPlane {
     this.scope.run((signal) => this.retention.run(signal));
     this.scope.run((signal) => this.keeper.run(signal));
     if (this.deps.config.hasSurface) this.startSight();
+    this.scope.run((signal) => this.events.run(signal));
     this.scope.run((signal) => this.clones.run(signal));
     this.scope.run((signal) => this.backtracks.watch(signal));
     const warmth = { ...this.deps, everyMs: this.deps.config.warmEveryMs };
@@ -259,12 +267,20 @@ export class ControlPlane {
   }
 
   private async look() {
-    const [nodes, processes, shared] = await Promise.all([
-      this.inspectNodes(),
-      askProcesses(this.deps),
-      this.clones.sharedLog(),
-    ]);
+    const [parts, shared] = await Promise.all([this.askParts(), this.clones.sharedLog()]);
+    const { nodes, processes } = parts;
     return { status: statusReport(this.facts(nodes, processes, shared)), processes };
+  }
+
+  private makeEvents(): Events {
+    return new Events({
+      ...this.deps,
+      file: this.deps.eventFile,
+      snapshots: () => this.snapshots.namesNow(),
+      parts: () => this.askParts(),
+      status: ({ nodes, processes }) => statusReport(this.facts(nodes, processes)),
+      loginsRefused: () => this.sessions.figures?.loginsRefused,
+    });
   }
 
   private makeMetrics(): Metrics {
@@ -338,6 +354,7 @@ export class ControlPlane {
     this.lastTopology = text;
     this.server?.broadcast("topology", topology);
     this.sight?.tellNow();
+    this.events.lookNow();
     this.deps.logger.info({ event: "topology.changed", writer: topology.writer });
   }
 

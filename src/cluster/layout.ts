@@ -10,6 +10,7 @@ export interface Layout {
   readonly credentialsFile: string;
   readonly controlDir: string;
   readonly stateFile: string;
+  readonly eventsFile: string;
   readonly runtimeFile: string;
   readonly lockFile: string;
   readonly tlsKeyFile: string;
@@ -54,6 +55,7 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     credentialsFile: `${dataDir}/credentials`,
     controlDir: control,
     stateFile: `${control}/state.json`,
+    eventsFile: `${control}/events.jsonl`,
     runtimeFile: `${control}/runtime.json`,
     lockFile: `${control}/lock`,
     tlsKeyFile: `${control}/server.key`,

@@ -1,14 +1,22 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { parseLsn } from "../base/lsn.ts";
 import { type Clock, foundWithin, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
-import type { ExtentReport, KeeperReport } from "../keeper/index.ts";
+import {
+  type ExtentReport,
+  type KeeperReport,
+  type SnapshotRow,
+  snapshotRowsSchema,
+} from "../keeper/index.ts";
 import type { KeeperLine } from "./keeper-line-shell.ts";
 import type { Retention } from "./retention-shell.ts";
 
 const listAnswerMs = 60_000;
+const eventsAnswerMs = 5_000;
 const progressEveryMs = 250;
 /** A keeper that has just been started, or whose control plane has, is there by then. */
 const keeperWithinMs = 10_000;
+
+type NamedSnapshot = Pick<SnapshotRow, "id" | "kind">;
 
 /** What the command line asks of snapshots, passed on to the keeper; and what the keeper's report means to the others. */
 export class SnapshotDesk {
@@ -39,6 +47,22 @@ export class SnapshotDesk {
     this.extents = report.extents ?? this.extents;
     this.newestTime = report.newestTime ?? this.newestTime;
     if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
+  }
+
+  private listed: { readonly key: string; readonly rows: NamedSnapshot[] } | undefined;
+
+  /** All there are; asked for only when there may be others than the last time. Undefined: nobody says at the moment. */
+  async namesNow(): Promise<NamedSnapshot[] | undefined> {
+    const key = `${this.count} ${this.newestTime}`;
+    if (this.listed?.key === key) return this.listed.rows;
+    const { client } = this.keeper;
+    if (!client) return undefined;
+    const timeoutMs = eventsAnswerMs;
+    const answer = await client.call("snapshotList", {}, { timeoutMs }).catch(() => undefined);
+    const parsed = snapshotRowsSchema.safeParse(answer);
+    if (!parsed.success) return undefined;
+    this.listed = { key, rows: parsed.data };
+    return parsed.data;
   }
 
   readonly handlers: Readonly<Record<string, RpcHandler>> = {

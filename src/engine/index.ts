@@ -55,6 +55,7 @@ export { type LaidLog, layLog, type LogToLay, type TimelineStart } from "./lay-l
 export {
   copyTree,
   makeOwnedDir,
+  readOwned,
   syncTree,
   type TreeCopy,
   removeOwned,

@@ -18,6 +18,7 @@ import {
   symlink,
 } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import type { OsUser } from "./os-user-shell.ts";
 
 /**
@@ -30,8 +31,7 @@ export async function writeOwned(
   user: OsUser | undefined,
 ): Promise<void> {
   const parent = await openDir(dirname(path));
-  // What it leads to is the directory that was opened, whatever has its name meanwhile.
-  const dir = process.platform === "linux" ? `/proc/self/fd/${parent.fd}` : dirname(path);
+  const dir = within(parent, path);
   const draft = join(dir, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(draft, "wx", 0o600);
@@ -48,6 +48,37 @@ export async function writeOwned(
   } finally {
     await parent.close();
   }
+}
+
+/**
+ * Content of a small file. Its user may have put something else there: raises if it is no file, has more than `bytesMax` or
+ * is behind a link, and never waits for who would fill a pipe.
+ */
+export async function readOwned(path: string, bytesMax: number): Promise<string> {
+  const parent = await openDir(dirname(path));
+  try {
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const file = await open(join(within(parent, path), basename(path)), flags);
+    try {
+      const status = await file.stat();
+      if (!status.isFile() || status.size > bytesMax)
+        throw new BorealisError(
+          sqlState.ioError,
+          `${path} is not a file of ${bytesMax} bytes at most`,
+        );
+      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(status.size) });
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await parent.close();
+  }
+}
+
+/** What it leads to is the directory that was opened, whatever has its name meanwhile. */
+function within(parent: FileHandle, path: string): string {
+  return process.platform === "linux" ? `/proc/self/fd/${parent.fd}` : dirname(path);
 }
 
 /** Raises if it is a link. */

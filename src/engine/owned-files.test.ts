@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -10,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { writeOwned } from "./owned-files-shell.ts";
+import { readOwned, writeOwned } from "./owned-files-shell.ts";
 
 let home: string;
 beforeEach(() => {
@@ -44,4 +45,15 @@ test("what cannot be put in place leaves no draft", async () => {
   mkdirSync(join(home, "a.json"));
   await expect(writeOwned(join(home, "a.json"), "x", undefined)).rejects.toThrow();
   expect(readdirSync(home)).toEqual(["a.json"]);
+});
+
+test("a file is read as it was written; a link, a pipe, a folder or more than that is not", async () => {
+  const path = join(home, "a.json");
+  await writeOwned(path, "ours", undefined);
+  expect(await readOwned(path, 4)).toBe("ours");
+  await expect(readOwned(path, 3)).rejects.toThrow("3 bytes");
+  symlinkSync(path, join(home, "link"));
+  execFileSync("mkfifo", [join(home, "pipe")]);
+  for (const name of ["link", "pipe", "none", "."])
+    await expect(readOwned(join(home, name), 4), name).rejects.toThrow();
 });

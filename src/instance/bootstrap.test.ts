@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { bootstrapSql, quoteIdentifier, quoteLiteral, resetPasswordSql } from "./bootstrap.ts";
+import { bootstrapSql, resetPasswordSql } from "./bootstrap.ts";
+import { quoteIdentifier, quoteLiteral } from "./quoting.ts";
+import { recordFirstSql } from "./role-record.ts";
 
 describe("the bootstrap SQL", () => {
   it("quotes what a user chose, whatever it holds", () => {
@@ -24,5 +26,6 @@ describe("the bootstrap SQL", () => {
     expect(sql).toMatch(/^BEGIN; .*; COMMIT$/s);
     expect(sql).toContain(`GRANT rds_superuser TO "postgres"`);
     expect(sql).not.toContain(" SUPERUSER");
+    expect(sql).toContain(recordFirstSql(["rds_superuser"]));
   });
 });

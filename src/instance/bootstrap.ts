@@ -1,13 +1,6 @@
 import type { Bootstrap, MasterPassword } from "./messages.ts";
-
-/** As PostgreSQL quotes a literal; a backslash needs no care, since standard_conforming_strings is on. */
-export function quoteLiteral(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-export function quoteIdentifier(text: string): string {
-  return `"${text.replaceAll('"', '""')}"`;
-}
+import { quoteIdentifier, quoteLiteral } from "./quoting.ts";
+import { recordFirstSql } from "./role-record.ts";
 
 /** What Aurora's rds_superuser may do that stock PostgreSQL can grant without making it a superuser. */
 export const delegated = ["pg_monitor", "pg_signal_backend", "pg_checkpoint"];
@@ -38,7 +31,7 @@ export function resetPasswordSql({ user, verifier }: MasterPassword): string {
 }
 
 /** It may not log in. */
-export function createRoleUnlessThere(name: string): string {
+function createRoleUnlessThere(name: string): string {
   const create = `CREATE ROLE ${quoteIdentifier(name)}`;
   const body = `BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)}) THEN ${create}; END IF; END`;
   return `DO ${quoteLiteral(body)}`;
@@ -48,5 +41,6 @@ function rdsSuperuser(): string[] {
   return [
     createRoleUnlessThere("rds_superuser"),
     ...delegated.map((role) => `GRANT ${role} TO rds_superuser WITH ADMIN OPTION`),
+    recordFirstSql(["rds_superuser"]),
   ];
 }

@@ -128,6 +128,15 @@ export const clusterSightSchema = z.object({
 });
 export type ClusterSight = z.infer<typeof clusterSightSchema>;
 
+/** What an agent's own file tells its next life; the other columns of a row are shown again as they are. */
+export const keptSightSchema = z.object({
+  /** Whose it is: caches are built from copies of others', a clone's from its parent's. */
+  of: z.string(),
+  instances: z.array(z.looseObject({ server_id: z.string(), session_id: z.string().nullable() })),
+  volume: clusterSightSchema.shape.volume.nullable(),
+});
+export type KeptSight = z.infer<typeof keptSightSchema>;
+
 /** Done once in a volume's life, through the log like anything else; idempotent. */
 export const bootstrapSchema = z.object({
   masterUser: z.string(),

@@ -1,10 +1,10 @@
 import { messageOf } from "../base/errors.ts";
-import { CpuWatch, dataDirOf, removeOwned, writeOwned } from "../engine/index.ts";
+import { CpuWatch, dataDirOf, readOwned, removeOwned, writeOwned } from "../engine/index.ts";
 import { realEntropy, sleep, systemCodeOf } from "../io/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
-import type { AgentConfig, ClusterSight, Figures, InstanceStatus } from "./messages.ts";
-import { sightText } from "./sight.ts";
-import { sightFile } from "./surface-functions.ts";
+import type { AgentConfig, ClusterSight, Figures, InstanceStatus, KeptSight } from "./messages.ts";
+import { parseKept, sightOwner, sightText } from "./sight.ts";
+import { sightBytesMax, sightFile } from "./surface-functions.ts";
 
 const freshMs = 900;
 const servingWaitMsMax = 100;
@@ -12,7 +12,7 @@ const cpuEveryMs = 2_000;
 /** A first figure takes two looks. */
 const cpuFirstMs = 400;
 
-type Place = Pick<AgentConfig, "instanceDir" | "osUser">;
+type Place = Pick<AgentConfig, "instance" | "volumeId" | "instanceDir" | "osUser">;
 type Deps = Pick<AgentDeps, "clock" | "logger">;
 
 /** What a Borealis left that still told; without it the functions that read it tell nothing. */
@@ -31,6 +31,8 @@ export class SightFile {
   private readonly status: () => InstanceStatus;
   private readonly cpuWatch = new CpuWatch();
   private told: ClusterSight | undefined;
+  /** Of the agent's former life; read once, before it is written over. */
+  private kept: Promise<KeptSight | undefined> | undefined;
   private life: number | undefined;
   private session = "";
   private cpuAtMs = Number.NEGATIVE_INFINITY;
@@ -101,11 +103,15 @@ export class SightFile {
 
   private async writeNow(): Promise<void> {
     this.isAsked = false;
-    const { config, deps, told } = this;
+    const { config, deps } = this;
+    if (this.status().role === "none") return;
+    this.kept ??= this.readKept();
+    const kept = await this.kept;
     const own = this.status();
     if (own.role === "none") return;
     const path = pathIn(config.instanceDir);
-    const text = sightText({ own, told, nowMs: deps.clock.wallMs() });
+    const of = sightOwner(config);
+    const text = sightText({ of, own, told: this.told, kept, nowMs: deps.clock.wallMs() });
     try {
       await writeOwned(path, text, config.osUser ?? undefined);
       this.isFailing = false;
@@ -116,5 +122,12 @@ export class SightFile {
       this.isFailing = true;
       deps.logger.warn({ event: "sight.notWritten" }, messageOf(error));
     }
+  }
+
+  private async readKept(): Promise<KeptSight | undefined> {
+    const { config } = this;
+    // Whatever is the matter with it: it is a memory, and the control plane tells soon.
+    const text = await readOwned(pathIn(config.instanceDir), sightBytesMax).catch(() => "");
+    return parseKept(text, sightOwner(config));
   }
 }

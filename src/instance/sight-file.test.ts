@@ -29,18 +29,22 @@ function status(): InstanceStatus {
   );
 }
 
-function sight(config: Pick<AgentConfig, "instanceDir" | "osUser">): SightFile {
+type Owner = Pick<AgentConfig, "instanceDir" | "osUser">;
+
+function sight(owner: Owner): SightFile {
   const logger: Logger = {
     ...openLogger({ file: undefined, process: "test" }),
     warn: (...words: unknown[]) => void warnings.push(String(words.at(-1))),
   };
+  // The test changes its owner meanwhile.
+  const config = Object.assign(owner, { instance: "instance-2", volumeId: "v" });
   return new SightFile(config, { clock: realClock, logger }, status);
 }
 
 test("one that cannot be written any more is gone rather than old, and the log has it once", async () => {
   // Nobody has such a number: whoever is to own the file cannot be given it.
   const osUser = { name: "nobody", uid: 2 ** 40, gid: 0 };
-  const config: Pick<AgentConfig, "instanceDir" | "osUser"> = { instanceDir, osUser: null };
+  const config: Owner = { instanceDir, osUser: null };
   const file = sight(config);
   await file.write();
   expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({
@@ -62,4 +66,34 @@ test("what was left is removed, and nothing is asked of what is not there", asyn
   await sight({ instanceDir, osUser: null }).write();
   for (const _ of [1, 2]) await removeSightFile({ instanceDir });
   expect(existsSync(path)).toBe(false);
+});
+
+test("the next life begins with whom the former one knew, until it is told", async () => {
+  const owner = { instanceDir, osUser: null };
+  const { id, figures = null } = status();
+  const nothing = { vdl: null, replayLsn: null, lagMs: null, figures };
+  const other = { ...nothing, id: "instance-1", isWriter: true, heardAtMs: 1_000 };
+  const volume = { protectionGroups: 1, nodes: 6, branchLsn: null };
+  const ids = (): unknown => {
+    const { instances } = JSON.parse(readFileSync(path, "utf8")) as {
+      instances: { server_id: string; session_id: string | null }[];
+    };
+    return instances.map((row) => [row.server_id, row.session_id]);
+  };
+  const former = sight(owner);
+  former.take({ instances: [other, { ...other, id }], volume });
+  await former.write();
+  expect(ids()).toEqual([
+    ["instance-1", "MASTER_SESSION_ID"],
+    ["instance-2", null],
+  ]);
+  const next = sight(owner);
+  await next.write();
+  expect(ids()).toEqual([
+    ["instance-1", null],
+    ["instance-2", null],
+  ]);
+  next.take({ instances: [{ ...other, id }], volume });
+  await next.write();
+  expect(ids()).toEqual([["instance-2", null]]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { ClusterSight, InstanceSight, InstanceStatus } from "./messages.ts";
-import { instanceSight, sightText } from "./sight.ts";
+import type { ClusterSight, InstanceSight, InstanceStatus, KeptSight } from "./messages.ts";
+import { instanceSight, parseKept, sightText } from "./sight.ts";
 
 const nowMs = Date.UTC(2026, 0, 1);
 const status: InstanceStatus = {
@@ -36,8 +36,10 @@ interface Shown {
   readonly volume: unknown;
 }
 
-function shown(own: InstanceStatus, told?: ClusterSight): Shown {
-  return JSON.parse(sightText({ own, told, nowMs })) as Shown;
+const of = "v/instance-2";
+
+function shown(own: InstanceStatus, told?: ClusterSight, kept?: KeptSight): Shown {
+  return JSON.parse(sightText({ of, own, told, kept, nowMs })) as Shown;
 }
 
 function other(id: string, isWriter: boolean): InstanceSight {
@@ -68,7 +70,7 @@ test("a reader shows all of its figures, and decimal positions beyond what a num
 });
 
 test("others are as they were told, in the order of their numbers", () => {
-  const { instances, volume: of } = shown(status, told);
+  const { instances, volume: ofAll } = shown(status, told);
   expect(instances.map((row) => row["server_id"])).toEqual([
     "instance-1",
     "instance-2",
@@ -80,7 +82,7 @@ test("others are as they were told, in the order of their numbers", () => {
     last_update_timestamp: "2025-12-31T23:59:58.000Z",
   });
   expect(instances[0]).not.toHaveProperty("replica_lag_in_msec");
-  expect(of).toEqual(volume);
+  expect(ofAll).toEqual(volume);
 });
 
 test("who has opened its epoch knows that it alone writes; who only wants to does not", () => {
@@ -99,4 +101,24 @@ test("before anybody was heard there is oneself", () => {
     { server_id: "instance-2", session_id: null, cpu: 0, highest_lsn_rcvd: null },
   ]);
   expect(shown(status).volume).toBeNull();
+});
+
+test("who starts anew shows whom it knew with their times, nobody of them as the writer, until it is told", () => {
+  const text = sightText({ of, own: { ...status, lagMs: 8 }, told, kept: undefined, nowMs });
+  const kept = parseKept(text, of);
+  const again = shown({ ...status, role: "writer", epoch: 0, lagMs: null }, undefined, kept);
+  expect(again.volume).toEqual(volume);
+  expect(again.instances).toMatchObject([
+    { server_id: "instance-1", session_id: null, durable_lsn: String(0x3000000) },
+    { server_id: "instance-2", replica_lag_in_msec: null },
+    { server_id: "instance-10", session_id: "s2", replica_lag_in_msec: 1.5 },
+  ]);
+  expect(again.instances[0]).toHaveProperty("last_update_timestamp", "2025-12-31T23:59:58.000Z");
+  expect(shown(status, { ...told, instances: [] }, kept).instances).toHaveLength(1);
+});
+
+test("nothing is taken from another's file, nor from one that cannot be read", () => {
+  const text = sightText({ of: "w/instance-2", own: status, told, kept: undefined, nowMs });
+  for (const bad of [text, "", "{", '{"instances":[],"volume":null}', `{"of":"${of}"}`])
+    expect(parseKept(bad, of), bad).toBeUndefined();
 });

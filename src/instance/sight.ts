@@ -3,7 +3,14 @@
  * tells of all instances; of itself an agent knows better.
  */
 import { findLsn } from "../base/lsn.ts";
-import type { ClusterSight, InstanceSight, InstanceStatus } from "./messages.ts";
+import {
+  type AgentConfig,
+  type ClusterSight,
+  type InstanceSight,
+  type InstanceStatus,
+  type KeptSight,
+  keptSightSchema,
+} from "./messages.ts";
 import { writerSession } from "./surface-functions.ts";
 
 /** One instance as others are told of it. `heardAtMs`: when that was so, milliseconds since 1970. */
@@ -15,22 +22,56 @@ export function instanceSight(
   return { id, isWriter, heardAtMs, vdl, replayLsn, lagMs, figures: figures ?? null };
 }
 
+/** What names the owner of a file; see KeptSight. */
+export function sightOwner({
+  volumeId,
+  instance,
+}: Pick<AgentConfig, "volumeId" | "instance">): string {
+  return `${volumeId}/${instance}`;
+}
+
+/**
+ * What the file of a former life of `of` tells of the others, with the times when they were heard of; undefined: it is another's,
+ * or nothing that can be read. Who wrote then may not write now, and nobody but the control plane knows: all are readers.
+ */
+export function parseKept(text: string, of: string): KeptSight | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined; // of another version, or what PostgreSQL's user made of it
+  }
+  const { data } = keptSightSchema.safeParse(value);
+  if (data?.of !== of) return undefined;
+  const instances = data.instances.map((row) =>
+    row.session_id === writerSession ? { ...row, session_id: null } : row,
+  );
+  return { ...data, instances };
+}
+
 /**
  * The file's content. `own` is the status of the instance whose file it is: a writer that has opened its epoch is the only
- * one, and a reader is none, whatever was told before. `told`: undefined until the control plane has been heard.
+ * one, and a reader is none, whatever was told before. `told`: undefined until the control plane has been heard, and until
+ * then `kept` is shown.
  */
 export function sightText(facts: {
+  readonly of: string;
   readonly own: InstanceStatus;
   readonly told: ClusterSight | undefined;
+  readonly kept: KeptSight | undefined;
   readonly nowMs: number;
 }): string {
-  const { own, told, nowMs } = facts;
+  const { of, own, told, kept, nowMs } = facts;
   const isWriter = own.role === "writer" && own.epoch > 0;
   const mine = instanceSight(own, { isWriter, heardAtMs: nowMs });
   const others = (told?.instances ?? []).filter(({ id }) => id !== own.id);
   const seen = others.map((one) => (isWriter ? { ...one, isWriter: false } : one));
-  const instances = [...seen, mine].toSorted((a, b) => compareNames(a.id, b.id));
-  return JSON.stringify({ instances: instances.map(statusRow), volume: told?.volume ?? null });
+  const left = told ? [] : (kept?.instances ?? []).filter((row) => row.server_id !== own.id);
+  const instances = [...left, ...[...seen, mine].map(statusRow)].toSorted((a, b) =>
+    compareNames(a.server_id, b.server_id),
+  );
+  const volume = (told ?? kept)?.volume ?? null;
+  return JSON.stringify({ of, instances, volume } satisfies KeptSight);
 }
 
 /** instance-2 before instance-10. */
@@ -39,7 +80,7 @@ function compareNames(a: string, b: string): number {
 }
 
 /** The columns of aurora_replica_status() that anything backs; the others are null. */
-function statusRow(one: InstanceSight): Record<string, unknown> {
+function statusRow(one: InstanceSight): KeptSight["instances"][number] {
   const { id, isWriter, figures } = one;
   const common = {
     server_id: id,

@@ -9,7 +9,7 @@
  * A base backup has a copy, which is written over before anybody sees it.
  */
 export const sightFile = "borealis_sight.json";
-const sightBytesMax = 1_000_000;
+export const sightBytesMax = 1_000_000;
 
 export interface SurfaceFunction {
   readonly name: string;
@@ -98,6 +98,14 @@ function sightText(...path: string[]): string {
 /** As AWS's wrappers know the writer. */
 export const writerSession = "MASTER_SESSION_ID";
 const isOwn = "s.server_id = current_setting('cluster_name')";
+/** Of one that lives this is a second or two, which is how old the news is and no lag. */
+const silentMsMax = 5_000;
+/**
+ * Asked where the file is read, as its writer may be who is silent. Wrappers choose by lag: who has gone would else be the best
+ * reader for five minutes.
+ */
+const silentMs =
+  "(extract(epoch FROM statement_timestamp() - s.last_update_timestamp) * 1000)::double precision";
 /**
  * Who writes is what PostgreSQL itself says where it can: the file may be old (a full disk, an agent that hangs), and a new
  * writer must never call another one the writer.
@@ -106,7 +114,8 @@ const shownColumns: Readonly<Record<string, string>> = {
   session_id: `CASE WHEN pg_is_in_recovery() AND NOT ${isOwn} THEN s.session_id
       WHEN NOT pg_is_in_recovery() AND ${isOwn} THEN '${writerSession}'
       ELSE nullif(s.session_id, '${writerSession}') END`,
-  replica_lag_in_msec: `CASE WHEN pg_is_in_recovery() OR NOT ${isOwn} THEN s.replica_lag_in_msec END`,
+  replica_lag_in_msec: `CASE WHEN pg_is_in_recovery() OR NOT ${isOwn} THEN s.replica_lag_in_msec
+      + CASE WHEN ${silentMs} > ${silentMsMax} THEN ${silentMs} ELSE 0 END END`,
 };
 
 /** In the order in which they can be made. */

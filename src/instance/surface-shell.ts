@@ -1,4 +1,4 @@
-import { BorealisError, messageOf } from "../base/errors.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { auroraSettings, type Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
@@ -8,10 +8,12 @@ import type { Bootstrap } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { queryUntil } from "./query-until-shell.ts";
 import { SurfaceBook } from "./surface-book.ts";
-import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
+import { foreignText, planRoles, rolesQuery } from "./surface-roles.ts";
 import {
   beginPartSql,
+  dropSql,
   endPartSql,
+  stepsDue,
   type SurfaceFacts,
   type SurfacePart,
   surfaceParts,
@@ -63,7 +65,7 @@ export async function bootstrapVolume(
 }
 
 /**
- * Makes Aurora's functions, settings and roles wherever they are missing or of another version, and goes on looking: on
+ * Makes Aurora's functions, settings and roles wherever they are missing or of another version's making, and goes on looking: on
  * the writer, as what is made travels to the readers through the log.
  */
 export async function keepSurface(work: Wish): Promise<void> {
@@ -87,7 +89,7 @@ export async function makeSurface(work: Work, book: SurfaceBook): Promise<void> 
   const client = await connectPlainly("postgres", work);
   try {
     const parts = surfaceParts(await readFacts(client));
-    await once("roles", round, () => makeRoles(client, work.signal));
+    await once("roles", round, () => makeRoles(work));
     const databases = await client.query(
       "SELECT oid, datname FROM pg_catalog.pg_database WHERE (datallowconn OR datname = 'template0') " +
         "AND datconnlimit <> -2 ORDER BY datname <> 'template0', oid",
@@ -140,9 +142,19 @@ async function readFacts(client: PgClient): Promise<SurfaceFacts> {
   };
 }
 
-async function makeRoles(client: PgClient, signal: AbortSignal): Promise<void> {
-  const { rows } = await client.query(rolesMarkQuery);
-  if (rows[0]?.[0] !== rolesMark()) await queryUntil(client, rolesSql(), signal);
+/** Raises also where somebody's role has the name of one of ours: it may go away, and the log has it once. */
+async function makeRoles(work: Work): Promise<void> {
+  // Of its own: a failure leaves a transaction behind.
+  const client = await connectPlainly("postgres", work);
+  try {
+    const { rows } = await client.query(rolesQuery);
+    const { sql, foreign } = planRoles(rows);
+    if (sql !== undefined) await queryUntil(client, sql, work.signal);
+    if (foreign.length > 0)
+      throw new BorealisError(sqlState.notInPrerequisiteState, foreignText(foreign));
+  } finally {
+    client.destroy();
+  }
 }
 
 /**
@@ -183,15 +195,15 @@ async function hasAll(
 ): Promise<boolean> {
   const client = await connectPlainly(database, work);
   try {
-    for (const part of parts) if ((await markOf(client, part)) !== part.mark) return false;
+    for (const part of parts) if ((await dueIn(client, part)).length > 0) return false;
     return true;
   } finally {
     client.destroy();
   }
 }
 
-async function markOf(client: PgClient, { markQuery }: SurfacePart): Promise<string | null> {
-  return (await client.query(markQuery)).rows[0]?.[0] ?? null;
+async function dueIn(client: PgClient, part: SurfacePart): Promise<readonly SurfaceStep[]> {
+  return stepsDue(part, (await client.query(part.foundQuery)).rows);
 }
 
 /** Each part is tried, whatever becomes of the others; raises the last failure. */
@@ -200,8 +212,8 @@ async function makeIn(database: string, work: Work, parts: readonly SurfacePart[
   for (const part of parts) {
     const client = await connectPlainly(database, work);
     try {
-      if ((await markOf(client, part)) === part.mark) continue;
-      await makePart(client, part, { ...work, database });
+      const steps = await dueIn(client, part);
+      if (steps.length > 0) await makePart(client, { ...part, steps }, { ...work, database });
     } catch (error) {
       failures.push(error);
     } finally {
@@ -231,9 +243,11 @@ async function makePart(
 /** Gives why it cannot be done. Raises what may be gone when it is tried again. */
 async function takeStep(
   client: PgClient,
-  { sql, drop }: SurfaceStep,
+  step: SurfaceStep,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const { sql } = step;
+  const drop = dropSql(step);
   const texts = drop === undefined ? [sql] : [sql, `${drop}; ${sql}`];
   let why: string | undefined;
   for (const text of texts) {

@@ -1,7 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { auroraNames, surfaceFunctions } from "./surface-functions.ts";
-import { rolesMark, rolesMarkQuery, rolesSql } from "./surface-roles.ts";
-import { endPartSql, surfaceParts } from "./surface-sql.ts";
+import { endPartSql, stepsDue, type SurfacePart, surfaceParts } from "./surface-sql.ts";
 
 const facts = { settings: new Map([["rds.extensions", "a, b'c"]]) };
 
@@ -33,11 +32,39 @@ test("only what reads the file has the rights of its owner, and bodies are parse
   expect(auroraNames).toHaveLength(new Set(auroraNames).size);
 });
 
-test("roles are one transaction that makes none twice, and none that may log in", () => {
-  const sql = rolesSql();
-  expect(sql).toMatch(/^BEGIN; .*; COMMIT$/s);
-  expect(sql.match(/IF NOT EXISTS/g)).toHaveLength(4);
-  expect(sql).not.toMatch(/\bLOGIN\b/);
-  expect(sql).toContain(`COMMENT ON ROLE rds_superuser IS '${rolesMark()}'`);
-  expect(rolesMarkQuery).toContain("WHERE 4 =");
+describe("what is to be made in a database", () => {
+  const [part] = surfaceParts(facts) as [SurfacePart];
+  const all = part.steps.map(({ name }) => name);
+  const names = part.steps.filter((step) => step.isFunction).map(({ name }) => name);
+  const due = (mark: string | null, there: readonly string[]): string[] =>
+    stepsDue(part, [[null, mark], ...there.map((name) => [name, null])]).map(({ name }) => name);
+
+  test("is everything where nothing is, or what another version made", () => {
+    expect(due(null, [])).toEqual(all);
+    expect(due("borealis 00000000", names)).toEqual(all);
+    expect(due(`${part.mark}0`, names)).toEqual(all);
+  });
+
+  test("is nothing where all is there, whatever a superuser has made of it", () => {
+    expect(due(part.mark, names)).toEqual([]);
+  });
+
+  test("is what is missing or was refused, and nothing that is there", () => {
+    const there = names.filter((name) => name !== "aurora_version");
+    expect(due(part.mark, there)).toEqual(["aurora_version", "initial privileges"]);
+    const [, text = ""] = /IS '(.*)'/.exec(endPartSql(part, ["aurora_stat_activity"])) ?? [];
+    expect(due(text, there)).toEqual([
+      "aurora_version",
+      "aurora_stat_activity",
+      "initial privileges",
+    ]);
+    expect(due(`${part.mark} without initial privileges`, names)).toEqual(["initial privileges"]);
+  });
+
+  test("is asked in one query, and settings have no functions", () => {
+    for (const name of names) expect(part.foundQuery).toContain(`'${name}'`);
+    const settings = surfaceParts(facts)[1] as SurfacePart;
+    expect(stepsDue(settings, [[null, settings.mark]])).toEqual([]);
+    expect(stepsDue(settings, [[null, "old"]])).toEqual(settings.steps);
+  });
 });

@@ -1,6 +1,6 @@
 import { crc32c } from "../base/crc32c.ts";
-import { quoteLiteral } from "./bootstrap.ts";
 import { initialPrivilegesSql } from "./hot-blocks.ts";
+import { quoteLiteral } from "./quoting.ts";
 import {
   type SurfaceFunction,
   surfaceFunctions,
@@ -8,6 +8,8 @@ import {
   viewFunctions,
 } from "./surface-functions.ts";
 
+/** Between a mark and the names of what was refused. */
+const without = " without ";
 /** How long making anew may wait for a lock, and all others behind it: replacing a view waits for whoever reads it. */
 const lockTimeoutMs = 250;
 
@@ -38,8 +40,8 @@ export interface SurfaceFacts {
 export interface SurfaceStep {
   readonly name: string;
   readonly sql: string;
-  /** Removes what has its name in another shape, over which it cannot be put (42P13); absent: that is never done. */
-  readonly drop?: string;
+  /** Whether it makes the function of its name. */
+  readonly isFunction: boolean;
 }
 
 /**
@@ -50,8 +52,8 @@ export interface SurfacePart {
   readonly name: "functions" | "settings";
   /** What the database has is compared with this: it changes with anything that the steps make. */
   readonly mark: string;
-  /** One value: the mark that was left last; null: it was never made. */
-  readonly markQuery: string;
+  /** Gives the mark that was left last, without a name (null: it was never made), and the name of each function that is there. */
+  readonly foundQuery: string;
   /** Whose comment the mark is. */
   readonly marked: string;
   readonly steps: readonly SurfaceStep[];
@@ -65,9 +67,27 @@ export const beginPartSql = [
   "SET LOCAL search_path = pg_catalog",
 ].join("; ");
 
+/**
+ * Which steps are to be taken, given the rows of `foundQuery`: all where another version's mark is, else those that were refused,
+ * or whose function is missing. What is there and has been changed since was meant.
+ */
+export function stepsDue(
+  { mark, steps }: SurfacePart,
+  rows: readonly (readonly (string | null)[])[],
+): readonly SurfaceStep[] {
+  const [left = ""] = rows.flatMap(([name, text]) => (name == null ? [text ?? ""] : []));
+  const [made, ...refused] = left.split(without);
+  if (made !== mark) return steps;
+  const there = new Set(rows.flatMap(([name]) => name ?? []));
+  const isDue = ({ name, isFunction }: SurfaceStep): boolean =>
+    refused.includes(name) || (isFunction && !there.has(name));
+  // A function that is made anew has no privileges that dumps leave out.
+  return steps.some(isDue) ? steps.filter((step) => isDue(step) || !step.isFunction) : [];
+}
+
 /** Ends it. `refused`: names of steps that were not possible; the mark tells of them, so that the next writer tries again. */
 export function endPartSql({ mark, marked }: SurfacePart, refused: readonly string[]): string {
-  const whole = [mark, ...refused.map((name) => `without ${name}`)].join(" ");
+  const whole = [mark, ...refused].join(without);
   return `COMMENT ON ${marked} IS ${quoteLiteral(whole)}; COMMIT`;
 }
 
@@ -76,26 +96,27 @@ export function surfaceParts({ settings }: SurfaceFacts): readonly SurfacePart[]
   const functions = [
     ...surfaceFunctions.map(functionStep),
     ...viewFunctions.map(viewStep),
-    { name: "initial privileges", sql: initialPrivilegesSql },
+    { name: "initial privileges", sql: initialPrivilegesSql, isFunction: false },
   ];
-  const view = [{ name: "pg_settings", sql: settingsView(settings) }];
+  const view = [{ name: "pg_settings", sql: settingsView(settings), isFunction: false }];
+  const names = functions.map(({ name }) => quoteLiteral(name)).join(", ");
   const descriptionOf = (what: string, catalog: string): string =>
-    `SELECT pg_catalog.obj_description(${what}, '${catalog}')`;
+    `SELECT NULL, pg_catalog.obj_description(${what}, '${catalog}')`;
   return [
     {
       name: "functions",
       mark: markOf(functions),
-      markQuery: descriptionOf(
-        "pg_catalog.to_regprocedure('pg_catalog.borealis_sight()')",
-        "pg_proc",
-      ),
+      foundQuery:
+        descriptionOf("pg_catalog.to_regprocedure('pg_catalog.borealis_sight()')", "pg_proc") +
+        " UNION ALL SELECT proname, NULL FROM pg_catalog.pg_proc WHERE pronargs = 0 " +
+        `AND pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND proname IN (${names})`,
       marked: "FUNCTION pg_catalog.borealis_sight()",
       steps: functions,
     },
     {
       name: "settings",
       mark: markOf(view),
-      markQuery: descriptionOf("'pg_catalog.pg_settings'::pg_catalog.regclass", "pg_class"),
+      foundQuery: descriptionOf("'pg_catalog.pg_settings'::pg_catalog.regclass", "pg_class"),
       marked: "VIEW pg_catalog.pg_settings",
       steps: view,
     },
@@ -107,9 +128,12 @@ function markOf(steps: readonly SurfaceStep[]): string {
   return `borealis ${crc.toString(16).padStart(8, "0")}`;
 }
 
-/** A user's view may hold on to a function: whoever changes a shape gives the new one a new name, and keeps the old one. */
-function dropOf(name: string): string {
-  return `DROP FUNCTION pg_catalog.${name}() RESTRICT`;
+/**
+ * Removes what has its name in another shape, over which it cannot be put (42P13). A user's view may hold on to a function:
+ * whoever changes a shape gives the new one a new name, and keeps the old one.
+ */
+export function dropSql({ name, isFunction }: SurfaceStep): string | undefined {
+  return isFunction ? `DROP FUNCTION pg_catalog.${name}() RESTRICT` : undefined;
 }
 
 function functionStep(one: SurfaceFunction): SurfaceStep {
@@ -119,7 +143,7 @@ function functionStep(one: SurfaceFunction): SurfaceStep {
   const comment = name.startsWith("aurora_")
     ? `; COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`
     : "";
-  return { name, sql: `${create} ${body}${comment}`, drop: dropOf(name) };
+  return { name, sql: `${create} ${body}${comment}`, isFunction: true };
 }
 
 /** The view's columns are asked of the catalog where the function is made. */
@@ -136,7 +160,7 @@ function viewStep({ name, view, more, returns, description }: ViewFunction): Sur
       LANGUAGE sql STABLE BEGIN ATOMIC SELECT %s${values} FROM pg_catalog.${view} v; END$f$, outs, names);
   END`;
   const comment = `COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`;
-  return { name, sql: `DO ${quoteLiteral(body)}; ${comment}`, drop: dropOf(name) };
+  return { name, sql: `DO ${quoteLiteral(body)}; ${comment}`, isFunction: true };
 }
 
 /** As PostgreSQL's system_views.sql has it from 15 to 18, and more rows. Its rules for UPDATE stay. */

@@ -116,12 +116,13 @@ export class RecordKeeping {
   private async recordOf(history: LogPath): Promise<VolumeRecord> {
     const { config, world, clock } = this.context;
     const { nodes, instances } = world();
-    const { keyRingFile, volume } = config;
+    const { keyRingFile, volume, addressVolumeId: named } = config;
     // Each time: the master key is rotated without a word to this process.
     const keyRing = keyRingFile === null ? undefined : await realDisk.readWhole(keyRingFile);
     return {
       ...volume,
       volumeId: volumeId(config.volumeId),
+      ...(named !== config.volumeId && { ancestorVolumeId: volumeId(named) }),
       postgresMajor: config.postgresMajor,
       systemIdentifier: config.systemIdentifier,
       genesisLsn: parseLsn(config.genesisLsn),

@@ -34,8 +34,9 @@ const collectSoonMs = 600_000;
 /** What an unknown, half dead keeper may be about to name. */
 const graceMs = 3_600_000;
 const againMs = { first: 5_000, most: 60_000 } as const;
-/** Less log than this is not worth a snapshot, however old the last one is. */
+/** Less log than this is not worth a snapshot, for a day. */
 const logBytesMin = 16 * 1024 * 1024;
+const anyLogEveryMs = 24 * 3_600_000;
 const tellEveryMs = 250;
 /** A line between processes has room for 4 MiB. */
 const listedMax = 10_000;
@@ -241,7 +242,7 @@ export class SnapshotJobs {
     const own = this.shelf.facts.filter((one) => isOnPath(one, path));
     const last = own.toSorted((a, b) => (a.endLsn < b.endLsn ? -1 : 1)).at(-1);
     const { logBytes, maxAgeMs } = config.snapshots;
-    const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin };
+    const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin, anyLogEveryMs };
     return isSnapshotDue(schedule, { last, vdl, nowMs: clock.wallMs() });
   }
 

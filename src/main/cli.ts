@@ -101,6 +101,16 @@ withCommon(program.command("logs"), "borealis logs proxy -f")
     ),
   );
 
+withCommon(program.command("events"), "borealis events --since -1h")
+  .description("show what has happened: failovers, repairs, snapshots, refused log-ins")
+  .option("--since <time>", "-1h, or 2026-11-28T22:10:03Z (default: as long as they are kept)")
+  .option("--limit <number>", "the newest so many (default: 100)")
+  .action(
+    running(async (options: CommonOptions & { since?: string; limit?: string }) =>
+      (await import("./events-command.ts")).events(options),
+    ),
+  );
+
 withCommon(program.command("down"), "borealis down")
   .description("stop a running cluster")
   .option("--immediate", "do not wait for sessions and checkpoints; nothing acknowledged is lost")
@@ -233,7 +243,9 @@ withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
 
 const snapshot = program.command("snapshot").description("snapshots of the volume");
 withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade")
-  .description("take a snapshot that stays until it is deleted, whatever becomes of the cluster")
+  .description(
+    "take a snapshot that stays until it is deleted (with the cluster, unless that is with --keep-snapshots)",
+  )
   .argument("[id]", "lower-case letters, digits, dots and hyphens (default: snapshot-TIME)")
   .action(
     running(async (id: string | undefined, options: CommonOptions) =>
@@ -242,8 +254,11 @@ withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade"
   );
 withCommon(snapshot.command("list"), "borealis snapshot list")
   .description("show all snapshots, automatic ones too")
+  .option("--store <url>", "not of this cluster: of a volume of this object store")
+  .option("--volume <id>", "with --store: which one")
+  .option("--keys <file>", "with --store: the key file (default: keys/master.json of --data-dir)")
   .action(
-    running(async (options: CommonOptions) =>
+    running(async (options: CommonOptions & import("./restore-store-source.ts").StoreOptions) =>
       (await import("./snapshot-commands.ts")).snapshotList(options),
     ),
   );

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { present } from "../base/assert.ts";
 import { expositionType } from "../base/exposition.ts";
 import { messageOf } from "../base/errors.ts";
@@ -51,6 +51,11 @@ const control = new ControlPlane({
     "the supervisor checked the state file",
   ),
   masterPassword: () => readSecret(layout.passwordFile),
+  eventFile: {
+    read: () => (existsSync(layout.eventsFile) ? readFileSync(layout.eventsFile, "utf8") : ""),
+    append: (text) => appendFileSync(layout.eventsFile, text, { mode: 0o600 }),
+    replace: (text) => replaceFile(layout.eventsFile, text, { isDurable: false }),
+  },
   hasParent: () => hasParent(layout),
   newNodeId: realEntropy.uuid,
   requirePlace: (instance) => requireInstancePlace(instance, { ...config, layout }),

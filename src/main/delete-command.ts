@@ -1,5 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
+import { pathToFileURL } from "node:url";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type ClusterState, type Layout, liveClones } from "../cluster/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
@@ -13,7 +14,7 @@ import {
 } from "./data-dir.ts";
 import { isOfLock } from "./dir-lock.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
-import { resumedObjectStore } from "./object-store.ts";
+import { resumedObjectStore, resumedSettings } from "./object-store.ts";
 import { print } from "./print.ts";
 import { forgetVolumes } from "./resurrect.ts";
 import { isRunning } from "./running.ts";
@@ -48,11 +49,12 @@ export async function deleteCluster(options: DeleteOptions): Promise<void> {
   }
   // What was begun is finished as it was meant.
   const keepSnapshots = begun?.keepSnapshots ?? options.keepSnapshots ?? false;
+  if (!begun && keepSnapshots) requireArchive(layout);
   if (!begun) await confirm(options, layout, state, keepSnapshots);
   if (isRunning(layout)) await down({ dataDir: layout.dataDir, quiet: true });
   const unlock = lockDataDir(layout);
   // Asked before its settings go, too.
-  const kept = keepSnapshots && state ? keptOf(layout, state) : undefined;
+  const kept = state && keptOf(layout, state);
   const clones = state ? liveClones(state).length : 0;
   try {
     writeDeletion(layout, { keepSnapshots });
@@ -87,12 +89,27 @@ async function confirm(
       ? "Its snapshots and keys are kept; whatever they do not hold is lost."
       : "All of its data goes, its snapshots and its keys too (--keep-snapshots keeps those).",
   );
+  const kept = state && keptOf(layout, state);
+  if (!keepSnapshots && kept?.isElsewhere === true)
+    print(`Its objects stay in ${kept.store}: what is there is yours to remove.`);
   if (clones > 0) print(`Its ${plural(clones, "clone")} stay as they are.`);
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   const answer = await lines.question("Type yes to go on: ");
   lines.close();
   if (answer.trim() === "yes") return;
   throw new BorealisError(sqlState.queryCanceled, "nothing was deleted");
+}
+
+/** A snapshot is nothing without the log that was written while it was taken, and the archive has that. */
+function requireArchive(layout: Layout): void {
+  if (resumedSettings(layout)["archive.enabled"] === "on") return;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the cluster in ${layout.dataDir} archives no log (archive.enabled is off): nothing could be restored from its snapshots alone`,
+    {
+      hint: "borealis config archive.enabled on, start it, and delete it when status shows no lag of its archive; or restore what you need first",
+    },
+  );
 }
 
 function plural(count: number, noun: string): string {
@@ -104,14 +121,14 @@ interface Kept {
   readonly store: string;
   readonly volume: string;
   readonly keys: string;
+  /** The store is not the folder of the data directory. */
+  readonly isElsewhere: boolean;
 }
 
 function keptOf(layout: Layout, { volumeId }: ClusterState): Kept {
-  return {
-    store: resumedObjectStore(layout).objectStoreUrl,
-    volume: volumeId,
-    keys: layout.keyFile,
-  };
+  const store = resumedObjectStore(layout).objectStoreUrl;
+  const isElsewhere = store !== pathToFileURL(layout.objectsDir).href;
+  return { store, volume: volumeId, keys: layout.keyFile, isElsewhere };
 }
 
 type Released = Release | "refused";
@@ -179,17 +196,20 @@ function tell(
     return printJson({
       deleted: dataDir,
       keptSnapshots: keepSnapshots,
-      kept: kept ?? null,
+      kept: keepSnapshots || kept?.isElsewhere === true ? (kept ?? null) : null,
       clones,
     });
   print(`the cluster in ${dataDir} is deleted`);
-  if (keepSnapshots) print(`kept: ${layout.objectsDir}, ${layout.keysDir}`);
-  if (kept) {
+  const objects = kept?.isElsewhere === true ? kept.store : layout.objectsDir;
+  if (keepSnapshots) print(`kept: ${objects}, ${layout.keysDir}`);
+  if (keepSnapshots && kept) {
     const { store, volume, keys } = kept;
     const from = `--store ${store} --volume ${volume} --keys ${keys}`;
     print(`restore it:  borealis restore ${from} --to latest --into <dir>`);
     print("             or --from SNAPSHOT instead of --to");
   }
+  if (!keepSnapshots && kept?.isElsewhere === true)
+    print(`its objects stay in ${kept.store}, in the folder ${kept.volume}: remove that yourself`);
   if (clones > 0) print(`its ${plural(clones, "clone")} go on: they hold what they shared`);
   if (release === "refused")
     print("its parent still keeps log for it: borealis storage unpin there");

@@ -22,11 +22,13 @@ export function objectStoreOf(layout: Layout, settings: Settings): ObjectStorePl
 
 /** That of a cluster that may be down: as its next start would have it, if nothing else is said. */
 export function resumedObjectStore(layout: Layout): ObjectStorePlace {
+  return objectStoreOf(layout, resumedSettings(layout));
+}
+
+/** The settings of a cluster that may be down: as its next start would have them, if nothing else is said. */
+export function resumedSettings(layout: Layout): Settings {
   const flags = objectStoreFlags(findRemembered(layout) ?? {});
-  return objectStoreOf(
-    layout,
-    resolveSettings({ file: layout.configFile, env: process.env, flags }),
-  );
+  return resolveSettings({ file: layout.configFile, env: process.env, flags });
 }
 
 /** `--object-store`, given now or remembered, as a setting; `--set objectStore.url` says it last. */

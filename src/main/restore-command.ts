@@ -4,7 +4,6 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn } from "../base/lsn.ts";
 import { type ClusterState, type Layout } from "../cluster/index.ts";
 import { openLogger, realClock } from "../io/index.ts";
-import { objectStoreEnv } from "../volume/index.ts";
 import { type Options, printJson, readPassword, requireCluster } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { openEngine } from "./create.ts";
@@ -16,21 +15,22 @@ import { Progress } from "./progress.ts";
 import { buildRestored, type Restored } from "./restore-build.ts";
 import { pointOfMoment, pointOfSnapshot, type RestorePoint } from "./restore-point.ts";
 import { openClusterSource, type RestoreSource } from "./restore-source.ts";
-import { openStoreSource, reachOf } from "./restore-store-source.ts";
+import {
+  openStoreSource,
+  reachOf,
+  type StoreOptions,
+  storePlaceOf,
+} from "./restore-store-source.ts";
 import { type RestoreTarget, takeTarget } from "./restore-target.ts";
 import { findRemembered, remember } from "./resume.ts";
 import { isRunning } from "./running.ts";
 
-export interface RestoreOptions extends Options {
+export interface RestoreOptions extends Options, StoreOptions {
   readonly into: string;
   readonly from?: string;
   readonly to?: string;
   readonly readers?: string;
   readonly postgresBin?: string;
-  /** Not the cluster here: a volume of this object store, whose keys are in the file `keys`. */
-  readonly store?: string;
-  readonly volume?: string;
-  readonly keys?: string;
 }
 
 type Asked =
@@ -44,19 +44,9 @@ const readersSchema = z.coerce.number().int().min(0).max(15);
  * after it was interrupted begins anew.
  */
 export async function restore(options: RestoreOptions): Promise<void> {
-  const { store, volume } = options;
-  if (store === undefined && volume === undefined) return restoreCluster(options);
-  if (store === undefined || volume === undefined) {
-    throw new BorealisError(sqlState.invalidParameter, "--store and --volume go together", {
-      hint: "--store file:/path --volume ID --keys FILE; the id is the folder of volume.json there",
-    });
-  }
-  const keyFile = options.keys ?? resolveLayout(options.dataDir).keyFile;
-  await restoreFrom(options, {
-    open: () =>
-      openStoreSource({ url: store, env: objectStoreEnv(store, process.env), volume, keyFile }),
-    cluster: undefined,
-  });
+  const place = storePlaceOf(options);
+  if (!place) return restoreCluster(options);
+  await restoreFrom(options, { open: () => openStoreSource(place), cluster: undefined });
 }
 
 async function restoreCluster(options: RestoreOptions): Promise<void> {

@@ -12,12 +12,14 @@ import {
   genesisSnapshotId,
   liveSnapshots,
   type ObjectStore,
+  objectStoreEnv,
   onlyStore,
   openObjectStore,
   readDeletions,
   readVolumeRecord,
   type VolumeRecord,
 } from "../volume/index.ts";
+import { resolveLayout } from "./data-dir.ts";
 import type { RestoreSource, SourceLog, VolumeIdentity } from "./restore-source.ts";
 import { openRing } from "./volume-keys.ts";
 
@@ -28,6 +30,31 @@ export interface StorePlace {
   readonly volume: string;
   /** The default key provider's file; asked only if the volume is encrypted. */
   readonly keyFile: string;
+}
+
+/** What the command line says of it. */
+export interface StoreOptions {
+  readonly dataDir: string;
+  readonly store?: string;
+  readonly volume?: string;
+  readonly keys?: string;
+}
+
+/** Undefined: the cluster of the data directory is meant. Raises 22023 for a half of it. */
+export function storePlaceOf({
+  dataDir,
+  store,
+  volume,
+  keys,
+}: StoreOptions): StorePlace | undefined {
+  if (store === undefined && volume === undefined) return undefined;
+  if (store === undefined || volume === undefined) {
+    throw new BorealisError(sqlState.invalidParameter, "--store and --volume go together", {
+      hint: "--store file:/path --volume ID --keys FILE; the id is the folder of volume.json there",
+    });
+  }
+  const keyFile = keys ?? resolveLayout(dataDir).keyFile;
+  return { url: store, env: objectStoreEnv(store, process.env), volume, keyFile };
 }
 
 /** Raises 22023 if the store has no such volume, 55000 if it is encrypted and its keys are not here, what the store raises. */
@@ -47,7 +74,8 @@ export async function openStoreSource({
     const record = await readVolumeRecord(store);
     if (!record) throw noVolume(volume, url);
     const keys = await keysOf(record, keyFile);
-    const sealer = new ExtentSealer({ volumeId: record.volumeId, keys });
+    const named = record.ancestorVolumeId ?? record.volumeId;
+    const sealer = new ExtentSealer({ volumeId: named, keys });
     const deletions = await readDeletions([store], sealer);
     return {
       label: store.label,

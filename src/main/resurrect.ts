@@ -239,7 +239,10 @@ async function rebuild(
     say(
       `Back up to ${lsn}${time === null ? "" : `, last commit at ${time}`} (${seconds.toFixed(1)} s).`,
     );
-    say("What was committed after that had not reached the object store and is lost.");
+    say(
+      "What was committed after that had not reached the object store and is lost: the last 5 s at most, " +
+        "if the archive kept up (status shows how far it is behind while a cluster runs).",
+    );
     if (options.password === undefined && !existsSync(layout.passwordFile))
       say(
         `Passwords are what they were; ${layout.passwordFile}, which kept the master user's, is gone. ` +

@@ -14,6 +14,7 @@ import {
 import {
   ExtentSealer,
   liveSnapshots,
+  type ObjectStore,
   onlyStore,
   openObjectStore,
   readDeletions,
@@ -21,6 +22,13 @@ import {
 } from "../volume/index.ts";
 import { type Options, printJson, requireCluster } from "./commands.ts";
 import { ask, connectControl, isConnectionFailure } from "./control-calls.ts";
+import type { RestoreSource } from "./restore-source.ts";
+import {
+  openStoreSource,
+  type StoreOptions,
+  type StorePlace,
+  storePlaceOf,
+} from "./restore-store-source.ts";
 import { resumedObjectStore } from "./object-store.ts";
 import { print, printTable } from "./print.ts";
 import { Progress } from "./progress.ts";
@@ -45,12 +53,13 @@ export async function snapshotCreate(id: string | undefined, options: Options): 
   print(`snapshot ${row.id} is taken: ${sizes}, up to ${endLsn} (${seconds} s)`);
 }
 
-/** All snapshots, oldest first; those in the object store while the cluster is down. */
-export async function snapshotList(options: Options): Promise<void> {
-  const { layout, state } = requireCluster(options);
-  const rows = isRunning(layout)
-    ? snapshotRowsSchema.parse(await ask(layout, "snapshotList", {}, answerMs))
-    : await readList(layout, state);
+/**
+ * All snapshots, oldest first; those in the object store while the cluster is down, or of a volume that no cluster is left of:
+ * `store` and `volume` name it, `keys` is the key provider's file.
+ */
+export async function snapshotList(options: Options & StoreOptions): Promise<void> {
+  const asked = storePlaceOf(options);
+  const rows = asked ? await listStore(asked) : await listCluster(options);
   if (options.json) return printJson(rows);
   printTable(
     ["SNAPSHOT", "KIND", "TAKEN", "LOG FROM", "UP TO", "DATA", "STORED"],
@@ -77,6 +86,24 @@ export async function snapshotDelete(id: string, options: Options): Promise<void
   if (options.json) return printJson({ deleted: id, waiting });
   print(`snapshot ${id} is deleted`);
   for (const store of waiting) print(`  ${store} is away: it follows when it is back`);
+}
+
+async function listCluster(options: Options): Promise<SnapshotRow[]> {
+  const { layout, state } = requireCluster(options);
+  if (isRunning(layout))
+    return snapshotRowsSchema.parse(await ask(layout, "snapshotList", {}, answerMs));
+  return readList(layout, state);
+}
+
+async function listStore(place: StorePlace): Promise<SnapshotRow[]> {
+  const source = await openStoreSource(place);
+  try {
+    // It has one.
+    const lists = await Promise.all(source.stores.map((store) => rowsIn(store, source)));
+    return lists.flat();
+  } finally {
+    await source.close();
+  }
 }
 
 async function askWithProgress(
@@ -130,13 +157,20 @@ async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRo
   const addressing = volumeId(state.ancestorVolumeId ?? state.volumeId);
   const sealer = new ExtentSealer({ volumeId: addressing, keys: keys?.dataKeys });
   const store = await openObjectStore(objectStoreUrl, volume, objectStoreEnv);
-  const rows: SnapshotRow[] = [];
   try {
-    const { ids, failures } = await liveSnapshots([store], await readDeletions([store], sealer));
-    for (const failure of failures.values()) throw failure;
-    for (const id of ids.keys()) rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
+    return await rowsIn(store, { sealer, deletions: await readDeletions([store], sealer) });
   } finally {
     await store.close();
   }
+}
+
+async function rowsIn(
+  store: ObjectStore,
+  { sealer, deletions }: Pick<RestoreSource, "sealer" | "deletions">,
+): Promise<SnapshotRow[]> {
+  const { ids, failures } = await liveSnapshots([store], deletions);
+  for (const failure of failures.values()) throw failure;
+  const rows: SnapshotRow[] = [];
+  for (const id of ids.keys()) rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
   return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
 }

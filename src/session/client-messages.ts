@@ -222,7 +222,10 @@ export class ClientMessages {
     exchange.noteSent(plan);
     cycle.mayEndTransaction ||= plan.mayEndTransaction;
     // In a transaction it may be undone.
-    const isAlone = exchange.state === transactionState.idle && frontOf(exchange) === cycle;
+    const isAlone =
+      exchange.state === transactionState.idle &&
+      frontOf(exchange) === cycle &&
+      (cycle.kind === "query" || cycle.isRewritten);
     const touch = isAlone ? plan.touch : { ...plan.touch, repeatable: undefined };
     const change = memory.runSent(0, touch);
     cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
@@ -234,6 +237,7 @@ export class ClientMessages {
     batch.verifyFromStep = Math.min(batch.verifyFromStep, batch.stepsSent);
     if (this.exchange.isHonest) batch.verify = "always";
     this.noteQuery(batch, plan);
+    batch.mayEndTransaction = true;
     this.exchange.journal.bar("it mixes the simple with the extended protocol");
     return pass;
   }
@@ -332,6 +336,7 @@ export class ClientMessages {
       exchange.noteSent(plan);
       batch.mayEndTransaction ||= plan.mayEndTransaction;
     } else {
+      batch.mayEndTransaction = true;
       exchange.isSuspicious = true;
       exchange.memory.drawSent();
       exchange.journal.bar("a statement of it is not known");

@@ -10,6 +10,7 @@ export type Memory = Pick<
   | "answeredStep"
   | "failedStep"
   | "ready"
+  | "failedAndLost"
   | "parameter"
   | "needsReadback"
   | "askReadback"

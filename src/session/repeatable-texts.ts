@@ -1,5 +1,7 @@
 import { repeating, type RestoreCycle } from "./restore.ts";
 
+const textsMax = 20;
+
 /**
  * What a session ran last that only sets or resets it, from its answer until a readback has told what came of it. In that
  * moment a session whose server is lost is what it was before, and those texts once more.
@@ -12,8 +14,17 @@ export class RepeatableTexts {
     return this.texts.size === 0;
   }
 
-  answered(number: number, text: string): void {
+  /** False: there are too many of them. */
+  answered(number: number, text: string): boolean {
     this.texts.set(number, text);
+    return this.texts.size <= textsMax;
+  }
+
+  /** They are not to be repeated. Gives the number of the last. */
+  giveUp(): number {
+    const last = Math.max(0, ...this.texts.keys());
+    this.texts.clear();
+    return last;
   }
 
   /** What came of all touches up to this one is known. */

@@ -157,8 +157,11 @@ export function readyAgain(conversation: Conversation, memory: Memory): Resume {
   const { exchange, client } = conversation;
   const front = frontOf(exchange);
   exchange.tell(encodeReadyForQuery(transactionState.idle));
-  if (front) memory.ready(front.changes, true);
-  return goingOn("answered", [...exchange.journal.kept.later, ...client.takeRest()]);
+  if (front) memory.failedAndLost(front.changes, front.stepsSeen);
+  const later = [...exchange.journal.kept.later, ...client.takeRest()];
+  // The rest of a message of a COPY that has failed.
+  const skippedBytes = later.length === 0 ? client.missingBytes : 0;
+  return { ...goingOn("answered", later), skippedBytes };
 }
 
 /**

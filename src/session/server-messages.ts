@@ -307,7 +307,8 @@ export class ServerMessages {
     if (exchange.state === transactionState.idle) {
       exchange.writesAtCommit = false;
       exchange.hasNotified = false;
-      exchange.book.endTransaction();
+      // Those that a Bind behind it makes are of the next transaction.
+      if (exchange.cycles.length === 0) exchange.book.endTransaction();
       exchange.settleTraits();
     }
     if (

@@ -271,6 +271,29 @@ describe("what was read back", () => {
     expect(book.obstacle()).toContain("not known");
   });
 
+  it("is not known where a statement was prepared behind it, or where there is too much of it", () => {
+    const set = (book: SessionBook): void => {
+      const change = book.runSent(0, touch("set search_path = app"));
+      book.ready(change ? [change] : [], true);
+    };
+    const prepared = newBook();
+    set(prepared);
+    const parse = prepared.parseSent(0, parseBody("s", "select * from t"), true);
+    prepared.answeredStep([parse], 0);
+    const many = newBook();
+    for (let i = 0; i < 20; i++) set(many);
+    expect(many.obstacle()).toBeUndefined();
+    set(many);
+    for (const book of [prepared, many]) {
+      book.connectionLost();
+      expect(book.obstacle()).toContain("not known");
+      expect(book.restore().cycles.every(({ key }) => key !== undefined)).toBe(true);
+      book.askReadback();
+      book.readbackAnswered(rowOf({ prepared: [] }), true);
+      expect(book.obstacle() ?? "").not.toContain("not known");
+    }
+  });
+
   it("that failed is not done again", () => {
     const book = newBook();
     const change = book.runSent(0, touch("set work_mem = 'x'"));

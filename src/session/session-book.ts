@@ -126,6 +126,8 @@ export class SessionBook {
         const { key, body } = change;
         const path = this.settingValue("search_path") ?? null;
         this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
+        // It was analysed as the session is behind them.
+        if (!this.repeatable.isEmpty) this.repeatNothing();
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
@@ -149,6 +151,23 @@ export class SessionBook {
     }
     this.hasFailed = false;
     if (!isIdle) return;
+    this.prepared.settle();
+    this.touches.settle();
+  }
+
+  /**
+   * The cycle of these changes failed at `step`, outside a transaction, and its server was lost before its ReadyForQuery: only
+   * what no rollback undoes was done.
+   */
+  failedAndLost(changes: readonly Change[], step: number): void {
+    for (const change of changes) {
+      if (change.kind === "query") this.prepared.forget("");
+      if (change.kind !== "touch" || change.step > step) continue;
+      const { isCertain, survivesRollback, survivesFailure, number } = change.touch;
+      const isLeft = change.step < step ? survivesRollback : survivesFailure;
+      if (isCertain && isLeft) this.touches.noteDoneOutside(number);
+    }
+    this.hasFailed = false;
     this.prepared.settle();
     this.touches.settle();
   }
@@ -246,8 +265,6 @@ export class SessionBook {
     if (this.unknownStatement !== undefined) {
       return `where its prepared statement "${this.unknownStatement}" comes from is not known`;
     }
-    // As a simple Query it destroys the unnamed statement.
-    if (!this.repeatable.isEmpty && this.prepared.find("") !== undefined) return unknownYet;
     const { isCertain, wasCertainAtStart } = this.touches;
     return (at === "start" ? wasCertainAtStart : isCertain) ? undefined : unknownYet;
   }
@@ -349,9 +366,8 @@ export class SessionBook {
   restored(plan: RestorePlan, codes: ReadonlyMap<number, string>): string | undefined {
     for (const [index, code] of codes) {
       const cycle = plan.cycles[index];
-      if (cycle?.key === undefined) {
+      if (cycle?.key === undefined)
         return `${cycle?.what ?? "its state"} cannot be made again (${code})`;
-      }
       this.prepared.setAside(cycle.key);
     }
     return undefined;
@@ -365,8 +381,8 @@ export class SessionBook {
   private touched(touch: NumberedTouch): void {
     const { isCertain, number, survivesRollback, loads, runsUnknown, repeatable } = touch;
     if (repeatable !== undefined && isCertain) {
-      const isRead = this.touches.isAnswered(number);
-      if (!this.hasFailed && !isRead) this.repeatable.answered(number, repeatable);
+      const isRead = this.hasFailed || this.touches.isAnswered(number);
+      if (!isRead && !this.repeatable.answered(number, repeatable)) this.repeatNothing();
       return;
     }
     if (isCertain) this.touches.noteDone(number, survivesRollback);
@@ -376,6 +392,10 @@ export class SessionBook {
       if (this.loads.size < loadsMax) this.loads.add(load);
       else this.hasTooMany = true;
     }
+  }
+
+  private repeatNothing(): void {
+    this.touches.noteDoneOutside(this.repeatable.giveUp());
   }
 
   /** "doubt": asked at once, and no obstacle to going on elsewhere while there is no answer. */

@@ -15,6 +15,8 @@ export interface SessionTouch {
   readonly reach: "no" | "deep" | "hidden" | "now";
   /** A rollback does not undo it: prepared statements, session advisory locks, libraries. */
   readonly survivesRollback: boolean;
+  /** If it fails, it may all the same have left something that way. */
+  readonly survivesFailure: boolean;
   /** It may free what cannot be rebuilt: CLOSE, DROP. */
   readonly mayFree: boolean;
   /** Settings with a prefix: no view of the server lists them, so their names are remembered. Lower case. */
@@ -42,6 +44,7 @@ const unseenState = "it has a seed, a base backup, a replication slot or the lik
 export const noTouch: SessionTouch = {
   reach: "no",
   survivesRollback: false,
+  survivesFailure: false,
   mayFree: false,
   customNames: [],
   nameParameters: [],
@@ -59,6 +62,7 @@ export const unknownTouch: SessionTouch = {
   ...noTouch,
   reach: "now",
   survivesRollback: true,
+  survivesFailure: true,
   mayFree: true,
   touchesLocks: true,
   makesObjects: true,
@@ -82,6 +86,7 @@ export function touchOf({ statements }: Classified, sql = ""): SessionTouch {
   const touch: SessionTouch = {
     reach,
     survivesRollback: statements.some(survivesRollback),
+    survivesFailure: survivesFailure(statements),
     mayFree: statements.some(({ tag }) => /^(CLOSE CURSOR|DROP\b|DISCARD)/.test(tag)),
     customNames: [...changes.map(({ name }) => name), ...namesInSources].filter((name) =>
       name.includes("."),
@@ -137,6 +142,15 @@ function reachOf(statement: StatementClass): SessionTouch["reach"] {
 
 function setsBuiltName({ settings }: StatementClass): boolean {
   return settings.some(({ isNameBuilt }) => isNameBuilt === true);
+}
+
+/** One of them before the one that failed, a part of a procedure, or a function's work before its error. */
+function survivesFailure(statements: readonly StatementClass[]): boolean {
+  if (statements.some(({ tag }) => tag === "CALL" || tag === "DO")) return true;
+  const isOneCommand =
+    statements.length === 1 &&
+    /^(?:DEALLOCATE|DISCARD|LOAD|PREPARE)/.test(statements[0]?.tag ?? "");
+  return !isOneCommand && statements.some(survivesRollback);
 }
 
 function survivesRollback({ sessionEffects, tag }: StatementClass): boolean {

@@ -31,6 +31,7 @@ import {
   encodeReadyForQuery,
   encodeRowDescription,
   encodeSync,
+  frontend,
   transactionState,
 } from "../wire/index.ts";
 import type { Action } from "./action.ts";
@@ -281,6 +282,56 @@ describe("a statement in flight outside a transaction", () => {
     ]);
   });
 
+  it.each(["before", "while"] as const)(
+    "that has failed in the middle of a message of its COPY: the rest is no message, %s it is looked for a server",
+    (when) => {
+      const data = encodeMessage(frontend.copyData, (body) =>
+        body.raw(encodeQuery("drop table t")),
+      );
+      const [begin, rest] = [data.subarray(0, 7), data.subarray(7)];
+      const script = new SurvivorScript({ isHonest: false });
+      script.client(encodeQuery("copy t from stdin"));
+      script.server(encodeMessage(backend.copyIn, (body) => body.u8(0).u16(0)));
+      script.client(begin).server(failure("22P02")).lost();
+      if (when === "while") script.client(rest).connected();
+      else script.connected().client(rest);
+      script.client(one(frontend.copyDone), encodeQuery("select 1"));
+      expect(script.lines.join("\n")).not.toContain("drop");
+      expect(script.lines.at(-1)).toContain("Q(select 1)");
+    },
+  );
+
+  it.each([
+    ["set work_mem = 'x'", {}],
+    ["listen x", { isHonest: false }],
+    ["select set_config('work_mem', 'x', false)", { isHonest: false }],
+    ["deallocate nope", {}],
+  ])("that has failed, and was told so, has changed nothing: %s", (sql, options) => {
+    const script = new SurvivorScript(options).client(encodeQuery(sql)).forget();
+    script.server(failure("22023")).lost().connected();
+    expect(script.lines).toEqual([
+      "server: < E(22023)",
+      "lost: < Z(I) reconnect",
+      "connected: answered",
+    ]);
+  });
+
+  it("that has failed, and may have changed the session all the same: it ends", () => {
+    const sql = "prepare p as select 1; select 1/0";
+    const script = new SurvivorScript({ isHonest: false }).client(encodeQuery(sql));
+    script.server(encodeCommandComplete("PREPARE"), failure("22012")).lost();
+    expect(script.lines.at(-1)).toBe("lost: < Z(I) ended fail 57P01");
+  });
+
+  it.each([
+    ["behind messages without a Sync", encodeParse("", "select 1"), "begin; select 1/0"],
+    ["that is not known", encodeExecute("p"), undefined],
+  ])("that has failed %s may be in a transaction", (_, ahead, sql) => {
+    const script = new SurvivorScript({ isHonest: false }).client(ahead);
+    script.client(sql === undefined ? encodeSync() : encodeQuery(sql)).server(failure("22012"));
+    expect(script.lost().lines.at(-1)).not.toContain("< Z(I)");
+  });
+
   it("that has failed, and may have left a transaction open, is not told that there is none", () => {
     const script = new SurvivorScript().client(encodeQuery("begin; select 1/0; rollback"));
     script
@@ -353,6 +404,21 @@ describe("a statement in flight outside a transaction", () => {
     const short = new SurvivorScript({ journalBytesMax: 10 }).client(text.subarray(0, 2000)).lost();
     short.connected().forget().client(text.subarray(2000), encodeQuery("select 2"));
     expect(short.lines).toEqual(["client: > Q(select 2)"]);
+  });
+
+  it("whose Bind came ahead of the answer to the one before is known all the same", () => {
+    const first = Buffer.concat([extended("select 1"), encodeSync()]);
+    const script = new SurvivorScript().client(first);
+    script.client(encodeParse("", "select 2"), encodeBind("", "")).forget();
+    script.server(one(backend.parseComplete), one(backend.bindComplete), row("1"));
+    script.server(encodeReadyForQuery(idle)).forget();
+    script.client(encodeExecute(""), encodeSync()).lost().connected();
+    script.server(one(backend.parseComplete), encodeReadyForQuery(idle));
+    expect(script.lines.slice(1)).toEqual([
+      "lost: reconnect",
+      "connected: > P S",
+      "server: > P B E S rerun",
+    ]);
   });
 
   it("in front of others lets them follow, each in its turn", () => {
@@ -881,6 +947,15 @@ describe("what a session has", () => {
     // What it came to is asked when the session is idle again.
     script.client(encodeQuery("select 1")).server(row("1"), encodeReadyForQuery(idle));
     expect(script.lines.at(-1)).toBe("server: > C P B E C C S < T D C(SELECT 1) Z(I)");
+  });
+
+  it("that was set behind a BEGIN in one batch may be undone, too", () => {
+    const script = new SurvivorScript({ isHonest: false }).client(extended("begin"), set);
+    const batch = [one(backend.parseComplete), one(backend.bindComplete)];
+    script.server(...batch, encodeCommandComplete("BEGIN"), encodeCommandComplete("SET"));
+    script.server(encodeReadyForQuery(open)).client(encodeQuery("rollback"));
+    script.server(encodeCommandComplete("ROLLBACK"), encodeReadyForQuery(idle)).lost();
+    expect(script.lines.at(-1)).toBe("lost: ended fail 57P01");
   });
 
   it("that was set in a transaction is unknown in that moment: a part of it may be undone", () => {

@@ -34,6 +34,12 @@ export class TouchCount {
     if (isLasting) this.doneLasting = this.done;
   }
 
+  /** Likewise, outside a transaction. */
+  noteDoneOutside(number: number): void {
+    this.done = Math.max(this.done, number);
+    this.doneAtStart = Math.max(this.doneAtStart, number);
+  }
+
   /** ... and no transaction is open. */
   settle(): void {
     this.doneAtStart = this.done;

@@ -86,7 +86,7 @@ describe("retention", () => {
 });
 
 describe("the next snapshot", () => {
-  const schedule = { everyLogBytes: 1000, everyMs: 500, logBytesMin: 10 };
+  const schedule = { everyLogBytes: 1000, everyMs: 500, logBytesMin: 10, anyLogEveryMs: 24 * hour };
   const last = { endLsn: lsn(5000n), takenAtMs: 100 };
   const due = (vdl: bigint, nowMs: number): boolean =>
     isSnapshotDue(schedule, { last, vdl: lsn(vdl), nowMs });
@@ -98,6 +98,9 @@ describe("the next snapshot", () => {
     expect(due(5010n, 599)).toBe(false);
     expect(due(5010n, 600)).toBe(true);
     expect(due(5009n, 10_000)).toBe(false);
+    expect(due(5001n, 100 + 24 * hour - 1)).toBe(false);
+    expect(due(5001n, 100 + 24 * hour)).toBe(true);
+    expect(due(5000n, 100 + 48 * hour)).toBe(false);
     expect(due(4000n, 101)).toBe(false);
   });
 

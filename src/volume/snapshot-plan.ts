@@ -49,8 +49,10 @@ export interface Schedule {
   readonly everyLogBytes: number;
   /** With at least this much new log in them. */
   readonly everyMs: number;
-  /** Log that is not worth a snapshot, however old the last one is. */
+  /** Log that is not worth a snapshot, unless the last one is as old as the following. */
   readonly logBytesMin: number;
+  /** With any new log in them: what was dropped in a quiet database is in the last snapshot until there is another one. */
+  readonly anyLogEveryMs: number;
 }
 
 /** Whether the next snapshot is due. `last` is the newest of the volume's path, of any kind; undefined: there is none. */
@@ -66,8 +68,9 @@ export function isSnapshotDue(
   if (!last) return true;
   const newBytes = vdl - last.endLsn;
   if (newBytes >= BigInt(schedule.everyLogBytes)) return true;
-  const isOld = nowMs - last.takenAtMs >= schedule.everyMs;
-  return isOld && newBytes >= BigInt(Math.max(1, schedule.logBytesMin));
+  const ageMs = nowMs - last.takenAtMs;
+  if (ageMs >= schedule.anyLogEveryMs && newBytes > 0n) return true;
+  return ageMs >= schedule.everyMs && newBytes >= BigInt(Math.max(1, schedule.logBytesMin));
 }
 
 export type SnapshotMode =

@@ -25,6 +25,8 @@ export const volumeRecordFormat = 1;
 
 export interface VolumeRecord {
   readonly volumeId: VolumeId;
+  /** By whose id extents are named: of a clone, and of a volume that was salvaged, it is the first one's. Absent: its own. */
+  readonly ancestorVolumeId?: VolumeId;
   readonly clusterId: string;
   /** ISO 8601: of the cluster, and of this record. */
   readonly createdAt: string;
@@ -99,8 +101,11 @@ export function parseVolumeRecord(bytes: Uint8Array): VolumeRecord {
   const of = new Fields(outer.any("record"), "the record");
   const id = of.text("volumeId");
   if (!isUuid(id)) throw damaged("its volume id is none");
+  const ancestor = of.any("ancestorVolumeId") === undefined ? "" : of.text("ancestorVolumeId");
+  if (ancestor !== "" && !isUuid(ancestor)) throw damaged("its ancestor's volume id is none");
   return {
     volumeId: volumeId(id),
+    ...(ancestor !== "" && { ancestorVolumeId: volumeId(ancestor) }),
     clusterId: of.text("clusterId"),
     createdAt: of.text("createdAt"),
     writtenAt: of.text("writtenAt"),

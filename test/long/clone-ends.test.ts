@@ -125,7 +125,13 @@ describe("a deletion", () => {
     others.push(heir);
     expect((await parent.cli("delete")).stderr).toMatch(/is running/);
     expect((await parent.cli("delete", "--force")).stderr).toMatch(/--yes/);
+    await parent.cli("config", "archive.enabled", "off");
+    const useless = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
+    expect([useless.code, useless.stderr]).toEqual([1, expect.stringContaining("archives no log")]);
+    await parent.cli("config", "archive.enabled", "on");
     expect(await count(parent)).toBe(1501);
+    const taken = await parent.cli("snapshot", "create", "kept");
+    expect(taken.code, taken.stderr).toBe(0);
     const { stdout } = await parent.cli("delete", "--force", "--yes", "--keep-snapshots");
     expect(stdout).toMatch(/1 clone go/);
     // What it prints can be typed.
@@ -135,6 +141,16 @@ describe("a deletion", () => {
     expect(restored.code, restored.stderr).toBe(0);
     expect(existsSync(join(again, "control/state.json"))).toBe(true);
     const unknown = typed.map((word) => (word === "--to" ? "--from" : word));
+    const named = unknown.map((word) => (word === "latest" ? "kept" : word));
+    const place = named.slice(named.indexOf("--store"), named.indexOf("--from"));
+    const listed = await runCli(["snapshot", "list", "--json", ...place]);
+    expect(JSON.parse(listed.stdout)).toContainEqual(expect.objectContaining({ id: "kept" }));
+    const dataDir = beside(parent, "of-snapshot");
+    const fromKept = await runCli([...named, dataDir, "--readers", "0"]);
+    expect(fromKept.code, fromKept.stderr).toBe(0);
+    const ofSnapshot = await TestCluster.create({ dataDir, readers: 0 });
+    expect(await count(ofSnapshot)).toBe(1501);
+    await ofSnapshot.down();
     const refused = await runCli([...unknown, beside(parent, "never")]);
     expect(refused.stderr).toMatch(/no snapshot "latest"; there are .*genesis/);
     expect(readdirSync(parent.dataDir).toSorted()).toEqual(["keys", "objects"]);

@@ -1,0 +1,134 @@
+import { messageOf } from "../base/errors.ts";
+import { type ClusterEvent, EventBook, EventWatch, parseEvents } from "../events/index.ts";
+import type { ClusterSight } from "../events/index.ts";
+import { type Clock, type Logger, type RpcHandler, sleep } from "../io/index.ts";
+import type { StatusReport } from "./messages.ts";
+import type { StatusFacts } from "./status.ts";
+import { z } from "zod";
+
+/** Where events are kept: one JSON document a line. Each raises the system's error. */
+export interface EventFile {
+  /** "" if there is none. */
+  readonly read: () => string;
+  readonly append: (text: string) => void;
+  readonly replace: (text: string) => void;
+}
+
+export interface EventsOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly file: EventFile;
+  /** What has to be asked for elsewhere. */
+  readonly parts: () => Promise<Parts>;
+  readonly status: (parts: Parts) => StatusReport;
+  readonly snapshots: () => Promise<ClusterSight["snapshots"]>;
+  /** By the endpoints, since their process started; undefined: nobody says. */
+  readonly loginsRefused: () => number | undefined;
+}
+
+type Parts = Pick<StatusFacts, "nodes" | "processes">;
+
+const everyMs = 1_000;
+/** Every so many looks storage nodes and processes are asked, too. */
+const thoroughEvery = 5;
+export const eventsLimitDefault = 100;
+
+export const eventsRequestSchema = z.object({
+  sinceMs: z.number().default(0),
+  limit: z.number().int().min(1).max(10_000).default(eventsLimitDefault),
+});
+
+/** Looks at the cluster once a second, and writes down what has happened to it. */
+export class Events {
+  private readonly options: EventsOptions;
+  private readonly watch = new EventWatch();
+  private readonly book: EventBook;
+  /** As it was found last. */
+  private asked: (Parts & Pick<ClusterSight, "snapshots">) | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  private toldProblem = "";
+
+  constructor(options: EventsOptions) {
+    this.options = options;
+    const { events, lines } = this.read();
+    this.book = new EventBook(events, lines);
+  }
+
+  readonly handlers: Readonly<Record<string, RpcHandler>> = {
+    events: (params) => {
+      const { sinceMs, limit } = eventsRequestSchema.parse(params ?? {});
+      return this.book.list(sinceMs, limit);
+    },
+  };
+
+  async run(signal: AbortSignal): Promise<void> {
+    for (let count = 0; !signal.aborted; count++) {
+      await this.look(count % thoroughEvery === 0);
+      await sleep(this.options.clock, everyMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** Something has changed: a short-lived state would not be seen by the look of each second. */
+  lookNow(): void {
+    void this.look(false);
+  }
+
+  /** One after the other, or what is seen later would be compared with what was seen earlier still. */
+  private look(isThorough: boolean): Promise<void> {
+    this.looking = this.looking.then(async () => {
+      const { clock, logger } = this.options;
+      try {
+        const sight = await this.see(isThorough);
+        this.take(this.watch.look(sight, clock.wallMs()));
+      } catch (error) {
+        logger.debug({ event: "events.notSeen" }, messageOf(error));
+      }
+    });
+    return this.looking;
+  }
+
+  private async see(isThorough: boolean): Promise<ClusterSight> {
+    const { parts, status, snapshots, loginsRefused } = this.options;
+    if (isThorough || !this.asked) {
+      const [found, names] = await Promise.all([parts(), snapshots()]);
+      this.asked = { ...found, snapshots: names };
+    }
+    const { cluster, instances, storage, endpoints, volume } = status(this.asked);
+    return {
+      cluster,
+      instances,
+      storage,
+      endpoints,
+      snapshots: this.asked.snapshots,
+      damage: volume.damage,
+      archiveProblem: volume.archive?.problem ?? null,
+      loginsRefused: loginsRefused(),
+    };
+  }
+
+  private read(): ReturnType<typeof parseEvents> {
+    try {
+      return parseEvents(this.options.file.read());
+    } catch (error) {
+      this.noteProblem(messageOf(error));
+      return { events: [], lines: 0 };
+    }
+  }
+
+  private take(events: readonly ClusterEvent[]): void {
+    const { append, whole } = this.book.add(events, this.options.clock.wallMs());
+    try {
+      if (whole !== undefined) this.options.file.replace(whole);
+      else if (append !== undefined) this.options.file.append(append);
+    } catch (error) {
+      // They are shown for as long as this process runs.
+      this.noteProblem(messageOf(error));
+    }
+  }
+
+  private noteProblem(problem: string): void {
+    if (problem === this.toldProblem) return;
+    this.toldProblem = problem;
+    this.options.logger.warn({ event: "events.notWritten" }, problem);
+  }
+}

@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
+import { advance, lsn } from "../base/lsn.ts";
+import {
+  encodeManifest,
+  ExtentSealer,
+  type LogPath,
+  openObjectStore,
+  snapshotObject,
+  writeVolumeRecord,
+} from "../volume/index.ts";
+import { openStoreSource } from "./restore-store-source.ts";
+
+const parent = volumeId("11111111-2222-3333-4444-555555555555");
+const clone = volumeId("99999999-2222-3333-4444-555555555555");
+const genesisLsn = lsn(0x500_0000n);
+const history: LogPath = [
+  { epoch: epoch(1), timeline: timeline(1), start: genesisLsn, kind: "branch" },
+];
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "borealis-source-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a volume that only its objects are left of", () => {
+  it("is opened by the id that its extents are named by: a clone's by its parent's", async () => {
+    const url = pathToFileURL(folder).href;
+    const sealer = new ExtentSealer({ volumeId: parent, keys: undefined });
+    const store = await openObjectStore(url, clone, {});
+    await writeVolumeRecord(store, {
+      volumeId: clone,
+      ancestorVolumeId: parent,
+      clusterId: "c",
+      createdAt: "2026-01-02T03:04:05.678Z",
+      writtenAt: "2026-01-02T03:04:05.678Z",
+      engineVersion: "18.4",
+      postgresMajor: 18,
+      systemIdentifier: "1",
+      genesisLsn,
+      masterUser: "postgres",
+      isSuperuser: true,
+      encryption: "off",
+      keyRing: undefined,
+      members: [],
+      instances: 1,
+      history,
+      left: [],
+    });
+    const manifest = encodeManifest({
+      id: "mine",
+      kind: "manual",
+      volumeId: clone,
+      history,
+      startLsn: genesisLsn,
+      endLsn: advance(genesisLsn, 1_000),
+      takenAtMs: 0,
+      postgresMajor: 18,
+      catalogVersion: 1,
+      systemIdentifier: 1n,
+      addressing: sealer.addressing,
+      directories: [],
+      files: [],
+      extents: new Map(),
+      parts: new Map(),
+      log: undefined,
+    });
+    await store.put(snapshotObject("mine"), await sealer.sealManifest("mine", manifest));
+    await store.close();
+    const keyFile = join(folder, "none");
+    const source = await openStoreSource({ url, env: {}, volume: clone, keyFile });
+    expect(source.identity.volumeId).toBe(clone);
+    expect(source.sealer.addressing).toEqual(sealer.addressing);
+    await source.close();
+  });
+});
