@@ -1,4 +1,5 @@
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
+import { afterReading } from "../io/index.ts";
 import type { AdminVisit } from "../session/index.ts";
 import { encodeError, frontend, frontendLengthMax, MessageScanner } from "../wire/index.ts";
 import type { AdminConversation, Answer, Ask } from "./conversation.ts";
@@ -29,6 +30,8 @@ export class AdminConnection {
   private readonly chunks: Buffer[] = [];
   private isWorking = false;
   private isOver = false;
+  /** Goes on when the client has read, or is gone. */
+  private onRoom = (): void => undefined;
 
   constructor(visit: AdminVisit, conversation: AdminConversation, deps: ConnectionDeps) {
     this.visit = visit;
@@ -40,12 +43,13 @@ export class AdminConnection {
     const { client, rest, onEnd } = this.visit;
     client.onClose(() => {
       this.isOver = true;
+      this.onRoom();
       onEnd();
     });
     client.onEnd(() => client.end());
-    client.onDrain(() => void this.work());
+    client.onDrain(() => this.onRoom());
     this.conversation.greet();
-    this.flush();
+    this.write();
     if (rest.length > 0) this.chunks.push(rest);
     client.onData((chunk) => {
       this.chunks.push(chunk);
@@ -67,14 +71,14 @@ export class AdminConnection {
     this.isWorking = true;
     client.pause();
     try {
-      let hasRoom = true;
-      while (hasRoom && this.findMessage()) {
+      while (this.findMessage()) {
         await this.takeMessage();
-        hasRoom = this.flush();
+        await this.flush();
         if (this.conversation.isOver) this.finish();
+        // A chunk may have thousands of messages, and there are others.
+        else await turn();
       }
-      // Without room onDrain goes on.
-      if (hasRoom) client.resume();
+      if (!this.isOver) client.resume();
     } catch (error) {
       if (!(error instanceof BorealisError)) this.deps.onBug(error);
       this.finish(error);
@@ -107,11 +111,14 @@ export class AdminConnection {
     while (step.done !== true) {
       const { value: ask } = step;
       // What is ready is shown while the rest is waited for.
-      this.flush();
+      await this.flush();
+      // Whoever has gone is owed nothing.
+      if (this.isOver) return;
       let answer: Answer | undefined;
       let failure: unknown;
       try {
-        answer = await this.deps.answer(ask);
+        if (ask.kind === "turn") await turn();
+        answer = ask.kind === "turn" ? ask : await this.deps.answer(ask);
       } catch (error) {
         failure = error;
       }
@@ -119,8 +126,16 @@ export class AdminConnection {
     }
   }
 
-  /** False: the client is slow, and nothing more is done until it has read. */
-  private flush(): boolean {
+  /** Nothing more is done until a slow client has read. */
+  private async flush(): Promise<void> {
+    if (this.write()) return;
+    await new Promise<void>((resolve) => {
+      this.onRoom = resolve;
+    });
+  }
+
+  /** False: the client has no room for more. */
+  private write(): boolean {
     const { client } = this.visit;
     const output = this.conversation.takeOutput();
     if (output.length === 0 || this.isOver) return true;
@@ -131,6 +146,7 @@ export class AdminConnection {
   private finish(error?: unknown): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.onRoom();
     const { client } = this.visit;
     client.onData(() => undefined);
     client.end(error === undefined ? undefined : encodeError(error, "FATAL"));
@@ -140,6 +156,13 @@ export class AdminConnection {
 }
 
 const nothing = Buffer.alloc(0);
+
+/** Other sessions' bytes come first. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    afterReading(resolve);
+  });
+}
 
 const tooLong = new BorealisError(
   sqlState.limitExceeded,

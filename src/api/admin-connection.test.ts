@@ -1,6 +1,5 @@
-import { parse } from "pgsql-ast-parser";
 import { describe, expect, it } from "vitest";
-import { adminFacts, aSight, linesOf } from "../../test/helpers/admin-world.ts";
+import { adminFacts, answerAt, aSession, aSight, linesOf } from "../../test/helpers/admin-world.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { AdminVisit } from "../session/index.ts";
 import {
@@ -51,7 +50,10 @@ class FakeClient {
   uncork(): void {}
   destroy(): void {}
   onEnd(): void {}
-  onClose(): void {}
+  onClose(handler: () => void): void {
+    this.close = handler;
+  }
+  close = (): void => undefined;
   give(chunk: Buffer): void {
     this.dataHandler(chunk);
   }
@@ -66,11 +68,15 @@ class FakeClient {
   }
 }
 
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** More turns than any talk here takes. */
+async function settled(): Promise<void> {
+  for (let count = 0; count < 30; count++) await turn();
+}
 
 async function answerAtOnce(ask: Ask): Promise<Answer> {
-  if (ask.kind === "look") return { kind: "sight", sight: aSight() };
-  return { kind: "parsed", statements: parse(ask.text, { locationTracking: true }) };
+  return answerAt(ask);
 }
 
 function connect(answer = answerAtOnce): { client: FakeClient; connection: AdminConnection } {
@@ -181,6 +187,58 @@ describe("a connection to the admin database", () => {
     await settled();
     expect(client.lines.filter((line) => line === "SHOW")).toHaveLength(2);
     expect(client.isPaused).toBe(false);
+  });
+
+  it("gives others a turn after every message and every statement", async () => {
+    const many = 50;
+    const pairs = Buffer.concat(
+      Array.from({ length: many }, () => Buffer.concat([encodeBind("", ""), encodeExecute("")])),
+    );
+    const talks = [
+      encodeQuery("show server_version;".repeat(many)),
+      Buffer.concat([encodeParse("", "show server_version"), pairs, encodeSync()]),
+    ];
+    for (const talk of talks) {
+      const { client } = connect();
+      client.give(talk);
+      let turns = 0;
+      for (; client.lines.at(-1) !== "ready I"; turns++) await turn();
+      expect(client.lines.filter((line) => line === "SHOW")).toHaveLength(many);
+      expect(turns).toBeGreaterThanOrEqual(many);
+    }
+  });
+
+  it("gives a large result in portions, each when the one before it is read", async () => {
+    const long = "x".repeat(1_000);
+    const sessions = Array.from({ length: 300 }, (_, pid) =>
+      aSession({ pid, applicationName: long }),
+    );
+    const { client } = connect(async (ask) => answerAt(ask, aSight({ sessions })));
+    client.isFull = true;
+    client.give(encodeQuery("select application_name from sessions"));
+    const counts: number[] = [];
+    for (let count = 0; count < 8; count++) {
+      await settled();
+      counts.push(client.lines.filter((line) => line.startsWith("row")).length);
+      client.drain();
+      client.isFull = true;
+    }
+    expect(counts).toEqual([0, 65, 130, 195, 260, 300, 300, 300]);
+    expect(client.lines.at(-1)).toBe("ready I");
+  });
+
+  it("works on for nobody who has gone", async () => {
+    const asked: string[] = [];
+    const { client } = connect(async (ask) => {
+      asked.push(ask.kind);
+      return answerAt(ask);
+    });
+    client.isFull = true;
+    client.give(encodeQuery("select 1; select 2"));
+    await settled();
+    client.close();
+    await settled();
+    expect(asked).toEqual(["prepare"]);
   });
 
   it("ends at once when it is told to, whatever it waits for", async () => {

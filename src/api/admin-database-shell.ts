@@ -5,7 +5,7 @@ import type { SnapshotRow } from "../keeper/index.ts";
 import type { StatusReport } from "../cluster/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
 import { AdminConversation, type Answer, type Ask } from "./conversation.ts";
-import { ParserThread } from "./parse-shell.ts";
+import { EvaluatorThread } from "./evaluator-shell.ts";
 import { Settings } from "./settings.ts";
 import type { Sight, Source } from "./tables.ts";
 
@@ -28,12 +28,12 @@ export interface AdminDatabaseOptions {
 export class AdminData implements AdminDatabase {
   readonly masterUser: string;
   private readonly options: AdminDatabaseOptions;
-  private readonly parser: ParserThread;
+  private readonly evaluator: EvaluatorThread;
 
   constructor(options: AdminDatabaseOptions) {
     this.options = options;
     this.masterUser = options.masterUser;
-    this.parser = new ParserThread(options);
+    this.evaluator = new EvaluatorThread(options);
   }
 
   /** Serves a client that has logged in, until one of the two ends it. */
@@ -53,13 +53,14 @@ export class AdminData implements AdminDatabase {
   }
 
   close(): void {
-    this.parser.close();
+    this.evaluator.close();
   }
 
   private async answer(ask: Ask): Promise<Answer> {
-    if (ask.kind === "parse")
-      return { kind: "parsed", statements: await this.parser.parse(ask.text) };
-    return { kind: "sight", sight: await this.sight(ask.sources) };
+    if (ask.kind === "turn") return ask;
+    if (ask.kind === "prepare") return this.evaluator.evaluate(ask);
+    const { sources, ...order } = ask;
+    return this.evaluator.evaluate({ ...order, sight: await this.sight(sources) });
   }
 
   private async sight(sources: ReadonlySet<Source>): Promise<Sight> {

@@ -2,13 +2,13 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { answerCatalog, readsCatalog } from "./catalog.ts";
 import type { SessionFacts } from "./functions.ts";
 import { commandOf, type Effect, type Prepared, textRows } from "./prepared.ts";
-import { compileSelect } from "./select.ts";
+import { compileSelect, type Query } from "./select.ts";
 import type { Settings } from "./settings.ts";
 import type { SqlType } from "./sql-types.ts";
 import { plainText, type StatementText, type Token } from "./statement-text.ts";
 import type { Statement } from "./syntax.ts";
 import { errorAt } from "./syntax.ts";
-import { findTable, tables } from "./tables.ts";
+import { findTable, tables, tableSchema } from "./tables.ts";
 import { Parameters } from "./term.ts";
 
 export interface CommandWorld {
@@ -84,7 +84,7 @@ export function compileParsed(
   statement: Pick<StatementText, "text">,
   parsed: readonly Statement[],
   { session, types }: { session: SessionFacts; types: readonly (SqlType | undefined)[] },
-): Prepared {
+): Query & Pick<Prepared, "parameters"> {
   const [tree, ...more] = parsed;
   if (!tree || more.length > 0)
     throw new BorealisError(sqlState.syntaxError, "one statement is expected here");
@@ -92,22 +92,17 @@ export function compileParsed(
     throw errorAt(tree, sqlState.notSupported, `${tree.type.toUpperCase()} is not supported here`);
   const parameters = new Parameters(types);
   const query = compileSelect(tree, { parameters, session, text: statement.text });
-  return { ...query, parameters: parameters.settled, tag: "SELECT", effect: undefined };
+  return { ...query, parameters: parameters.settled };
 }
 
-function show(rest: readonly Token[], { session, settings }: CommandWorld): Prepared {
+function show(rest: readonly Token[], { settings }: CommandWorld): Prepared {
   const name = wordsOf(rest);
   const table = rest.length === 1 ? findTable(name) : undefined;
   if (table) {
-    const parameters = new Parameters([]);
-    const from = { type: "table", name: { name: table.name } } as const;
-    const star = { expr: { type: "ref", name: "*" } } as const;
-    const tree = { type: "select", columns: [star], from: [from] } as const;
-    const query = compileSelect(
-      { ...tree, columns: [...tree.columns], from: [...tree.from] },
-      { parameters, session, text: "" },
-    );
-    return { ...query, parameters: [], tag: "SHOW", effect: undefined };
+    const { columns, source } = table;
+    const statement = { text: `SELECT * FROM ${tableSchema}.${table.name}`, types: [] };
+    const rows = { kind: "select", statement, sources: new Set([source]) } as const;
+    return { columns, parameters: [], tag: "SHOW", effect: undefined, rows };
   }
   if (name === "all")
     return textRows("SHOW", ["name", "setting"], () =>

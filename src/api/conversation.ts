@@ -19,25 +19,32 @@ import {
   queryTextOf,
   transactionState,
 } from "../wire/index.ts";
-import { commandFor, compileParsed } from "./command.ts";
+import { commandFor } from "./command.ts";
+import type { Outcome, PrepareOrder, RunOrder, SelectText, SessionData } from "./evaluation.ts";
 import type { SessionFacts } from "./functions.ts";
 import { Named, portalWords, statementWords } from "./named.ts";
-import { forParser, type ParserText } from "./parser-text.ts";
 import { commandOf, type Prepared } from "./prepared.ts";
-import { declaredType, describeRows, encodeRow, formatOf, parameterOf } from "./formats.ts";
+import {
+  declaredType,
+  describeRows,
+  type EncodedRows,
+  encodeRows,
+  formatOf,
+  parameterOf,
+} from "./formats.ts";
+import type { ResultColumn } from "./result-row.ts";
 import type { Settings } from "./settings.ts";
 import { type SqlType, type SqlValue, typeFacts } from "./sql-types.ts";
-import { moved, placed, splitStatements, type StatementText } from "./statement-text.ts";
-import type { Statement } from "./syntax.ts";
-import type { Sight, Source } from "./tables.ts";
+import { placed, splitStatements, type StatementText } from "./statement-text.ts";
+import type { Source } from "./tables.ts";
 
 /** What the conversation cannot do itself: it goes on when it is given the answer, or thrown an error. */
 export type Ask =
-  | { readonly kind: "parse"; readonly text: string }
-  | { readonly kind: "look"; readonly sources: ReadonlySet<Source> };
-export type Answer =
-  | { readonly kind: "parsed"; readonly statements: readonly Statement[] }
-  | { readonly kind: "sight"; readonly sight: Sight };
+  | PrepareOrder
+  | (Omit<RunOrder, "sight"> & { readonly sources: ReadonlySet<Source> })
+  /** To show what is ready, and to let others have their turn; no answer is expected. */
+  | { readonly kind: "turn" };
+export type Answer = Outcome | { readonly kind: "turn" };
 export type Work<T> = Generator<Ask, T, Answer>;
 
 interface PreparedByName {
@@ -52,8 +59,17 @@ interface Portal {
   /** Of each column. */
   readonly isBinary: readonly boolean[];
   /** Undefined: it has not been run. */
-  rows: SqlValue[][] | undefined;
+  result: Result | undefined;
 }
+
+interface Result {
+  readonly rows: EncodedRows;
+  /** Rows that the client has been given. */
+  given: number;
+}
+
+/** Of rows; the client has to have read it before there is more. */
+const portionBytes = 64 * 1024;
 
 export interface ConversationOptions {
   readonly session: SessionFacts;
@@ -181,9 +197,11 @@ export class AdminConversation {
       const { columns } = prepared;
       const isBinary = columns?.map(() => false) ?? [];
       this.requireUsable(prepared);
-      const portal: Portal = { prepared, parameters: [], isBinary, rows: undefined };
+      const portal: Portal = { prepared, parameters: [], isBinary, result: undefined };
       if (columns) this.say(describeRows(columns, isBinary));
       yield* this.run(portal, 0);
+      // One text may have thousands.
+      yield { kind: "turn" };
     }
   }
 
@@ -197,24 +215,27 @@ export class AdminConversation {
     try {
       const command = commandFor(statement, { session, settings, types });
       if (command !== "parse") return command;
-      return yield* this.prepareParsed(forParser(statement.tokens), types);
+      return yield* this.prepareSelect({ text: statement.text, types });
     } catch (error) {
       throw error instanceof BorealisError ? placed(error, text, statement.start) : error;
     }
   }
 
-  private *prepareParsed(
-    { text, originalOf }: ParserText,
-    types: readonly (SqlType | undefined)[],
-  ): Work<Prepared> {
-    try {
-      const answer = yield { kind: "parse", text };
-      if (answer.kind !== "parsed") throw new TypeError("a parse is answered by what was parsed");
-      const { session } = this.options;
-      return compileParsed({ text }, answer.statements, { session, types });
-    } catch (error) {
-      throw error instanceof BorealisError ? moved(error, originalOf) : error;
-    }
+  private *prepareSelect(statement: SelectText): Work<Prepared> {
+    const session = this.sessionFor(statement);
+    const answer = yield { kind: "prepare", statement, session };
+    if (answer.kind !== "prepared") throw new TypeError("what is prepared has a plan");
+    const { columns, parameters, sources } = answer.plan;
+    const rows = { kind: "select", statement, sources } as const;
+    return { columns, parameters, tag: "SELECT", effect: undefined, rows };
+  }
+
+  /** Settings go along only where they may be asked for: there may be many. */
+  private sessionFor({ text }: SelectText): SessionData {
+    const { session, settings } = this.options;
+    const { user, database, pid, version } = session;
+    const mayAsk = /current_setting/i.test(text);
+    return { user, database, pid, version, settings: mayAsk ? settings.all : [] };
   }
 
   private *parse(body: Buffer): Work<void> {
@@ -251,7 +272,7 @@ export class AdminConversation {
     const isBinary = (prepared.columns ?? []).map((_, index) =>
       formatOf(request.resultFormats, index),
     );
-    this.portals.put(portal, { prepared, parameters, isBinary, rows: undefined });
+    this.portals.put(portal, { prepared, parameters, isBinary, result: undefined });
     this.say(encodeMessage(backend.bindComplete));
   }
 
@@ -284,16 +305,49 @@ export class AdminConversation {
 
   /** Gives up to `rowsMax` rows (0: all), and CommandComplete behind the last one. */
   private *run(portal: Portal, rowsMax: number): Work<void> {
-    const { prepared, parameters, isBinary } = portal;
+    const { prepared } = portal;
     const { columns, tag } = prepared;
     if (tag === "") return this.say(encodeMessage(backend.emptyQuery));
     this.requireUsable(prepared);
     if (!columns) return this.say(encodeCommandComplete(this.apply(prepared)));
-    portal.rows ??= prepared.run(yield* this.look(prepared.sources), parameters);
-    const rows = portal.rows.splice(0, rowsMax === 0 ? portal.rows.length : rowsMax);
-    for (const row of rows) this.say(encodeRow(row, columns, isBinary));
-    if (portal.rows.length > 0) return this.say(encodeMessage(backend.portalSuspended));
-    this.say(encodeCommandComplete(tag === "SELECT" ? `SELECT ${rows.length}` : tag));
+    portal.result ??= { rows: yield* this.rowsOf(portal, columns), given: 0 };
+    const { result } = portal;
+    const before = result.given;
+    const all = result.rows.ends.length;
+    const end = rowsMax === 0 ? all : Math.min(before + rowsMax, all);
+    yield* this.give(result, end);
+    if (end < all) return this.say(encodeMessage(backend.portalSuspended));
+    // Whoever asks again gets nothing, as from PostgreSQL; no need to keep it.
+    portal.result = { rows: noRows, given: 0 };
+    this.say(encodeCommandComplete(tag === "SELECT" ? `SELECT ${end - before}` : tag));
+  }
+
+  /** Up to the row at `end`, in portions. */
+  private *give(result: Result, end: number): Work<void> {
+    const { bytes, ends } = result.rows;
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let from = ends[result.given - 1] ?? 0;
+    let to = from;
+    while (result.given < end) {
+      to = ends[result.given++] ?? to;
+      if (to - from < portionBytes && result.given < end) continue;
+      this.say(all.subarray(from, to));
+      from = to;
+      if (result.given < end) yield { kind: "turn" };
+    }
+  }
+
+  private *rowsOf(
+    { prepared, parameters, isBinary }: Portal,
+    columns: readonly ResultColumn[],
+  ): Work<EncodedRows> {
+    const { rows } = prepared;
+    if (rows.kind === "known") return encodeRows(rows.list(), columns, isBinary);
+    const { statement, sources } = rows;
+    const session = this.sessionFor(statement);
+    const answer = yield { kind: "run", statement, session, parameters, isBinary, sources };
+    if (answer.kind !== "rows") throw new TypeError("what is run has rows");
+    return answer.rows;
   }
 
   /** Raises 25P02 in a transaction that has failed, but for what ends that. */
@@ -304,12 +358,6 @@ export class AdminConversation {
       sqlState.inFailedTransaction,
       "current transaction is aborted, commands ignored until end of transaction block",
     );
-  }
-
-  private *look(sources: ReadonlySet<Source>): Work<Sight> {
-    const answer = yield { kind: "look", sources };
-    if (answer.kind !== "sight") throw new TypeError("a look is answered by a sight");
-    return answer.sight;
   }
 
   /** What a statement without rows does; gives its tag. */
@@ -375,6 +423,8 @@ export class AdminConversation {
     this.output.push(bytes);
   }
 }
+
+const noRows: EncodedRows = { bytes: new Uint8Array(), ends: [] };
 
 const noFunctionCalls = new BorealisError(
   sqlState.notSupported,

@@ -55,7 +55,49 @@ export function describeRows(
   );
 }
 
-export function encodeRow(
+/** DataRow messages, one behind the other. */
+export interface EncodedRows {
+  readonly bytes: Uint8Array;
+  /** Where each ends in `bytes`. */
+  readonly ends: readonly number[];
+}
+
+/** Of one result; a client that does not read has the process keep it. */
+export const resultBytesMax = 8 * 1024 * 1024;
+
+/** Raises 54000 for a result that is too large. */
+export function encodeRows(
+  rows: readonly (readonly SqlValue[])[],
+  columns: readonly ResultColumn[],
+  isBinary: readonly boolean[],
+): EncodedRows {
+  const messages: Buffer[] = [];
+  const ends: number[] = [];
+  let end = 0;
+  for (const row of rows) {
+    const message = encodeRow(row, columns, isBinary);
+    end += message.length;
+    if (end > resultBytesMax) throw resultTooLarge;
+    messages.push(message);
+    ends.push(end);
+  }
+  // Not out of Buffer's pool, all of which would pass between threads.
+  const bytes = new Uint8Array(end);
+  let at = 0;
+  for (const message of messages) {
+    bytes.set(message, at);
+    at += message.length;
+  }
+  return { bytes, ends };
+}
+
+const resultTooLarge = new BorealisError(
+  sqlState.limitExceeded,
+  `the result is larger than ${resultBytesMax} bytes`,
+  { hint: "Add LIMIT, or select fewer columns." },
+);
+
+function encodeRow(
   row: readonly SqlValue[],
   columns: readonly ResultColumn[],
   isBinary: readonly boolean[],

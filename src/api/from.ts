@@ -62,7 +62,7 @@ interface Walk {
   readonly budget: Budget;
 }
 
-/** How much one statement may do: it works in the process that carries every session of its endpoints. */
+/** How many rows one statement may make: before it is out of time it could be out of memory. */
 export class Budget {
   private left = 1_000_000;
 

@@ -1,6 +1,7 @@
 import type { ResultColumn } from "./result-row.ts";
 import type { SqlType, SqlValue } from "./sql-types.ts";
-import type { Sight, Source } from "./tables.ts";
+import type { SelectText } from "./evaluation.ts";
+import type { Source } from "./tables.ts";
 
 /** What a statement does to its connection. */
 export type Effect =
@@ -15,23 +16,34 @@ export interface Prepared {
   /** Null: it gives no rows. */
   readonly columns: readonly ResultColumn[] | null;
   readonly parameters: readonly SqlType[];
-  /** What must be in the sight. */
-  readonly sources: ReadonlySet<Source>;
   /** Of CommandComplete; the number of rows follows if it is SELECT. Empty: an empty statement. */
   readonly tag: string;
   readonly effect: Effect | undefined;
-  readonly run: (sight: Sight, parameters: readonly SqlValue[]) => SqlValue[][];
+  readonly rows: RowsOf;
 }
 
-const nothing = { parameters: [], sources: new Set<Source>() };
+/** Where a statement's rows come from. */
+export type RowsOf =
+  /** Known without looking at the cluster, and few. */
+  | { readonly kind: "known"; readonly list: () => SqlValue[][] }
+  /** `sources`: what must be in the sight. */
+  | {
+      readonly kind: "select";
+      readonly statement: SelectText;
+      readonly sources: ReadonlySet<Source>;
+    };
 
 /** One that gives no rows. */
 export function commandOf(tag: string, effect?: Effect): Prepared {
-  return { ...nothing, columns: null, tag, effect, run: () => [] };
+  return { parameters: [], columns: null, tag, effect, rows: { kind: "known", list: () => [] } };
 }
 
 /** One whose rows are known without looking at the cluster; all text. */
-export function textRows(tag: string, names: readonly string[], run: () => SqlValue[][]): Prepared {
+export function textRows(
+  tag: string,
+  names: readonly string[],
+  list: () => SqlValue[][],
+): Prepared {
   const columns = names.map((name): ResultColumn => ({ name, type: "text" }));
-  return { ...nothing, columns, tag, effect: undefined, run };
+  return { parameters: [], columns, tag, effect: undefined, rows: { kind: "known", list } };
 }

@@ -3,6 +3,7 @@ import { BorealisError } from "../../src/base/errors.ts";
 import { compileParsed } from "../../src/api/command.ts";
 import { AdminConversation, type Answer, type Ask } from "../../src/api/conversation.ts";
 import type { SessionFacts } from "../../src/api/functions.ts";
+import { Evaluator } from "../../src/api/evaluation.ts";
 import { forParser } from "../../src/api/parser-text.ts";
 import { Settings } from "../../src/api/settings.ts";
 import type { SqlValue } from "../../src/api/sql-types.ts";
@@ -162,15 +163,30 @@ export class TalkingClient {
     const { trouble } = this;
     this.trouble = undefined;
     if (trouble) return work.throw(trouble);
-    if (ask.kind === "look") return work.next({ kind: "sight", sight: this.sight });
-    let statements;
+    let answer: Answer;
     try {
-      statements = parse(ask.text, { locationTracking: true });
-    } catch {
-      return work.throw(new BorealisError("42601", "syntax error"));
+      answer = answerAt(ask, this.sight);
+    } catch (error) {
+      return work.throw(error);
     }
-    return work.next({ kind: "parsed", statements });
+    return work.next(answer);
   }
+}
+
+const evaluator = new Evaluator((text) => {
+  try {
+    return parse(text, { locationTracking: true });
+  } catch {
+    throw new BorealisError("42601", "syntax error");
+  }
+});
+
+/** What the thread would answer; everything goes over as it would there. */
+export function answerAt(ask: Ask, sight: Sight = aSight()): Answer {
+  if (ask.kind === "turn") return ask;
+  if (ask.kind === "prepare") return structuredClone(evaluator.answer(structuredClone(ask)));
+  const { sources: _, ...order } = ask;
+  return structuredClone(evaluator.answer(structuredClone({ ...order, sight })));
 }
 
 const plainNames: Readonly<Record<string, string>> = {
