@@ -70,7 +70,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "keeper",
     ],
   ],
-  ["api", ["core+shell", "base", "io", "wire", "session", "keeper", "cluster"]],
+  ["api", ["core+shell", "base", "io", "wire", "session", "keeper", "events", "cluster"]],
   [
     "sim",
     [

@@ -2,7 +2,8 @@ import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import { afterReading } from "../io/index.ts";
 import type { AdminVisit } from "../session/index.ts";
 import { encodeError, frontend, frontendLengthMax, MessageScanner } from "../wire/index.ts";
-import type { AdminConversation, Answer, Ask } from "./conversation.ts";
+import type { Answer, Ask } from "./ask.ts";
+import type { AdminConversation } from "./conversation.ts";
 
 /** Longer texts are nobody's, and cost the parser more than they are worth. */
 const textBytesMax = 64 * 1024;

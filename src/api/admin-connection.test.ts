@@ -13,7 +13,8 @@ import {
   frontend,
 } from "../wire/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
-import { AdminConversation, type Answer, type Ask } from "./conversation.ts";
+import type { Answer, Ask } from "./ask.ts";
+import { AdminConversation } from "./conversation.ts";
 import { Settings } from "./settings.ts";
 
 /** A socket that a test reads and writes by hand. */

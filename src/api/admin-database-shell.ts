@@ -3,11 +3,17 @@ import type { Clock, Logger } from "../io/index.ts";
 import type { AdminDatabase, AdminVisit, AdminVisitor, SessionRow } from "../session/index.ts";
 import type { SnapshotRow } from "../keeper/index.ts";
 import type { StatusReport } from "../cluster/index.ts";
+import type { ClusterEvent } from "../events/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
-import { AdminConversation, type Answer, type Ask } from "./conversation.ts";
+import type { Answer, Ask } from "./ask.ts";
+import { AdminConversation } from "./conversation.ts";
+import type { Outcome } from "./evaluation.ts";
 import { EvaluatorThread } from "./evaluator-shell.ts";
 import { Settings } from "./settings.ts";
 import type { Sight, Source } from "./tables.ts";
+
+/** Of all connections together. */
+const keptBytesMax = 64 * 1024 * 1024;
 
 export interface AdminDatabaseOptions {
   /** The only one who may come in. */
@@ -20,6 +26,7 @@ export interface AdminDatabaseOptions {
   readonly look: {
     readonly status: () => Promise<StatusReport>;
     readonly snapshots: () => Promise<readonly SnapshotRow[]>;
+    readonly events: () => Promise<readonly ClusterEvent[]>;
     readonly sessions: () => readonly SessionRow[];
   };
 }
@@ -29,6 +36,9 @@ export class AdminData implements AdminDatabase {
   readonly masterUser: string;
   private readonly options: AdminDatabaseOptions;
   private readonly evaluator: EvaluatorThread;
+  private readonly conversations = new Set<AdminConversation>();
+  /** Whoever asks while it is under way is given the same: many may wait for their turn with it. */
+  private readonly underWay = new Map<Source, Promise<Partial<Sight>>>();
 
   constructor(options: AdminDatabaseOptions) {
     this.options = options;
@@ -44,7 +54,12 @@ export class AdminData implements AdminDatabase {
     const version = `PostgreSQL ${serverVersion} (Borealis: the admin database, which is not PostgreSQL's)`;
     const session = { user, database, pid, version, setting: (name: string) => settings.get(name) };
     const conversation = new AdminConversation({ session, settings, key });
-    const connection = new AdminConnection(visit, conversation, {
+    this.conversations.add(conversation);
+    const onEnd = (): void => {
+      this.conversations.delete(conversation);
+      visit.onEnd();
+    };
+    const connection = new AdminConnection({ ...visit, onEnd }, conversation, {
       answer: (ask) => this.answer(ask),
       onBug: (error) => logger.error({ event: "admin.broken", err: error }),
     });
@@ -58,25 +73,22 @@ export class AdminData implements AdminDatabase {
 
   private async answer(ask: Ask): Promise<Answer> {
     if (ask.kind === "turn") return ask;
-    if (ask.kind === "prepare") return this.evaluator.evaluate(ask);
+    if (ask.kind === "prepare") return this.evaluator.evaluate(() => ask);
     const { sources, ...order } = ask;
-    return this.evaluator.evaluate({ ...order, sight: await this.sight(sources) });
+    const asked = await this.asked(sources);
+    const outcome = await this.evaluator.evaluate(() => ({
+      ...order,
+      sight: { ...asked, ...this.ownSight(sources) },
+    }));
+    this.requireRoomFor(outcome);
+    return outcome;
   }
 
-  private async sight(sources: ReadonlySet<Source>): Promise<Sight> {
-    const { look, clock } = this.options;
-    const nowUs = BigInt(Math.round(clock.wallMs() * 1000));
+  /** What others have to be asked for. */
+  private async asked(sources: ReadonlySet<Source>): Promise<Partial<Sight>> {
     try {
-      const [status, snapshots] = await Promise.all([
-        sources.has("status") ? look.status() : undefined,
-        sources.has("snapshots") ? look.snapshots() : undefined,
-      ]);
-      return {
-        nowUs,
-        ...(status && { status }),
-        ...(snapshots && { snapshots }),
-        ...(sources.has("sessions") && { sessions: look.sessions() }),
-      };
+      const parts = await Promise.all([...sources].map((source) => this.askFor(source)));
+      return Object.assign({}, ...parts) as Partial<Sight>; // the parts of one
     } catch (error) {
       const code = error instanceof BorealisError ? error.code : sqlState.internal;
       throw new BorealisError(code, `cannot look at the cluster: ${messageOf(error)}`, {
@@ -84,5 +96,47 @@ export class AdminData implements AdminDatabase {
         hint: "Try again; a control plane that has ended is started again by itself.",
       });
     }
+  }
+
+  private askFor(source: Source): Promise<Partial<Sight>> {
+    const asked = this.underWay.get(source);
+    if (asked) return asked;
+    const asking = this.askAnew(source).finally(() => this.underWay.delete(source));
+    this.underWay.set(source, asking);
+    return asking;
+  }
+
+  private async askAnew(source: Source): Promise<Partial<Sight>> {
+    const { look } = this.options;
+    switch (source) {
+      case "status":
+        return { status: await look.status() };
+      case "snapshots":
+        return { snapshots: await look.snapshots() };
+      case "events":
+        return { events: await look.events() };
+      case "sessions":
+        return {};
+    }
+  }
+
+  /** What this process knows. */
+  private ownSight(sources: ReadonlySet<Source>): Pick<Sight, "nowUs" | "sessions"> {
+    const { look, clock } = this.options;
+    const nowUs = BigInt(Math.round(clock.wallMs() * 1000));
+    return { nowUs, ...(sources.has("sessions") && { sessions: look.sessions() }) };
+  }
+
+  /** Raises 53200: clients that do not read could fill the process's memory together. */
+  private requireRoomFor(outcome: Outcome): void {
+    if (outcome.kind !== "rows") return;
+    let bytes = outcome.rows.bytes.length;
+    for (const one of this.conversations) bytes += one.keptBytes;
+    if (bytes <= keptBytesMax) return;
+    throw new BorealisError(
+      sqlState.outOfMemory,
+      "the admin database has too many results that clients have not read",
+      { hint: "Try again later, or add LIMIT." },
+    );
   }
 }

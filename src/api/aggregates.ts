@@ -70,11 +70,15 @@ function folds(type: SqlType): Readonly<Record<string, Fold>> {
   switch (type) {
     case "int4":
     case "int8":
-      return { ...has, sum: { type: "int8", over: sumOf }, avg: { type: "float8", over: meanOf } };
+      return {
+        ...has,
+        sum: { type: "int8", over: sumAs("int8") },
+        avg: { type: "float8", over: meanOf },
+      };
     case "float8":
       return { ...has, sum: { type, over: floatSum }, avg: { type, over: meanOf } };
     case "interval":
-      return { ...has, sum: { type, over: sumOf } };
+      return { ...has, sum: { type, over: sumAs("interval") } };
     default:
       return has;
   }
@@ -96,13 +100,13 @@ function extremes(type: SqlType): Readonly<Record<string, Fold>> {
   return { min: { type, over: best(-1) }, max: { type, over: best(1) } };
 }
 
-const sumOf: Fold["over"] = (values) =>
-  values.length === 0
-    ? null
-    : checkedInteger(
-        "int8",
-        values.reduce<bigint>((sum, value) => sum + bigintOf(value), 0n),
-      );
+function sumAs(type: SqlType): Fold["over"] {
+  return (values) => {
+    if (values.length === 0) return null;
+    const sum = values.reduce<bigint>((total, value) => total + bigintOf(value), 0n);
+    return checkedInteger(type, sum);
+  };
+}
 
 const floatSum: Fold["over"] = (values) =>
   values.length === 0 ? null : values.reduce<number>((sum, value) => sum + Number(value), 0);

@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { printJson } from "./jsonb.ts";
+import { fitting } from "./limits.ts";
 import {
   bigintOf,
   checkedInteger,
@@ -50,7 +51,8 @@ function conversion(from: SqlType, to: SqlType): ((value: SqlValue) => SqlValue)
   if (to === "text") {
     // Only here PostgreSQL spells it out.
     if (from === "bool") return String;
-    return (value) => printValue(from, value);
+    // Each level of an array in an array doubles its backslashes.
+    return (value) => fitting(printValue(from, value));
   }
   if (from === "text") return (value) => parseValue(to, String(value));
   if (to === "int4" || to === "int8") {

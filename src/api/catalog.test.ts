@@ -7,6 +7,9 @@ function ask(sql: string): string[] {
   return new TalkingClient().send(encodeQuery(sql)).slice(0, -2);
 }
 
+const refusalOf = (sql: string): string | undefined =>
+  new TalkingClient().send(encodeQuery(sql))[0];
+
 const listTables = (where: string): string =>
   `SELECT n.nspname as "Schema", c.relname as "Name",
      CASE c.relkind WHEN 'r' THEN 'table' END as "Type", pg_catalog.pg_get_userbyid(c.relowner) as "Owner"
@@ -61,7 +64,6 @@ describe("what psql asks of catalogs", () => {
         "SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c, pg_catalog.pg_inherits i WHERE c.oid = i.inhparent",
         "oid:25",
       ],
-      ["SELECT count(*) FROM pg_stat_activity", "count:25"],
       ["SELECT table_name FROM information_schema.tables UNION SELECT 'x'", "table_name:25"],
       ["WITH a AS (SELECT 1) SELECT * FROM pg_class", "?column?:25"],
       ["SELECT relname FROM pg_catalog.pg_class WHERE relname ~ '^((a+)+)$'", "relname:25"],
@@ -69,6 +71,21 @@ describe("what psql asks of catalogs", () => {
     ];
     for (const [sql, columns] of cases)
       expect([sql, ask(sql)]).toEqual([sql, [`columns ${columns}`]]);
+  });
+
+  it("counts nothing, rather than wrongly", () => {
+    for (const sql of [
+      "SELECT count(*) FROM pg_stat_activity",
+      "SELECT 1, pg_catalog.max(oid) FROM pg_class WHERE relpages > 5",
+      "SELECT count(*) AS n FROM pg_catalog.pg_class",
+    ])
+      expect([sql, refusalOf(sql)]).toEqual([sql, expect.stringMatching(/^ERROR 0A000/)]);
+  });
+
+  it("has limits of its own", () => {
+    expect(refusalOf("SELECT $65535 FROM pg_class")).toMatch(/^ERROR 42P02/);
+    const many = Array.from({ length: 1_665 }, () => "1").join();
+    expect(refusalOf(`SELECT ${many} FROM pg_class`)).toMatch(/^ERROR 54011/);
   });
 
   it("leaves functions of pg_catalog to the evaluator", () => {

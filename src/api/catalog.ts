@@ -1,5 +1,8 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { isAggregate } from "./aggregates.ts";
 import type { SessionFacts } from "./functions.ts";
 import { matchesPattern } from "./like.ts";
+import { requireColumnsFit, requireParameter } from "./limits.ts";
 import { type Prepared, textRows } from "./prepared.ts";
 import { type SqlType, typeFacts } from "./sql-types.ts";
 import { plainText, type Token } from "./statement-text.ts";
@@ -32,6 +35,13 @@ export function answerCatalog(
   types: readonly (SqlType | undefined)[],
 ): Prepared {
   const query = outline(tokens);
+  requireColumnsFit(query.items.length);
+  // No rows would be an answer here, and a wrong one.
+  if (query.items.some(isAggregateCall))
+    throw new BorealisError(
+      sqlState.notSupported,
+      "aggregates over PostgreSQL's catalogs are not supported in the admin database",
+    );
   const names = query.items.map(nameOf);
   const answer = textRows("SELECT", names, () => {
     const rows = query.isPlain ? rowsOf(query, session) : [];
@@ -45,13 +55,22 @@ function parametersOf(
   tokens: readonly Token[],
   types: readonly (SqlType | undefined)[],
 ): SqlType[] {
-  const numbers = tokens.map(({ kind, text }) => (kind === "parameter" ? +text.slice(1) : 0));
-  const length = Math.min(Math.max(types.length, ...numbers), parametersMax);
+  let length = types.length;
+  for (const { kind, text } of tokens) {
+    if (kind !== "parameter") continue;
+    const number = +text.slice(1);
+    requireParameter(number);
+    length = Math.max(length, number);
+  }
   return Array.from({ length }, (_, index) => types[index] ?? "text");
 }
 
-/** As many as a Bind message can have. */
-const parametersMax = 65_535;
+/** At the level of the list itself. */
+function isAggregateCall(item: readonly Token[]): boolean {
+  const [first, dot] = item;
+  const call = first?.text === "pg_catalog" && dot?.text === "." ? item.slice(2) : item;
+  return call[1]?.text === "(" && isAggregate(call[0]?.text ?? "");
+}
 
 interface Outline {
   /** The list of results. */

@@ -48,7 +48,7 @@ export function commandFor(statement: StatementText, world: CommandWorld): Prepa
     case "reset":
       return commandOf("RESET", { kind: "reset", name: nameOrAll(tokens.slice(1)) });
     case "discard":
-      return commandOf(`DISCARD ${(second?.text ?? "all").toUpperCase()}`, { kind: "discard" });
+      return discard(tokens);
     case "deallocate": {
       const rest = tokens.slice(second?.text === "prepare" ? 2 : 1);
       return commandOf("DEALLOCATE", { kind: "deallocate", name: nameOrAll(rest) });
@@ -128,6 +128,17 @@ function columnOfSetting(name: string): string {
     "transaction isolation level": "transaction_isolation",
   };
   return spelled[name] ?? name;
+}
+
+/** There are neither plans, temporary tables nor sequences; only ALL has anything to drop. */
+function discard([, what, ...rest]: readonly Token[]): Prepared {
+  const kinds = new Set(["all", "plans", "temp", "temporary", "sequences"]);
+  if (!what || rest.length > 0 || !kinds.has(what.text))
+    throw new BorealisError(sqlState.syntaxError, "syntax error in DISCARD", {
+      hint: "DISCARD ALL, PLANS, TEMP or SEQUENCES",
+    });
+  const tag = `DISCARD ${what.text === "temporary" ? "TEMP" : what.text.toUpperCase()}`;
+  return commandOf(tag, what.text === "all" ? { kind: "discard" } : undefined);
 }
 
 /** SET [SESSION | LOCAL] name = value, and its kin. */

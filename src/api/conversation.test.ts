@@ -263,6 +263,107 @@ describe("a conversation with the admin database", () => {
     ]);
   });
 
+  it("keeps few and short settings", () => {
+    const long = "x".repeat(4_097);
+    const client = new TalkingClient(new Map([["application_name", long]]));
+    expect(client.send(encodeQuery("show application_name"))[1]).toBe("row ");
+    expect(client.send(encodeQuery(`set application_name = '${long}'`))[0]).toMatch(/^ERROR 54000/);
+    expect(client.send(encodeQuery(`set "${long}" = 1`))[0]).toMatch(/^ERROR 54000/);
+    const all = Array.from({ length: 120 }, (_, index) => `set a.b${index} = 1`).join(";");
+    expect(client.send(encodeQuery(all))).toContain(
+      "ERROR 54000 a connection keeps 100 settings at most",
+    );
+    expect(client.send(encodeQuery("set application_name = 'x'"))).toContain("SET");
+    const wishes = new Map(all.split(";").map((_, index): [string, string] => [`a.b${index}`, ""]));
+    const settings = new TalkingClient(wishes).send(encodeQuery("show all"));
+    expect(settings.filter((line) => line.startsWith("row a.b")).length).toBeLessThan(100);
+  });
+
+  it("keeps prepared statements unless all is discarded", () => {
+    const client = new TalkingClient();
+    client.send(encodeParse("s", "select 1"), encodeSync());
+    for (const what of ["PLANS", "TEMP", "TEMPORARY", "SEQUENCES"]) {
+      const tag = `DISCARD ${what === "TEMPORARY" ? "TEMP" : what}`;
+      expect(client.send(encodeQuery(`discard ${what}`))).toEqual([tag, "ready I"]);
+    }
+    expect(client.send(encodeBind("", "s"), encodeSync())[0]).toBe("BindComplete");
+    expect(client.send(encodeQuery("discard everything"))[0]).toMatch(/^ERROR 42601/);
+    client.send(encodeQuery("discard all"));
+    expect(client.send(encodeBind("", "s"), encodeSync())[0]).toMatch(/^ERROR 26000/);
+  });
+
+  it("skips to Sync for a binary parameter that is none, and for formats that do not fit", () => {
+    const client = new TalkingClient();
+    for (const bytes of [Buffer.alloc(3), Buffer.alloc(9), Buffer.from([1, 0, 0, 0, 0, 0, 0, 0])])
+      expect(
+        client.send(parseTyped("select $1 + 1", [23]), bindValues([bytes]), encodeSync()),
+      ).toEqual(["ParseComplete", expect.stringMatching(/^ERROR 22(P03|003)/), "ready I"]);
+    const twoFormats = encodeMessage(frontend.bind, (body) =>
+      body.cString("").cString("").u16(0).u16(0).u16(2).u16(0).u16(0),
+    );
+    expect(client.send(encodeParse("", "select 1, 2, 3"), twoFormats, encodeSync())).toEqual([
+      "ParseComplete",
+      "ERROR 08P01 bind message has 2 formats for 3 result columns",
+      "ready I",
+    ]);
+    const threeOfOne = encodeMessage(frontend.bind, (body) =>
+      body.cString("").cString("").u16(3).u16(0).u16(0).u16(0).u16(1).u32(1).text("1").u16(0),
+    );
+    expect(client.send(encodeParse("", "select $1"), threeOfOne, encodeSync())[1]).toBe(
+      "ERROR 08P01 bind message has 3 formats for 1 parameters",
+    );
+  });
+
+  it("forgets the unnamed statement when the next one is none", () => {
+    const client = new TalkingClient();
+    client.send(encodeParse("", "select 1"), encodeSync());
+    client.send(encodeParse("", "select nobody"), encodeSync());
+    expect(client.send(encodeBind("", ""), encodeSync())[0]).toMatch(/^ERROR 26000/);
+  });
+
+  it("refuses zero bytes", () => {
+    const client = new TalkingClient();
+    expect(client.send(encodeQuery("select E'\\000'"))[0]).toMatch(/^ERROR 22021/);
+    expect(client.send(encodeQuery("set application_name = E'\\x00'"))[0]).toMatch(/^ERROR 22021/);
+    for (const value of ["a\0b", Buffer.from("a\0b")])
+      expect(
+        client.send(parseTyped("select $1", [25]), bindValues([value]), encodeSync())[1],
+      ).toMatch(/^ERROR 22021/);
+  });
+
+  it("keeps little of what is not read, run or closed", () => {
+    const client = new TalkingClient();
+    const sessions = Array.from({ length: 3_000 }, (_, pid) =>
+      aSession({ pid, applicationName: "x".repeat(1_000) }),
+    );
+    client.sight = aSight({ sessions });
+    const suspend = (portal: string): string[] =>
+      client.send(bindValues([], { statement: "s", portal }), executeSome(portal, 1));
+    client.send(encodeQuery("begin"), encodeParse("s", "select application_name from sessions"));
+    expect(suspend("a").at(-1)).toBe("PortalSuspended");
+    expect(suspend("b").at(-1)).toBe("PortalSuspended");
+    expect(suspend("c").at(-1)).toMatch(/^ERROR 54000 the results of a connection's portals/);
+    const many = new TalkingClient();
+    many.send(encodeQuery("begin"), encodeParse("", "select 1"));
+    const names = Array.from({ length: 101 }, (_, index) => `p${index}`);
+    const binds = many.send(...names.map((portal) => bindValues([], { portal })));
+    expect(binds.at(-1)).toBe("ERROR 54000 a connection has 100 portals at most");
+    const long = `select '${"x".repeat(60_000)}'`;
+    const prepared = new TalkingClient().send(...names.map((name) => encodeParse(name, long)));
+    expect(prepared.at(-1)).toMatch(/^ERROR 54000 a connection's prepared statements/);
+  });
+
+  it("refuses a result that is too large, and parameters that are too many", () => {
+    const client = new TalkingClient();
+    const sessions = Array.from({ length: 9_000 }, (_, pid) =>
+      aSession({ pid, applicationName: "x".repeat(1_000) }),
+    );
+    client.sight = aSight({ sessions });
+    expect(client.send(encodeQuery("show sessions"))[1]).toMatch(/^ERROR 54000 the result/);
+    const oids = Array.from({ length: 1_001 }, () => 23);
+    expect(client.send(parseTyped("select 1", oids), encodeSync())[0]).toMatch(/^ERROR 54000/);
+  });
+
   it("gives back names, and refuses one that is taken", () => {
     const client = new TalkingClient();
     expect(

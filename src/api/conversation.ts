@@ -19,57 +19,29 @@ import {
   queryTextOf,
   transactionState,
 } from "../wire/index.ts";
-import { commandFor } from "./command.ts";
-import type { Outcome, PrepareOrder, RunOrder, SelectText, SessionData } from "./evaluation.ts";
+import { prepareStatement, rowsOf, type Work } from "./ask.ts";
 import type { SessionFacts } from "./functions.ts";
+import { parametersMax } from "./limits.ts";
 import { Named, portalWords, statementWords } from "./named.ts";
+import { type Portal, portionsOf, requireResultsFit, type Result, sizeOf } from "./portals.ts";
 import { commandOf, type Prepared } from "./prepared.ts";
 import {
   declaredType,
   describeRows,
   type EncodedRows,
-  encodeRows,
   formatOf,
   parameterOf,
+  requireFormats,
 } from "./formats.ts";
-import type { ResultColumn } from "./result-row.ts";
 import type { Settings } from "./settings.ts";
-import { type SqlType, type SqlValue, typeFacts } from "./sql-types.ts";
-import { placed, splitStatements, type StatementText } from "./statement-text.ts";
-import type { Source } from "./tables.ts";
-
-/** What the conversation cannot do itself: it goes on when it is given the answer, or thrown an error. */
-export type Ask =
-  | PrepareOrder
-  | (Omit<RunOrder, "sight"> & { readonly sources: ReadonlySet<Source> })
-  /** To show what is ready, and to let others have their turn; no answer is expected. */
-  | { readonly kind: "turn" };
-export type Answer = Outcome | { readonly kind: "turn" };
-export type Work<T> = Generator<Ask, T, Answer>;
+import { typeFacts } from "./sql-types.ts";
+import { splitStatements } from "./statement-text.ts";
 
 interface PreparedByName {
   readonly prepared: Prepared;
   /** As the client declared them; 0: it did not. */
   readonly typeOids: readonly number[];
 }
-
-interface Portal {
-  readonly prepared: Prepared;
-  readonly parameters: readonly SqlValue[];
-  /** Of each column. */
-  readonly isBinary: readonly boolean[];
-  /** Undefined: it has not been run. */
-  result: Result | undefined;
-}
-
-interface Result {
-  readonly rows: EncodedRows;
-  /** Rows that the client has been given. */
-  given: number;
-}
-
-/** Of rows; the client has to have read it before there is more. */
-const portionBytes = 64 * 1024;
 
 export interface ConversationOptions {
   readonly session: SessionFacts;
@@ -89,6 +61,8 @@ export class AdminConversation {
   private state: number = transactionState.idle;
   /** An error in the extended protocol: nothing is done until Sync. */
   private isSkipping = false;
+  /** Of which the client is being given rows. */
+  private giving: Result | undefined;
   /** The client has said goodbye. */
   isOver = false;
 
@@ -99,6 +73,14 @@ export class AdminConversation {
   /** Nothing is under way, and no transaction is open. */
   get isIdle(): boolean {
     return this.state === transactionState.idle;
+  }
+
+  /** Of results that the client has not read to their end. */
+  get keptBytes(): number {
+    const results = new Set([this.giving, ...this.portals.all.map(({ result }) => result)]);
+    let bytes = 0;
+    for (const result of results) if (result) bytes += sizeOf(result);
+    return bytes;
   }
 
   takeOutput(): Buffer[] {
@@ -191,7 +173,7 @@ export class AdminConversation {
     const statements = splitStatements(text);
     if (statements.length === 0) this.say(encodeMessage(backend.emptyQuery));
     for (const statement of statements) {
-      const prepared = yield* this.prepare(text, statement, []);
+      const prepared = yield* prepareStatement(text, statement, { ...this.options, types: [] });
       if (prepared.parameters.length > 0)
         throw new BorealisError(sqlState.undefinedParameter, "there is no parameter $1");
       const { columns } = prepared;
@@ -205,42 +187,16 @@ export class AdminConversation {
     }
   }
 
-  /** Raises BorealisError with the place in the whole text. */
-  private *prepare(
-    text: string,
-    statement: StatementText,
-    types: readonly (SqlType | undefined)[],
-  ): Work<Prepared> {
-    const { session, settings } = this.options;
-    try {
-      const command = commandFor(statement, { session, settings, types });
-      if (command !== "parse") return command;
-      return yield* this.prepareSelect({ text: statement.text, types });
-    } catch (error) {
-      throw error instanceof BorealisError ? placed(error, text, statement.start) : error;
-    }
-  }
-
-  private *prepareSelect(statement: SelectText): Work<Prepared> {
-    const session = this.sessionFor(statement);
-    const answer = yield { kind: "prepare", statement, session };
-    if (answer.kind !== "prepared") throw new TypeError("what is prepared has a plan");
-    const { columns, parameters, sources } = answer.plan;
-    const rows = { kind: "select", statement, sources } as const;
-    return { columns, parameters, tag: "SELECT", effect: undefined, rows };
-  }
-
-  /** Settings go along only where they may be asked for: there may be many. */
-  private sessionFor({ text }: SelectText): SessionData {
-    const { session, settings } = this.options;
-    const { user, database, pid, version } = session;
-    const mayAsk = /current_setting/i.test(text);
-    return { user, database, pid, version, settings: mayAsk ? settings.all : [] };
-  }
-
   private *parse(body: Buffer): Work<void> {
     const { name, sql, typeOids } = decodeParse(body);
+    // As PostgreSQL does: also if this one is none.
+    if (name === "") this.statements.remove("");
     this.statements.requireRoom(name);
+    if (typeOids.length > parametersMax)
+      throw new BorealisError(
+        sqlState.limitExceeded,
+        `a statement of the admin database has ${parametersMax} parameters at most`,
+      );
     const [statement, second] = splitStatements(sql);
     if (second)
       throw new BorealisError(
@@ -248,20 +204,25 @@ export class AdminConversation {
         "cannot insert multiple commands into a prepared statement",
       );
     const types = typeOids.map(declaredType);
-    const prepared = statement ? yield* this.prepare(sql, statement, types) : commandOf("");
-    this.statements.put(name, { prepared, typeOids });
+    const prepared = statement
+      ? yield* prepareStatement(sql, statement, { ...this.options, types })
+      : commandOf("");
+    const weight = sql.length + 100 * (prepared.columns?.length ?? 0);
+    this.statements.put(name, { prepared, typeOids }, weight);
     this.say(encodeMessage(backend.parseComplete));
   }
 
   private bind(request: BindRequest): void {
     const { prepared, typeOids } = this.statements.require(request.statement);
-    const { portal, values, formats } = request;
+    const { portal, values, formats, resultFormats } = request;
     this.portals.requireRoom(portal);
     if (values.length !== prepared.parameters.length)
       throw new BorealisError(
         sqlState.protocolViolation,
         `bind message supplies ${values.length} parameters, but the prepared statement requires ${prepared.parameters.length}`,
       );
+    requireFormats(formats, values.length, "parameters");
+    if (prepared.columns) requireFormats(resultFormats, prepared.columns.length, "result columns");
     const parameters = values.map((value, index) =>
       parameterOf(value, {
         type: prepared.parameters[index] ?? "text",
@@ -269,10 +230,9 @@ export class AdminConversation {
         isBinary: formatOf(formats, index),
       }),
     );
-    const isBinary = (prepared.columns ?? []).map((_, index) =>
-      formatOf(request.resultFormats, index),
-    );
-    this.portals.put(portal, { prepared, parameters, isBinary, result: undefined });
+    const isBinary = (prepared.columns ?? []).map((_, index) => formatOf(resultFormats, index));
+    const weight = values.reduce((sum, value) => sum + (value?.length ?? 0), isBinary.length);
+    this.portals.put(portal, { prepared, parameters, isBinary, result: undefined }, weight);
     this.say(encodeMessage(backend.bindComplete));
   }
 
@@ -310,44 +270,27 @@ export class AdminConversation {
     if (tag === "") return this.say(encodeMessage(backend.emptyQuery));
     this.requireUsable(prepared);
     if (!columns) return this.say(encodeCommandComplete(this.apply(prepared)));
-    portal.result ??= { rows: yield* this.rowsOf(portal, columns), given: 0 };
+    portal.result ??= { rows: yield* rowsOf(portal, columns, this.options), given: 0 };
     const { result } = portal;
     const before = result.given;
+    this.giving = result;
+    try {
+      requireResultsFit(this.portals.all);
+    } catch (error) {
+      portal.result = undefined;
+      throw error;
+    }
     const all = result.rows.ends.length;
     const end = rowsMax === 0 ? all : Math.min(before + rowsMax, all);
-    yield* this.give(result, end);
+    for (const portion of portionsOf(result, end)) {
+      this.say(portion);
+      if (result.given < end) yield { kind: "turn" };
+    }
+    this.giving = undefined;
     if (end < all) return this.say(encodeMessage(backend.portalSuspended));
     // Whoever asks again gets nothing, as from PostgreSQL; no need to keep it.
     portal.result = { rows: noRows, given: 0 };
     this.say(encodeCommandComplete(tag === "SELECT" ? `SELECT ${end - before}` : tag));
-  }
-
-  /** Up to the row at `end`, in portions. */
-  private *give(result: Result, end: number): Work<void> {
-    const { bytes, ends } = result.rows;
-    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let from = ends[result.given - 1] ?? 0;
-    let to = from;
-    while (result.given < end) {
-      to = ends[result.given++] ?? to;
-      if (to - from < portionBytes && result.given < end) continue;
-      this.say(all.subarray(from, to));
-      from = to;
-      if (result.given < end) yield { kind: "turn" };
-    }
-  }
-
-  private *rowsOf(
-    { prepared, parameters, isBinary }: Portal,
-    columns: readonly ResultColumn[],
-  ): Work<EncodedRows> {
-    const { rows } = prepared;
-    if (rows.kind === "known") return encodeRows(rows.list(), columns, isBinary);
-    const { statement, sources } = rows;
-    const session = this.sessionFor(statement);
-    const answer = yield { kind: "run", statement, session, parameters, isBinary, sources };
-    if (answer.kind !== "rows") throw new TypeError("what is run has rows");
-    return answer.rows;
   }
 
   /** Raises 25P02 in a transaction that has failed, but for what ends that. */

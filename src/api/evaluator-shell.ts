@@ -26,8 +26,11 @@ const waitingMax = 100;
 /** Of the thread's heap; the process has one of its own. */
 const memoryMb = 128;
 
+/** Called when its turn has come, so that what it holds is there once only, however many wait. */
+export type OrderMaker = () => PrepareOrder | RunOrder;
+
 interface Waiting {
-  readonly order: PrepareOrder | RunOrder;
+  readonly order: OrderMaker;
   resolve(outcome: Outcome): void;
   reject(error: BorealisError): void;
 }
@@ -66,7 +69,7 @@ export class EvaluatorThread {
    * Raises what is wrong with the statement, 54001 for one that takes too long, 53200 for one that takes too much memory,
    * 53300 if too many wait.
    */
-  evaluate(order: PrepareOrder | RunOrder): Promise<Outcome> {
+  evaluate(order: OrderMaker): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       if (this.queue.length >= waitingMax) return reject(tooBusy);
       this.queue.push({ order, resolve, reject });
@@ -86,7 +89,7 @@ export class EvaluatorThread {
     if (!waiting) return;
     const id = ++this.lastId;
     this.current = { ...waiting, id };
-    const order: Order = { ...waiting.order, id };
+    const order: Order = { ...waiting.order(), id };
     thread.worker.post(order);
     this.limit(workMs, tooLong);
   }

@@ -24,11 +24,11 @@ class FakeThread implements WorkerThread {
   }
 }
 
-const order: PrepareOrder = {
+const order = (): PrepareOrder => ({
   kind: "prepare",
   statement: { text: "select 1", types: [] },
   session: { user: "u", database: "d", pid: 1, version: "v", settings: [] },
-};
+});
 
 function world(): {
   evaluator: EvaluatorThread;

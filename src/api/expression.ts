@@ -2,9 +2,10 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Aggregate, isAggregate, makeAggregate, misplaced } from "./aggregates.ts";
 import { castTerm, memberOf } from "./casts.ts";
 import { alike, callFunction, type FunctionWorld, noFunction } from "./functions.ts";
+import { requireParameter } from "./limits.ts";
 import { binary, isComparison, overArray, unify } from "./operators.ts";
-import type { Scope } from "./scope.ts";
-import { bigintOf, checkedInteger, parseValue, type SqlValue } from "./sql-types.ts";
+import type { Scope, ScopeColumn } from "./scope.ts";
+import { bigintOf, checkedInteger, parseValue, type SqlType, type SqlValue } from "./sql-types.ts";
 import { errorAt, type Expr, type ExprBinary, type ExprCall, fingerprint } from "./syntax.ts";
 import { compareValues, isNumber, requireType, type Term } from "./term.ts";
 
@@ -33,7 +34,6 @@ export function columnKey(index: number): string {
 
 /** A tree this deep is nobody's, and would overflow the stack. */
 const depthMax = 500;
-const parametersMax = 1_000;
 
 /** Makes terms of one statement's expressions. Everything that can be wrong with a type or name is raised here. */
 export class Expressions {
@@ -135,8 +135,7 @@ export class Expressions {
   }
 
   private parameter(number: number): Term {
-    if (!Number.isInteger(number) || number < 1 || number > parametersMax)
-      throw new BorealisError(sqlState.undefinedParameter, `there is no parameter $${number}`);
+    requireParameter(number);
     const type = this.world.parameters.typeOf(number);
     const run: Term["run"] = ({ parameters }) => parameters[number - 1] ?? null;
     return type ? { type, run } : { type: "unknown", run, parameter: number };
@@ -145,7 +144,15 @@ export class Expressions {
   private column(node: Extract<Expr, { type: "ref" }>, place: Place): Term {
     if (node.name === "*")
       throw errorAt(node, sqlState.syntaxError, "* is allowed in the list of results only");
-    const { index, type } = this.world.scope.column(node);
+    return this.columnAt(node, this.world.scope.column(node), place);
+  }
+
+  /** `node`: what errors point at. Raises 42803 where it would have a value for each row of a group. */
+  columnAt(
+    node: Extract<Expr, { type: "ref" }>,
+    { index, type }: Pick<ScopeColumn, "index" | "type">,
+    place: Place,
+  ): Term {
     if (place.kind === "groups" && place.keys && !place.keys.has(columnKey(index)))
       throw errorAt(
         node,
@@ -275,7 +282,7 @@ export class Expressions {
         if (!isNumber(number.type) && number.type !== "interval") throw noFunction(node.op, [term]);
         return node.op === "+"
           ? number
-          : { type: number.type, run: (context) => minus(number.run(context)) };
+          : { type: number.type, run: (context) => minus(number.type, number.run(context)) };
       }
     }
   }
@@ -364,9 +371,9 @@ function negated(truth: SqlValue): SqlValue {
   return truth === null ? null : truth !== true;
 }
 
-function minus(value: SqlValue): SqlValue {
-  if (typeof value === "bigint" || typeof value === "number") return -value;
-  return null;
+function minus(type: SqlType, value: SqlValue): SqlValue {
+  if (typeof value === "bigint") return checkedInteger(type, -value);
+  return typeof value === "number" ? -value : null;
 }
 
 function castToNumber(term: Term, { parameters }: ExpressionWorld): Term {

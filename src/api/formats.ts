@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { encodeDataRow, encodeRowDescription } from "../wire/index.ts";
+import { requireNoZero } from "./limits.ts";
 import type { ResultColumn } from "./result-row.ts";
 import {
   decodeValue,
@@ -31,16 +32,30 @@ export function formatOf(formats: readonly number[], index: number): boolean {
   return (formats.length === 1 ? formats[0] : formats[index]) === 1;
 }
 
-/** Raises 22P02, 0A000, ProtocolViolation. */
+/** Raises 22P02, 22P03, 22021, 0A000. */
 export function parameterOf(
   value: Buffer | null,
   { type, typeOid, isBinary }: { type: SqlType; typeOid: number; isBinary: boolean },
 ): SqlValue {
   if (value === null) return null;
-  if (!isBinary) return parseValue(type, value.toString("utf8"));
+  if (!isBinary) return parseValue(type, requireNoZero(value.toString("utf8")));
   if (typeOid === numericOid)
     throw new BorealisError(sqlState.notSupported, "numeric is not taken in binary form");
-  return decodeValue(type, value);
+  const decoded = decodeValue(type, value);
+  return typeof decoded === "string" ? requireNoZero(decoded) : decoded;
+}
+
+/** None are all text, one is for all. Raises 08P01 for any other number than that of what they are for. */
+export function requireFormats(
+  formats: readonly number[],
+  count: number,
+  what: "parameters" | "result columns",
+): void {
+  if (formats.length <= 1 || formats.length === count) return;
+  throw new BorealisError(
+    sqlState.protocolViolation,
+    `bind message has ${formats.length} formats for ${count} ${what}`,
+  );
 }
 
 export function describeRows(
@@ -97,6 +112,11 @@ const resultTooLarge = new BorealisError(
   { hint: "Add LIMIT, or select fewer columns." },
 );
 
+/** Whose binary form is their text. */
+function isText(type: SqlType): boolean {
+  return type === "text" || type === "unknown";
+}
+
 function encodeRow(
   row: readonly SqlValue[],
   columns: readonly ResultColumn[],
@@ -106,7 +126,8 @@ function encodeRow(
     columns.map(({ type }, index) => {
       const value = row[index] ?? null;
       if (value === null) return null;
-      return isBinary[index] === true ? encodeValue(type, value) : printValue(type, value);
+      if (isBinary[index] === true && !isText(type)) return encodeValue(type, value);
+      return requireNoZero(printValue(type, value));
     }),
   );
 }

@@ -39,6 +39,10 @@ export function compileFrom(from: readonly From[], scope: Scope, expressions: Ex
       throw errorAt(join, sqlState.notSupported, "USING is not supported here", {
         hint: "Name the condition with ON.",
       });
+    if (join && join.type !== "CROSS JOIN" && !join.on)
+      throw errorAt(item, sqlState.syntaxError, `${join.type} wants a condition`, {
+        hint: "Name it with ON, or use CROSS JOIN.",
+      });
     scope.add(table, alias);
     const on = join?.on
       ? expressions.condition(join.on, { kind: "rows", name: "JOIN conditions" })

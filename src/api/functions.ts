@@ -1,6 +1,8 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { fitting, requireTextFits } from "./limits.ts";
 import {
   bigintOf,
+  checkedInteger,
   listOf,
   printValue,
   type SqlType,
@@ -135,14 +137,31 @@ const now: Make = (args) =>
 const concat: Make = (args, { parameters }) => {
   const terms = args.map((arg) => asResult(arg, parameters));
   const run = (context: Context): string =>
-    terms
-      .map((term) => {
+    joined(
+      terms.map((term) => {
         const value = term.run(context);
         return value === null ? "" : printValue(term.type, value);
-      })
-      .join("");
+      }),
+      "",
+    );
   return { type: "text", run };
 };
+
+/** Raises 54000 before it is made. */
+function joined(parts: readonly string[], between: string): string {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  requireTextFits(length + between.length * Math.max(parts.length - 1, 0));
+  return parts.join(between);
+}
+
+/** Raises 54000 before it is made: a thousand for each of a thousand characters is a million. */
+function replaced(text: string, from: string, to: string): string {
+  if (from === "") return text;
+  let count = 0;
+  for (let at = text.indexOf(from); at >= 0; at = text.indexOf(from, at + from.length)) count++;
+  requireTextFits(text.length + count * (to.length - from.length));
+  return text.replaceAll(from, () => to);
+}
 
 const currentSetting: Make = (args, { parameters, session }) => {
   const [name, missing] = args;
@@ -167,14 +186,16 @@ const absolute: Make = ([arg, ...more]) => {
   const run = (context: Context): SqlValue => {
     const value = arg.run(context);
     if (typeof value === "number") return Math.abs(value);
-    return typeof value === "bigint" && value < 0n ? -value : value;
+    return typeof value === "bigint" && value < 0n ? checkedInteger(arg.type, -value) : value;
   };
   return { type: arg.type, run };
 };
 
 function rounded(value: SqlValue, digits: SqlValue = 0n): number {
   const scale = 10 ** Math.max(0, Math.min(15, Number(digits)));
-  return Math.round(Number(value) * scale) / scale;
+  const scaled = Number(value) * scale;
+  // So large a number has no digits behind its point.
+  return Number.isFinite(scaled) ? Math.round(scaled) / scale : Number(value);
 }
 
 /** Of text, in characters. */
@@ -243,13 +264,14 @@ const functions: Readonly<Record<string, Make>> = {
   statement_timestamp: now,
   clock_timestamp: now,
   lower: strict(["text"], "text", (text) => String(text).toLowerCase()),
-  upper: strict(["text"], "text", (text) => String(text).toUpperCase()),
+  // Some letters become three.
+  upper: strict(["text"], "text", (text) => fitting(String(text).toUpperCase())),
   length: strict(["text"], "int4", (text) => BigInt(Array.from(String(text)).length)),
   trim: strict(["text"], "text", (text) => trimmed(String(text))),
   substring,
   substr: substring,
   replace: strict(["text", "text", "text"], "text", (text, from, to) =>
-    from === "" ? text : String(text).replaceAll(String(from), () => String(to)),
+    replaced(String(text), String(from), String(to)),
   ),
   starts_with: strict(["text", "text"], "bool", (text, head) =>
     String(text).startsWith(String(head)),
@@ -269,12 +291,15 @@ const functions: Readonly<Record<string, Make>> = {
   floor: strict(["float8"], "float8", (value) => Math.floor(Number(value))),
   ceil: strict(["float8"], "float8", (value) => Math.ceil(Number(value))),
   pg_size_pretty: strict(["int8"], "text", prettySize),
-  pg_wal_lsn_diff: strict(["pg_lsn", "pg_lsn"], "int8", (a, b) => bigintOf(a) - bigintOf(b)),
+  pg_wal_lsn_diff: strict(["pg_lsn", "pg_lsn"], "int8", (a, b) =>
+    checkedInteger("int8", bigintOf(a) - bigintOf(b)),
+  ),
   cardinality: strict(["text[]"], "int4", (list) => BigInt(listOf(list).length)),
   array_to_string: strict(["text[]", "text"], "text", (list, between) =>
-    listOf(list)
-      .filter((item) => item !== null)
-      .join(String(between)),
+    joined(
+      listOf(list).filter((item) => item !== null),
+      String(between),
+    ),
   ),
 };
 

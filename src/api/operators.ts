@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { matchesPattern } from "./like.ts";
+import { requireTextFits } from "./limits.ts";
 import {
   bigintOf,
   checkedInteger,
@@ -128,7 +129,12 @@ function concatenation(sides: readonly [Term, Term], book: Parameters): Term {
   // A cast to text, which spells a boolean out.
   const print = (type: SqlType, value: SqlValue): string =>
     type === "bool" ? String(value) : printValue(type, value);
-  return strict("text", [a, b], (x, y) => print(a.type, x) + print(b.type, y));
+  return strict("text", [a, b], (x, y) => {
+    const first = print(a.type, x);
+    const second = print(b.type, y);
+    requireTextFits(first.length + second.length);
+    return first + second;
+  });
 }
 
 const timeSums: readonly (readonly [string, SqlType, SqlType, SqlType])[] = [
@@ -157,7 +163,7 @@ function arithmetic(operator: string, sides: readonly [Term, Term], book: Parame
     const b = toType(right, second, book);
     if (!a || !b) continue;
     return strict(result, [a, b], (x, y) =>
-      sign === "+" ? bigintOf(x) + bigintOf(y) : bigintOf(x) - bigintOf(y),
+      checkedInteger(result, sign === "+" ? bigintOf(x) + bigintOf(y) : bigintOf(x) - bigintOf(y)),
     );
   }
   throw noOperator(operator, left.type, right.type);
@@ -166,16 +172,25 @@ function arithmetic(operator: string, sides: readonly [Term, Term], book: Parame
 type Work = (a: SqlValue, b: SqlValue) => SqlValue;
 
 const floats: Readonly<Record<string, Work>> = {
-  "+": (a, b) => Number(a) + Number(b),
-  "-": (a, b) => Number(a) - Number(b),
-  "*": (a, b) => Number(a) * Number(b),
-  "/": (a, b) => Number(a) / Number(requireDivisor(b)),
+  "+": checkedFloat((a, b) => a + b),
+  "-": checkedFloat((a, b) => a - b),
+  "*": checkedFloat((a, b) => a * b),
+  "/": checkedFloat((a, b) => a / Number(requireDivisor(b))),
 };
+
+/** What was finite stays so. */
+function checkedFloat(work: (a: number, b: number) => number): Work {
+  return (x, y) => {
+    const [a, b] = [Number(x), Number(y)];
+    const result = work(a, b);
+    if (Number.isFinite(result) || !Number.isFinite(a) || !Number.isFinite(b)) return result;
+    throw new BorealisError(sqlState.numberOutOfRange, "value out of range: overflow");
+  };
+}
 
 function integers(operator: string, type: SqlType): Work | undefined {
   const work = integerWork[operator];
-  const own = type === "int4" ? "int4" : "int8";
-  return work && ((a, b) => checkedInteger(own, work(bigintOf(a), bigintOf(b))));
+  return work && ((a, b) => checkedInteger(type, work(bigintOf(a), bigintOf(b))));
 }
 
 const integerWork: Readonly<Record<string, (a: bigint, b: bigint) => bigint>> = {

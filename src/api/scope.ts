@@ -15,6 +15,8 @@ export interface Relation {
 
 export interface ScopeColumn {
   readonly name: string;
+  /** Of its table. */
+  readonly alias: string;
   readonly type: SqlType;
   /** In the joined row. */
   readonly index: number;
@@ -64,6 +66,12 @@ export class Scope {
     });
   }
 
+  /** Whether any table has a column of that name, as written. */
+  has(written: string): boolean {
+    const name = written.replaceAll('""', '"');
+    return this.relations.flatMap(columnsOf).some((one) => one.name === name);
+  }
+
   /** A column by its name alone, if there is exactly one. */
   find(name: string): ScopeColumn | undefined {
     const found = this.relations.flatMap(columnsOf).filter((one) => one.name === name);
@@ -80,6 +88,11 @@ export class Scope {
   }
 }
 
-function columnsOf({ table, start }: Relation): ScopeColumn[] {
-  return table.columns.map(({ name, type }, index) => ({ name, type, index: start + index }));
+function columnsOf({ alias, table, start }: Relation): ScopeColumn[] {
+  return table.columns.map(({ name, type }, index) => ({
+    name,
+    alias,
+    type,
+    index: start + index,
+  }));
 }

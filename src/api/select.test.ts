@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { aSession, aSight, compile, failure, select } from "../../test/helpers/admin-world.ts";
+import {
+  aSession,
+  aSight,
+  aStatus,
+  compile,
+  failure,
+  select,
+} from "../../test/helpers/admin-world.ts";
 import type { SessionRow } from "../session/index.ts";
 
 describe("a SELECT over the cluster's tables", () => {
@@ -99,6 +106,45 @@ describe("a SELECT over the cluster's tables", () => {
       ["select 1 where 1", "42804 the condition must be type boolean, not type integer"],
       ["select 1 / 0", "22012 division by zero"],
       ["select 2147483647 + 1", "22003 integer out of range"],
+      ["select -(-2147483647 - 1)", "22003 integer out of range"],
+      ["select abs('-2147483648'::int4)", "22003 integer out of range"],
+      ["select -(-9223372036854775807 - 1)", "22003 bigint out of range"],
+      ["select 'FFFFFFFF/FFFFFFFF'::pg_lsn - '0/0'", "22003 bigint out of range"],
+      ["select 1e308 * 10", "22003 value out of range: overflow"],
+      ["select '1e999'::float8", '22003 "1e999" is out of range for type double precision'],
+      ["select '9999-12-31'::timestamptz + interval '1 day'", "22008 timestamp out of range"],
+      ["select '0100-01-01'::timestamptz - interval '1 us'", "22008 timestamp out of range"],
+      ["select '9999-12-31 23:59-12'::timestamptz", "22008 timestamp out of range"],
+      [`select interval '${"9000000000s ".repeat(1_100)}'`, "22008 interval out of range"],
+      ["select 1 from storage a join instances b", "42601 INNER JOIN wants a condition at 25"],
+      ["select 1 from storage a left join instances b", "42601 LEFT JOIN wants a condition at 25"],
+      [
+        `select '${"a".repeat(1_001)}' || replace('${"a".repeat(1_000)}', 'a', '${"b".repeat(1_000)}')`,
+        "54000 a text of the admin database has 1000000 characters at most",
+      ],
+      [
+        `select replace('${"a".repeat(1_001)}', 'a', '${"b".repeat(1_000)}')`,
+        "54000 a text of the admin database has 1000000 characters at most",
+      ],
+      [
+        `select concat(${Array.from({ length: 101 }, () => `replace('${"a".repeat(100)}', 'a', '${"b".repeat(100)}')`).join()})`,
+        "54000 a text of the admin database has 1000000 characters at most",
+      ],
+      [
+        `select array_to_string('{${"a,".repeat(1_001)}a}'::text[], '${"b".repeat(1_000)}')`,
+        "54000 a text of the admin database has 1000000 characters at most",
+      ],
+      [
+        `select ${"array[".repeat(30)}'"'${"]::text".repeat(29)}]`,
+        "54000 a text of the admin database has 1000000 characters at most",
+      ],
+      [
+        `select ${Array.from({ length: 1_665 }, () => "1").join()}`,
+        "54011 target lists can have at most 1664 entries",
+      ],
+      ["select $1001", "42P02 there is no parameter $1001 at 8"],
+      ["select E'a\\000'", '22021 invalid byte sequence for encoding "UTF8": 0x00'],
+      [`select '"a\\u0000"'::jsonb`, "22021 \\u0000 cannot be converted to text at 8"],
       ["select 1 limit -1", "2201W LIMIT must not be negative"],
       ["select 1 order by 2", "42P10 ORDER BY position 2 is not in select list at 19"],
       [
@@ -174,6 +220,48 @@ describe("a SELECT over the cluster's tables", () => {
     expect(select("select distinct endpoint from sessions order by endpoint", sight)).toEqual([
       ["reader"],
       ["writer"],
+    ]);
+  });
+
+  it("takes all columns of a join, also those of one name", () => {
+    const query = compile("select * from instances i join endpoints e on e.id = i.id");
+    expect(query.columns.filter(({ name }) => name === "id")).toHaveLength(2);
+    const [row] = select(
+      "select * from endpoints e join instances i on i.id = any(e.members) order by i.id",
+    );
+    expect([row?.[0], row?.[8]]).toEqual(["writer", "instance-1"]);
+    expect(select("select distinct i.* from instances i, storage s order by i.id")).toEqual([]);
+    expect(failure("select i.*, count(*) from instances i group by i.id")).toMatch(/^42803/);
+  });
+
+  it("groups by a column of a table rather than by an alias of the same name", () => {
+    const sessions = [aSession({ pid: 1 }), aSession({ pid: 2 })];
+    const sql = "select upper(state) as pid, count(*) from sessions group by pid";
+    expect(failure(sql, aSight({ sessions }))).toMatch(/^42803 column "state" must appear/);
+    const other = "select pid % 1 as state, count(*) from sessions group by pid";
+    expect(select(other, aSight({ sessions }))).toHaveLength(2);
+  });
+
+  it("shows no epoch and no timeline where there is no writer", () => {
+    const { cluster } = aStatus();
+    const status = aStatus({ cluster: { ...cluster, writer: null, epoch: 0, timeline: 0 } });
+    const sql = "select epoch, timeline from cluster";
+    expect(select(sql, aSight({ status }))).toEqual([[null, null]]);
+    expect(select(sql)).toEqual([[3n, 2n]]);
+  });
+
+  it("shows events, the newest last", () => {
+    const facts = { sourceType: "instance", source: "instance-1", category: "failover" } as const;
+    const events = [1, 2].map((day) => ({
+      ...facts,
+      time: `2026-11-0${day}T00:00:00.000Z`,
+      message: `day ${day}`,
+    }));
+    expect(
+      select("select time::text, source_type, category, message from events", aSight({ events })),
+    ).toEqual([
+      ["2026-11-01 00:00:00+00", "instance", "failover", "day 1"],
+      ["2026-11-02 00:00:00+00", "instance", "failover", "day 2"],
     ]);
   });
 

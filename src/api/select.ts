@@ -4,6 +4,7 @@ import { columnNameOf } from "./column-name.ts";
 import { columnKey, Expressions, type ExpressionWorld, type Place } from "./expression.ts";
 import { Budget, compileFrom, walk } from "./from.ts";
 import type { FunctionWorld } from "./functions.ts";
+import { requireColumnsFit } from "./limits.ts";
 import { ordering, sorted } from "./order.ts";
 import type { Output, OutputRow, ResultColumn } from "./result-row.ts";
 import { Scope } from "./scope.ts";
@@ -42,6 +43,7 @@ export function compileSelect(
   const grouping = groupingOf(node, expressions);
   const { place } = grouping;
   const outputs = (node.columns ?? []).flatMap((column) => outputsOf(column, expressions, place));
+  requireColumnsFit(outputs.length);
   const having = node.having ? expressions.condition(node.having, place) : undefined;
   const keys = (node.orderBy ?? []).map((by) =>
     ordering(by, { outputs, expressions, place, isDistinct: node.distinct === "distinct" }),
@@ -85,7 +87,9 @@ interface Grouping {
 /** There are groups with GROUP BY, with HAVING, and where an aggregate stands. */
 function groupingOf(node: SelectFromStatement, expressions: Expressions): Grouping {
   const aggregates: Aggregate[] = [];
-  const by = (node.groupBy ?? []).map((item) => groupedBy(item, node.columns ?? []));
+  const by = (node.groupBy ?? []).map((item) =>
+    groupedBy(item, node.columns ?? [], expressions.world.scope),
+  );
   const isGrouped = node.groupBy || node.having || hasAggregate(node, expressions.world);
   if (!isGrouped)
     return { place: { kind: "groups", aggregates, keys: undefined }, aggregates, keys: undefined };
@@ -97,8 +101,8 @@ function groupingOf(node: SelectFromStatement, expressions: Expressions): Groupi
   return { place: { kind: "groups", aggregates, keys: prints }, aggregates, keys };
 }
 
-/** A number means a column of the result, a name that no table has its alias. */
-function groupedBy(item: Expr, columns: readonly SelectedColumn[]): Expr {
+/** A number means a column of the result, and so does an alias that no column of a table has for its name. */
+function groupedBy(item: Expr, columns: readonly SelectedColumn[], scope: Scope): Expr {
   if (item.type === "integer") {
     const column = columns[item.value - 1];
     if (column) return column.expr;
@@ -108,7 +112,7 @@ function groupedBy(item: Expr, columns: readonly SelectedColumn[]): Expr {
       `GROUP BY position ${item.value} is not in select list`,
     );
   }
-  if (item.type !== "ref" || item.table) return item;
+  if (item.type !== "ref" || item.table || scope.has(item.name)) return item;
   const { name } = item;
   const aliased = columns.find(({ alias }) => alias?.name === name);
   return aliased?.expr ?? item;
@@ -133,10 +137,16 @@ function outputsOf(
 ): Output[] {
   const { scope, parameters } = expressions.world;
   if (expr.type === "ref" && expr.name === "*") {
-    return scope.star(expr).map(({ name }) => {
-      const table = expr.table ?? undefined;
-      const node: Expr = { type: "ref", name, ...(table && { table }) };
-      return { name, node, ...typed(expressions.compile(ownRef(node, expr), place)) };
+    // By their places: two tables of a join may have a column of the same name.
+    return scope.star(expr).map((column) => {
+      const { name, alias } = column;
+      const node: Expr = { type: "ref", table: { name: alias }, name };
+      const position = expr._location && { _location: expr._location };
+      return {
+        name,
+        node,
+        ...typed(expressions.columnAt({ ...node, ...position }, column, place)),
+      };
     });
   }
   const term = asResult(expressions.compile(expr, place), parameters);
@@ -145,11 +155,6 @@ function outputsOf(
 
 function typed(term: Term): { term: Term; type: SqlType } {
   return { term, type: term.type };
-}
-
-/** Errors point at the star that it came from. */
-function ownRef(node: Expr, star: Expr): Expr {
-  return star._location ? { ...node, _location: star._location } : node;
 }
 
 function grouped(

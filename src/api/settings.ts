@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { requireNoZero } from "./limits.ts";
 
 /** In PostgreSQL's own spelling; what clients are told at the start, and at each change. */
 const reportedNames = [
@@ -33,6 +34,10 @@ const changeable: Readonly<Record<string, string>> = {
   transaction_isolation: "read committed",
   transaction_read_only: "off",
 };
+
+/** Settings of one connection that can change, and how long each may be: nobody has so many. */
+const namesMax = 100;
+const lengthMax = 4_096;
 
 export interface SettingRow {
   readonly name: string;
@@ -76,9 +81,10 @@ export class Settings {
     });
     const initial = byName(changeable);
     for (const [name, value] of wishes) {
+      if (name.length > lengthMax || value.length > lengthMax) continue;
       const known = initial.get(name);
       if (known) initial.set(name, { name: known.name, value });
-      else if (name.includes(".")) initial.set(name, { name, value });
+      else if (name.includes(".") && initial.size < namesMax) initial.set(name, { name, value });
     }
     this.initial = initial;
     this.current = new Map(initial);
@@ -99,12 +105,25 @@ export class Settings {
     return rows.toSorted((a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1));
   }
 
-  /** Raises 0A000 for an encoding that we do not speak. */
+  /** Raises 0A000 for an encoding that we do not speak, 54000 for what is too much to keep. */
   set(written: string, value: string): SettingChange {
+    requireNoZero(written + value);
+    if (written.length > lengthMax || value.length > lengthMax)
+      throw new BorealisError(
+        sqlState.limitExceeded,
+        `a setting and its name have ${lengthMax} characters at most`,
+      );
     const key = aliases.get(written.toLowerCase()) ?? written.toLowerCase();
     const fixed = this.fixed.get(key);
     if (fixed) return { report: undefined, warning: stays(fixed, value) };
-    const name = this.current.get(key)?.name ?? key;
+    const known = this.current.get(key);
+    if (!known && this.current.size >= namesMax)
+      throw new BorealisError(
+        sqlState.limitExceeded,
+        `a connection keeps ${namesMax} settings at most`,
+        { hint: "RESET ALL forgets those that were set." },
+      );
+    const name = known?.name ?? key;
     this.current.set(key, { name, value });
     return { report: this.reportOf(key), warning: undefined };
   }

@@ -1,5 +1,5 @@
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import { findLsn, formatLsn, lsn } from "../base/lsn.ts";
 import { printJson } from "./jsonb.ts";
 import { formatInterval, formatTime, parseInterval, parseTime } from "./sql-times.ts";
@@ -39,6 +39,16 @@ interface TypeFacts {
 
 const int4Max = 2n ** 31n - 1n;
 const int8Max = 2n ** 63n - 1n;
+/** What we can print: four digits a year, and none that JavaScript takes for one of the last century. */
+const timeMin = -59_011_459_200_000_000n;
+const timeMax = 253_402_300_799_999_999n;
+
+const ranges: Readonly<Partial<Record<SqlType, readonly [bigint, bigint]>>> = {
+  int4: [-int4Max - 1n, int4Max],
+  int8: [-int8Max - 1n, int8Max],
+  interval: [-int8Max - 1n, int8Max],
+  timestamptz: [timeMin, timeMax],
+};
 /** Between 1970 and 2000, where PostgreSQL's timestamps begin. */
 const epochGapUs = 946_684_800_000_000n;
 const dayUs = 86_400_000_000n;
@@ -226,6 +236,7 @@ export function printValue(type: SqlType, value: SqlValue): string {
 /** Raises 22P02 (22003 for a number that is too large). */
 export function parseValue(type: SqlType, text: string): SqlValue {
   const value = facts[type].parse(text);
+  if (typeof value === "bigint") return checkedInteger(type, value);
   if (value !== undefined) return value;
   const { spelled } = facts[type];
   if ((type === "int4" || type === "int8") && /^\s*[-+]?\d+\s*$/.test(text))
@@ -243,7 +254,7 @@ export function encodeValue(type: SqlType, value: SqlValue): Uint8Array {
   return facts[type].encode(value);
 }
 
-/** A parameter's value in binary. Raises 0A000 for a type that is taken as text only, ProtocolViolation. */
+/** A parameter's value in binary. Raises 0A000 for a type that is taken as text only, 22P03. */
 export function decodeValue(type: SqlType, bytes: Buffer): SqlValue {
   const { decode, spelled } = facts[type];
   if (!decode)
@@ -251,18 +262,30 @@ export function decodeValue(type: SqlType, bytes: Buffer): SqlValue {
       sqlState.notSupported,
       `parameters of type ${spelled} are not taken in binary form`,
     );
-  const reader = new ByteReader(bytes);
-  const value = decode(reader);
-  reader.end();
-  return value;
+  try {
+    const reader = new ByteReader(bytes);
+    const value = decode(reader);
+    reader.end();
+    return typeof value === "bigint" ? checkedInteger(type, value) : value;
+  } catch (error) {
+    if (!(error instanceof ProtocolViolation)) throw error;
+    throw new BorealisError(
+      sqlState.invalidBinary,
+      `incorrect binary data format for type ${spelled}`,
+      { cause: error },
+    );
+  }
 }
 
-/** Raises 22003 for a number that its type does not hold. */
-export function checkedInteger(type: "int4" | "int8", value: bigint): bigint {
-  const max = type === "int4" ? int4Max : int8Max;
-  if (value <= max && value >= -max - 1n) return value;
-  const { spelled } = facts[type];
-  throw new BorealisError(sqlState.numberOutOfRange, `${spelled} out of range`);
+/** Raises 22003, of times 22008, for a value that its type does not hold; what is not kept as bigint is not looked at. */
+export function checkedInteger(type: SqlType, value: bigint): bigint {
+  const range = Object.hasOwn(ranges, type) ? ranges[type] : undefined;
+  if (!range || (value >= range[0] && value <= range[1])) return value;
+  const isTime = type === "timestamptz" || type === "interval";
+  throw new BorealisError(
+    isTime ? sqlState.timeOutOfRange : sqlState.numberOutOfRange,
+    `${type === "timestamptz" ? "timestamp" : facts[type].spelled} out of range`,
+  );
 }
 
 /** Of a value whose type is kept as one. */
@@ -302,7 +325,14 @@ function parseFloat8(text: string): number | undefined {
   const word = /^([-+]?)(?:inf(?:inity)?|(nan))$/i.exec(trimmed);
   if (word?.[2] !== undefined) return Number.NaN;
   if (word) return word[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
-  return /^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i.test(trimmed) ? Number(trimmed) : undefined;
+  // Digits are in one place of each branch only: in two, a long run of them would be cut in every way.
+  if (!/^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?$/i.test(trimmed)) return undefined;
+  const value = Number(trimmed);
+  if (Number.isFinite(value)) return value;
+  throw new BorealisError(
+    sqlState.numberOutOfRange,
+    `"${text}" is out of range for type double precision`,
+  );
 }
 
 function printFloat(value: number): string {
@@ -316,11 +346,15 @@ function printFloat(value: number): string {
 }
 
 function parseJson(text: string): string | undefined {
+  let printed: string;
   try {
-    return printJson(JSON.parse(text));
+    printed = printJson(JSON.parse(text));
   } catch {
     return undefined; // it is none, or none that anybody could use
   }
+  // An escape that stands for a zero byte, behind an even number of backslashes.
+  if (!/(?<!\\)(?:\\\\)*\\u0000/.test(printed)) return printed;
+  throw new BorealisError(sqlState.invalidEncoding, String.raw`\u0000 cannot be converted to text`);
 }
 
 function encodeInt8(value: bigint): Uint8Array {

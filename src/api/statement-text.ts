@@ -1,4 +1,5 @@
 import { BorealisError } from "../base/errors.ts";
+import { requireNoZero } from "./limits.ts";
 
 /** SQL text as far as it can be told without a grammar: where statements end, and which words they begin with. */
 
@@ -113,7 +114,7 @@ export function splitStatements(text: string): StatementText[] {
   return statements;
 }
 
-/** What a quoted or plain name, a string or a bare value means. */
+/** What a quoted or plain name, a string or a bare value means. Raises 22021 for a zero byte. */
 export function plainText({ kind, text }: Token): string {
   if (kind === "quoted") return text.slice(1, -1).replaceAll('""', '"');
   if (kind !== "string") return text;
@@ -123,7 +124,7 @@ export function plainText({ kind, text }: Token): string {
     .replace(/^[a-z]?'/i, "")
     .slice(0, -1)
     .replaceAll("''", "'");
-  return /^e/i.test(text) ? unescaped(inner) : inner;
+  return /^e/i.test(text) ? requireNoZero(unescaped(inner)) : inner;
 }
 
 const escapes: Readonly<Record<string, string>> = {

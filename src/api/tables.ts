@@ -1,11 +1,12 @@
 import type { StatusReport } from "../cluster/index.ts";
+import type { ClusterEvent } from "../events/index.ts";
 import type { SnapshotRow } from "../keeper/index.ts";
 import type { SessionRow } from "../session/index.ts";
 import { printJson } from "./jsonb.ts";
 import { parseValue, type SqlType, type SqlValue } from "./sql-types.ts";
 
 /** What has to be asked for, so that a table can be shown. */
-export type Source = "status" | "snapshots" | "sessions";
+export type Source = "status" | "snapshots" | "sessions" | "events";
 
 /** The cluster at one moment; what a statement does not need is absent. */
 export interface Sight {
@@ -13,6 +14,8 @@ export interface Sight {
   readonly status?: StatusReport;
   readonly snapshots?: readonly SnapshotRow[];
   readonly sessions?: readonly SessionRow[];
+  /** The oldest first. */
+  readonly events?: readonly ClusterEvent[];
 }
 
 export interface TableColumn {
@@ -70,8 +73,8 @@ const cluster = table<StatusReport>(
     field("id", "text", "its name", ({ cluster }) => cluster.id),
     field("state", "text", "as in borealis status", ({ cluster }) => cluster.state),
     field("engine_version", "text", "PostgreSQL's", ({ cluster }) => cluster.engineVersion),
-    field("epoch", "int8", "ownership of the volume", ({ cluster }) => cluster.epoch),
-    field("timeline", "int8", "PostgreSQL's branch", ({ cluster }) => cluster.timeline),
+    field("epoch", "int8", "ownership of the volume", ({ cluster }) => orNull(cluster.epoch)),
+    field("timeline", "int8", "PostgreSQL's branch", ({ cluster }) => orNull(cluster.timeline)),
     field("vdl", "pg_lsn", "up to where all is durable", ({ cluster }) => cluster.vdl),
     field("writer", "text", "who takes writes; null: nobody", ({ cluster }) => cluster.writer),
     field("data_dir", "text", "the data directory", ({ cluster }) => cluster.dataDir),
@@ -195,6 +198,23 @@ const snapshots = table<SnapshotRow>(
   ({ snapshots: rows }) => rows ?? [],
 );
 
+const events = table<ClusterEvent>(
+  { name: "events", about: "what has happened to the cluster", source: "events" },
+  [
+    field("time", "timestamptz", "when", (row) => row.time),
+    field(
+      "source_type",
+      "text",
+      "cluster, instance, storage, snapshot, …",
+      (row) => row.sourceType,
+    ),
+    field("source", "text", "to which of them it happened", (row) => row.source),
+    field("category", "text", "failover, failure, backup, …", (row) => row.category),
+    field("message", "text", "in words", (row) => row.message),
+  ],
+  ({ events: rows }) => rows ?? [],
+);
+
 /** In the order in which they are listed. */
 export const tables: readonly Table[] = [
   cluster,
@@ -203,6 +223,7 @@ export const tables: readonly Table[] = [
   storage,
   sessions,
   snapshots,
+  events,
 ];
 
 /** Where they are said to be; public does as well. */
@@ -212,6 +233,11 @@ export const tableSchema = "borealis";
 export function findTable(name: string, schema?: string): Table | undefined {
   if (schema !== undefined && schema !== tableSchema && schema !== "public") return undefined;
   return tables.find((one) => one.name === name);
+}
+
+/** Status says 0 where there is no writer to have one. */
+function orNull(count: number): number | null {
+  return count === 0 ? null : count;
 }
 
 function isoTime(ms: number): string {

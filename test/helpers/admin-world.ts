@@ -1,7 +1,8 @@
 import { parse } from "pgsql-ast-parser";
 import { BorealisError } from "../../src/base/errors.ts";
 import { compileParsed } from "../../src/api/command.ts";
-import { AdminConversation, type Answer, type Ask } from "../../src/api/conversation.ts";
+import type { Answer, Ask } from "../../src/api/ask.ts";
+import { AdminConversation } from "../../src/api/conversation.ts";
 import type { SessionFacts } from "../../src/api/functions.ts";
 import { Evaluator } from "../../src/api/evaluation.ts";
 import { forParser } from "../../src/api/parser-text.ts";
