@@ -108,6 +108,55 @@ describe("the admin database", () => {
     expect(binary.rows[0].port).toBeGreaterThan(cluster.port);
   });
 
+  it("tells what has happened, the newest last", async () => {
+    const { rows } = await until("something has happened", async () => {
+      const shown = await admin.query<{ time: Date; message: string }>("SHOW EVENTS");
+      return shown.rows.length > 0 && shown;
+    });
+    const times = rows.map(({ time }) => time.getTime());
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    const counted = await admin.query(
+      "SELECT count(*) > 0 AS is_told FROM events WHERE category <> ''",
+    );
+    expect(counted.rows).toEqual([{ is_told: true }]);
+  });
+
+  it("lets no statement hold other sessions up, or take the process's memory", async () => {
+    const stock = await cluster.client();
+    const long = "a".repeat(20_000);
+    const heavy = [
+      `SELECT '${long}' LIKE '%${long.slice(0, 10_000)}b%' FROM storage a, storage b, storage c, storage d`,
+      `SELECT count(*) FROM storage a, storage b, storage c, storage d, storage e WHERE upper(replace('${long}', 'a', 'bb' || a.id)) < b.id`,
+      "SELECT max(a.id || b.id || c.id || d.id || e.id || f.id) FROM storage a, storage b, storage c, storage d, storage e, storage f, storage g",
+    ];
+    for (const sql of heavy) {
+      let isDone = false;
+      const said = admin
+        .query(sql)
+        .then(
+          () => "rows",
+          (error: pg.DatabaseError) => error.code,
+        )
+        .finally(() => {
+          isDone = true;
+        });
+      const turnsMs: number[] = [];
+      while (!isDone) {
+        const beforeMs = performance.now();
+        await stock.query("SELECT 1");
+        turnsMs.push(performance.now() - beforeMs);
+      }
+      expect([sql.slice(-60), await said]).toEqual([
+        sql.slice(-60),
+        expect.stringMatching(/^5(4001|4000|3200)$/),
+      ]);
+      // Without a thread of its own it was seconds.
+      expect(Math.max(...turnsMs)).toBeLessThan(700);
+    }
+    expect((await admin.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+    await stock.end();
+  });
+
   it("works expressions out as PostgreSQL does", async () => {
     const stock = await cluster.client();
     const expressions = [

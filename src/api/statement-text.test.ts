@@ -112,3 +112,10 @@ describe("values as text", () => {
     );
   });
 });
+
+describe("a text of very many tokens", () => {
+  it("is refused before it is read to its end", () => {
+    expect(() => splitStatements(";".repeat(16_384))).not.toThrow();
+    expect(() => splitStatements(";".repeat(16_385))).toThrow("words and signs");
+  });
+});

@@ -1,4 +1,4 @@
-import { BorealisError } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { requireNoZero } from "./limits.ts";
 
 /** SQL text as far as it can be told without a grammar: where statements end, and which words they begin with. */
@@ -29,7 +29,10 @@ const pattern = new RegExp(
 /** Of something whose end was not found. */
 const opening = /^(?:['"]|\/\*|\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)/i;
 
-/** All tokens but white space and comments. What is not closed (a quote, a comment) goes to the end as one token. */
+/** The parser takes seconds for so many, and this is read before it, on the loop that carries every session. */
+const tokensMax = 16_384;
+
+/** All tokens but white space and comments. Raises 54000 for too many. What is not closed (a quote, a comment) goes to the end as one token. */
 export function tokensOf(text: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
@@ -49,6 +52,7 @@ export function tokensOf(text: string): Token[] {
     const end = at + written.length;
     if (groups["space"] === undefined) {
       const kind = kindOf(groups);
+      if (tokens.length >= tokensMax) throw tooManyTokens;
       tokens.push({
         kind,
         text: kind === "word" ? written.toLowerCase() : written,
@@ -60,6 +64,11 @@ export function tokensOf(text: string): Token[] {
   }
   return tokens;
 }
+
+const tooManyTokens = new BorealisError(
+  sqlState.limitExceeded,
+  `a text of the admin database has ${tokensMax} words and signs at most`,
+);
 
 function kindOf(groups: Readonly<Record<string, string | undefined>>): Token["kind"] {
   if (groups["string"] !== undefined || groups["dollar"] !== undefined) return "string";
