@@ -273,13 +273,13 @@ export class AdminConversation {
     portal.result ??= { rows: yield* rowsOf(portal, columns, this.options), given: 0 };
     const { result } = portal;
     const before = result.given;
-    this.giving = result;
     try {
       requireResultsFit(this.portals.all);
     } catch (error) {
       portal.result = undefined;
       throw error;
     }
+    this.giving = result;
     const all = result.rows.ends.length;
     const end = rowsMax === 0 ? all : Math.min(before + rowsMax, all);
     for (const portion of portionsOf(result, end)) {

@@ -88,9 +88,16 @@ export class EvaluatorThread {
     const waiting = this.queue.shift();
     if (!waiting) return;
     const id = ++this.lastId;
+    try {
+      const order: Order = { ...waiting.order(), id };
+      thread.worker.post(order);
+    } catch (error) {
+      // Thrown on, it would be the end of the process: this may be called by a timer.
+      this.logger.error({ event: "admin.broken", reason: messageOf(error) });
+      waiting.reject(error instanceof BorealisError ? error : broken);
+      return this.next();
+    }
     this.current = { ...waiting, id };
-    const order: Order = { ...waiting.order(), id };
-    thread.worker.post(order);
     this.limit(workMs, tooLong);
   }
 

@@ -103,6 +103,21 @@ describe("the thread that evaluates", () => {
     expect(await Promise.all(answers)).toEqual(["53200", "done"]);
   });
 
+  it("goes on behind a statement whose rows cannot be had", async () => {
+    const { evaluator, threads } = world();
+    const answers = [
+      codeOf(
+        evaluator.evaluate(() => {
+          throw new TypeError("no rows");
+        }),
+      ),
+      codeOf(evaluator.evaluate(order)),
+    ];
+    threads[0]?.say({ kind: "ready" });
+    threads[0]?.say({ kind: "done", id: 2, outcome });
+    expect(await Promise.all(answers)).toEqual(["XX000", "done"]);
+  });
+
   it("tells everybody when it cannot start, and tries again for the next one", async () => {
     const { evaluator, threads } = world();
     const answers = [1, 2].map(() => codeOf(evaluator.evaluate(order)));
