@@ -360,6 +360,15 @@ describe("a conversation with the admin database", () => {
     );
     client.sight = aSight({ sessions });
     expect(client.send(encodeQuery("show sessions"))[1]).toMatch(/^ERROR 54000 the result/);
+    const wide = `select ${Array.from({ length: 1_600 }, () => "$1").join()}`;
+    expect(
+      client.send(
+        encodeParse("", wide),
+        bindValues(["x".repeat(60_000)]),
+        encodeExecute(""),
+        encodeSync(),
+      )[2],
+    ).toMatch(/^ERROR 54000 the result/);
     const oids = Array.from({ length: 1_001 }, () => 23);
     expect(client.send(parseTyped("select 1", oids), encodeSync())[0]).toMatch(/^ERROR 54000/);
   });

@@ -122,12 +122,17 @@ function encodeRow(
   columns: readonly ResultColumn[],
   isBinary: readonly boolean[],
 ): Buffer {
+  let length = 0;
   return encodeDataRow(
     columns.map(({ type }, index) => {
       const value = row[index] ?? null;
       if (value === null) return null;
-      if (isBinary[index] === true && !isText(type)) return encodeValue(type, value);
-      return requireNoZero(printValue(type, value));
+      const isOwnForm = isBinary[index] === true && !isText(type);
+      const printed = isOwnForm ? encodeValue(type, value) : requireNoZero(printValue(type, value));
+      // Before it is made: one parameter may stand in every column.
+      length += printed.length;
+      if (length > resultBytesMax) throw resultTooLarge;
+      return printed;
     }),
   );
 }
