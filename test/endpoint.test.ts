@@ -144,7 +144,7 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
         admin: '28000 role "rdsadmin" is not permitted to log in',
         single: '53300 too many connections for role "single"',
         database: '3D000 database "nowhere" does not exist',
-        reserved: '0A000 database "borealis" is reserved and not available yet',
+        reserved: '0A000 database "borealis" is reserved and not available here',
         replication: "0A000 replication connections are not supported at endpoints",
         name: '22023 application_name "borealis_log" is reserved',
         option: '22023 application_name "borealis_log" is reserved',

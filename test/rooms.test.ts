@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper events cluster sim".split(
+  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper events cluster api sim".split(
     " ",
   );
 
@@ -70,6 +70,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
       "keeper",
     ],
   ],
+  ["api", ["core+shell", "base", "io", "wire", "session", "keeper", "events", "cluster"]],
   [
     "sim",
     [
@@ -91,6 +92,8 @@ const rooms = new Map<string, [Kind, ...string[]]>([
 ]);
 
 const packagesInCore = new Set([
+  // Its types only.
+  "api/syntax.ts pgsql-ast-parser",
   "base/crc32.ts node:zlib",
   "volume/compression-shell.ts node:zlib",
   "volume/s3-xml.ts @rgrove/parse-xml",

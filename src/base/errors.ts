@@ -15,6 +15,7 @@ export const sqlState = {
   cannotConnectNow: "57P03",
   tooManyConnections: "53300",
   diskFull: "53100",
+  outOfMemory: "53200",
   limitExceeded: "54000",
   readOnly: "25006",
   invalidPassword: "28P01",
@@ -34,6 +35,33 @@ export const sqlState = {
   invalidParameter: "22023",
   /** the object is not in a state that allows it */
   notInPrerequisiteState: "55000",
+  // Of the admin database, which answers statements itself:
+  syntaxError: "42601",
+  insufficientPrivilege: "42501",
+  undefinedTable: "42P01",
+  undefinedColumn: "42703",
+  ambiguousColumn: "42702",
+  duplicateAlias: "42712",
+  undefinedFunction: "42883",
+  undefinedObject: "42704",
+  undefinedParameter: "42P02",
+  datatypeMismatch: "42804",
+  cannotCoerce: "42846",
+  groupingError: "42803",
+  invalidColumnReference: "42P10",
+  divisionByZero: "22012",
+  numberOutOfRange: "22003",
+  timeOutOfRange: "22008",
+  /** a text that PostgreSQL could not hold: it has a zero byte */
+  invalidEncoding: "22021",
+  invalidBinary: "22P03",
+  tooManyColumns: "54011",
+  inFailedTransaction: "25P02",
+  noSuchStatement: "26000",
+  noSuchPortal: "34000",
+  duplicateStatement: "42P05",
+  duplicatePortal: "42P03",
+  tooComplex: "54001",
 } as const;
 
 export interface ErrorFacts {
@@ -42,6 +70,8 @@ export interface ErrorFacts {
   readonly cause?: unknown;
   /** True only if nothing was sent or written. */
   readonly safeToRetry?: boolean;
+  /** Where in the statement's text, in characters; the first is 1. */
+  readonly position?: number;
 }
 
 /** An outside failure with a name and a way out. `code` is a SQLSTATE; `hint` says what to do. */
@@ -51,6 +81,7 @@ export class BorealisError extends Error {
   readonly detail: string | undefined;
   readonly hint: string | undefined;
   readonly safeToRetry: boolean;
+  readonly position: number | undefined;
 
   constructor(code: string, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -58,6 +89,7 @@ export class BorealisError extends Error {
     this.detail = facts.detail;
     this.hint = facts.hint;
     this.safeToRetry = facts.safeToRetry ?? false;
+    this.position = facts.position;
   }
 }
 

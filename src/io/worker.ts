@@ -28,17 +28,18 @@ export type WorkerMain = (parent: ParentThread) => void | Promise<void>;
 /**
  * Starts a module's `run` in a thread of its own. `name` is the module's path without its ending, relative to `base`
  * (an import.meta.url). The thread gets what it needs of io handed in, so its module imports types of it only and a
- * thread stays small. It keeps no process alive. Needs built code: Node 20 loads no .ts in a thread.
+ * thread stays small. It keeps no process alive. A thread whose heap outgrows `limits` ends with an error, alone. Needs built code: Node 20 loads no .ts in a thread.
  */
 export function startWorker(
   module: { readonly name: string; readonly base: string },
   data: unknown,
+  limits: { readonly maxOldGenerationSizeMb?: number } = {},
 ): WorkerThread {
   const url = new URL(`${module.name}.js`, module.base).href;
   const worker = new Worker(new URL("./worker-entry.js", import.meta.url), {
     workerData: { url, data },
     // A thread allocates little; the default young generation alone would cost more than all it ever holds.
-    resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    resourceLimits: { maxYoungGenerationSizeMb: 4, ...limits },
   });
   worker.unref();
   let failure: Error | undefined;

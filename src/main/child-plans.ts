@@ -120,8 +120,11 @@ function keeperConfig({
 
 function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
   const { host, port } = options;
+  const { masterUser, engineVersion } = stateNow();
   return {
     host,
+    masterUser,
+    engineVersion,
     controlSocket: layout.controlSocket,
     logFile: `${layout.logDir}/proxy.log`,
     logLevel: settings["log.level"],

@@ -20,6 +20,10 @@ export const proxyConfigSchema = z.object({
     borrowTimeoutMs: z.number(),
     idleTimeoutMs: z.number(),
   }),
+  /** Who may see the cluster as tables. */
+  masterUser: z.string(),
+  /** PostgreSQL's, for clients of those that ask. */
+  engineVersion: z.string(),
   /** As the cluster was when the proxy started; the control plane tells of others. */
   endpoints: z.array(endpointPlaceSchema),
 });

@@ -1,3 +1,4 @@
+import { AdminData } from "../api/index.ts";
 import { messageOf } from "../base/errors.ts";
 import { instanceId } from "../base/ids.ts";
 import {
@@ -12,10 +13,12 @@ import {
 import { openLogger, realClock, realEntropy } from "../io/index.ts";
 import {
   type Endpoint,
+  type EndpointServer,
   EndpointSet,
   type EndpointState,
   startEndpoints,
 } from "../session/index.ts";
+import { lookThrough } from "./admin-look.ts";
 import { dieLoudly, startChild, untilStopped } from "./child.ts";
 import { isErrno } from "./errno.ts";
 import { proxyConfigSchema } from "./proxy-config.ts";
@@ -56,7 +59,14 @@ const endpointAt = ({ id, type, port }: EndpointPlace): Endpoint => ({
   address: { kind: "tcp", host, port },
   ...(type === "instance" ? { instanceId: instanceId(id) } : {}),
 });
-const server = await startEndpoints({
+const admin = new AdminData({
+  masterUser: config.masterUser,
+  serverVersion: config.engineVersion,
+  clock: realClock,
+  logger,
+  look: { ...lookThrough(config.controlSocket), sessions: () => server.sessionRows },
+});
+const server: EndpointServer = await startEndpoints({
   // None yet: a port that somebody has taken meanwhile must not keep the others shut.
   endpoints: [],
   tls:
@@ -78,6 +88,7 @@ const server = await startEndpoints({
     unauthenticatedMax: config.unauthenticatedMax,
   },
   pooling: config.pooling,
+  adminDatabase: admin,
 });
 const endpoints = new EndpointSet({
   server,
@@ -103,4 +114,5 @@ logger.info({ event: "proxy.stopping", reason, sessions, outcomes, errors });
 follower.close();
 await endpoints.close();
 await server.close();
+admin.close();
 process.exit(0);

@@ -1,5 +1,6 @@
 import type { InstanceId } from "../base/ids.ts";
 import type { Clock, Entropy, Logger, PlainAddress, TlsIdentity } from "../io/index.ts";
+import type { AdminDatabase } from "./admin-visit.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { PoolSettings } from "./pool-options-shell.ts";
 import type { PoolMode } from "./pooled-server-shell.ts";
@@ -47,6 +48,8 @@ export interface EndpointsOptions {
   readonly limits?: Partial<EndpointLimits>;
   /** Whether, and how, sessions share server connections; off unless told. */
   readonly pooling?: Partial<PoolingOptions>;
+  /** Serves the database `borealis`; without it nobody gets in there. */
+  readonly adminDatabase?: AdminDatabase;
 }
 
 export interface PoolingOptions extends PoolMode, PoolSettings {

@@ -10,6 +10,8 @@ import {
 import { loadParser } from "../route/index.ts";
 import { encodeError } from "../wire/index.ts";
 import { AdminSessions, noInstance } from "./admin-shell.ts";
+import { adminDatabaseName } from "./admin-visit.ts";
+import { AdminVisits } from "./admin-visits-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
 import {
@@ -68,6 +70,7 @@ export class EndpointServer {
   private readonly listeners = new Map<string, { endpoint: Endpoint; listener: Listener }>();
   private readonly sessions = new SessionRegistry();
   private readonly pools: Pools;
+  private readonly visits: AdminVisits;
   private readonly unauthenticated = new Map<Connection, Endpoint>();
   private readonly stopWatching: () => void;
   private isClosing = false;
@@ -94,6 +97,7 @@ export class EndpointServer {
     const { pools } = this;
     this.shared = { ...options, fates, ...this.limits, admin, traits, counters, load, pools };
     this.mockSecret = options.entropy.bytes(32);
+    this.visits = new AdminVisits(options, (client) => this.linger(client));
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
   }
 
@@ -148,6 +152,7 @@ export class EndpointServer {
     for (const [connection, at] of this.unauthenticated) if (at === endpoint) connection.destroy();
     for (const { session, endpoint: at } of this.sessions.all)
       if (at === endpoint) session.terminate(endpointGone(endpoint));
+    this.visits.terminate(endpointGone(endpoint), endpoint);
     await listener.close();
   }
 
@@ -163,6 +168,7 @@ export class EndpointServer {
     await Promise.all([...this.listeners.values()].map(({ listener }) => listener.close()));
     for (const connection of this.unauthenticated.keys()) connection.destroy();
     for (const { session } of this.sessions.all) session.terminate(shutdown);
+    this.visits.terminate(shutdown);
     this.pools.close();
     await this.admin.close();
   }
@@ -207,6 +213,11 @@ export class EndpointServer {
         user,
         reason,
       });
+      this.linger(connection);
+    } else if (opening.wishes.database === adminDatabaseName) {
+      this.unauthenticated.delete(connection);
+      if (this.isOpen(endpoint)) return this.visits.begin(endpoint, connection, opening);
+      connection.end(this.farewell(this.whyNobody(endpoint)));
       this.linger(connection);
     } else {
       this.unauthenticated.delete(connection);
@@ -297,7 +308,9 @@ export class EndpointServer {
     const { endpoint, forwarding, login, client } = of;
     const { user, database } = login.wishes;
     const clientAddress = client.remote;
-    this.sessions.remember({ session, endpoint, forwarding, user, database, clientAddress });
+    const sinceMs = this.options.clock.wallMs();
+    const own = { session, endpoint, forwarding };
+    this.sessions.remember({ ...own, user, database, clientAddress, sinceMs });
   }
 
   private refusalOf(start: Exclude<ServerStart, BackendReady>, endpoint: Endpoint): Buffer {

@@ -6,6 +6,7 @@
  * Topology, AwaitDurable and ReadGates.
  */
 export type { Action, UpTo } from "./action.ts";
+export type { AdminDatabase, AdminVisit, AdminVisitor } from "./admin-visit.ts";
 export type { AwaitDurable } from "./durability-shell.ts";
 export { Conversation } from "./conversation.ts";
 export {

@@ -14,6 +14,7 @@ import {
   protocolMinorMax,
   type StartupRequest,
 } from "../wire/index.ts";
+import { type AdminDatabase, adminDatabaseName } from "./admin-visit.ts";
 import { type AdminSessions, adminUser, type Login, noInstance } from "./admin-shell.ts";
 import { Authentication } from "./authentication.ts";
 import { PacketReader } from "./packet-reader-shell.ts";
@@ -30,6 +31,7 @@ export interface LoginDeps {
   readonly mockSecret: Buffer;
   readonly authenticationTimeoutMs: number;
   readonly holdTimeoutMs: number;
+  readonly adminDatabase?: AdminDatabase;
 }
 
 /** How a connection's opening ended. */
@@ -179,18 +181,33 @@ export class LoginConversation {
     }
     const login = await this.lookUp(wishes);
     await this.authenticate(wishes, login);
-    if (wishes.database === "borealis") {
-      throw new BorealisError(
-        sqlState.notSupported,
-        'database "borealis" is reserved and not available yet',
-        {
-          hint: "`borealis status --json` shows the cluster.",
-        },
-      );
-    }
+    this.refuseAdmin(wishes);
     const { settings, stamp } = login;
     const rest = this.reader.takeRest();
     return { kind: "loggedIn", request, wishes, minor, settings, stamp, rest };
+  }
+
+  /** The database `borealis` is no PostgreSQL's, and the master user's alone. */
+  private refuseAdmin({ user, database }: StartWishes): void {
+    if (database !== adminDatabaseName) return;
+    const { adminDatabase } = this.deps;
+    if (!adminDatabase) {
+      throw new BorealisError(
+        sqlState.notSupported,
+        `database "${database}" is reserved and not available here`,
+        { hint: "`borealis status --json` shows the cluster." },
+      );
+    }
+    const { masterUser } = adminDatabase;
+    if (user === masterUser) return;
+    throw new BorealisError(
+      sqlState.insufficientPrivilege,
+      `permission denied for database "${database}"`,
+      {
+        detail: `It shows the cluster to its master user, "${masterUser}", alone.`,
+        hint: "Connect to another database, or as the master user.",
+      },
+    );
   }
 
   /** Waits while no instance can be asked. Raises 57P03 after hold_timeout. */

@@ -25,6 +25,8 @@ export interface SessionRow {
    * - waiting: for one
    */
   readonly state: (typeof sessionStates)[number];
+  /** When it began, in milliseconds since 1970. */
+  readonly sinceMs: number;
   /** The pid of its server's process; null: it has none. */
   readonly backendPid: number | null;
   readonly isPooled: boolean;
@@ -41,6 +43,8 @@ export interface Registered {
   readonly user: string;
   readonly database: string;
   readonly clientAddress: string;
+  /** As in SessionRow. */
+  readonly sinceMs: number;
   /** Stands between its client and it. */
   readonly forwarding: Forwarding | undefined;
 }
@@ -101,7 +105,7 @@ export class SessionRegistry {
 
   rows(): SessionRow[] {
     return [...this.all].map((registered) => {
-      const { session, endpoint, user, database, clientAddress } = registered;
+      const { session, endpoint, user, database, clientAddress, sinceMs } = registered;
       return {
         pid: session.pid,
         user,
@@ -110,6 +114,7 @@ export class SessionRegistry {
         clientAddress,
         endpoint: endpoint.id,
         instance: session.target.instanceId,
+        sinceMs,
         outcomes: Object.fromEntries(session.outcomes ?? []),
         ...conditionOf(session),
       };

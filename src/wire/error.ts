@@ -24,6 +24,7 @@ function encodeReport(type: number, error: unknown, severity: Severity): Buffer 
     body.text("C").cString(known.code).text("M").cString(known.message);
     if (known.detail !== undefined) body.text("D").cString(known.detail);
     if (known.hint !== undefined) body.text("H").cString(known.hint);
+    if (known.position !== undefined) body.text("P").cString(String(known.position));
     body.u8(0);
   });
 }

@@ -69,6 +69,7 @@ export {
   encodeBackendKey,
   encodeCommandComplete,
   encodeDataRow,
+  encodeParameterDescription,
   encodeParameterStatus,
   encodeReadyForQuery,
   encodeRowDescription,
@@ -105,6 +106,10 @@ export {
   type StartupRequest,
 } from "./startup.ts";
 export {
+  type BindRequest,
+  decodeBind,
+  decodeExecute,
+  decodeParse,
   encodeBind,
   encodeClose,
   encodeDescribe,

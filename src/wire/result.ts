@@ -6,23 +6,33 @@ export interface Column {
   readonly name: string;
   /** 25 (text) unless told. */
   readonly typeOid?: number;
+  /** Of a value; -1 (they differ) unless told. */
+  readonly sizeBytes?: number;
+  /** Text unless told. */
+  readonly isBinary?: boolean;
 }
 
-/** RowDescription of columns that belong to no table, in text. */
+/** RowDescription of columns that belong to no table. */
 export function encodeRowDescription(columns: readonly Column[]): Buffer {
   return encodeMessage(backend.rowDescription, (body) => {
     body.u16(columns.length);
-    for (const { name, typeOid = 25 } of columns) {
-      body.cString(name).u32(0).u16(0).u32(typeOid).u16(0xffff).u32(0xffff_ffff).u16(0);
+    for (const { name, typeOid = 25, sizeBytes = -1, isBinary = false } of columns) {
+      body.cString(name).u32(0).u16(0).u32(typeOid);
+      body
+        .u16(sizeBytes & 0xffff)
+        .u32(0xffff_ffff)
+        .u16(isBinary ? 1 : 0);
     }
   });
 }
 
-export function encodeDataRow(values: readonly (string | null)[]): Buffer {
+/** Values in the formats that the RowDescription before told: text, or the bytes of a binary one. */
+export function encodeDataRow(values: readonly (string | Uint8Array | null)[]): Buffer {
   return encodeMessage(backend.dataRow, (body) => {
     body.u16(values.length);
     for (const value of values) {
       if (value === null) body.i32(-1);
+      else if (typeof value !== "string") body.u32(value.length).raw(value);
       else body.u32(Buffer.byteLength(value)).text(value);
     }
   });
@@ -49,6 +59,14 @@ export function parseFunctionResult(body: Buffer): string | null {
 function parseValue(reader: ByteReader): string | null {
   const length = reader.i32();
   return length < 0 ? null : reader.view(length).toString("utf8");
+}
+
+/** The types of a statement's parameters, as answer to Describe. */
+export function encodeParameterDescription(typeOids: readonly number[]): Buffer {
+  return encodeMessage(backend.parameterDescription, (body) => {
+    body.u16(typeOids.length);
+    for (const oid of typeOids) body.u32(oid);
+  });
 }
 
 export function encodeCommandComplete(tag: string): Buffer {

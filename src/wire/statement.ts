@@ -55,6 +55,66 @@ export function encodeFunctionCall(oid: number, values: readonly string[]): Buff
   });
 }
 
+/** A whole Parse body. */
+export interface ParseRequest {
+  readonly name: string;
+  readonly sql: string;
+  /** Of the first parameters; 0: not said. */
+  readonly typeOids: readonly number[];
+}
+
+/** Raises ProtocolViolation. */
+export function decodeParse(body: Buffer): ParseRequest {
+  const reader = new ByteReader(body);
+  const name = reader.cString();
+  const sql = reader.cString();
+  const typeOids = listOf(reader, () => reader.u32());
+  reader.end();
+  return { name, sql, typeOids };
+}
+
+/** A whole Bind body; its values are views of it. */
+export interface BindRequest {
+  readonly portal: string;
+  readonly statement: string;
+  /** 0: text, 1: binary; none: all text; one: of all. */
+  readonly formats: readonly number[];
+  readonly values: readonly (Buffer | null)[];
+  /** As `formats`. */
+  readonly resultFormats: readonly number[];
+}
+
+/** Raises ProtocolViolation. */
+export function decodeBind(body: Buffer): BindRequest {
+  const reader = new ByteReader(body);
+  const portal = reader.cString();
+  const statement = reader.cString();
+  const formats = listOf(reader, () => reader.u16());
+  const values = listOf(reader, () => {
+    const length = reader.i32();
+    return length < 0 ? null : reader.view(length);
+  });
+  const resultFormats = listOf(reader, () => reader.u16());
+  reader.end();
+  return { portal, statement, formats, values, resultFormats };
+}
+
+/** A whole Execute body; `rowsMax` 0: all. Raises ProtocolViolation. */
+export function decodeExecute(body: Buffer): { portal: string; rowsMax: number } {
+  const reader = new ByteReader(body);
+  const portal = reader.cString();
+  const rowsMax = Math.max(reader.i32(), 0);
+  reader.end();
+  return { portal, rowsMax };
+}
+
+function listOf<T>(reader: ByteReader, next: () => T): T[] {
+  const count = reader.u16();
+  const list: T[] = [];
+  for (let index = 0; index < count; index++) list.push(next());
+  return list;
+}
+
 /** The two names at the start of a Bind body; undefined if they are not all in `head`. */
 export function findBindNames(head: Buffer): { portal: string; statement: string } | undefined {
   const portalEnd = head.indexOf(0);
