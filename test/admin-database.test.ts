@@ -200,7 +200,9 @@ describe("the admin database", () => {
     expect(await codeOf("SELECT * FROM instances WHERE port = $1", ["x"])).toBe("22P02");
     expect(await codeOf(`SELECT '${"x".repeat(70_000)}'`)).toBe("54000");
     expect(await codeOf(`SELECT $1 || '${"x".repeat(70_000)}'`, ["a"])).toBe("54000");
-    expect(await codeOf(`SELECT 1 WHERE 1 IN (${"1,".repeat(8_000)}1)`)).toBe("54001");
+    // By its length, or by the time that it takes.
+    const long = `SELECT 1 WHERE 1 IN (${"1,".repeat(8_000)}1)`;
+    expect(["54000", "54001"]).toContain(await codeOf(long));
     expect(await codeOf("BEGIN")).toBe("none");
     expect(await codeOf("SELECT 1/0")).toBe("22012");
     expect(await codeOf("SELECT 1")).toBe("25P02");
