@@ -79,7 +79,8 @@ class Client {
     const { book } = this;
     if (step.kind === "query") {
       add(book.querySent());
-      add(book.runSent(0, planner.plan(step.sql, true).touch));
+      const isAlone = this.isIdle;
+      add(book.runSent(0, planner.plan(step.sql, true).touch, { isAlone }));
       this.session.send(encodeQuery(step.sql));
     } else if (step.kind === "close") {
       const close = encodeClose("statement", step.name);
@@ -93,7 +94,8 @@ class Client {
       if (isRun) {
         const { touch } = planner.plan(step.sql, true);
         const bind = encodeTextBind(step.values);
-        add(book.runSent(2, touch, parseBindTexts(bind.subarray(5), touch.nameParameters)));
+        const names = parseBindTexts(bind.subarray(5), touch.nameParameters);
+        add(book.runSent(2, touch, { names }));
         messages.push(bind, encodeExecute(""));
       }
       this.session.send(Buffer.concat([...messages, encodeSync()]));

@@ -226,8 +226,7 @@ export class ClientMessages {
       exchange.state === transactionState.idle &&
       frontOf(exchange) === cycle &&
       (cycle.kind === "query" || cycle.isRewritten);
-    const touch = isAlone ? plan.touch : { ...plan.touch, repeatable: undefined };
-    const change = memory.runSent(0, touch);
+    const change = memory.runSent(0, plan.touch, { isAlone });
     cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
   }
 
@@ -324,8 +323,7 @@ export class ClientMessages {
     const { exchange } = this;
     const names = portal === undefined ? undefined : this.boundNames.get(portal);
     const touch = plan?.touch ?? unknownTouch;
-    const once = { ...touch, repeatable: undefined };
-    const change = exchange.memory.runSent(batch.stepsSent, once, names);
+    const change = exchange.memory.runSent(batch.stepsSent, touch, { names });
     if (change) batch.changes.push(change);
     addStep(batch, "E");
     batch.executes++;

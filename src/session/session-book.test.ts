@@ -190,7 +190,7 @@ describe("what was read back", () => {
     fc.assert(
       fc.property(steps, (all) => {
         const book = newBook();
-        const set = { ...touch("set work_mem = '1MB'"), repeatable: undefined };
+        const set = touch("set work_mem = '1MB'");
         let isOpen = false;
         let asked: number[] = [];
         let known = 0;
@@ -236,7 +236,7 @@ describe("what was read back", () => {
     const reset = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;";
     const book = newBook();
     const run = (sql: string): void => {
-      const change = book.runSent(0, touch(sql));
+      const change = book.runSent(0, touch(sql), { isAlone: true });
       book.ready(change ? [change] : [], true);
     };
     const repeated = (): string[] =>
@@ -264,8 +264,7 @@ describe("what was read back", () => {
     ["that prepares or discards", "discard all", true],
   ])("that was not read is no such thing %s", (_, sql, isAlone) => {
     const book = newBook();
-    const what = touch(sql);
-    const change = book.runSent(0, isAlone ? what : { ...what, repeatable: undefined });
+    const change = book.runSent(0, touch(sql), { isAlone });
     book.ready(change ? [change] : [], true);
     book.connectionLost();
     expect(book.obstacle()).toContain("not known");
@@ -273,7 +272,7 @@ describe("what was read back", () => {
 
   it("is not known where a statement was prepared behind it, or where there is too much of it", () => {
     const set = (book: SessionBook): void => {
-      const change = book.runSent(0, touch("set search_path = app"));
+      const change = book.runSent(0, touch("set search_path = app"), { isAlone: true });
       book.ready(change ? [change] : [], true);
     };
     const prepared = newBook();
@@ -296,7 +295,7 @@ describe("what was read back", () => {
 
   it("that failed is not done again", () => {
     const book = newBook();
-    const change = book.runSent(0, touch("set work_mem = 'x'"));
+    const change = book.runSent(0, touch("set work_mem = 'x'"), { isAlone: true });
     book.failedStep(change ? [change] : [], 0);
     book.ready(change ? [change] : [], true);
     book.connectionLost();
@@ -473,7 +472,7 @@ describe("a connection that somebody else wants", () => {
   it("keeps it for a parameter that names a setting, and is not known", () => {
     const book = newBook();
     const sql = touch("select set_config($1, $2, false)");
-    book.runSent(0, sql, ["app.x"]);
+    book.runSent(0, sql, { names: ["app.x"] });
     readBack(book);
     expect(book.keeps({ readsDrawn: false })).toBeUndefined();
     book.runSent(0, sql);

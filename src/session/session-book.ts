@@ -20,6 +20,11 @@ export interface SessionBookOptions {
   readonly bytesMax?: number;
 }
 
+interface Circumstances {
+  readonly names?: readonly string[] | undefined;
+  readonly isAlone?: boolean;
+}
+
 /** - start: as it was before the transaction that is open (its messages are going to be sent again); else as it is now */
 export type Moment = "now" | "start";
 
@@ -93,9 +98,14 @@ export class SessionBook {
 
   /**
    * A simple Query or an Execute is passed on. `names` are the values of `touch.nameParameters`, where its Bind is
-   * known. Undefined: it changes nothing.
+   * known; `isAlone`: as a simple Query outside a transaction, so that nothing but its own failure undoes it. Undefined: it
+   * changes nothing.
    */
-  runSent(step: number, touch: SessionTouch, names: readonly string[] = []): Change | undefined {
+  runSent(
+    step: number,
+    touch: SessionTouch,
+    { names = [], isAlone = false }: Circumstances = {},
+  ): Change | undefined {
     this.unseen.ran(touch, names.length, this.hidden());
     const texts = touch.executes.map((name) => this.preparedText(name)?.sql);
     const executed = texts.flatMap((sql) => (sql === undefined ? [] : this.unseen.executed(sql)));
@@ -108,7 +118,8 @@ export class SessionBook {
     if (touch.touchesLocks || touch.reach !== "now") this.asksLocks = true;
     const runsUnknown = texts.includes(undefined);
     const isCertain = reach === "now";
-    return { kind: "touch", step, touch: { ...touch, number, isCertain, runsUnknown } };
+    const repeatable = isAlone ? touch.repeatable : undefined;
+    return { kind: "touch", step, touch: { ...touch, repeatable, number, isCertain, runsUnknown } };
   }
 
   /** It may draw from a sequence. */
