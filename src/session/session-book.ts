@@ -4,7 +4,7 @@ import { encodeReadback, parseReadback, type Readback, settingsOf } from "./read
 import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
 import { RepeatableTexts } from "./repeatable-texts.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
-import type { Change, NumberedTouch } from "./session-change.ts";
+import type { Change, Circumstances, NumberedTouch } from "./session-change.ts";
 import type { SessionTouch } from "./session-touch.ts";
 import { TouchCount } from "./touch-count.ts";
 import { Unseen } from "./unseen.ts";
@@ -18,11 +18,6 @@ export interface SessionBookOptions {
   readonly base?: ReadonlyMap<string, string>;
   /** For texts of prepared statements and what goes with them; 4 MiB unless told. */
   readonly bytesMax?: number;
-}
-
-interface Circumstances {
-  readonly names?: readonly string[] | undefined;
-  readonly isAlone?: boolean;
 }
 
 /** - start: as it was before the transaction that is open (its messages are going to be sent again); else as it is now */
@@ -101,11 +96,8 @@ export class SessionBook {
    * known; `isAlone`: as a simple Query outside a transaction, so that nothing but its own failure undoes it. Undefined: it
    * changes nothing.
    */
-  runSent(
-    step: number,
-    touch: SessionTouch,
-    { names = [], isAlone = false }: Circumstances = {},
-  ): Change | undefined {
+  runSent(step: number, touch: SessionTouch, how: Circumstances = {}): Change | undefined {
+    const { names = [], isAlone = false } = how;
     this.unseen.ran(touch, names.length, this.hidden());
     const texts = touch.executes.map((name) => this.preparedText(name)?.sql);
     const executed = texts.flatMap((sql) => (sql === undefined ? [] : this.unseen.executed(sql)));
@@ -138,7 +130,7 @@ export class SessionBook {
         const path = this.settingValue("search_path") ?? null;
         this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
         // It was analysed as the session is behind them.
-        if (!this.repeatable.isEmpty) this.repeatNothing();
+        if (!this.repeatable.isEmpty) this.touches.noteDoneOutside(this.repeatable.giveUp());
       } else if (change.kind === "close") this.prepared.forget(change.key);
     }
   }
@@ -393,7 +385,8 @@ export class SessionBook {
     const { isCertain, number, survivesRollback, loads, runsUnknown, repeatable } = touch;
     if (repeatable !== undefined && isCertain) {
       const isRead = this.hasFailed || this.touches.isAnswered(number);
-      if (!isRead && !this.repeatable.answered(number, repeatable)) this.repeatNothing();
+      if (!isRead && !this.repeatable.answered(number, repeatable))
+        this.touches.noteDoneOutside(this.repeatable.giveUp());
       return;
     }
     if (isCertain) this.touches.noteDone(number, survivesRollback);
@@ -403,10 +396,6 @@ export class SessionBook {
       if (this.loads.size < loadsMax) this.loads.add(load);
       else this.hasTooMany = true;
     }
-  }
-
-  private repeatNothing(): void {
-    this.touches.noteDoneOutside(this.repeatable.giveUp());
   }
 
   /** "doubt": asked at once, and no obstacle to going on elsewhere while there is no answer. */

@@ -15,6 +15,12 @@ export type Change =
   | { readonly kind: "query"; readonly step: number; readonly isRewritten: boolean }
   | { readonly kind: "touch"; readonly step: number; readonly touch: NumberedTouch };
 
+/** How a text is run; see SessionBook.runSent. */
+export interface Circumstances {
+  readonly names?: readonly string[] | undefined;
+  readonly isAlone?: boolean;
+}
+
 export interface NumberedTouch extends SessionTouch {
   readonly number: number;
   readonly isCertain: boolean;
