@@ -1,6 +1,13 @@
 import { messageOf } from "../base/errors.ts";
-import { type ClusterEvent, EventBook, EventWatch, parseEvents } from "../events/index.ts";
-import type { ClusterSight } from "../events/index.ts";
+import {
+  type ClusterEvent,
+  type ClusterSight,
+  EventBook,
+  eventsMax,
+  eventsUsual,
+  EventWatch,
+  parseEvents,
+} from "../events/index.ts";
 import { type Clock, type Logger, type RpcHandler, sleep } from "../io/index.ts";
 import type { StatusReport } from "./messages.ts";
 import type { StatusFacts } from "./status.ts";
@@ -31,11 +38,10 @@ type Parts = Pick<StatusFacts, "nodes" | "processes">;
 const everyMs = 1_000;
 /** Every so many looks storage nodes and processes are asked, too. */
 const thoroughEvery = 5;
-export const eventsLimitDefault = 100;
 
-export const eventsRequestSchema = z.object({
+const eventsRequestSchema = z.object({
   sinceMs: z.number().default(0),
-  limit: z.number().int().min(1).max(10_000).default(eventsLimitDefault),
+  limit: z.number().int().min(1).max(eventsMax).default(eventsUsual),
 });
 
 /** Looks at the cluster once a second, and writes down what has happened to it. */

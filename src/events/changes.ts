@@ -30,6 +30,16 @@ export interface ClusterSight {
 
 type News = Omit<ClusterEvent, "time">;
 
+/** Of things of one kind. */
+function newsOf(sourceType: News["sourceType"]) {
+  return (source: string, category: News["category"], message: string): News => ({
+    sourceType,
+    source,
+    category,
+    message,
+  });
+}
+
 /** Nobody else writes in that epoch. */
 interface Reign {
   readonly writer: string;
@@ -57,12 +67,7 @@ export function changesBetween(
 }
 
 function clusterBetween({ cluster: was }: ClusterSight, { cluster: is }: ClusterSight): News[] {
-  const about = (category: News["category"], message: string): News => ({
-    sourceType: "cluster",
-    source: is.id,
-    category,
-    message,
-  });
+  const about = newsOf("cluster").bind(undefined, is.id);
   const news: News[] = [];
   if (is.state !== was.state) {
     const what = stateNews[is.state];
@@ -86,7 +91,7 @@ function reignsBetween(was: Reign | undefined, after: ClusterSight): News[] {
   if (!was || !is || is.epoch <= was.epoch) return [];
   const before = was.writer === is.writer ? "before: itself" : `before: ${was.writer}`;
   const message = `The instance is the writer, in epoch ${is.epoch} (${before}, in epoch ${was.epoch}).`;
-  return [{ sourceType: "instance", source: is.writer, category: "failover", message }];
+  return [newsOf("instance")(is.writer, "failover", message)];
 }
 
 const stateNews: Readonly<Record<string, [News["category"], string]>> = {
@@ -97,12 +102,7 @@ const stateNews: Readonly<Record<string, [News["category"], string]>> = {
 };
 
 function instancesBetween(before: ClusterSight, after: ClusterSight): News[] {
-  const about = (source: string, category: News["category"], message: string): News => ({
-    sourceType: "instance",
-    source,
-    category,
-    message,
-  });
+  const about = newsOf("instance");
   return [
     ...missing(after.instances, before.instances).map(({ id }) =>
       about(id, "creation", "The instance is added."),
@@ -125,12 +125,7 @@ function instancesBetween(before: ClusterSight, after: ClusterSight): News[] {
 
 function storageBetween(before: ClusterSight, after: ClusterSight): News[] {
   return pairs(before.storage, after.storage).flatMap(([was, is]) => {
-    const about = (category: News["category"], message: string): News => ({
-      sourceType: "storage",
-      source: is.id,
-      category,
-      message,
-    });
+    const about = newsOf("storage").bind(undefined, is.id);
     const news: News[] = [];
     if (was.nodeId !== is.nodeId)
       news.push(about("recovery", "The storage node is being replaced by a new one."));
@@ -153,12 +148,7 @@ function isCatchingUp(was: string, is: string): boolean {
 }
 
 function endpointsBetween(before: ClusterSight, after: ClusterSight): News[] {
-  const about = (source: string, category: News["category"], message: string): News => ({
-    sourceType: "endpoint",
-    source,
-    category,
-    message,
-  });
+  const about = newsOf("endpoint");
   const own = ({ endpoints }: ClusterSight): ClusterSight["endpoints"] =>
     endpoints.filter(({ type }) => type === "custom");
   return [
@@ -176,12 +166,7 @@ function snapshotsBetween(
   { snapshots: is }: ClusterSight,
 ): News[] {
   if (!was || !is) return [];
-  const about = (source: string, category: News["category"], message: string): News => ({
-    sourceType: "snapshot",
-    source,
-    category,
-    message,
-  });
+  const about = newsOf("snapshot");
   return [
     ...missing(is, was).map(({ id, kind }) => about(id, "backup", `A ${kind} snapshot is taken.`)),
     ...missing(was, is).map(({ id, kind }) =>
@@ -191,12 +176,7 @@ function snapshotsBetween(
 }
 
 function problemsBetween(before: ClusterSight, after: ClusterSight): News[] {
-  const about = (category: News["category"], message: string): News => ({
-    sourceType: "cluster",
-    source: after.cluster.id,
-    category,
-    message,
-  });
+  const about = newsOf("cluster").bind(undefined, after.cluster.id);
   const of = (was: string | null, is: string | null, what: string): News[] => {
     if (is === was) return [];
     if (is !== null) return [about("failure", `${what}: ${is}`)];
@@ -257,6 +237,6 @@ export class EventWatch {
     const count = total >= before.total ? total - before.total : total;
     if (count === 0) return [];
     const message = `${count} ${count === 1 ? "log-in was" : "log-ins were"} refused.`;
-    return [{ sourceType: "proxy", source: cluster.id, category: "security", message }];
+    return [newsOf("proxy")(cluster.id, "security", message)];
   }
 }

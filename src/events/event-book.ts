@@ -28,7 +28,10 @@ export type ClusterEvent = Readonly<z.infer<typeof eventSchema>>;
 
 // As long as RDS keeps them, unless there are very many.
 const keptMs = 14 * 24 * 3_600_000;
-const keptMax = 10_000;
+/** So many are kept, and can be asked for. */
+export const eventsMax = 10_000;
+/** So many are given, unless others are asked for. */
+export const eventsUsual = 100;
 // The file is written anew when it has so many more lines than it needs.
 const deadMax = 2_000;
 
@@ -70,7 +73,7 @@ export class EventBook {
   private forget(nowMs: number): void {
     const isKept = ({ time }: ClusterEvent): boolean => Date.parse(time) >= nowMs - keptMs;
     const first = this.events.findIndex(isKept);
-    const tooMany = this.events.length - keptMax;
+    const tooMany = this.events.length - eventsMax;
     const from = Math.max(first < 0 ? this.events.length : first, tooMany, 0);
     if (from > 0) this.events = this.events.slice(from);
   }

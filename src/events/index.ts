@@ -3,4 +3,11 @@
  * a file (event-book.ts). The categories are those of Amazon RDS's events, where it has one.
  */
 export { changesBetween, type ClusterSight, EventWatch } from "./changes.ts";
-export { type ClusterEvent, EventBook, eventSchema, parseEvents } from "./event-book.ts";
+export {
+  type ClusterEvent,
+  EventBook,
+  eventSchema,
+  eventsMax,
+  eventsUsual,
+  parseEvents,
+} from "./event-book.ts";

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { type StatusReport, statusSchema } from "../cluster/index.ts";
-import { type ClusterEvent, eventSchema } from "../events/index.ts";
-import { connectRpc, realClock, realRng, retry } from "../io/index.ts";
+import { type ClusterEvent, eventSchema, eventsMax } from "../events/index.ts";
+import { connectRpc, type RpcClient } from "../io/index.ts";
 import { type SnapshotRow, snapshotRowsSchema } from "../keeper/index.ts";
-import { isConnectionFailure } from "./control-calls.ts";
+import { askAgain } from "./control-calls.ts";
 
 const connectMs = 1_000;
 /** A control plane that has ended is there again within half a second, as a rule. */
@@ -11,8 +11,6 @@ const patienceMs = 5_000;
 const statusMs = 10_000;
 /** The keeper reads the object store for it. */
 const snapshotsMs = 60_000;
-/** As many as are kept. */
-const eventsMax = 10_000;
 
 /** What the admin database asks of the control plane. Each raises BorealisError if nobody answers. */
 export function lookThrough(controlSocket: string): {
@@ -20,16 +18,10 @@ export function lookThrough(controlSocket: string): {
   snapshots: () => Promise<readonly SnapshotRow[]>;
   events: () => Promise<readonly ClusterEvent[]>;
 } {
+  const address = { kind: "unix", path: controlSocket } as const;
+  const connect = (): Promise<RpcClient> => connectRpc(address, { timeoutMs: connectMs });
   const ask = (method: string, timeoutMs: number, params: object = {}): Promise<unknown> =>
-    retry(patience, async () => {
-      const address = { kind: "unix", path: controlSocket } as const;
-      const client = await connectRpc(address, { timeoutMs: connectMs });
-      try {
-        return await client.call(method, params, { timeoutMs });
-      } finally {
-        client.close();
-      }
-    });
+    askAgain(connect, { method, params, timeoutMs }, patienceMs);
   return {
     status: async () => statusSchema.parse(await ask("status", statusMs)),
     events: async () =>
@@ -37,12 +29,3 @@ export function lookThrough(controlSocket: string): {
     snapshots: async () => snapshotRowsSchema.parse(await ask("snapshotList", snapshotsMs)),
   };
 }
-
-const patience = {
-  clock: realClock,
-  rng: realRng,
-  firstDelayMs: 50,
-  maxDelayMs: 500,
-  deadlineMs: patienceMs,
-  mayRetry: isConnectionFailure,
-};

@@ -79,8 +79,18 @@ export function ask(
   params: unknown = {},
   timeoutMs = answerMs,
 ): Promise<unknown> {
-  return retry(patience, async () => {
-    const client = await connectControl(layout);
+  return askAgain(() => connectControl(layout), { method, params, timeoutMs });
+}
+
+/** Likewise over lines of another's making, for so long. Raises as `connect` does, and what the other side says. */
+export function askAgain(
+  connect: () => Promise<RpcClient>,
+  question: { readonly method: string; readonly params: unknown; readonly timeoutMs: number },
+  deadlineMs = patienceMs,
+): Promise<unknown> {
+  const { method, params, timeoutMs } = question;
+  return retry({ ...patience, deadlineMs }, async () => {
+    const client = await connect();
     try {
       return await client.call(method, params, { timeoutMs });
     } finally {

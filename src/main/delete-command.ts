@@ -50,11 +50,11 @@ export async function deleteCluster(options: DeleteOptions): Promise<void> {
   // What was begun is finished as it was meant.
   const keepSnapshots = begun?.keepSnapshots ?? options.keepSnapshots ?? false;
   if (!begun && keepSnapshots) requireArchive(layout);
-  if (!begun) await confirm(options, layout, state, keepSnapshots);
-  if (isRunning(layout)) await down({ dataDir: layout.dataDir, quiet: true });
-  const unlock = lockDataDir(layout);
   // Asked before its settings go, too.
   const kept = state && keptOf(layout, state);
+  if (!begun) await confirm(options, layout, { state, keepSnapshots, kept });
+  if (isRunning(layout)) await down({ dataDir: layout.dataDir, quiet: true });
+  const unlock = lockDataDir(layout);
   const clones = state ? liveClones(state).length : 0;
   try {
     writeDeletion(layout, { keepSnapshots });
@@ -71,8 +71,15 @@ export async function deleteCluster(options: DeleteOptions): Promise<void> {
 async function confirm(
   options: DeleteOptions,
   layout: Layout,
-  state: ClusterState | undefined,
-  keepSnapshots: boolean,
+  {
+    state,
+    keepSnapshots,
+    kept,
+  }: {
+    readonly state: ClusterState | undefined;
+    readonly keepSnapshots: boolean;
+    readonly kept: Kept | undefined;
+  },
 ): Promise<void> {
   if (options.yes === true) return;
   if (!process.stdin.isTTY || options.json === true) {
@@ -89,7 +96,6 @@ async function confirm(
       ? "Its snapshots and keys are kept; whatever they do not hold is lost."
       : "All of its data goes, its snapshots and its keys too (--keep-snapshots keeps those).",
   );
-  const kept = state && keptOf(layout, state);
   if (!keepSnapshots && kept?.isElsewhere === true)
     print(`Its objects stay in ${kept.store}: what is there is yours to remove.`);
   if (clones > 0) print(`Its ${plural(clones, "clone")} stay as they are.`);

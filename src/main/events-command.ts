@@ -1,6 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { type ClusterEvent, EventBook, eventSchema, parseEvents } from "../events/index.ts";
+import {
+  type ClusterEvent,
+  EventBook,
+  eventSchema,
+  eventsMax,
+  eventsUsual,
+  parseEvents,
+} from "../events/index.ts";
 import { realClock } from "../io/index.ts";
 import { type Options, printJson, requireCluster } from "./commands.ts";
 import { ask } from "./control-calls.ts";
@@ -8,9 +15,6 @@ import { parseMoment } from "./moment-text.ts";
 import { print, printTable } from "./print.ts";
 import { isRunning } from "./running.ts";
 import { z } from "zod";
-
-const limitDefault = 100;
-const limitMax = 10_000;
 
 /**
  * What has happened to the cluster, oldest first: the newest `limit` since then. Of a stopped cluster, too. Raises 22023 for what is
@@ -56,9 +60,9 @@ function sinceMsOf(since: string | undefined): number {
 }
 
 function limitOf(text: string | undefined): number {
-  const limit = Number(text ?? limitDefault);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= limitMax) return limit;
-  throw new BorealisError(sqlState.invalidParameter, `--limit is a number from 1 to ${limitMax}`, {
+  const limit = Number(text ?? eventsUsual);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= eventsMax) return limit;
+  throw new BorealisError(sqlState.invalidParameter, `--limit is a number from 1 to ${eventsMax}`, {
     hint: `"${text}" is none`,
   });
 }
