@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LogBuilder } from "../../test/helpers/log-builder.ts";
+import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { advance, bytesBetween, formatLsn, lsn, type Lsn } from "../base/lsn.ts";
 import {
@@ -40,20 +41,11 @@ const commits: { atMs: number; before: Lsn; end: Lsn }[] = [];
 
 async function put(changes: Partial<SnapshotManifest> & Pick<SnapshotManifest, "id" | "endLsn">) {
   const manifest: SnapshotManifest = {
-    kind: "automatic",
+    ...manifestOf(changes.id, sealer, new Map()),
     volumeId: volume,
     history: path,
     startLsn: advance(changes.endLsn, -1000),
     takenAtMs: startMs,
-    postgresMajor: 18,
-    catalogVersion: 1,
-    systemIdentifier: 1n,
-    addressing: sealer.addressing,
-    directories: [],
-    files: [],
-    extents: new Map(),
-    parts: new Map(),
-    log: undefined,
     ...changes,
   };
   const sealed = await sealer.sealManifest(manifest.id, encodeManifest(manifest));

@@ -3,16 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { advance, lsn } from "../base/lsn.ts";
-import {
-  encodeManifest,
-  ExtentSealer,
-  type LogPath,
-  openObjectStore,
-  snapshotObject,
-  writeVolumeRecord,
-} from "../volume/index.ts";
+import { lsn } from "../base/lsn.ts";
+import { ExtentSealer, type LogPath, openObjectStore, writeVolumeRecord } from "../volume/index.ts";
 import { openStoreSource } from "./restore-store-source.ts";
 
 const parent = volumeId("11111111-2222-3333-4444-555555555555");
@@ -52,25 +46,7 @@ describe("a volume that only its objects are left of", () => {
       history,
       left: [],
     });
-    const manifest = encodeManifest({
-      id: "mine",
-      kind: "manual",
-      volumeId: clone,
-      history,
-      startLsn: genesisLsn,
-      endLsn: advance(genesisLsn, 1_000),
-      takenAtMs: 0,
-      postgresMajor: 18,
-      catalogVersion: 1,
-      systemIdentifier: 1n,
-      addressing: sealer.addressing,
-      directories: [],
-      files: [],
-      extents: new Map(),
-      parts: new Map(),
-      log: undefined,
-    });
-    await store.put(snapshotObject("mine"), await sealer.sealManifest("mine", manifest));
+    await aSnapshot([store], "mine", sealer);
     await store.close();
     const keyFile = join(folder, "none");
     const source = await openStoreSource({ url, env: {}, volume: clone, keyFile });
