@@ -1,9 +1,13 @@
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
+import { orAborted } from "./abort.ts";
+import { compareDurations, timeRounds } from "./durations.ts";
 import { parseOptions } from "./options.ts";
 import { parsePgbench } from "./pgbench.ts";
 import { formatTable, rowOf } from "./report.ts";
+import { costOf, describeSnapshots, snapshotsIn } from "./snapshot.ts";
 import { median, percentile, ratios } from "./stats.ts";
-import { formatTimeline, eventsOf } from "./timeline.ts";
+import { disorderIn, formatTimeline, eventsOf } from "./timeline.ts";
 
 const output = `pgbench (15.18)
 scaling factor: 5
@@ -68,6 +72,22 @@ test("a log's lines are events, and what is no line of a log is left out", () =>
   );
 });
 
+test("a takeover's steps have an order", () => {
+  const events =
+    "role.ordered feed.capped epoch.opened recovery.replayed recovery.promoted driver.attached writer.available session.survived";
+  const inOrder = events.split(" ").map((event, k) => ({ atMs: 10 * k, process: "p", event }));
+  expect(disorderIn(inOrder)).toBeUndefined();
+  const moved = (event: string, atMs: number): string | undefined =>
+    disorderIn(inOrder.map((one) => (one.event === event ? { ...one, atMs } : one)));
+  expect(moved("feed.capped", 25)).toBeUndefined();
+  expect(moved("recovery.replayed", 15)).toBe(
+    "recovery.replayed before feed.capped or epoch.opened",
+  );
+  expect(moved("recovery.promoted", 25)).toBe("recovery.promoted before recovery.replayed");
+  expect(moved("session.survived", 55)).toBe("session.survived before writer.available");
+  expect(disorderIn(inOrder.slice(0, 3))).toBe("no recovery.replayed");
+});
+
 test("options are checked, and --quick changes the defaults only", () => {
   expect(parseOptions(["commit", "--quick", "--rounds", "2"])).toMatchObject({
     rounds: 2,
@@ -76,7 +96,16 @@ test("options are checked, and --quick changes the defaults only", () => {
     scale: 2,
   });
   expect(parseOptions(["commit", "--clients", "1,16"]).clients).toEqual([1, 16]);
-  for (const bad of [["--rounds", "0"], ["--clients", "1,x"], ["a", "b"], ["--nonsense"]]) {
+  expect(parseOptions(["snapshot", "--readers", "0"]).readers).toBe(0);
+  expect(parseOptions(["snapshot"]).readers).toBeUndefined();
+  for (const bad of [
+    ["--rounds", "0"],
+    ["--readers", "-1"],
+    ["--readers", ""],
+    ["--clients", "1,x"],
+    ["a", "b"],
+    ["--nonsense"],
+  ]) {
     expect(() => parseOptions(bad)).toThrow();
   }
 });
@@ -91,4 +120,88 @@ test("a table aligns numbers to the right and words to the left", () => {
       ],
     ),
   ).toBe("name    n\n-----  --\na       1\nbcdef  10");
+});
+
+test("what takes long is done in turn, the order turning, and the first of each does not count", async () => {
+  const order: string[] = [];
+  const contenders = ["ours", "peer", "other"].map((name) => ({ name, settings: [] }));
+  const durations = await timeRounds("a start", contenders, {
+    options: parseOptions(["boot", "--rounds", "2"]),
+    once: ({ name }) => {
+      order.push(name);
+      // The first of each takes an hour.
+      return Promise.resolve(order.length <= 3 ? 3_600_000 : 1_000 * order.length);
+    },
+  });
+  expect(order).toEqual("ours peer other  peer other ours  other ours peer".split(/ +/));
+  expect([...durations]).toEqual([
+    ["ours", [6, 8]],
+    ["peer", [4, 9]],
+    ["other", [5, 7]],
+  ]);
+  const rows = compareDurations("a start", durations);
+  expect(rows.map(({ peerName, unit, ours, peer }) => [peerName, unit, ours, peer])).toEqual([
+    ["peer", "s", 7, 6.5],
+    ["other", "s", 7, 6],
+  ]);
+  // One that --peers left out has no row.
+  expect(compareDurations("a start", durations, [["peer", "none"]])).toEqual([]);
+  expect(compareDurations("a start", durations, [["peer", "other"]])).toMatchObject([
+    { ours: 6.5, peer: 6, peerName: "other" },
+  ]);
+});
+
+test("the keeper's log has what each snapshot was; the one that a volume is born with has no figures", () => {
+  const line = (snapshot: string, mode: string, tookMs: number): string =>
+    JSON.stringify({
+      event: "snapshot.taken",
+      snapshot,
+      mode,
+      tookMs,
+      readBytes: 3 * 2 ** 20,
+      storedBytes: 2 ** 20,
+      time: "2026-01-01T00:00:00Z",
+    });
+  const log = [
+    "node: a warning",
+    JSON.stringify({ event: "snapshot.taken", snapshot: "genesis", startLsn: "0/0" }),
+    JSON.stringify({ event: "extents.collected" }),
+    line("a", "full", 9_000),
+    line("b", "incremental", 2_000),
+    line("c", "incremental", 3_000),
+    "",
+  ].join("\n");
+  const taken = snapshotsIn(log);
+  expect(taken.map(({ id, mode }) => [id, mode])).toEqual([
+    ["a", "full"],
+    ["b", "incremental"],
+    ["c", "incremental"],
+  ]);
+  expect(describeSnapshots(taken, 5)).toBe(
+    "3 snapshots in 5 rounds (1 full, 2 incremental); the median one copied for 3.0 s, read 3.0 MiB and stored 1.0 MiB",
+  );
+});
+
+test("work that nobody waits for any more is let be, and leaves no listener behind", async () => {
+  const stop = new AbortController();
+  expect(await orAborted(Promise.resolve(7), stop.signal)).toBe(7);
+  expect(getEventListeners(stop.signal, "abort")).toEqual([]);
+  const never = new Promise<void>(() => undefined);
+  const waiting = orAborted(never, stop.signal);
+  stop.abort(new Error("stopped by SIGINT"));
+  await expect(waiting).rejects.toThrow("stopped by SIGINT");
+  await expect(orAborted(never, stop.signal)).rejects.toThrow("stopped by SIGINT");
+  await expect(
+    orAborted(Promise.reject(new Error("its own")), new AbortController().signal),
+  ).rejects.toThrow("its own");
+});
+
+test("what one snapshot cost does not depend on how many were taken in a round", () => {
+  // 10 s at 100 tps and 1 ms each; four snapshots beside it take half the transactions and 2 s of CPU.
+  const undisturbed = [{ tps: 100, transactions: 1_000, cpuUs: 1_000 }];
+  const ours = [{ tps: 50, transactions: 500, cpuUs: 5_000 }];
+  expect(costOf({ ours, undisturbed, count: 4 })).toEqual({ cpuMs: 500, lostMs: 1_250 });
+  // As many again in a second round.
+  const twice = { ours: [...ours, ...ours], undisturbed: [...undisturbed, ...undisturbed] };
+  expect(costOf({ ...twice, count: 8 })).toEqual({ cpuMs: 500, lostMs: 1_250 });
 });

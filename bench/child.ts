@@ -51,11 +51,16 @@ export class Child {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       signal.throwIfAborted();
-      if (!this.isAlive) throw this.failure("has ended");
+      this.requireAlive();
       if (await isReady()) return;
       if (Date.now() > deadline) throw this.failure(`is not ready after ${timeoutMs / 1000} s`);
       await pause(50);
     }
+  }
+
+  /** Raises with the end of its log if it has ended. */
+  requireAlive(): void {
+    if (!this.isAlive) throw this.failure("has ended");
   }
 
   /** kill -9, now; `ended` tells when it is gone. */
@@ -125,5 +130,7 @@ function withParentDeath(program: string, args: readonly string[]): [string, rea
 }
 
 function plainEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env["PATH"], HOME: "/", LC_ALL: "C", TZ: "UTC" };
+  // Where sockets lie follows from TMPDIR, and we ask a cluster over them, too.
+  const { PATH, TMPDIR } = process.env;
+  return { PATH, TMPDIR, HOME: "/", LC_ALL: "C", TZ: "UTC" };
 }

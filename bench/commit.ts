@@ -12,8 +12,8 @@ import { compareRounds, runRounds } from "./rounds.ts";
 
 export const commit: Bench = {
   what: "TPC-B-like transactions beside PostgreSQL alone and beside ANY 4 of six pg_receivewal",
-  needsReceivewal: true,
-  async run({ ground, options, postgresBin, pgReceivewal, startAll, note }) {
+  needs: "pg_receivewal",
+  async run({ ground, options, postgresBin, clientProgram: pgReceivewal, startAll, note }) {
     const plans: Plan[] = [
       { name: "ours", start: () => startBorealis(ground, { postgresBin }) },
       { name: "postgres", start: () => startStock(ground) },

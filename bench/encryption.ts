@@ -7,7 +7,6 @@ import { compareRounds, runRounds } from "./rounds.ts";
 
 export const encryption: Bench = {
   what: "TPC-B-like transactions with storage.encryption on beside off",
-  needsReceivewal: false,
   async run({ ground, options, postgresBin, startAll }) {
     const contenders = await startAll([
       { name: "ours", start: () => startBorealis(ground, { postgresBin }) },

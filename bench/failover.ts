@@ -3,7 +3,6 @@
  * stock primary and standby whose watcher promotes at once.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { readReport } from "../src/main/commands.ts";
 import type { Bench, Plan } from "./bench.ts";
 import type { Contender, Ground } from "./contender.ts";
 import { fill, sql, type Target } from "./pgbench.ts";
@@ -11,7 +10,7 @@ import { startBorealis } from "./peers/borealis.ts";
 import { StreamingPair } from "./peers/streaming.ts";
 import { formatTable, type Row, rowOf } from "./report.ts";
 import { median, percentile } from "./stats.ts";
-import { formatTimeline, timeline } from "./timeline.ts";
+import { disorderIn, formatTimeline, timeline } from "./timeline.ts";
 import { Writers } from "./writers.ts";
 
 interface Killable extends Contender {
@@ -22,7 +21,13 @@ interface Killable extends Contender {
   /** Returns when it is whole again: a kill may follow. */
   readonly settle: () => Promise<void>;
   /** Where the time of the failover went that has just been, step by step. */
-  readonly trace: (span: Span) => string;
+  readonly trace: (span: Span) => Trace;
+}
+
+interface Trace {
+  readonly text: string;
+  /** What came out of its order; undefined: nothing, or nothing is known. */
+  readonly disorder?: string | undefined;
 }
 
 /** From the kill to the next acknowledged write. */
@@ -35,7 +40,7 @@ interface Span {
 
 interface Failover {
   readonly ms: number;
-  readonly trace: string;
+  readonly trace: Trace;
   /** Acknowledged writes a second before it. */
   readonly tps: number;
 }
@@ -55,10 +60,9 @@ const patienceMs = 60_000;
 
 export const failover: Bench = {
   what: "kill -9 of the writer under load, beside a stock primary and standby with pg_ctl promote",
-  needsReceivewal: false,
   async run({ ground, options, postgresBin, startAll, note }) {
     const plans: Plan<Killable>[] = [
-      { name: "ours", start: () => startOurs(ground, postgresBin, options.readers) },
+      { name: "ours", start: () => startOurs(ground, postgresBin, options.readers ?? 2) },
       { name: "streaming", start: () => StreamingPair.start(ground) },
     ];
     const contenders = await startAll(plans);
@@ -89,8 +93,10 @@ export const failover: Bench = {
     console.log(summarize(courses));
     for (const { contender, failovers } of courses) {
       for (const { ms, trace, what } of exemplary(failovers))
-        note(`\n${contender.name}, the ${what}, ${ms.toFixed(0)} ms:\n${trace}`);
+        note(`\n${contender.name}, the ${what}, ${ms.toFixed(0)} ms:\n${trace.text}`);
     }
+    const ours = courses.find(({ contender }) => contender.name === "ours");
+    for (const line of ours ? ordersOf(ours) : []) note(line);
     for (const course of courses) note(await verify(course, ground));
     return compare(courses, clients);
   },
@@ -110,15 +116,16 @@ async function startOurs(
     kill: () => process.kill(writerPid, "SIGKILL"),
     async settle() {
       for (;;) {
-        ground.signal.throwIfAborted();
-        const { cluster, instances } = await readReport({ dataDir });
+        const { cluster, instances } = await ours.settle();
         writerPid = instances.find(({ id }) => id === cluster.writer)?.postgresPid ?? 0;
-        const isWhole = instances.every(({ state }) => state === "available");
-        if (cluster.state === "available" && isWhole && writerPid > 0) return;
+        if (writerPid > 0) return;
         await pause(200);
       }
     },
-    trace: ({ beganAt, ms }) => formatTimeline(timeline(dataDir, { beganAt, lengthMs: ms + 50 })),
+    trace({ beganAt, ms }) {
+      const moments = timeline(dataDir, { beganAt, lengthMs: ms + 50 });
+      return { text: formatTimeline(moments), disorder: disorderIn(moments) };
+    },
   };
 }
 
@@ -152,14 +159,25 @@ async function failOver(
     });
     const [beganAt, beganMs] = [new Date(), performance.now()];
     contender.kill();
-    const none = pause(patienceMs, Number.NaN, { signal, ref: false });
+    const over = new AbortController();
+    const enough = AbortSignal.any([signal, over.signal]);
+    const none = pause(patienceMs, Number.NaN, { signal: enough, ref: false });
     const ms = (await Promise.race([answer, none])) - beganMs;
+    // Else each failover leaves its own waiting behind.
+    none.catch(() => undefined);
+    over.abort();
     if (Number.isNaN(ms)) throw new Error(`${contender.name}: no write for ${patienceMs / 1000} s`);
     await pause(afterMs, undefined, { signal });
     return { ms, tps, trace: contender.trace({ ms, beganAt, beganMs }) };
   } finally {
     await writers.stop();
   }
+}
+
+function ordersOf({ failovers }: Course): string[] {
+  const disorders = failovers.flatMap(({ trace }) => trace.disorder ?? []);
+  const inOrder = `${failovers.length - disorders.length} of ${failovers.length}`;
+  return [`ours: steps in their order in ${inOrder}`, ...disorders.map((one) => `ours: ${one}`)];
 }
 
 /** The one nearest to the middle, and the slowest. */

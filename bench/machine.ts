@@ -38,13 +38,20 @@ function fileSystemOf(dir: string): string {
   return mounts[0]?.[2] ?? "unknown file system";
 }
 
-/** A port on loopback that nobody listens on, and nobody at `offsets` above it either. */
+/** What was handed out stays its owner's while that one is stopped. */
+const handedOut = new Set<number>();
+
+/** A port on loopback that nobody listens on or was given, and nobody at `offsets` above it either. */
 export async function freePort(offsets: readonly number[] = [0]): Promise<number> {
   for (let tries = 0; tries < 200; tries++) {
     // Below the range that the kernel hands out to outgoing connections.
     const port = 20_000 + Math.floor(Math.random() * 8_000);
-    const isFree = await Promise.all(offsets.map((offset) => mayListen(port + offset)));
-    if (isFree.every(Boolean)) return port;
+    const ports = offsets.map((offset) => port + offset);
+    if (ports.some((one) => handedOut.has(one))) continue;
+    const isFree = await Promise.all(ports.map(mayListen));
+    if (!isFree.every(Boolean)) continue;
+    for (const one of ports) handedOut.add(one);
+    return port;
   }
   throw new Error("no free port found between 20000 and 28000");
 }

@@ -7,12 +7,16 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { chooseOsUser, type Engine, findEngine, type OsUser } from "../src/engine/index.ts";
+import { backtrack } from "./backtrack.ts";
 import type { Bench, Plan } from "./bench.ts";
+import { boot } from "./boot.ts";
 import { Cleanup } from "./cleanup.ts";
+import { clone } from "./clone.ts";
 import { commit } from "./commit.ts";
-import type { Contender, Ground } from "./contender.ts";
+import type { Ground, Named } from "./contender.ts";
 import { encryption } from "./encryption.ts";
 import { failover } from "./failover.ts";
+import { hydrate } from "./hydrate.ts";
 import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
@@ -20,6 +24,7 @@ import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { pool } from "./pool.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
+import { snapshot } from "./snapshot.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
   commit,
@@ -28,6 +33,11 @@ const benches: Readonly<Record<string, Bench>> = {
   lag,
   pool,
   select,
+  snapshot,
+  hydrate,
+  clone,
+  backtrack,
+  boot,
 };
 
 /** Runs what `argv` says; the exit code. */
@@ -74,16 +84,16 @@ async function runBench(run: {
   const machine = describeMachine(dir);
   const date = new Date().toISOString();
   const user = await chooseOsUser();
-  const { engine, postgresBin, pgReceivewal } = await chooseEngine(bench, options, user);
+  const { engine, postgresBin, clientProgram } = await chooseEngine(bench, options, user);
   const pgbench = requireProgram("pgbench");
   const tools = { pgbench, psql: requireProgram("psql"), signal };
   const ground: Ground = { dir, engine, user, tools, cleanup, signal };
   const notes: string[] = [];
-  const startAll = <C extends Contender>(plans: readonly Plan<C>[]): Promise<C[]> =>
+  const startAll = <C extends Named>(plans: readonly Plan<C>[]): Promise<C[]> =>
     startWanted(plans, options);
   console.log(`${machine}\npgbench ${majorOf(pgbench)}, every run ${options.seconds} s`);
   const note = (text: string): void => void notes.push(text);
-  const rows = await bench.run({ ground, options, postgresBin, pgReceivewal, startAll, note });
+  const rows = await bench.run({ ground, options, postgresBin, clientProgram, startAll, note });
   if (rows.length > 0) {
     console.log(formatRows(rows));
     console.log("ratio = ours / peer, the median of the rounds; min and max are of its rounds");
@@ -92,7 +102,7 @@ async function runBench(run: {
   if (options.json !== undefined) writeJson(options.json, { name, machine, date, rows });
 }
 
-async function startWanted<C extends Contender>(
+async function startWanted<C extends Named>(
   plans: readonly Plan<C>[],
   options: BenchOptions,
 ): Promise<C[]> {
@@ -114,10 +124,10 @@ interface ChosenEngine {
   readonly engine: Engine;
   /** For Borealis; undefined: its own default, which is the same engine then. */
   readonly postgresBin: string | undefined;
-  readonly pgReceivewal: string | undefined;
+  readonly clientProgram: string | undefined;
 }
 
-/** One engine for all contenders: the user's, else the embedded one, else one that pg_receivewal can follow. */
+/** One engine for all contenders: the user's, else the embedded one, else one that the client program can talk to. */
 async function chooseEngine(
   bench: Bench,
   options: BenchOptions,
@@ -125,22 +135,19 @@ async function chooseEngine(
 ): Promise<ChosenEngine> {
   const wanted = options.postgresBin;
   const chosen = await findEngine({ postgresBin: wanted, runnableBy: user });
-  const receivewal = bench.needsReceivewal ? findProgram("pg_receivewal") : undefined;
-  if (receivewal === undefined) {
-    return { engine: chosen, postgresBin: wanted, pgReceivewal: undefined };
-  }
-  if (majorOf(receivewal) >= chosen.major) {
-    return { engine: chosen, postgresBin: wanted, pgReceivewal: receivewal };
-  }
-  const beside = dirname(receivewal);
+  const program = bench.needs === undefined ? undefined : findProgram(bench.needs);
+  const withChosen = { engine: chosen, postgresBin: wanted };
+  if (program === undefined) return { ...withChosen, clientProgram: undefined };
+  if (majorOf(program) >= chosen.major) return { ...withChosen, clientProgram: program };
+  const beside = dirname(program);
   if (wanted !== undefined || !existsSync(join(beside, "postgres"))) {
-    return { engine: chosen, postgresBin: wanted, pgReceivewal: undefined };
+    return { ...withChosen, clientProgram: undefined };
   }
   console.log(
-    `pg_receivewal ${majorOf(receivewal)} refuses PostgreSQL ${chosen.version}: every contender runs on ${beside}`,
+    `${bench.needs} ${majorOf(program)} refuses PostgreSQL ${chosen.version}: every contender runs on ${beside}`,
   );
   const engine = await findEngine({ postgresBin: beside, runnableBy: user });
-  return { engine, postgresBin: beside, pgReceivewal: receivewal };
+  return { engine, postgresBin: beside, clientProgram: program };
 }
 
 /** A new directory that the engine's user may pass through; removed at the end. */

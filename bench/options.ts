@@ -6,8 +6,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Of the writer's, of each contender. */
   readonly failovers: number;
-  /** Readers, where a benchmark has any: of ours; a stock primary has one standby. */
-  readonly readers: number;
+  /** Readers of ours; undefined: as many as the benchmark thinks right. */
+  readonly readers: number | undefined;
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly clients: readonly number[] | undefined;
@@ -22,7 +22,7 @@ export const usage = `usage: npm run bench -- NAME [options]
   --quick             one round of 2 s, a small data set: shows that it works, measures nothing
   --rounds N          interleaved rounds (3; at least 5 for a claim of a few per cent)
   --failovers N       how often the writer of each is killed (10; 50 for a figure)
-  --readers N         readers of ours in failover and lag (2, as by default)
+  --readers N         readers of ours (failover and lag: 2, as by default; snapshot: 2, then 0; elsewhere 0)
   --seconds N         length of a run (15)
   --clients A,B,..    numbers of clients
   --scale N           pgbench's scale
@@ -57,7 +57,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     json: values.json,
     rounds: numberOf("--rounds", values.rounds) ?? (quick ? 1 : 3),
     failovers: numberOf("--failovers", values.failovers) ?? (quick ? 1 : 10),
-    readers: numberOf("--readers", values.readers) ?? 2,
+    readers: numberOf("--readers", values.readers, 0),
     seconds: numberOf("--seconds", values.seconds) ?? (quick ? 2 : 15),
     warmUpSeconds: quick ? 1 : 5,
     clients: values.clients?.split(",").map((text) => numberOf("--clients", text) ?? 1),
@@ -68,10 +68,10 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
   };
 }
 
-function numberOf(option: string, text: string | undefined): number | undefined {
+function numberOf(option: string, text: string | undefined, least = 1): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`${option} takes a positive number, not "${text}"`);
+  if (text === "" || !Number.isInteger(value) || value < least)
+    throw new Error(`${option} takes a whole number from ${least} on, not "${text}"`);
   return value;
 }

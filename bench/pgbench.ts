@@ -42,14 +42,15 @@ export async function sql(tools: Tools, target: Target, ...statements: string[])
   return (await runToEnd(options)).trim();
 }
 
-/** As pgbench does before a run of its own: the small tables without dead rows, the history empty. */
-export async function tidy(tools: Tools, target: Target): Promise<void> {
+/** As pgbench does before a run of its own: the small tables without dead rows, the history empty; then what else. */
+export async function tidy(tools: Tools, target: Target, ...more: string[]): Promise<void> {
   await sql(
     tools,
     target,
     "VACUUM pgbench_branches",
     "VACUUM pgbench_tellers",
     "TRUNCATE pgbench_history",
+    ...more,
   );
 }
 

@@ -17,7 +17,6 @@ const pooled = ["pool.mode=auto", "pool.maxConnectionsPercent=3"];
 
 export const pool: Bench = {
   what: "select-only by 64 clients on 8 server connections, beside PgBouncer (transaction mode)",
-  needsReceivewal: false,
   async run(context) {
     const { ground, options, note } = context;
     const contenders = await start(context);

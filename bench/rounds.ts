@@ -13,13 +13,20 @@ export interface Round extends Measured {
   readonly cpu: CpuTime;
 }
 
+export interface RoundsPlan {
+  readonly options: BenchOptions;
+  readonly tools: Tools;
+  /** Statements before each run of a load that writes. */
+  readonly before?: readonly string[];
+}
+
 export type Series = ReadonlyMap<string, readonly Round[]>;
 
 /** Every contender's rounds for one load, after a warm-up of each. The order turns by one each round. */
 export async function runRounds(
   contenders: readonly Contender[],
   load: Omit<Load, "seconds">,
-  { options, tools }: { options: BenchOptions; tools: Tools },
+  { options, tools, before = [] }: RoundsPlan,
 ): Promise<Series> {
   const series = new Map<string, Round[]>(contenders.map(({ name }) => [name, []]));
   const label = `${load.script} -M ${load.protocol} c=${load.clients}`;
@@ -31,11 +38,10 @@ export async function runRounds(
     for (let k = 0; k < contenders.length; k++) {
       const contender = contenders[(k + round) % contenders.length];
       if (!contender) continue;
-      const { name, target, pids } = contender;
-      if (load.script === "tpcb") await tidy(tools, target);
-      const before = await settledCpuTime(pids());
-      const measured = await measure(tools, target, { ...load, seconds: options.seconds });
-      const cpu = cpuBetween(before, await settledCpuTime(pids()));
+      const { name, target } = contender;
+      if (load.script === "tpcb") await tidy(tools, target, ...before);
+      const run = { ...load, seconds: options.seconds };
+      const { measured, cpu } = await runOne(contender, run, tools);
       const cpuUs = (cpu.totalMs * 1000) / measured.transactions;
       series.get(name)?.push({ ...measured, cpuUs, cpu });
       results.push(`${name} ${measured.tps.toFixed(0)} tps ${cpuUs.toFixed(0)} µs`);
@@ -44,6 +50,27 @@ export async function runRounds(
   }
   console.log(`${summarize(series)}\n`);
   return series;
+}
+
+/** One run, with what goes on beside it. */
+async function runOne(
+  { target, pids, beside }: Contender,
+  load: Load,
+  tools: Tools,
+): Promise<{ measured: Measured; cpu: CpuTime }> {
+  const over = new AbortController();
+  const start = await settledCpuTime(pids());
+  const besides = beside?.(over.signal);
+  // Raised below, when pgbench has ended.
+  besides?.catch(() => undefined);
+  try {
+    const measured = await measure(tools, target, load);
+    const cpu = cpuBetween(start, await settledCpuTime(pids()));
+    return { measured, cpu };
+  } finally {
+    over.abort();
+    await besides;
+  }
 }
 
 /** After the backends of the last run have ended, and their parent has their time. */

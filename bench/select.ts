@@ -16,7 +16,6 @@ const gateOff = "ours-gate-off";
 
 export const select: Bench = {
   what: "select-only through the endpoint beside PgBouncer (session mode) and direct connections",
-  needsReceivewal: false,
   async run(context) {
     const { ground, options } = context;
     const contenders = await start(context);

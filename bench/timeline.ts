@@ -35,6 +35,35 @@ export function timeline(
     .toSorted((a, b) => a.atMs - b.atMs);
 }
 
+/**
+ * What a takeover must do in this order (docs/failover.md): the feed is capped and the epoch open before PostgreSQL replays to the
+ * end, promotion comes after that, and nobody has a session before all of it. Which of the first two comes first is free: a cap
+ * that is early shows less.
+ */
+const steps = [
+  ["role.ordered"],
+  ["feed.capped", "epoch.opened"],
+  ["recovery.replayed"],
+  ["recovery.promoted"],
+  ["driver.attached"],
+  ["writer.available"],
+] as const;
+
+/** What breaks that order, in words; undefined: all of it is there, each at its place. */
+export function disorderIn(moments: readonly Moment[]): string | undefined {
+  let [before, beforeMs]: [string, number] = ["", Number.NEGATIVE_INFINITY];
+  for (const step of steps) {
+    const times = step.map((event) => moments.find((one) => one.event === event)?.atMs);
+    const missing = times.indexOf(undefined);
+    if (missing >= 0) return `no ${step[missing] ?? ""}`;
+    const known = times.filter((atMs) => atMs !== undefined);
+    if (Math.min(...known) < beforeMs) return `${step.join(" or ")} before ${before}`;
+    [before, beforeMs] = [step.join(" or "), Math.max(...known)];
+  }
+  const early = moments.find((one) => one.event === "session.survived" && one.atMs < beforeMs);
+  return early && "session.survived before writer.available";
+}
+
 export function formatTimeline(moments: readonly Moment[]): string {
   return moments
     .map(

@@ -1,5 +1,5 @@
 // Writes docs/compatibility.md from a run: each function is called on a writer and on a reader, by a role that may do
-// nothing, of a cluster that is up with sql.aurora=on. Takes the master user's URLs of both (`borealis url writer`, `borealis url reader`):
+// nothing, of a cluster that is up. Takes the master user's URLs of both (`borealis url writer`, `borealis url reader`):
 //   node scripts/generate-compatibility.mjs WRITER_URL READER_URL
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,15 +9,15 @@ import { root } from "./prepare.mjs";
 
 export const compatibilityFile = join(root, "docs", "compatibility.md");
 
-/** What is to be put right before sql.aurora is on unless told otherwise. */
-const left = [
-  "It has not been through the suites of failover, pooling, forwarding and lifecycle, nor been run on PostgreSQL 16 and 17",
-  "Before PostgreSQL 17 an event trigger that is `ENABLE ALWAYS` and raises keeps a database from it; where somebody has dropped plpgsql, `aurora_stat_activity` and `aurora_stat_bgwriter` are missing, and in database postgres the roles",
-  "On PostgreSQL 15 who has CREATEROLE may drop or rename the roles",
-  "While it is made in template0, users may connect there for a moment; they are put out afterwards",
-  "`pg_settings` shows `apg_write_forward.consistency_mode` as from the command line, and what a session set as its reset value; what a superuser sets with `ALTER DATABASE postgres SET rds.extensions` shows in all databases",
-  "Another package of extensions replaces `pg_settings` in all databases at the next start, for which readers' queries may have to wait",
-  "Each instance writes a small file once a second, also while nobody works",
+/** What somebody may run into. */
+const limits = [
+  "A user's own function that has the name of one of these is found with its schema alone: `pg_catalog` comes first",
+  "A cluster of before that has it made, and one that another version of Borealis makes it for, waits for whoever reads `pg_settings` just then, a quarter of a second at a time; on readers, queries of `pg_settings` may wait for that as for any other replaced view",
+  "On PostgreSQL 15 who has CREATEROLE may drop or rename the roles, which are made again when a writer opens",
+  "`pg_settings` shows `apg_write_forward.consistency_mode` as set by the session where an option of its start has set it",
+  "`pg_dumpall` has the roles; where that is restored here, `CREATE ROLE` says that they exist",
+  "Each instance writes a file of a kilobyte or two once a second, also while nobody works",
+  "Where somebody has dropped plpgsql, the functions that inject faults are missing; dropping it takes CASCADE",
 ];
 
 /** What Aurora has, and why it is not here. */
@@ -43,27 +43,45 @@ const absent = [
   ],
   ["aurora_ccm_status", "readers are kept warm in another way, which has no such figures"],
   [
-    "aurora_inject_crash, aurora_inject_replica_failure, aurora_inject_disk_failure, aurora_inject_disk_congestion",
-    "not yet",
-  ],
-  [
     "aurora_limitless_router_endpoints, get_blue_green_fast_switchover_metadata, rds_tools.*",
     "their presence would tell wrappers that this is another kind of cluster",
   ],
   ["aws_commons, aws_s3, aws_lambda, aws_ml", "they call services of AWS"],
 ];
 
+const absentRows = absent.map(([names, why]) => [
+  names
+    .split(", ")
+    .map((name) => `\`${name}\``)
+    .join(", "),
+  why,
+]);
+
 /** What a function's answer means here, where that is not all that Aurora's documentation says. */
 const notes = {
   aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
   aurora_replica_status:
-    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer",
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer. `server_id` is the address of the instance's endpoint for who came in at one of those ([wrappers.md](wrappers.md))",
+  aurora_db_instance_identifier:
+    "The address of its endpoint for who came in at one of those ([wrappers.md](wrappers.md))",
   aurora_global_db_status: "No rows: there are no global databases",
   aurora_global_db_instance_status: "No rows: there are no global databases",
   aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",
   aurora_stat_activity: "`plan_id` is null, as with aurora_compute_plan_id off",
   aurora_stat_bgwriter: "The cache's figures are 0, as without Optimized Reads",
   aurora_stat_wait_type: "PostgreSQL's types; not LSN, which Aurora's engine adds",
+};
+
+/** What the faults are here. */
+const faultNotes = {
+  aurora_inject_crash:
+    "`instance`: its PostgreSQL is killed. `dispatcher`: the writer's log driver ends, and takes its PostgreSQL along; 55000 on a reader, which has none. `node`: both",
+  aurora_inject_replica_failure:
+    "Of the pieces of log that come for the reader so many in a hundred are kept back; half a second later they are asked for again. An empty name means all readers. It ends early for a reader that is promoted",
+  aurora_inject_disk_failure:
+    "So many in a hundred of a storage node's requests are refused, as by one without room. `is_disk` false: `index` 0 to 5 are the nodes in the order of `borealis status`; true: 0 is the protection group, all six nodes",
+  aurora_inject_disk_congestion:
+    "So many in a hundred of a storage node's requests wait for a random time between `minimum` and `maximum` milliseconds, which are from 0.0 to 100.0. `is_disk` and `index` as of aurora_inject_disk_failure",
 };
 
 const roleNotes = {
@@ -73,7 +91,7 @@ const roleNotes = {
   rds_password:
     "nothing beyond PostgreSQL's rules: rds.restrict_password_commands cannot be turned on",
   rds_iam:
-    "nothing yet: members log in by password, where Aurora wants a token. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
+    "where `iam.enabled` is on, members log in by tokens, and by no password ([iam.md](iam.md)); else it is nothing. Members of rds_superuser (before PostgreSQL 16: who has CREATEROLE) may grant it",
 };
 
 const rolesText = `A role that somebody else has made under one of these names, before or in the place of ours, stays as it is: it is granted
@@ -152,7 +170,13 @@ async function rowsOf(client, text) {
 async function askOne(url, password) {
   const client = await session(url, { user: role, password });
   try {
-    const functions = await rowsOf(client, "SELECT * FROM aurora_list_builtins()");
+    const all = await rowsOf(client, "SELECT * FROM aurora_list_builtins()");
+    const faults = all.filter((one) => one.Name in faultNotes);
+    for (const { Name } of faults) {
+      const may = `SELECT bool_or(has_function_privilege(oid, 'execute')) AS may FROM pg_proc WHERE proname = '${Name}'`;
+      if ((await rowsOf(client, may))[0].may) throw new Error(`anybody may call ${Name}`);
+    }
+    const functions = all.filter((one) => !(one.Name in faultNotes));
     for (const one of functions) await rowsOf(client, `SELECT * FROM ${one.Name}()`);
     const settings = await rowsOf(
       client,
@@ -167,7 +191,7 @@ async function askOne(url, password) {
       client,
       "SELECT rolname FROM pg_roles WHERE rolname ~ '^rds_' ORDER BY rolname",
     );
-    return { functions, settings, roles: roles.map((one) => one.rolname) };
+    return { functions, faults, settings, roles: roles.map((one) => one.rolname) };
   } finally {
     await client.end();
   }
@@ -209,7 +233,44 @@ export async function compatibilityText(writerUrl, readerUrl) {
   }
 }
 
-function textOf({ functions, settings, roles }) {
+function limitsText() {
+  return `## On unless turned off
+
+    npx borealis config sql.aurora off              # then start again; or: up --set sql.aurora=off
+
+A cluster of before has all of it some seconds after its next start; what is its own stays as it is. Off from its first start on,
+nothing of what is listed here is made. Turned off later: what was made stays; the functions tell of no instance then, and the
+roles and what \`pg_settings\` shows are as they were. What you may run into:
+
+${limits.map((one) => `- ${one}.`).join("\n")}`;
+}
+
+function faultsText(faults) {
+  return `## Faults
+
+For superusers and members of \`rds_superuser\` (others are refused: 42501), on writer and readers, also in transactions that only
+read. What is asked for is done, and nothing that was acknowledged is lost by it; \`test/aurora-inject.test.ts\` does all of it.
+[operations.md](operations.md#injected-faults) tells how to see what lasts.
+
+${table(
+  ["function", "what"],
+  faults.map((one) => [
+    `\`${one.Name}(${one["Argument data types"]})\``,
+    `${one.Description}. ${faultNotes[one.Name]}.`,
+  ]),
+)}
+
+Not as on Aurora:
+
+- After a crash of the writer a reader takes over, if there is one, as after any loss of the writer ([failover.md](failover.md)).
+- Who calls \`aurora_inject_crash\` is told 40001 and goes on; with \`borealis.on_failover = disconnect\` the connection closes. Other
+  sessions go on as after any loss ([sessions.md](sessions.md)). A call in a function or view is run again like its statement, on three
+  servers at most.
+- The others return when the fault is there, with a notice that says whom it is about and until when.
+- A new fault of a kind takes the place of the last in the same part. A storage node's faults end with its process, too.`;
+}
+
+function textOf({ functions, faults, settings, roles }) {
   const unknown = roles.filter((name) => !(name in roleNotes));
   if (unknown.length > 0) throw new Error(`nothing is said here about ${unknown}`);
   const present = functions.map((one) => {
@@ -226,14 +287,7 @@ made. It is in \`pg_catalog\` of every database, and no dump of a database has i
 The endpoints know these functions to be harmless where they are called with their schema (\`pg_catalog.aurora_version()\`, as AWS's
 wrappers do); without it they count as any function of a user's.
 
-## Off unless set
-
-    npx borealis config sql.aurora on               # then start again; or: up --set sql.aurora=on
-
-Off, nothing of what is listed here is made. On and off again: what was made stays; the functions tell of no instance then, and
-the roles and what \`pg_settings\` shows are as they were. Left before it is on by itself:
-
-${left.map((one) => `- ${one}.`).join("\n")}
+${limitsText()}
 
 ## Functions
 
@@ -242,20 +296,13 @@ ${table(["function", "gives", "what"], present)}
 What a superuser drops is made again in each database when a writer opens (a start, a failover); what a superuser has changed
 stays so until another version of Borealis makes all anew.
 
+${faultsText(faults)}
+
 ## Absent functions
 
 What cannot be backed by facts is left out, so that whoever asks is told 42883 rather than something plausible.
 
-${table(
-  ["Aurora has", "not here, because"],
-  absent.map(([names, why]) => [
-    names
-      .split(", ")
-      .map((name) => `\`${name}\``)
-      .join(", "),
-    why,
-  ]),
-)}
+${table(["Aurora has", "not here, because"], absentRows)}
 
 ## Settings
 

@@ -1,6 +1,7 @@
 // What the volume promises, with pgbench's tables: `node scripts/measure-volume.mjs [--scale 70] [--minutes 5] [--only a,b,c]`
 // (scale 70: about 1 GB; 5 minutes of pgbench behind the moment of a backtrack). Needs pgbench and psql on the PATH. One line
-// of JSON for each figure; `holds` is false where it misses its bound. It makes clusters of its own, kills them whole,
+// of JSON for each figure; `holds` is false where it misses its bound, and where a row is missing or a balance is not
+// what it was. It makes clusters of its own, kills them whole,
 // deletes what can be lost, and times their next start. Figures mean something on an idle machine: each has the load that it
 // was taken under. `--logs DIR` keeps each cluster's logs as they were after each figure.
 import { spawn, spawnSync } from "node:child_process";
@@ -19,6 +20,7 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { verdictOf } from "./volume-verdict.mjs";
 
 const { values: given } = parseArgs({
   options: {
@@ -49,8 +51,7 @@ function rounded(value) {
 function say(figure, facts, bound) {
   const load = loadavg()[0];
   const told = Object.entries({ ...facts, load }).map(([name, value]) => [name, rounded(value)]);
-  const verdict =
-    bound === undefined ? {} : { holds: facts[bound.of] < bound.below, below: bound.below };
+  const verdict = verdictOf(facts, bound);
   console.log(JSON.stringify({ figure, ...Object.fromEntries(told), ...verdict }));
   if (given.logs === undefined) return;
   for (const name of ["data", "clone"]) {
@@ -158,10 +159,28 @@ function snapshot(id) {
   return storedBytes;
 }
 
-/** Kills everything, deletes what `lose` says, and times the start, to the first row that is written. */
-async function comeBack(figure, lose) {
+/**
+ * Until the archive has what has been acknowledged. What comes in its last seconds may be lost with all nodes (the start says
+ * of how many): with that in the count, a row that is missing could be one or a fault.
+ */
+async function archived() {
+  const now = Date.parse(main.sql("SELECT to_json(clock_timestamp())").replaceAll('"', ""));
+  for (let tries = 0; tries < 120; tries++) {
+    const { latestRestorableTime } = main.status().volume;
+    if (Date.parse(latestRestorableTime ?? "") >= now) return;
+    await sleep(500);
+  }
+  throw new Error("the archive has not come to the last row in a minute");
+}
+
+/**
+ * Kills everything, deletes what `lose` says, and times the start, to the first row that is written. `before`: what is waited
+ * for before the kill.
+ */
+async function comeBack(figure, lose, before = () => Promise.resolve()) {
   await main.settle();
   main.sql("INSERT INTO kept SELECT max(n) + 1 FROM kept");
+  await before();
   const rowsBefore = Number(main.sql("SELECT count(*) FROM kept"));
   main.killAll();
   lose();
@@ -290,8 +309,10 @@ try {
   if (wanted.has("clone")) await measureClone();
   if (wanted.has("backtrack")) await measureBacktrack();
   if (wanted.has("loss"))
-    await comeBack("up with the object store and keys/ alone", () =>
-      main.lose(...everything(main)),
+    await comeBack(
+      "up with the object store and keys/ alone",
+      () => main.lose(...everything(main)),
+      archived,
     );
 } finally {
   for (const name of ["data", "clone"])

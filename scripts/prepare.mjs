@@ -37,7 +37,7 @@ function run(command, args, what) {
 }
 
 function modifiedMs(file) {
-  return existsSync(file) ? statSync(file).mtimeMs : 0;
+  return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 function newestMs(folder) {

@@ -5,6 +5,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
 
+// A command line is everybody's to read, and a build may take a while.
+if (process.argv.some((argument) => /^--password(?:=|$)/.test(argument)))
+  process.title = "borealis";
 checkNode();
 if (existsSync(join(root, "src"))) {
   installIfStale({ isDevelopment: !existsSync(join(root, "dist", ".stamp")) });

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
 
 checkNode();
@@ -13,6 +14,10 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 /** Of what runs one after the other: name, and seconds. */
 const took = [];
 const slowestFiles = [];
+/** One line each, for whoever sees only the end of the output. */
+const failures = [];
+const failureCharsMax = 300;
+const failuresMax = 20;
 const reports = mkdtempSync(join(tmpdir(), "borealis-tests-"));
 
 function vitest(project) {
@@ -40,13 +45,41 @@ function vitest(project) {
       totals.passed += report.numPassedTests;
       totals.failed += report.numFailedTests;
       totals.skipped += report.numPendingTests;
-      for (const { name, startTime, endTime } of report.testResults ?? [])
-        slowestFiles.push([relative(root, name), (endTime - startTime) / 1000]);
+      for (const result of report.testResults ?? []) {
+        const file = relative(root, result.name);
+        slowestFiles.push([file, (result.endTime - result.startTime) / 1000]);
+        failures.push(...failuresOf(file, result));
+      }
       // A file that does not load, or a failing hook, counts no test but fails the run.
-      if (code !== 0 && report.numFailedTests === 0) totals.failed += 1;
+      if (code !== 0 && report.numFailedTests === 0) {
+        totals.failed += 1;
+        failures.push(failureLine(project, `vitest ended with ${code}, though no test failed`));
+      }
       resolve();
     });
   });
+}
+
+/** What failed in a file: its tests, or else the file itself (it does not load, or a hook of its own fails). */
+function failuresOf(file, { status, message, assertionResults }) {
+  const failed = assertionResults.filter((one) => one.status === "failed");
+  if (failed.length === 0)
+    return status === "failed" ? [failureLine(file, message || "a hook failed, see above")] : [];
+  return failed.map(({ ancestorTitles, title, failureMessages }) =>
+    failureLine([file, ...ancestorTitles, title].join(" > "), failureMessages?.[0]),
+  );
+}
+
+function failureLine(what, message) {
+  const why = stripVTControlCharacters(message ?? "").trim();
+  const [first] = why.split("\n");
+  return `Failed: ${what}: ${first}`.replace(/\s+/g, " ").slice(0, failureCharsMax);
+}
+
+/** What is one test to the totals. */
+function count(what, { status }) {
+  totals[status === 0 ? "passed" : "failed"] += 1;
+  if (status !== 0) failures.push(failureLine(what, `ended with ${status}`));
 }
 
 async function timed(name, work) {
@@ -63,7 +96,7 @@ const check = spawnSync(process.execPath, [join(root, "scripts", "check.mjs")], 
   cwd: root,
   stdio: "inherit",
 });
-totals[check.status === 0 ? "passed" : "failed"] += 1;
+count("npm run check", check);
 await timed("unit", () => vitest("unit"));
 // Two thousand seeds count as one test, and so do the mutants that are caught fast.
 for (const args of [
@@ -75,7 +108,7 @@ for (const args of [
       cwd: root,
       stdio: "inherit",
     });
-    totals[sim.status === 0 ? "passed" : "failed"] += 1;
+    count(`npm run sim -- ${args.join(" ")}`, sim);
   });
 }
 await timed("system", () => vitest("system"));
@@ -83,7 +116,9 @@ if (process.argv.includes("--all")) await timed("long", () => vitest("long"));
 rmSync(reports, { recursive: true, force: true });
 slowestFiles.sort((a, b) => b[1] - a[1]);
 console.log(`Took: ${told(took)}`);
-console.log(`The slowest files: ${told(slowestFiles.slice(0, 25))}`);
+console.log(`The slowest files: ${told(slowestFiles.slice(0, 10))}`);
+for (const line of failures.slice(0, failuresMax)) console.log(line);
+if (failures.length > failuresMax) console.log(`and ${failures.length - failuresMax} more`);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
 console.log(`${totals.passed} passed, ${totals.failed} failed${skipped}`);
 process.exit(totals.failed === 0 ? 0 : 1);

@@ -52,8 +52,11 @@ describe("the admin database", () => {
     const client = await cluster.client("writer", { application_name: "mine" });
     await client.query("SET work_mem = '8MB'");
     const mine = "SELECT * FROM sessions WHERE application_name = $1";
-    const before = (await admin.query(mine, ["mine"])).rows;
-    expect(before).toHaveLength(1);
+    // The proxy tells what its sessions do from time to time.
+    const before = await until("the session is idle", async () => {
+      const { rows } = await admin.query(mine, ["mine"]);
+      return rows.length === 1 && rows[0].state === "idle" && rows;
+    });
     expect(before[0]).toMatchObject({
       user: "postgres",
       database: "postgres",
@@ -214,11 +217,13 @@ describe("the admin database", () => {
 
   it("lets nobody in but the master user, and them only with their password", async () => {
     await cluster.query("CREATE ROLE app LOGIN PASSWORD 'app'");
-    const failing = (url: string): Promise<{ code?: string; message?: string }> =>
-      new pg.Client({ connectionString: url }).connect().then(
-        () => ({}),
+    const failing = (url: string): Promise<{ code?: string; message?: string }> => {
+      const client = new pg.Client({ connectionString: url });
+      return client.connect().then(
+        () => client.end().then(() => ({})),
         (error: pg.DatabaseError) => ({ code: error.code ?? "", message: error.message }),
       );
+    };
     const at = `127.0.0.1:${cluster.port}/borealis`;
     expect(await failing(`postgresql://app:app@${at}`)).toEqual({
       code: "42501",
@@ -226,6 +231,12 @@ describe("the admin database", () => {
     });
     expect((await failing(`postgresql://app:wrong@${at}`)).code).toBe("28P01");
     expect((await failing(`postgresql://postgres:wrong@${at}`)).code).toBe("28P01");
+    const other = await cluster.client("writer");
+    await other.query("ALTER ROLE postgres NOLOGIN");
+    expect(await failing(cluster.url("writer", "borealis"))).toMatchObject({ code: "28000" });
+    await other.query("ALTER ROLE postgres LOGIN");
+    expect(await failing(cluster.url("writer", "borealis"))).toEqual({});
+    await other.end();
   });
 
   it.skipIf(!hasPsql)("works in psql (skipped where psql is not installed)", () => {

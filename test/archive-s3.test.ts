@@ -83,6 +83,72 @@ describe("the archive in a bucket", () => {
   });
 });
 
+describe("a bucket that is lost while a cluster is there", () => {
+  const problem = async (): Promise<string> =>
+    (await cluster.status()).volume.archive?.problem ?? "";
+  const expectTold = async (words: RegExp): Promise<void> => {
+    await until("status says why", async () => words.test(await problem()));
+    const { stdout } = await cluster.cli("status");
+    expect(stdout).toMatch(new RegExp(`^  archive: .*${words.source}`, "m"));
+    await cluster.query("INSERT INTO told VALUES (0, 'all the same')");
+  };
+  const expectWell = async (): Promise<void> => {
+    service.shim.forget();
+    await until("all is well", async () => (await problem()) === "");
+    await expectWhole();
+  };
+
+  it.each([
+    ["NoSuchBucket", 404, /there is no bucket borealis-test .*; make it at http:/],
+    ["InvalidAccessKeyId", 403, /does not take the key S3RVER .*; correct the access key/],
+    ["SlowDown", 503, /the object store is not well .*; it was asked several times/],
+  ])("is told of in status, with what to do: %s", async (code, status, words) => {
+    await cluster.query("INSERT INTO told VALUES (0, 'before')");
+    service.shim.plan({ kind: "answer", status, code }, /./, 1_000_000);
+    await cluster.query("INSERT INTO told VALUES (0, 'after')");
+    await expectTold(words);
+    await expectWell();
+  });
+
+  it("is told of in status when nobody listens at the endpoint", async () => {
+    const { port } = service.shim;
+    await service.shim.close();
+    await cluster.query("INSERT INTO told VALUES (0, 'after')");
+    await expectTold(/cannot be reached .*ECONNREFUSED.*; is the endpoint right/);
+    await service.shim.listen(port);
+    await expectWell();
+  });
+
+  it("is told of at a start, which goes on without it", async () => {
+    await cluster.down();
+    service.shim.plan({ kind: "answer", status: 404, code: "NoSuchBucket" }, /./, 1_000_000);
+    await cluster.up();
+    expect(cluster.output).toMatch(
+      /^borealis: starting without the object store, .*: there is no bucket borealis-test .*; make it at http:.*$/m,
+    );
+    await expectTold(/there is no bucket borealis-test .*; make it at http:/);
+    await expectWell();
+  });
+
+  it("is told of when its keys are not here", async () => {
+    await cluster.down();
+    const without = await TestCluster.create({
+      dataDir: cluster.dataDir,
+      port: cluster.port,
+      readers: 1,
+      env: { AWS_ACCESS_KEY_ID: "", HOME: cluster.dataDir },
+    });
+    expect(without.output).toMatch(/^borealis: starting without .*: no keys for s3:.*; set AWS_/m);
+    await until("status says why", async () => {
+      const { archive } = (await without.status()).volume;
+      return /no keys for s3:.*; set AWS_ACCESS_KEY_ID/.test(archive?.problem ?? "");
+    });
+    await without.down();
+    await cluster.up();
+    await expectWell();
+  });
+});
+
 describe("an object store that cannot be used", () => {
   it("is refused before anything is made", async () => {
     const dataDir = join(makeFolder(), "data");
@@ -99,4 +165,47 @@ describe("an object store that cannot be used", () => {
     expect(keyless.stderr).toMatch(/no keys for s3:/);
     expect(() => readdirSync(dataDir)).toThrow(/ENOENT/);
   });
+
+  const closed = "http://127.0.0.1:1";
+  const cases: [string, () => string, Record<string, string>, RegExp][] = [
+    [
+      "no such bucket",
+      () => service.urlOf("no-such-bucket/x"),
+      rightKeys,
+      /^borealis: there is no bucket no-such-bucket \(.*404 NoSuchBucket.*\); make it at http:.*\n$/,
+    ],
+    [
+      "a key that nobody knows",
+      () => service.urlOf(`${bucket}/x`),
+      { ...rightKeys, AWS_ACCESS_KEY_ID: "NOBODY" },
+      /^borealis: the object store does not take the key NOBODY \(.*\); correct the access key .* from AWS_ACCESS_KEY_ID\n$/,
+    ],
+    [
+      "an endpoint where nobody listens",
+      () => `s3://${bucket}/x?endpoint=${closed}`,
+      rightKeys,
+      /^borealis: the object store at http:\/\/127\.0\.0\.1:1 cannot be reached \(.*ECONNREFUSED.*\); is the endpoint right.*\n$/,
+    ],
+  ];
+  it.each(cases)(
+    "is refused in one line that says what to do: %s",
+    async (_, objects, env, line) => {
+      const dataDir = join(makeFolder(), "data");
+      const up = await runCli(["up", "--data-dir", dataDir, "--object-store", objects()], env);
+      expect([up.code, up.stdout]).toEqual([1, ""]);
+      expect(up.stderr).toMatch(line);
+      expect(() => readdirSync(dataDir)).toThrow(/ENOENT/);
+      const volume = "11111111-2222-3333-4444-555555555555";
+      const ofStore = ["--store", objects(), "--volume", volume];
+      for (const command of [
+        ["snapshot", "list", ...ofStore],
+        ["restore", ...ofStore, "--to", "latest", "--into", dataDir],
+      ]) {
+        const result = await runCli(command, env);
+        expect([result.code, result.stdout]).toEqual([1, ""]);
+        expect(result.stderr).toMatch(line);
+        expect(() => readdirSync(dataDir)).toThrow(/ENOENT/);
+      }
+    },
+  );
 });

@@ -9,7 +9,7 @@ import {
   compatibilityText,
   wrapperStatements,
 } from "../scripts/generate-compatibility.mjs";
-import { auroraNames } from "../src/instance/index.ts";
+import { auroraNames, injectFunctions } from "../src/instance/index.ts";
 import { classify, loadParser } from "../src/route/index.ts";
 import { clone } from "./helpers/clones.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
@@ -33,12 +33,10 @@ const statusSql =
 const writersSql =
   "SELECT string_agg(server_id, ',') AS w FROM aurora_replica_status() WHERE session_id = 'MASTER_SESSION_ID'";
 
-const isOn = ["--set", "sql.aurora=on"];
-
 let cluster: TestCluster;
 beforeAll(async () => {
   await loadParser();
-  cluster = await TestCluster.create({ readers: 2, args: isOn });
+  cluster = await TestCluster.create({ readers: 2 });
   await cluster.query(
     "CREATE ROLE ordinary LOGIN PASSWORD 'o'; CREATE SCHEMA ours AUTHORIZATION ordinary",
   );
@@ -69,6 +67,9 @@ function statusOn(endpoint: Endpoint): Promise<Row[]> {
   return asOrdinary(endpoint, async (client) => (await client.query<Row>(statusSql)).rows);
 }
 
+/** With those that inject faults. */
+const everyName = [...auroraNames, ...injectFunctions.map(({ name }) => name)].toSorted();
+
 async function caughtUp(): Promise<void> {
   const { rows } = await cluster.query("SELECT pg_current_wal_flush_lsn()::text AS at");
   for (const reader of ["instance-1", "instance-2", "instance-3"] as const)
@@ -81,7 +82,7 @@ async function caughtUp(): Promise<void> {
 describe("each function", () => {
   it("is one that the endpoints know to be harmless", async () => {
     const { rows } = await cluster.query('SELECT "Name" AS name FROM aurora_list_builtins()');
-    expect(rows.map((row) => row.name)).toEqual(auroraNames);
+    expect(rows.map((row) => row.name)).toEqual(everyName);
     for (const name of auroraNames)
       expect(classify(`SELECT * FROM pg_catalog.${name}()`).statements, name).toMatchObject([
         { kind: "read", mayWrite: false, mayRunUserCode: false },
@@ -380,7 +381,7 @@ describe("a failover", () => {
 describe("a clone", () => {
   it("knows its own instances and where it began", async () => {
     const dataDir = await clone(cluster, "clone");
-    const copy = await TestCluster.create({ readers: 0, dataDir, args: isOn });
+    const copy = await TestCluster.create({ readers: 0, dataDir });
     try {
       const sql =
         "SELECT server_id, session_id, aurora_volume_logical_start_lsn()::text AS lsn FROM aurora_replica_status()";
@@ -400,6 +401,55 @@ describe("a clone", () => {
   });
 });
 
+describe("a cluster of before", () => {
+  it("has it after its next start, and keeps what is its own", async () => {
+    const off = ["--set", "sql.aurora=off"];
+    const old = await TestCluster.create({ readers: 1, firstArgs: off });
+    try {
+      const ask = async (sql: string, endpoint: Endpoint = "writer"): Promise<unknown[]> => {
+        const connectionString = old.url(endpoint, "app");
+        const client = await old.client(endpoint, { connectionString });
+        try {
+          const { rows } = await client.query({ text: sql, rowMode: "array" });
+          return rows.map(([value]) => value);
+        } finally {
+          await client.end();
+        }
+      };
+      await old.query("CREATE DATABASE app");
+      for (const sql of [
+        "CREATE ROLE rds_iam LOGIN",
+        "CREATE FUNCTION public.aurora_version() RETURNS text LANGUAGE sql AS $$SELECT 'mine'$$",
+        "CREATE VIEW stands AS SELECT public.aurora_version() AS v",
+      ])
+        await ask(sql);
+      const made =
+        "SELECT proname::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^aurora' ORDER BY 1";
+      expect(await ask(made)).toEqual([]);
+      expect(await ask("SELECT name FROM pg_settings WHERE name ~ '^(rds|apg)'")).toEqual([]);
+      expect(await ask("SELECT rolname FROM pg_roles WHERE rolname ~ '^rds_'")).toEqual([
+        "rds_iam",
+      ]);
+      await old.down();
+      await old.up();
+      await until("the writer has made it, and a reader has it", async () => {
+        const sql = "SELECT server_id FROM pg_catalog.aurora_replica_status()";
+        return (await ask(sql, "instance-2")).length === 2;
+      });
+      expect(await ask(made)).toEqual(everyName);
+      expect(await ask("SELECT v FROM stands")).toEqual(["mine"]);
+      const iam =
+        "SELECT rolcanlogin AND NOT EXISTS (SELECT FROM pg_auth_members WHERE r.oid IN (roleid, member)) FROM pg_roles r WHERE rolname = 'rds_iam'";
+      expect(await ask(iam)).toEqual([true]);
+      await until("pg_settings has its rows", async () => {
+        return (await ask("SELECT name FROM pg_settings WHERE name ~ '^rds'")).length === 4;
+      });
+    } finally {
+      await old.destroy();
+    }
+  });
+});
+
 describe("no noise", () => {
   const bin = "/usr/lib/postgresql/15/bin";
   const hasDump =
@@ -411,7 +461,7 @@ describe("no noise", () => {
     async () => {
       const old = await TestCluster.create({
         readers: 1,
-        args: ["--postgres-bin", bin, "--set", "reader.warmEveryMs=200", ...isOn],
+        args: ["--postgres-bin", bin, "--set", "reader.warmEveryMs=200"],
       });
       try {
         await old.query("CREATE TABLE t AS SELECT 1 AS a");

@@ -2,9 +2,11 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { BorealisError } from "../src/base/errors.ts";
 import { bootstrapSql } from "../src/instance/bootstrap.ts";
 import { recordQuery } from "../src/instance/role-record.ts";
 import { SurfaceBook } from "../src/instance/surface-book.ts";
+import { injectFunctions } from "../src/instance/inject-functions.ts";
 import { auroraNames } from "../src/instance/surface-functions.ts";
 import { makeSurface } from "../src/instance/surface-shell.ts";
 import { type Logger, openLogger, realClock, realRng } from "../src/io/index.ts";
@@ -22,10 +24,15 @@ const settings = {
   "rds.logical_replication": "off",
   "rds.restrict_password_commands": "off",
   "rds.superuser_variables": "session_replication_role",
+  "apg_write_forward.consistency_mode": "off",
 };
+const auroraSettings = new Map(
+  Object.entries(settings).filter(([name]) => name.startsWith("rds.")),
+);
 /** As if another version had made it. */
 const unmark =
-  "SET allow_system_table_mods = on; COMMENT ON FUNCTION borealis_sight() IS 'old'; COMMENT ON VIEW pg_settings IS 'old'";
+  "SET allow_system_table_mods = on; COMMENT ON FUNCTION borealis_sight() IS 'old'; " +
+  "COMMENT ON FUNCTION borealis_settings() IS 'old'; COMMENT ON VIEW pg_settings IS 'old'";
 let warnings: string[];
 const logger: Logger = {
   ...openLogger({ file: undefined, process: "test" }),
@@ -47,11 +54,14 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     rmSync(postgres.dir, { recursive: true, force: true });
   });
 
-  const make = (): Promise<void> => {
+  const make = (changes: Record<string, string> = {}): Promise<void> => {
     warnings = [];
     return makeSurface(
       {
-        postgres,
+        postgres: {
+          address: postgres.address,
+          auroraSettings: new Map([...auroraSettings, ...Object.entries(changes)]),
+        },
         engine: { major: Number(engine.version) },
         deps: { clock: realClock, logger, rng: realRng, pid: process.pid },
         signal: new AbortController().signal,
@@ -99,6 +109,130 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     expect((await valuesOf(marks, "busy"))[0]).toMatch(/^t, borealis /);
   });
 
+  it("shows other extensions at once, whoever reads pg_settings, and those of the command line whatever a database says", async () => {
+    const shown = "SELECT setting FROM pg_settings WHERE name = 'rds.extensions'";
+    await postgres.query("ALTER DATABASE postgres SET rds.extensions = 'mine'");
+    const reader = await connectPg({ ...postgres, user: "rdsadmin", database: "other" });
+    await reader.query("BEGIN; SELECT count(*) FROM pg_settings");
+    await make({ "rds.extensions": "aurora_stat_utils, more" });
+    expect(warnings).toEqual([]);
+    for (const database of ["postgres", "other"])
+      expect(await valuesOf(shown, database), database).toEqual(["aurora_stat_utils, more"]);
+    await reader.close();
+    await postgres.query("ALTER DATABASE postgres RESET rds.extensions");
+    await make();
+    expect(await valuesOf(shown)).toEqual([settings["rds.extensions"]]);
+  });
+
+  it("shows of what sessions set where it is from, and what RESET gives, also to whom the catalogs are closed", async () => {
+    await postgres.query("CREATE ROLE reader LOGIN");
+    const catalogs = "pg_db_role_setting, pg_roles, pg_database";
+    await postgres.query(`REVOKE SELECT ON ${catalogs} FROM PUBLIC`, "other");
+    const shown = async (before = "SELECT"): Promise<unknown> => {
+      const client = await connectPg({ ...postgres, user: "reader", database: "other" });
+      await client.query(before);
+      const { rows } = await client.query(
+        "SELECT setting, source, reset_val, boot_val FROM pg_settings WHERE name ~ '^apg'",
+      );
+      await client.close();
+      return rows[0];
+    };
+    const mode = "apg_write_forward.consistency_mode";
+    expect(await shown()).toEqual(["off", "command line", "off", "off"]);
+    expect(await shown(`SET ${mode} = 'session'`)).toEqual(["session", "session", "off", "off"]);
+    const kept = [
+      ["ALTER ROLE ALL", "eventual", "global"],
+      ["ALTER DATABASE other", "session", "database"],
+      ["ALTER ROLE reader", "global", "user"],
+      ["ALTER ROLE reader IN DATABASE other", "eventual", "database user"],
+    ] as const;
+    for (const [whose, value, source] of kept) {
+      await postgres.query(`${whose} SET ${mode} = '${value}'`);
+      expect(await shown(), whose).toEqual([value, source, value, "off"]);
+      expect(await shown(`SET ${mode} = 'off'`)).toEqual(["off", "session", value, "off"]);
+      const reset = `SET ${mode} = 'off'; RESET ${mode}`;
+      expect(await shown(reset)).toEqual([value, source, value, "off"]);
+    }
+    for (const [whose] of kept) await postgres.query(`${whose} RESET ${mode}`);
+    await postgres.query(`GRANT SELECT ON ${catalogs} TO PUBLIC`, "other");
+  });
+
+  it("is not kept from it by an event trigger that fires everywhere, and leaves it as it was", async () => {
+    await postgres.query("CREATE DATABASE guarded");
+    await postgres.query(`${unmark}; DROP FUNCTION aurora_version()`, "guarded");
+    await postgres.query(
+      `CREATE TABLE seen (tag text);
+      CREATE FUNCTION refuses() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'refused'; END$$;
+      CREATE EVENT TRIGGER "It's mine" ON ddl_command_start EXECUTE FUNCTION refuses();
+      ALTER EVENT TRIGGER "It's mine" ENABLE ALWAYS`,
+      "guarded",
+    );
+    await make();
+    expect(warnings).toEqual([]);
+    expect(await valuesOf("SELECT aurora_version() ~ '^[0-9]'", "guarded")).toEqual(["t"]);
+    const firing = "SELECT concat(evtname, evtenabled) FROM pg_event_trigger";
+    expect(await valuesOf(firing, "guarded")).toEqual(["It's mineA"]);
+    await expect(postgres.query("CREATE TABLE t ()", "guarded")).rejects.toThrow("refused");
+  });
+
+  it("makes all without any language but SQL, save what injects faults", async () => {
+    await postgres.query("CREATE DATABASE speechless");
+    await postgres.query(
+      `${unmark}; DROP FUNCTION aurora_stat_activity(), aurora_stat_bgwriter(); DROP EXTENSION plpgsql CASCADE`,
+      "speechless",
+    );
+    await postgres.query("DROP EXTENSION plpgsql CASCADE; DROP ROLE rds_password");
+    await make();
+    await postgres.query("CREATE EXTENSION plpgsql");
+    expect(new Set(warnings)).toEqual(new Set(['language "plpgsql" does not exist']));
+    const names = 'SELECT "Name" FROM aurora_list_builtins()';
+    expect(await valuesOf(names, "speechless")).toEqual(auroraNames);
+    const isMember = "SELECT pg_has_role('rds_superuser', 'rds_password', 'USAGE')";
+    expect(await valuesOf(isMember)).toEqual(["t"]);
+  });
+
+  it("lets nobody into template0 who could not have opened it, and leaves it open to whom somebody has", async () => {
+    const state =
+      "SELECT concat_ws(' ', datallowconn, datconnlimit) FROM pg_database WHERE datname = 'template0'";
+    const old = async (database: string): Promise<void> =>
+      void (await postgres.query(unmark, database));
+    // As a writer leaves it that ends in the midst.
+    await postgres.query("ALTER DATABASE template0 ALLOW_CONNECTIONS true CONNECTION LIMIT 0");
+    await make();
+    expect(await valuesOf(state)).toEqual(["f -1"]);
+    await postgres.query("CREATE ROLE guest LOGIN");
+    const codes = new Set<string>();
+    const guest = { ...postgres, user: "guest", database: "template0" };
+    const enter = async (): Promise<void> => {
+      try {
+        await (await connectPg(guest)).close();
+        codes.add("entered");
+      } catch (error) {
+        codes.add(error instanceof BorealisError ? error.code : "other");
+      }
+    };
+    // Each is a moment only: one of them is met.
+    for (let round = 0; round < 50 && !codes.has("53300"); round++) {
+      await old("template1");
+      const making = make();
+      let isMade = false;
+      void making.finally(() => (isMade = true));
+      while (!isMade) await enter();
+      await making;
+    }
+    expect([...codes].toSorted()).toEqual(["53300", "55000"]);
+    expect(await valuesOf(state)).toEqual(["f -1"]);
+    await postgres.query("ALTER DATABASE template0 ALLOW_CONNECTIONS true");
+    await old("template1");
+    await old("template0");
+    await make();
+    expect(await valuesOf(state)).toEqual(["t -1"]);
+    expect(await valuesOf("SELECT obj_description('pg_settings'::regclass)", "template0")).toEqual([
+      expect.stringMatching(/^borealis /),
+    ]);
+    await postgres.query("ALTER DATABASE template0 ALLOW_CONNECTIONS false");
+  });
+
   it("puts a function in the place of one of another shape, unless somebody's view holds on to that", async () => {
     const shaped = (name: string): string =>
       `SET allow_system_table_mods = on; DROP FUNCTION aurora_version(); DROP FUNCTION aurora_stat_wait_type();
@@ -128,31 +262,23 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await make();
     const sql =
       "SELECT aurora_version() || (SELECT count(*) FROM aurora_list_builtins()) || (SELECT count(*) FROM aurora_stat_wait_type())";
-    expect(await valuesOf(sql, "changed")).toEqual([`mine${auroraNames.length}9`]);
+    const count = auroraNames.length + injectFunctions.length;
+    expect(await valuesOf(sql, "changed")).toEqual([`mine${count}9`]);
     await postgres.query(unmark, "changed");
     await make();
     expect(await valuesOf("SELECT aurora_version() ~ '^[0-9]'", "changed")).toEqual(["t"]);
   });
 
-  it("is not kept from it by what a database's owner has set for its sessions, nor by a missing language", async () => {
+  it("is not kept from it by what a database's owner has set for its sessions", async () => {
     const each = async (...statements: string[]): Promise<void> => {
       for (const statement of statements) await postgres.query(statement);
     };
-    await each(
-      "CREATE ROLE owner",
-      "CREATE DATABASE odd OWNER owner",
-      "CREATE DATABASE speechless",
-    );
-    const databases = ["odd", "speechless"];
-    for (const database of databases)
-      await postgres.query(`${unmark}; DROP FUNCTION aurora_version()`, database);
-    const withoutLanguage = "DROP FUNCTION aurora_stat_activity(); DROP EXTENSION plpgsql";
-    await postgres.query(withoutLanguage, "speechless");
+    await each("CREATE ROLE owner", "CREATE DATABASE odd OWNER owner");
+    await postgres.query(`${unmark}; DROP FUNCTION aurora_version()`, "odd");
     await each(
       "ALTER DATABASE odd SET role = 'owner'",
       "ALTER DATABASE odd SET standard_conforming_strings = off",
       "ALTER DATABASE odd SET idle_session_timeout = '1ms'",
-      "ALTER DATABASE template0 ALLOW_CONNECTIONS true",
       "ALTER DATABASE postgres SET default_transaction_read_only = on",
     );
     await make();
@@ -161,10 +287,7 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
       "ALTER DATABASE odd RESET ALL",
     );
     const versions = "SELECT count(*) FROM pg_proc WHERE proname = 'aurora_version'";
-    for (const database of databases)
-      expect(await valuesOf(versions, database), database).toEqual(["1"]);
-    const template0 = "SELECT datallowconn FROM pg_database WHERE datname = 'template0'";
-    expect(await valuesOf(template0)).toEqual(["f"]);
+    expect(await valuesOf(versions, "odd")).toEqual(["1"]);
   });
 
   it("gives the roles what they are to have where another version's mark is", async () => {
@@ -179,6 +302,23 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await make();
     expect(await valuesOf(isMember)).toEqual(["t"]);
     expect(await valuesOf(recordQuery)).toEqual([record]);
+  });
+
+  it("lets members of our rds_superuser inject faults, in every database, and nobody else", async () => {
+    await postgres.query("CREATE ROLE plain");
+    const may =
+      "SELECT concat_ws(' ', p.proname, has_function_privilege('app', p.oid, 'EXECUTE'), has_function_privilege('plain', p.oid, 'EXECUTE')) " +
+      "FROM pg_proc p WHERE p.proname ~ '^(aurora_inject|borealis_request)' ORDER BY 1";
+    const wanted = injectFunctions.map(({ name }) => `${name} t f`).toSorted();
+    for (const database of ["postgres", "template1", "other"])
+      expect(await valuesOf(may, database)).toEqual([...wanted, "borealis_request f f"]);
+    const dumped =
+      "SELECT p.proname FROM pg_proc p LEFT JOIN pg_init_privs i ON i.objoid = p.oid AND i.classoid = 'pg_proc'::regclass " +
+      "WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^(aurora|borealis)_' AND p.proacl IS DISTINCT FROM i.initprivs";
+    expect(await valuesOf(dumped)).toEqual([]);
+    // Without an agent there is nobody to ask.
+    const call = postgres.query("SELECT aurora_inject_crash('instance')");
+    await expect(call).rejects.toMatchObject({ code: "55000" });
   });
 
   it("leaves a role of somebody else's alone that has the name of one of ours, says so, and makes ours when it is renamed", async () => {
@@ -218,6 +358,30 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     expect([heard, ahead, unknown]).toEqual([2, 4, -1]);
     expect(away).toBeGreaterThan(100_000);
     expect(away).toBeLessThan(160_000);
+  });
+
+  it("tells addresses for names to sessions that came in at one, and to others that want them, where there are any", async () => {
+    const instances = [
+      { server_id: "instance-1", address: "127.0.0.11" },
+      { server_id: "instance-2", address: "127.0.0.12" },
+      { server_id: "instance-3" },
+    ];
+    const sql =
+      "SELECT concat_ws(' ', aurora_db_instance_identifier(), string_agg(server_id, ' ')) FROM aurora_replica_status()";
+    const told = async (options: string, of: unknown = instances): Promise<unknown> => {
+      const file = join(dataDir, "borealis_sight.json");
+      writeFileSync(file, JSON.stringify({ instances: of, volume: null }));
+      return (await valuesOf(`${options}; ${sql}`)).at(-1);
+    };
+    const arrived = "SET borealis.endpoint_address = '127.0.0.2'";
+    const names = "instance-2 instance-1 instance-2 instance-3";
+    const addresses = "127.0.0.12 127.0.0.11 127.0.0.12 instance-3";
+    expect(await told("SET work_mem = '4MB'")).toBe(names);
+    expect(await told(arrived)).toBe(addresses);
+    expect(await told(`${arrived}; SET borealis.server_ids = 'name'`)).toBe(names);
+    expect(await told("SET borealis.server_ids = 'ADDRESS'")).toBe(addresses);
+    expect(await told(`${arrived}; SET borealis.server_ids = 'anything else'`)).toBe(addresses);
+    expect(await told(arrived, [])).toBe("instance-2");
   });
 
   it("lets PostgreSQL itself say who writes, whatever an old file says", async () => {

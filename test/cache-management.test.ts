@@ -60,7 +60,16 @@ describe("cluster cache management", () => {
 
   it("goes on with whoever writes, and costs nobody anything who was removed or is far", async () => {
     expect((await cluster.cli("instance", "modify", "instance-3", "--tier", "5")).code).toBe(0);
+    const path = "SELECT pg_relation_filepath('hot') AS path";
+    const [{ path: name }] = (await cluster.query(path)).rows;
+    const file = `${cluster.dataDir}/instances/instance-2/data/${name}`;
+    const hotPart = (): number | undefined => {
+      const resident = residentBytes(file);
+      return resident === undefined ? undefined : resident / statSync(file).size;
+    };
     expect((await cluster.cli("failover", "--target", "instance-2")).code).toBe(0);
+    // Nobody has read it there: the new writer does not begin from cold.
+    expect(hotPart() ?? 1, "the part of it that is in memory").toBeGreaterThan(0.9);
     await until("the one that was the writer is kept warm", () =>
       /"event":"reader.available"[\s\S]*"event":"cache.warmed"/.test(logOf("instance-1")),
     );

@@ -148,7 +148,7 @@ describe("a history that is true", () => {
       "has a look at the writer while the row was still being written",
       {
         writes: [append([7], 0, { endMs: 9 })],
-        looks: [{ row: 7, startMs: 5, endMs: 6, count: 0 }],
+        looks: [{ row: 7, by: "the writer", startMs: 5, endMs: 6, count: 0 }],
         final: { appended: one },
       },
     ],
@@ -229,7 +229,7 @@ describe("what is found", () => {
       "a writer that does not show what was acknowledged",
       {
         writes: [append([7], 0)],
-        looks: [{ row: 7, startMs: 5, endMs: 6, count: 0 }],
+        looks: [{ row: 7, by: "the writer", startMs: 5, endMs: 6, count: 0 }],
         final: { appended: one },
       },
       /did not show row 7/,
@@ -238,7 +238,7 @@ describe("what is found", () => {
       "a writer that shows what was refused",
       {
         writes: [append([7], 0, { outcome: "40001" })],
-        looks: [{ row: 7, startMs: 5, endMs: 6, count: 1 }],
+        looks: [{ row: 7, by: "the writer", startMs: 5, endMs: 6, count: 1 }],
       },
       /showed row 7, which was refused/,
     ],
@@ -246,7 +246,7 @@ describe("what is found", () => {
       "a writer that shows a row twice",
       {
         writes: [append([7], 0)],
-        looks: [{ row: 7, startMs: 5, endMs: 6, count: 2 }],
+        looks: [{ row: 7, by: "the writer", startMs: 5, endMs: 6, count: 2 }],
         final: { appended: one },
       },
       /showed row 7 2 times/,

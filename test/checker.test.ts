@@ -40,6 +40,18 @@ function countedByTheProxy(): { outcomes: Map<string, number>; errors: Map<strin
   };
 }
 
+/** What no client may hear in any number: of reads, which can be run again, of closed sockets, and of logins. */
+function unboundedIn({ writes, failedReads, refusedConnections }: History): string[] {
+  const others = (of: Iterable<string>, known: readonly string[]): string[] =>
+    [...of].filter((outcome) => !known.includes(outcome));
+  const closed = writes.flatMap(({ outcome }) => (outcome === "closed" ? [outcome] : []));
+  return [
+    ...others(failedReads.keys(), ["40001", "57P03"]).map((one) => `a read: ${one}`),
+    ...others(refusedConnections.keys(), ["57P03"]).map((one) => `a login: ${one}`),
+    ...closed.map((one) => `a write: ${one}`),
+  ];
+}
+
 /** Where a person can read what happened, if it went wrong. */
 function keep(history: History, contradictions: readonly Contradiction[]): void {
   const dir = join(import.meta.dirname, "..", "sim-failures");
@@ -104,6 +116,10 @@ describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, (
         // One that is told with the next statement is counted before there is one.
         const counted = errors.get("08007") ?? 0;
         expect(counted, "every 08007 is counted").toBeGreaterThanOrEqual(unknown);
+        // All that its sessions have can be made again elsewhere.
+        const ends = ["ended", "disconnected"].map((what) => outcomes.get(what) ?? 0);
+        expect(ends, "no session ends but for having waited too long").toEqual([0, 0]);
+        expect(unboundedIn(history)).toEqual([]);
       } catch (error) {
         keep(history, found);
         throw error;

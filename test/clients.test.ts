@@ -212,7 +212,7 @@ describe("a client through a failover and a kill of the writer", () => {
     made = makeFolder();
     await install(await missingOf(programs));
     missing = await missingOf(programs);
-    cluster = await TestCluster.create();
+    cluster = await TestCluster.create({ readers: 1 });
     for (const program of programs) {
       if (!missing.includes(program)) running.push(new Running(program, cluster.url()));
     }

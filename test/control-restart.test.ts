@@ -7,7 +7,7 @@ const awayMs = 2_000;
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create({ readers: 2 });
+  cluster = await TestCluster.create({ readers: 1 });
   await cluster.query("CREATE TABLE t AS SELECT generate_series(1, 10) AS n");
 });
 afterAll(() => cluster.destroy());
@@ -60,7 +60,7 @@ describe("while the control plane is being started again", () => {
     good(
       await cliWhileAway(
         ["endpoint", "create", "late", "--type", "any"],
-        ["instance", "modify", "instance-3", "--tier", "7"],
+        ["instance", "modify", "instance-2", "--tier", "7"],
       ),
     );
     const { endpoints } = await cluster.status();

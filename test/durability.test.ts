@@ -11,7 +11,7 @@ const zones = ["az1", "az2", "az3"];
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create();
+  cluster = await TestCluster.create({ readers: 1 });
 });
 afterAll(() => cluster.destroy());
 

@@ -127,6 +127,26 @@ describe.runIf(engine)("a set of endpoints", () => {
     await expect(waiting).rejects.toThrow("the endpoint instance-2 is no more");
   });
 
+  it("has an endpoint at a further address, too, and PostgreSQL is told who came in there", async () => {
+    const [first, second] = [await squat(), await squat()];
+    await leave(first.server);
+    const own = endpointAt(first.port);
+    const address = { kind: "tcp", host: "127.0.0.1", port: second.port } as const;
+    set.follow([own, { ...own, address, loopback: "127.0.0.11" }]);
+    const client = await untilOpen(first.port);
+    // One of the two has its port.
+    await eventually("it is told", () => told.at(-1) === "open,shut");
+    await leave(second.server);
+    const further = await untilOpen(second.port);
+    const sql = "select current_setting('borealis.endpoint_address', true) as at";
+    expect((await client.query(sql)).rows[0].at ?? "").toBe("");
+    expect((await further.query(sql)).rows[0].at).toBe("127.0.0.11");
+    set.follow([own]);
+    expect(await ending(further)).toMatchObject({ code: "57P01" });
+    expect((await client.query("select 1 as one")).rows).toEqual([{ one: 1 }]);
+    await client.end();
+  });
+
   it("opens one anew whose port is another now", async () => {
     const [first, second] = [await squat(), await squat()];
     await leave(first.server);

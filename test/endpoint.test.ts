@@ -27,6 +27,7 @@ import {
   startStockPostgres,
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
+import { isThorough } from "./helpers/thorough.ts";
 
 const run = promisify(execFile);
 const engines = enginesForFile();
@@ -291,11 +292,16 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       });
     });
 
-    it("bounds how many may try to log in", async () => {
+    it("bounds how many may try to log in, where who says nothing makes room", async () => {
       const strict = await openEndpoints(stock, { limits: { unauthenticatedMax: 2 } });
       const idle = [1, 2].map(() => connect({ port: strict.port, host: "127.0.0.1" }));
       await eventually("both are counted", () => strict.server.unauthenticatedCount === 2);
-      expect((await talk(strict.port, Buffer.alloc(0))).toString()).toContain("53300");
+      const closed = idle.map(
+        (socket) => new Promise((resolve) => socket.on("error", resolve).once("close", resolve)),
+      );
+      await (await connectTo(strict.port)).end();
+      await Promise.race(closed);
+      await eventually("the other is there", () => strict.server.unauthenticatedCount === 1);
       for (const socket of idle) socket.destroy();
       await eventually("both are gone", () => strict.server.unauthenticatedCount === 0);
       await (await connectTo(strict.port)).end();
@@ -370,7 +376,10 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       await sql.end();
     });
 
-    it("carries a value of 100 MB both ways", async () => {
+    // What only takes long, and is the same with each PostgreSQL, runs with one of them.
+    const isOnce = engine === engines[0] || isThorough;
+
+    it.runIf(isOnce)("carries a value of 100 MB both ways", async () => {
       const client = await connectTo(ends.port);
       const value = Buffer.alloc(100 * 1024 * 1024, "x").toString("latin1");
       const { rows } = await client.query("select length($1::text) n, $1::text v", [value]);
@@ -398,7 +407,7 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       await other.end();
     });
 
-    it("serves 200 sessions at once", async () => {
+    it.runIf(isOnce)("serves 200 sessions at once", async () => {
       const clients = await Promise.all(Array.from({ length: 200 }, () => connectTo(ends.port)));
       const answers = await Promise.all(
         clients.map((client, n) => client.query("select $1::int n", [n])),

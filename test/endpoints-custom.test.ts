@@ -1,7 +1,9 @@
 /** The reader endpoint and custom endpoints, on real processes: who gets a session, and what becomes of it. */
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { messageOf } from "../src/base/errors.ts";
 import { childrenOf, freeBasePort, isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { signalAll } from "./helpers/signals.ts";
 
 const whereSql = "SELECT current_setting('cluster_name') AS name";
 const lagMaxMs = 3_000;
@@ -60,18 +62,29 @@ async function endAll(clients: readonly pg.Client[]): Promise<void> {
   await until("they have left", async () => (await total()) <= before - clients.length);
 }
 
-/** A session that came in at that endpoint and is at that instance. */
+/** A session that came in at that endpoint and is at that instance. Where it cannot be had: who was there to choose from. */
 async function sessionOn(name: string, offset = readerAt): Promise<pg.Client> {
   // They stay meanwhile: who has fewer sessions is chosen.
   const others: pg.Client[] = [];
-  const client = await until(`a session is at ${name}`, async () => {
-    const one = await connectAt(offset);
-    if ((await whereIs(one)) === name) return one;
-    others.push(one);
-    return undefined;
-  });
-  await endAll(others);
-  return client;
+  try {
+    return await until(`a session is at ${name}`, async () => {
+      const one = await connectAt(offset);
+      if ((await whereIs(one)) === name) return one;
+      others.push(one);
+      return undefined;
+    });
+  } catch (error) {
+    throw new Error(`${messageOf(error)}; ${await sight()}`, { cause: error });
+  } finally {
+    await endAll(others);
+  }
+}
+
+/** What the cluster says of instances and of who is led where. */
+async function sight(): Promise<string> {
+  const { instances, endpoints } = await cluster.status();
+  const members = endpoints.map(({ id, members: ids }) => `${id}: ${ids.join(" ")}`);
+  return [...instances.map((one) => JSON.stringify(one)), ...members].join("; ");
 }
 
 async function membersOf(id: string): Promise<string[] | undefined> {
@@ -101,14 +114,6 @@ function untilRestarted(id: string, before: readonly number[]): Promise<boolean>
   });
 }
 
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
 /** Kills that instance's PostgreSQL; what is returned is to be awaited at the end: it is there again. */
 async function killPostgres(id: string): Promise<() => Promise<boolean>> {
   const pid = await postgresOf(id);
@@ -131,20 +136,26 @@ describe("the reader endpoint", () => {
 
   it("leaves out a reader that lags, and leads to the writer when all do", async () => {
     const [two, three] = [await sessionOn("instance-2"), await sessionOn("instance-3")];
-    await three.query("SELECT pg_wal_replay_pause()");
-    await untilMembers("reader", "instance-2");
-    const fresh = await connectMany(4);
-    expect(await spreadOf(fresh)).toEqual({ "instance-2": 4 });
-    // Who is there stays.
-    expect(await whereIs(three)).toBe("instance-3");
-    await two.query("SELECT pg_wal_replay_pause()");
-    await untilMembers("reader", "instance-1");
-    const last = await connectAt(readerAt);
-    expect(await whereIs(last)).toBe("instance-1");
-    await last.query("INSERT INTO ticks VALUES (2)");
-    for (const client of [two, three]) await client.query("SELECT pg_wal_replay_resume()");
-    await untilMembers("reader", "instance-2", "instance-3");
-    await endAll([two, three, last, ...fresh]);
+    const others: pg.Client[] = [];
+    try {
+      await three.query("SELECT pg_wal_replay_pause()");
+      await untilMembers("reader", "instance-2");
+      others.push(...(await connectMany(4)));
+      expect(await spreadOf(others)).toEqual({ "instance-2": 4 });
+      // Who is there stays.
+      expect(await whereIs(three)).toBe("instance-3");
+      await two.query("SELECT pg_wal_replay_pause()");
+      await untilMembers("reader", "instance-1");
+      const last = await connectAt(readerAt);
+      others.push(last);
+      expect(await whereIs(last)).toBe("instance-1");
+      await last.query("INSERT INTO ticks VALUES (2)");
+    } finally {
+      // Whatever was found, those that follow find two readers.
+      for (const client of [two, three]) await client.query("SELECT pg_wal_replay_resume()");
+      await untilMembers("reader", "instance-2", "instance-3");
+      await endAll([two, three, ...others]);
+    }
   });
 
   it("does not wait for a reader that accepts connections and says nothing; who was there moves", async () => {
@@ -152,15 +163,19 @@ describe("the reader endpoint", () => {
     await client.query("SET app.who = 'me'");
     const postmaster = await postgresOf("instance-3");
     const frozen = [postmaster, ...childrenOf(postmaster)];
-    for (const pid of frozen) process.kill(pid, "SIGSTOP");
-    const stuck = client.query(`${whereSql}, current_setting('app.who') AS who`);
-    const many = await connectMany(4);
-    expect(await spreadOf(many)).toEqual({ "instance-2": 4 });
-    // It is ended, and started again.
-    expect((await stuck).rows).toEqual([{ name: "instance-2", who: "me" }]);
-    await until("the frozen PostgreSQL is gone", () => !isAlive(postmaster));
-    await endAll([client, ...many]);
-    await untilRestarted("instance-3", [postmaster]);
+    signalAll(frozen, "SIGSTOP");
+    const many: pg.Client[] = [];
+    try {
+      const stuck = client.query(`${whereSql}, current_setting('app.who') AS who`);
+      many.push(...(await connectMany(4)));
+      expect(await spreadOf(many)).toEqual({ "instance-2": 4 });
+      // It is ended, and started again.
+      expect((await stuck).rows).toEqual([{ name: "instance-2", who: "me" }]);
+    } finally {
+      await until("the frozen PostgreSQL is gone", () => !isAlive(postmaster));
+      await endAll([client, ...many]);
+      await untilRestarted("instance-3", [postmaster]);
+    }
   });
 
   it("moves an idle session off a reader that is killed, with its settings", async () => {
@@ -200,7 +215,7 @@ describe("the reader endpoint", () => {
     for (const pid of agents) process.kill(pid, "SIGSTOP");
     // And what they had begun to answer ends with them.
     const killed = readers.flatMap((one) => [one, ...childrenOf(one)]);
-    for (const pid of killed) killIfThere(pid);
+    signalAll(killed, "SIGKILL");
     await until("they are gone", () => killed.every((pid) => !isAlive(pid)));
     const names = await Promise.all(many.map(whereIs));
     for (const pid of agents) process.kill(pid, "SIGCONT");
@@ -263,7 +278,9 @@ describe("borealis endpoint", () => {
       type: "custom",
       host: "127.0.0.1",
       port: cluster.port + 32,
+      loopback: "127.0.0.32",
       members: ["instance-1", "instance-2"],
+      allow: null,
       custom: { type: "any", static: null, excluded: ["instance-3"] },
     });
     const { stdout } = await cluster.cli("url", "rest");

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { postgresSocketDir, topologySchema } from "../src/cluster/index.ts";
 import { fateOf, fateQuery, readFate, type WriterLife } from "../src/session/index.ts";
 import { childrenOf, TestCluster, until } from "./helpers/cluster.ts";
+import { signalAll } from "./helpers/signals.ts";
 import { askControl } from "./helpers/control.ts";
 import { layoutFor } from "./helpers/volume-log.ts";
 
@@ -87,7 +88,7 @@ async function liveAndDie(round: number): Promise<Case[]> {
     const sql = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     return ((await local.client.query(sql)).rowCount ?? 0) > 0;
   });
-  for (const pid of [postmaster, ...childrenOf(postmaster)]) process.kill(pid, "SIGKILL");
+  signalAll([postmaster, ...childrenOf(postmaster)], "SIGKILL");
   process.kill(agent, "SIGKILL");
   for (const { client } of [committed, rolledBack, open, prepared, waiting, silent, local]) {
     client.end().catch(() => undefined);

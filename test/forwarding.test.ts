@@ -272,6 +272,46 @@ describe.each(engines)("write forwarding over PostgreSQL $version", (engine) => 
     await until("both have left", () => ends.server.sessionCount === 0);
   });
 
+  it("forwards the first thing that a session says, though it has no server at that moment", async () => {
+    const { writer, reader } = ends.topology.current;
+    const backends = async (): Promise<string[]> => {
+      const { rows } = await stock.query(
+        "select pid from pg_stat_activity where usename = 'postgres'",
+      );
+      return rows.map(([pid]) => pid ?? "");
+    };
+    const before = await backends();
+    const client = await connect();
+    const own = (await backends()).filter((pid) => !before.includes(pid));
+    ends.topology.set({ writer: undefined, reader: undefined });
+    for (const pid of own) await stock.query(`select pg_terminate_backend(${pid})`);
+    await until("it has no server", async () =>
+      (await backends()).every((pid) => !own.includes(pid)),
+    );
+    const writing = client.query("insert into t values (801)");
+    ends.topology.set({ writer, reader });
+    await writing;
+    expect(await countOf(801)).toBe(1);
+    await client.end();
+  });
+
+  it("runs again on the writer what it was running there for want of a reader", async () => {
+    const { writer, reader } = ends.topology.current;
+    ends.topology.set({ writer, reader: undefined });
+    const client = await connect();
+    const { pid } = (await client.query("select pg_backend_pid() as pid")).rows[0];
+    const writing = client.query("insert into t select 802 from pg_sleep(1)");
+    const sleeping = `select 1 from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`;
+    await until("it runs", async () => (await stock.query(sleeping)).rows.length === 1);
+    // Another is the writer, and readers are there again.
+    ends.topology.set({ writer: targetOf(stock, "writer", "2"), reader });
+    await stock.query(`select pg_terminate_backend(${pid})`);
+    await writing;
+    expect(await countOf(802)).toBe(1);
+    ends.topology.set({ writer, reader });
+    await client.end();
+  });
+
   it("says so where there is no writer, and the session goes on", async () => {
     const none = await openEndpoints(stock, { limits: { holdTimeoutMs: 300 } });
     const reader = { ...targetOf(stock, "reader"), instanceId: instanceId("instance-2") };

@@ -1,9 +1,20 @@
 import { connect } from "node:net";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { connectPg, encodeCancelRequest, type PgClient } from "../src/wire/index.ts";
+import {
+  connectPg,
+  encodeBind,
+  encodeCancelRequest,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+  type PgClient,
+} from "../src/wire/index.ts";
 import { connectTo, openEndpoints, type TestEndpoints } from "./helpers/endpoints.ts";
 import { eventually } from "./helpers/eventually.ts";
+import { lifeOf } from "./helpers/lives.ts";
+import { RawClient } from "./helpers/raw-client.ts";
 import {
   enginesForFile,
   startStockPostgres,
@@ -11,6 +22,8 @@ import {
 } from "./helpers/stock-postgres.ts";
 
 const engines = enginesForFile();
+const executed = (text: string): Buffer =>
+  Buffer.concat([encodeParse("", text), encodeBind("", ""), encodeExecute(""), encodeSync()]);
 
 // The synchronous standby never connects and the log's VDL stands still: whatever is reported as done is a lie.
 describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (engine) => {
@@ -21,8 +34,10 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
   let notices: string[];
 
   beforeAll(async () => {
-    stock = await startStockPostgres(engine, { synchronous_standby_names: "borealis_log" });
+    const settings = { synchronous_standby_names: "borealis_log", max_prepared_transactions: "4" };
+    stock = await startStockPostgres(engine, settings);
     ends = await openEndpoints(stock, { limits: { holdTimeoutMs: 2_000 } });
+    ends.topology.known = [await lifeOf(stock, 1)];
     const options = "-c synchronous_commit=local";
     admin = await connectPg({
       address: stock.address,
@@ -40,6 +55,9 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       "create table triggered(id int)",
       "create trigger lower before insert on triggered for each row execute function lowering()",
       "create view sly as select lowers() as x",
+      `create function upper(int) returns text language plpgsql as $$begin
+         insert into t(v) values ('u'); return 'x'; end$$`,
+      "create procedure waits() language plpgsql as $$begin insert into t(v) values ('w'); commit; end$$",
       `create procedure commits() language plpgsql as $$begin
          perform set_config('synchronous_commit', 'off', true); insert into t(v) values ('p'); commit; end$$`,
     ]) {
@@ -119,6 +137,7 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       ["a simple INSERT", plain("insert into t(v) values ('a')")],
       ["an INSERT with RETURNING", plain("insert into t(v) values ('a') returning id")],
       ["a parametrised INSERT", prepared("insert into t(v) values ($1)", ["a"])],
+      ["a SELECT of a function that has a built-in's name", plain("select upper(5)")],
       ["DDL", plain("create table if not exists made(id int)")],
       ["several statements", plain("insert into t(v) values ('a'); insert into t(v) values ('b')")],
       ["a block in one Query", plain("begin; insert into t(v) values ('a'); commit")],
@@ -346,11 +365,138 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       expect(await seen.done).toBe("08007");
     });
 
-    it("pg_terminate_backend: 08007", async () => {
-      const seen = outcome(client.query("insert into t(v) values ('a')"));
-      await eventually("it waits", () => waitsInSyncRep(pidOf(client)));
-      await admin.query(`select pg_terminate_backend(${pidOf(client)})`);
-      expect(await seen.done).toBe("08007");
+    describe("by pg_terminate_backend", () => {
+      const terminated = async (...asked: readonly Buffer[]): Promise<RawClient> => {
+        const raw = await RawClient.open(ends.port);
+        for (const message of asked.slice(0, -1)) await raw.ask(message);
+        raw.send(...asked.slice(-1));
+        const waiting = "select pid from pg_stat_activity where wait_event = 'SyncRep'";
+        const pid = await eventually("it waits", async () => {
+          const { rows } = await admin.query(waiting);
+          return rows[0]?.[0] ?? undefined;
+        });
+        await admin.query(`select pg_terminate_backend(${pid})`);
+        await eventually("it is asked about", () => ends.vdl.waits.length === 1);
+        return raw;
+      };
+      const insert = "insert into t(v) values ('terminated') returning 1";
+
+      it.each([
+        ["a simple INSERT", [encodeQuery(insert)], "T D(1) C(INSERT 0 1) Z(I) E(57P01) closed"],
+        ["an extended one", [executed(insert)], "1 2 D(1) C(INSERT 0 1) Z(I) E(57P01) closed"],
+        [
+          "COMMIT",
+          [encodeQuery("begin"), encodeQuery(insert), encodeQuery("commit")],
+          "C(COMMIT) Z(I) E(57P01) closed",
+        ],
+        [
+          "COMMIT AND CHAIN",
+          [encodeQuery("begin"), encodeQuery(insert), encodeQuery("commit and chain")],
+          "C(COMMIT) Z(T) E(57P01) closed",
+        ],
+        [
+          "PREPARE TRANSACTION",
+          [encodeQuery("begin"), encodeQuery(insert), encodeQuery("prepare transaction 'p2'")],
+          "C(PREPARE TRANSACTION) Z(I) E(57P01) closed",
+        ],
+        [
+          "COMMIT PREPARED",
+          [encodeQuery("commit prepared 'p2'")],
+          "C(COMMIT PREPARED) Z(I) E(57P01) closed",
+        ],
+      ])("%s: its success when it is true, and then the end", async (_, messages, told) => {
+        const raw = await terminated(...messages);
+        expect([raw.heardCount, raw.hasClosed]).toEqual([0, false]);
+        ends.vdl.advance();
+        expect(`${await raw.answer()} ${await raw.answer()}`).toBe(told);
+      });
+
+      it("ROLLBACK PREPARED: no success before that is durable", async () => {
+        await admin.query(`begin; ${insert}; prepare transaction 'p3'`);
+        const raw = await terminated(encodeQuery("rollback prepared 'p3'"));
+        expect([raw.heardCount, raw.hasClosed]).toEqual([0, false]);
+        ends.vdl.advance();
+        expect(`${await raw.answer()} ${await raw.answer()}`).toBe(
+          "C(ROLLBACK PREPARED) Z(I) E(57P01) closed",
+        );
+      });
+
+      it("with synchronous_commit off: no success before all that is inserted is durable", async () => {
+        const raw = await RawClient.open(ends.port);
+        await raw.ask(encodeQuery("set synchronous_commit = off"));
+        const pid = /D\((\d+)\)/.exec(await raw.ask(encodeQuery("select pg_backend_pid()")))?.[1];
+        raw.send(encodeQuery(insert));
+        await eventually("it is held", () => ends.vdl.waits.length === 1);
+        await admin.query(`select pg_terminate_backend(${pid})`);
+        const left = `select 1 from pg_stat_activity where pid = ${pid}`;
+        await eventually("it is gone", async () => (await admin.query(left)).rows.length === 0);
+        // It had completed, so there is nothing to be asked.
+        expect(ends.vdl.waits.map(({ upTo }) => upTo)).toEqual(["inserted"]);
+        expect([raw.heardCount, raw.hasClosed]).toEqual([0, false]);
+        ends.vdl.advance();
+        expect(`${await raw.answer()} ${await raw.answer()}`).toBe(
+          "T D(1) C(INSERT 0 1) Z(I) E(57P01) closed",
+        );
+      });
+
+      it("08007 when it will never be known", async () => {
+        const raw = await terminated(encodeQuery(insert));
+        ends.topology.known = [];
+        ends.vdl.lose();
+        expect(await raw.answer()).toBe("E(08007) closed");
+        ends.topology.known = [await lifeOf(stock, 1)];
+      });
+
+      it("08007 for several statements in one Query: their transaction's id is not known", async () => {
+        const raw = await RawClient.open(ends.port);
+        raw.send(encodeQuery(`${insert}; ${insert}`));
+        const waiting = "select pid from pg_stat_activity where wait_event = 'SyncRep'";
+        const pid = await eventually("it waits", async () => {
+          const { rows } = await admin.query(waiting);
+          return rows[0]?.[0] ?? undefined;
+        });
+        await admin.query(`select pg_terminate_backend(${pid})`);
+        expect(await raw.answer()).toMatch(/E\(08007\) closed$/);
+      });
+
+      it("the end alone, for several statements that had not come to their commit", async () => {
+        const raw = await RawClient.open(ends.port);
+        raw.send(encodeQuery(`${insert}; select pg_sleep(60)`));
+        const sleeping = "select pid from pg_stat_activity where wait_event = 'PgSleep'";
+        const pid = await eventually("it sleeps", async () => {
+          const { rows } = await admin.query(sleeping);
+          return rows[0]?.[0] ?? undefined;
+        });
+        await admin.query(`select pg_terminate_backend(${pid})`);
+        expect(await raw.answer()).toMatch(/E\(57P01\) closed$/);
+      });
+    });
+
+    it.each([
+      [
+        "a statement, whose timer is off before its commit",
+        plain("insert into t(v) values ('a')"),
+        "",
+      ],
+      ["a procedure that commits: there it ends the wait", plain("call waits()"), "inserted"],
+    ])("statement_timeout does not let out %s", async (_, act, heldUpTo) => {
+      await client.query("set statement_timeout = '150ms'");
+      const seen = outcome(act());
+      if (heldUpTo === "") {
+        await eventually("it waits", () => waitsInSyncRep(pidOf(client)));
+        const age = `select 1 from pg_stat_activity where pid = ${pidOf(client)} and now() - query_start > '400ms'`;
+        await eventually(
+          "its time is over",
+          async () => (await admin.query(age)).rows.length === 1,
+        );
+        expect(await waitsInSyncRep(pidOf(client))).toBe(true);
+        expect(seen.told).toBeUndefined();
+        await admin.query(`select pg_cancel_backend(${pidOf(client)})`);
+      }
+      await eventually("it is held", () => seen.told !== undefined || ends.vdl.waits.length === 1);
+      expect(seen.told).toBeUndefined();
+      ends.vdl.advance();
+      expect(["done", "57014"]).toContain(await seen.done);
     });
 
     it("borealis.commit_timeout: 08007", async () => {

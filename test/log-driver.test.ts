@@ -12,19 +12,20 @@ import {
 } from "../src/log-driver/index.ts";
 import type { PgClient } from "../src/wire/index.ts";
 import {
-  compileDriver,
+  driverProgram,
   type DriverProgram,
   DriverWorld,
   type Instance,
+  removeImage,
 } from "./helpers/driver-world.ts";
 import { eventually } from "./helpers/eventually.ts";
 
 let program: DriverProgram;
 let world: DriverWorld;
 beforeAll(async () => {
-  program = await compileDriver();
+  program = await driverProgram();
 });
-afterAll(() => program.remove());
+afterAll(removeImage);
 afterEach(() => world.destroy());
 
 const mib = 1024 * 1024;
@@ -228,6 +229,19 @@ describe("the log driver", () => {
   });
 });
 
+/** A writer with an empty table, a reader that shows it, and the node that feeds that one. */
+async function fedReader() {
+  world = await DriverWorld.create(program);
+  const { client } = await world.writer();
+  await client.query("create table t(a int)");
+  const reader = world.instance("instance-2");
+  const shown = await reader.startReader();
+  await eventually("the table is shown", async () => (await shownBy(shown)) === 0);
+  const served = reader.feed?.status.servedBy;
+  const index = world.volumeNodes.findIndex(({ name }) => name === served);
+  return { client, reader, shown, served, index };
+}
+
 describe("the log feed", () => {
   it("shows readers every commit, and nothing beyond VDL", async () => {
     world = await DriverWorld.create(program);
@@ -252,18 +266,24 @@ describe("the log feed", () => {
   });
 
   it("goes on at another node when the one that serves is killed", async () => {
-    world = await DriverWorld.create(program);
-    const { client } = await world.writer();
-    await client.query("create table t(a int)");
-    const reader = world.instance("instance-2");
-    const shown = await reader.startReader();
-    await eventually("the table is shown", async () => (await shownBy(shown)) === 0);
-    const served = reader.feed?.status.servedBy;
-    const index = world.volumeNodes.findIndex(({ name }) => name === served);
+    const { client, reader, shown, served, index } = await fedReader();
     await world.group.node(index).kill("SIGKILL");
     await client.query("insert into t values (1)");
     await eventually("the row is shown", async () => (await shownBy(shown)) === 1);
     expect(reader.feed?.status.servedBy).not.toBe(served);
+  });
+
+  it("goes on at another node as soon as that one has more than the one that serves", async () => {
+    const { client, reader, shown, served, index } = await fedReader();
+    world.signal([index], "SIGSTOP");
+    await client.query("insert into t values (1)");
+    await eventually("the row is shown", async () => (await shownBy(shown)) === 1);
+    // Not only when it has been silent for so long that it counts as lost.
+    expect(reader.feed?.status.overtaken).toBeGreaterThan(0);
+    expect(reader.feed?.status.servedBy).not.toBe(served);
+    world.signal([index], "SIGCONT");
+    await client.query("insert into t values (2)");
+    await eventually("the next is shown", async () => (await shownBy(shown)) === 2);
   });
 
   it("feeds a candidate to the recovery LSN; promoted there it has every commit, and others follow", async () => {

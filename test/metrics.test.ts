@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
-import { type ReadFamily, readExposition, valueOf } from "./helpers/exposition.ts";
+import { fallen, type ReadFamily, readExposition, valueOf } from "./helpers/exposition.ts";
+import { misusesIn, queriesIn } from "./helpers/promql.ts";
 
 type Families = Map<string, ReadFamily>;
 
@@ -26,7 +27,33 @@ async function scrapeText(): Promise<string> {
   return response.text();
 }
 
-const scrape = async (): Promise<Families> => readExposition(await scrapeText());
+/** Every family that was ever there, with all its samples, for what is documented of them. */
+const ever: Families = new Map();
+let last: Families = new Map();
+/** How often each process had been started again by the last scrape. */
+const known = new Map<string, number>();
+
+async function scrape(): Promise<Families> {
+  const now = readExposition(await scrapeText());
+  // Who counts may have been started again: then from zero. Nothing else makes a count smaller, no failover does.
+  const began = (process: string): boolean => {
+    const count = valueOf(now, restarts, { process });
+    return count === undefined || count > (known.get(process) ?? 0);
+  };
+  const beganAnew = ({ name, labels }: { name: string; labels: Record<string, string> }): boolean =>
+    began(
+      labels["instance"] ??
+        labels["node"] ??
+        (/_failovers?_/.test(name) ? "control-plane" : "proxy"),
+    );
+  expect(fallen(last, now).filter((sample) => !beganAnew(sample))).toEqual([]);
+  last = now;
+  for (const { labels, value } of now.get(restarts)?.samples ?? [])
+    known.set(labels["process"] ?? "", value);
+  for (const [name, family] of now)
+    ever.set(name, { ...family, samples: [...(ever.get(name)?.samples ?? []), ...family.samples] });
+  return now;
+}
 
 /** What proxies say is a second old. */
 function untilShown(what: string, check: (now: Families) => boolean): Promise<Families> {
@@ -36,6 +63,7 @@ function untilShown(what: string, check: (now: Families) => boolean): Promise<Fa
   });
 }
 
+const restarts = "borealis_process_restarts_total";
 type Name = [string, Record<string, string>?];
 const by = (now: Families, before: Families, ...[name, labels]: Name): number =>
   (valueOf(now, name, labels) ?? 0) - (valueOf(before, name, labels) ?? 0);
@@ -49,15 +77,17 @@ async function inTransaction(setting?: string): Promise<pg.Client> {
   return client;
 }
 
+const documented = readFileSync("docs/operations.md", "utf8");
 const kinds = {
   gauge: `info cluster_writable cluster_state volume_epoch volume_vdl_bytes instance_available instance_state
     reader_replay_lag_seconds reader_replay_lag_bytes storage_up storage_healthy storage_state storage_scl_lag_bytes
-    storage_log_bytes volume_bytes volume_log_bytes volume_extent_bytes volume_shared_bytes volume_damaged snapshots
+    storage_log_bytes volume_bytes volume_log_bytes volume_extent_bytes volume_shared_bytes volume_damaged volume_failing snapshots
     snapshot_newest_timestamp_seconds archive_lag_bytes archive_failing volume_restorable_from_timestamp_seconds
     volume_restorable_to_timestamp_seconds sessions connections_unauthenticated sessions_held process_up`,
-  counter: `commit_log_bytes_total failovers_failed_total connections_total logins_refused_total session_losses_total
+  counter: `commits_total commit_log_bytes_total failovers_failed_total connections_total logins_refused_total logins_slowed_total
+    audit_records_lost_total session_losses_total
     pool_timeouts_total pool_connections_opened_total process_restarts_total`,
-  histogram: `commit_durable_seconds writer_start_phase_seconds storage_append_seconds failover_held_seconds
+  histogram: `commit_seconds commit_part_seconds commit_durable_seconds writer_start_phase_seconds storage_append_seconds failover_held_seconds
     failover_phase_seconds session_hold_seconds pool_wait_seconds`,
 };
 
@@ -89,33 +119,56 @@ describe("GET /metrics", () => {
       Date.now() / 1000 - (valueOf(now, "borealis_snapshot_newest_timestamp_seconds") ?? 0);
     expect(ageSeconds).toBeGreaterThan(0);
     expect(ageSeconds).toBeLessThan(3_600);
-    const documented = readFileSync("docs/operations.md", "utf8");
     for (const name of now.keys()) expect(documented).toContain(`\`${name}\``);
     await client.end();
   });
 
-  it("counts a commit where it passes: at the driver, and at the nodes", async () => {
-    const before = await scrape();
-    await cluster.query("INSERT INTO t VALUES (1)");
+  it("counts commits where they pass: at the endpoint, at the driver, and at the nodes", async () => {
+    const client = await cluster.client();
     const instance = (await cluster.status()).cluster.writer ?? "";
+    const before = await scrape();
+    for (let index = 0; index < 5; index++) {
+      await client.query("INSERT INTO t VALUES (1)");
+      await client.query("BEGIN");
+      await client.query("INSERT INTO t VALUES (1)");
+      await client.query("COMMIT");
+      // It has no id: nobody waits for the log.
+      await client.query("BEGIN");
+      await client.query("COMMIT");
+    }
     const now = await untilShown(
-      "it",
+      "them",
       (families) =>
-        by(families, before, "borealis_commit_log_bytes_total", { instance }) > 0 &&
+        by(families, before, "borealis_commit_seconds_count", { part: "server" }) > 9 &&
         // The agent tells it twice a second.
         by(families, before, "borealis_volume_vdl_bytes") > 0,
     );
-    expect(by(now, before, "borealis_commit_durable_seconds_count")).toBeGreaterThan(0);
-    const nodes = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
-    const appended = nodes.filter(
-      (node) => by(now, before, "borealis_storage_append_seconds_count", { node }) > 0,
+    const moved = (name: string, labels = {}): number =>
+      by(now, before, `borealis_${name}`, labels);
+    for (const part of ["server", "gate"]) expect(moved("commit_seconds_count", { part })).toBe(10);
+    // PostgreSQL may have work of its own.
+    const commits = moved("commits_total", { instance });
+    expect(commits).toBeGreaterThanOrEqual(10);
+    for (const part of ["postgresql", "driver", "nodes"])
+      expect(moved("commit_part_seconds_count", { instance, part }), part).toBe(commits);
+    expect(moved("commit_durable_seconds_count", { instance })).toBe(commits);
+    expect(moved("commit_log_bytes_total", { instance })).toBeGreaterThan(0);
+    const sum = (part: string): number => moved("commit_part_seconds_sum", { instance, part });
+    expect(sum("driver") + sum("nodes")).toBeCloseTo(
+      moved("commit_durable_seconds_sum", { instance }),
+      9,
     );
+    // Two clocks are compared for it: an hour would be a time zone, or a unit.
+    expect(sum("postgresql")).toBeGreaterThan(0);
+    expect(sum("postgresql")).toBeLessThan(600);
+    const nodes = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
+    const appended = nodes.filter((node) => moved("storage_append_seconds_count", { node }) > 0);
     expect(appended.length).toBeGreaterThanOrEqual(4);
+    await client.end();
   });
 
   it("shows a storage node that is stopped, and one that was killed", async () => {
     const labels = { node: "az3-tail" };
-    const restarts: Name = ["borealis_process_restarts_total", { process: "az3-tail" }];
     await cluster.cli("storage", "stop", "az3-tail");
     const stopped = await scrape();
     expect(valueOf(stopped, "borealis_storage_up", labels)).toBe(0);
@@ -130,7 +183,7 @@ describe("GET /metrics", () => {
     process.kill((await cluster.pids()).get("az3-tail") ?? 0, "SIGKILL");
     await untilShown("its restart", (now) => {
       const isBack = valueOf(now, "borealis_storage_up", labels) === 1;
-      return isBack && by(now, before, ...restarts) === 1;
+      return isBack && by(now, before, restarts, { process: "az3-tail" }) === 1;
     });
   });
 
@@ -166,6 +219,11 @@ describe("GET /metrics", () => {
       expect(moved("borealis_writer_start_phase_seconds_count", labels), phase).toBe(1);
     }
     expect(moved("borealis_volume_epoch")).toBe(1);
+    // The old writer goes on telling what it had counted.
+    const old = { instance: "instance-1" };
+    expect(valueOf(now, "borealis_commits_total", old)).toBeGreaterThanOrEqual(
+      valueOf(before, "borealis_commits_total", old) ?? Number.NaN,
+    );
     const state = { instance: "instance-2", role: "writer" };
     expect(valueOf(now, "borealis_instance_state", state)).toBe(1);
     await Promise.all([replayed.end(), refused.end()]);
@@ -193,6 +251,14 @@ describe("GET /metrics", () => {
     await cluster.untilEverybody();
   });
 
+  it("answers to queries as docs/operations.md has them", async () => {
+    await cluster.query("SELECT aurora_inject_disk_congestion(1, 0, false, 5, 1, 2)");
+    await untilShown("the fault", (now) => valueOf(now, "borealis_fault_injected") === 1);
+    const queries = queriesIn(documented);
+    expect(queries.length).toBeGreaterThan(30);
+    expect(queries.flatMap((query) => misusesIn(query, ever))).toEqual([]);
+  });
+
   it("goes on counting sessions where it was when the control plane is started again", async () => {
     const replayed: Name = ["borealis_session_losses_total", { outcome: "replayed" }];
     const before = await scrape();
@@ -202,8 +268,7 @@ describe("GET /metrics", () => {
       families.has("borealis_session_losses_total"),
     );
     expect(valueOf(now, ...replayed)).toBe(valueOf(before, ...replayed));
-    const restarts = { process: "control-plane" };
-    expect(by(now, before, "borealis_process_restarts_total", restarts)).toBe(1);
+    expect(by(now, before, restarts, { process: "control-plane" })).toBe(1);
   });
 
   it("holds no password, and no word of a user", async () => {
@@ -217,7 +282,7 @@ describe("GET /metrics", () => {
         valueOf(now, "borealis_sessions", { endpoint: "writer", state: "in transaction" }) === 1,
     );
     const text = await scrapeText();
-    for (const secret of [cluster.password, ...credentials().split(":"), "zz", "postgresql:"])
+    for (const secret of [cluster.password, ...credentials().split(":"), "zz", "postgresql://"])
       expect(text).not.toContain(secret);
     await client.query("ROLLBACK");
     await client.end();

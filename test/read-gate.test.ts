@@ -11,7 +11,8 @@ import { nodeId, volumeId } from "../src/base/ids.ts";
 import { layoutOf, nodeAddress, postgresSocketDir, runtimeDirOf } from "../src/cluster/index.ts";
 import { connectPg } from "../src/wire/index.ts";
 import { childrenOf, TestCluster, until } from "./helpers/cluster.ts";
-import { compileDriver, type DriverProgram } from "./helpers/driver-world.ts";
+import { driverProgram, type DriverProgram } from "./helpers/driver-world.ts";
+import { signalAll } from "./helpers/signals.ts";
 
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
 
@@ -19,22 +20,15 @@ let cluster: TestCluster;
 /** Processes that a test has frozen, thawed at its end. */
 const frozen = new Set<number>();
 
+/** Also such as may have gone: an autovacuum worker does at any moment. */
 function freeze(...pids: number[]): void {
-  for (const pid of pids) {
-    process.kill(pid, "SIGSTOP");
-    frozen.add(pid);
-  }
+  for (const pid of pids) frozen.add(pid);
+  signalAll(pids, "SIGSTOP");
 }
 
 function thaw(...pids: number[]): void {
-  for (const pid of pids) {
-    frozen.delete(pid);
-    try {
-      process.kill(pid, "SIGCONT");
-    } catch {
-      // Somebody killed it meanwhile.
-    }
-  }
+  for (const pid of pids) frozen.delete(pid);
+  signalAll(pids, "SIGCONT");
 }
 
 async function pidsOf(...wanted: string[]): Promise<number[]> {
@@ -171,7 +165,7 @@ describe.each(["lease", "round"])("with gate.mode %s", (mode) => {
     const { started } = (await session.query(`SELECT ${startedSql}`)).rows[0];
     const [agent = 0, postmaster = 0] = await pidsOf("instance-1", "postgres:instance-1");
     const postgres = [postmaster, ...childrenOf(postmaster)];
-    const program = await compileDriver();
+    const program = await driverProgram();
     freeze(agent, ...postgres);
     const rival = rivalDriver(program);
     try {
@@ -189,7 +183,6 @@ describe.each(["lease", "round"])("with gate.mode %s", (mode) => {
       expect(end).not.toContain(started);
     } finally {
       rival.stop();
-      program.remove();
     }
     await untilAvailable();
     await cluster.query("SELECT 1");

@@ -9,7 +9,7 @@ type Kind = "core" | "core+shell" | "core+world" | "shell" | "world";
 const src = join(dirname(dirname(fileURLToPath(import.meta.url))), "src");
 
 const everyRoomAbove =
-  "base io wire wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper events cluster api sim".split(
+  "base io wire iam access audit wal keys volume quorum acceptor ownership route session engine log-driver storage-node instance keeper events cluster api sim".split(
     " ",
   );
 
@@ -18,6 +18,9 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["base", ["core"]],
   ["io", ["world", "base"]],
   ["wire", ["core+shell", "base", "io"]],
+  ["iam", ["core+shell", "base", "io"]],
+  ["access", ["core", "base"]],
+  ["audit", ["core+shell", "base", "io"]],
   ["wal", ["core", "base"]],
   ["keys", ["core+shell", "base", "io"]],
   ["volume", ["core+shell", "base", "io", "wal", "keys"]],
@@ -25,7 +28,7 @@ const rooms = new Map<string, [Kind, ...string[]]>([
   ["acceptor", ["core", "base", "quorum"]],
   ["ownership", ["core", "base", "quorum"]],
   ["route", ["core+shell", "base", "wire"]],
-  ["session", ["core+shell", "base", "io", "wire", "route"]],
+  ["session", ["core+shell", "base", "io", "wire", "access", "route"]],
   ["engine", ["core+world", "base", "io", "wire", "wal", "volume"]],
   ["log-driver", ["core+shell", "base", "io", "wire", "wal", "volume", "quorum", "ownership"]],
   ["storage-node", ["core+shell", "base", "io", "wal", "keys", "volume", "quorum", "acceptor"]],
@@ -99,14 +102,20 @@ const packagesInCore = new Set([
   "volume/s3-xml.ts @rgrove/parse-xml",
   "route/parser.ts libpg-query",
   "route/cache.ts lru-cache",
+  "cluster/fault-messages.ts zod",
   "cluster/messages.ts zod",
+  "cluster/process-messages.ts zod",
   "cluster/session-messages.ts zod",
+  "cluster/status-messages.ts zod",
   "cluster/state.ts zod",
   "events/event-book.ts zod",
+  "iam/users.ts zod",
+  "instance/fault-messages.ts zod",
   "instance/messages.ts zod",
   "keeper/messages.ts zod",
 ]);
 const importPath = /(?:\bfrom|^import)\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;
+const importForEffect = /^import\s+["']\./m;
 const comment = /\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g;
 const world = new RegExp(
   String.raw`\bDate\.now|new Date\(\)|Math\.random|\bset(?:Timeout|Interval|Immediate)\b|` +
@@ -134,6 +143,9 @@ function faults(file: string, source: string): string[] {
   if (!isShell && waiting.test(code)) found.push(`${file}: a pure file waits`);
   const limit = name.endsWith(".generated.ts") ? generatedLinesMax : linesMax;
   if (code.split("\n").length > limit) found.push(`${file}: over ${limit} lines`);
+  // scripts/bundle.mjs leaves out what is imported and not used.
+  if (importForEffect.test(code))
+    found.push(`${file}: a module does something when it is imported`);
   for (const [, a, b] of code.matchAll(importPath)) {
     const spec = a ?? b ?? "";
     if (spec.startsWith(".")) {
@@ -204,6 +216,7 @@ describe("the house", () => {
       ["session/x.ts", `import { dial } from "../io/index.ts";`],
       ["session/x-shell.ts", `const id = process.pid;`],
       ["wire/x.ts", `import lru from "lru-cache";`],
+      ["main/x.ts", `import "./y.ts";`],
       ["attic/x.ts", ``],
       ["base/x.ts", "\n".repeat(linesMax + 1)],
     ];

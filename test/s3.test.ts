@@ -6,7 +6,14 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { BorealisError } from "../src/base/errors.ts";
 import { type Clock, realClock, realDisk, realRng } from "../src/io/index.ts";
-import { openS3Store, snapshotObject, snapshotPrefix, volumeObject } from "../src/volume/index.ts";
+import {
+  type ObjectStore,
+  openS3Store,
+  type Relative,
+  snapshotObject,
+  snapshotPrefix,
+  volumeObject,
+} from "../src/volume/index.ts";
 import { extentOf, objectStoreContract } from "./helpers/object-store-contract.ts";
 import { bucket, rightKeys, S3Service } from "./helpers/s3-service.ts";
 
@@ -21,6 +28,10 @@ async function failureOf(promise: Promise<unknown>): Promise<BorealisError> {
   if (error instanceof BorealisError) return error;
   throw new Error(`not a BorealisError: ${String(error)}`, { cause: error });
 }
+
+const of = (store: ObjectStore, putBeforeMs?: number): Relative => {
+  return { volumeId: "parent", store, putBeforeMs };
+};
 
 describe("against s3rver", () => {
   let service: S3Service;
@@ -74,7 +85,7 @@ describe("against s3rver", () => {
   });
 
   it("tries each step of an upload in parts again, also when the answer that it is complete is lost", async () => {
-    const bytes = randomBytes(11 * 1024 ** 2);
+    const bytes = randomBytes(6 * 1024 ** 2);
     for (const step of [/^POST .*uploads=/, /^PUT .*partNumber=2/, /^POST .*uploadId=/]) {
       for (const kind of ["drop", "loseAnswer"] as const) {
         const store = await service.open();
@@ -302,6 +313,81 @@ describe("against s3rver", () => {
     }
   });
 
+  it("has the service copy what another volume has there: no bytes come here", async () => {
+    const [parent, clone] = [await service.open(), await service.open()];
+    const contents = new Map([1, 2, 3].map((n) => [extentOf(n), randomBytes(100_000 * n)]));
+    for (const [one, bytes] of contents) await parent.put(one, bytes);
+    service.shim.forget();
+    const asked = [...contents.keys(), extentOf(4)];
+    expect(await clone.copyFrom(of(parent), asked)).toEqual(new Set(contents.keys()));
+    expect(service.shim.seen.map((line) => line.split(" ")[0])).toEqual(asked.map(() => "PUT"));
+    expect(service.shim.bytesToServer).toBeLessThan(asked.length * 2_000);
+    for (const [one, bytes] of contents) expect((await clone.get(one))?.equals(bytes)).toBe(true);
+    // Either may delete what it has.
+    await parent.delete([...contents.keys()]);
+    expect(await clone.has(asked)).toEqual(new Set(contents.keys()));
+    await parent.close();
+    await clone.close();
+  });
+
+  it("tries a copy again, also after an error in an answer that began as a success", async () => {
+    const [parent, clone] = [await service.open(), await service.open()];
+    await parent.put(name, Buffer.from("x"));
+    for (const fault of [
+      { kind: "answer", status: 200, code: "InternalError" },
+      { kind: "answer", status: 503, code: "SlowDown" },
+      { kind: "loseAnswer" },
+    ] as const) {
+      service.shim.plan(fault, /^PUT /);
+      expect(await clone.copyFrom(of(parent), [name])).toEqual(new Set([name]));
+      expect(service.shim.isSpent).toBe(true);
+    }
+    await parent.close();
+    await clone.close();
+  });
+
+  it("leaves out what was put there later than is wanted", async () => {
+    const [parent, clone] = [await service.open(), await service.open()];
+    for (const one of [1, 2].map(extentOf)) await parent.put(one, Buffer.from("x"));
+    // s3rver overlooks the condition; the real service, below, does not.
+    service.shim.plan({ kind: "answer", status: 412, code: "PreconditionFailed" }, /^PUT /);
+    for (const at of [0, 1])
+      expect((await clone.copyFrom(of(parent, 1_000), [extentOf(1)])).size).toBe(at);
+    await parent.close();
+    await clone.close();
+  });
+
+  it("leaves it to puts where the service does not copy, and remembers; or where it is another service", async () => {
+    const [parent, clone] = [await service.open(), await service.open()];
+    await parent.put(name, Buffer.from("x"));
+    service.shim.plan({ kind: "answer", status: 501, code: "NotImplemented" }, /^PUT /);
+    expect(await clone.copyFrom(of(parent), [name])).toEqual(new Set());
+    service.shim.forget();
+    expect(await clone.copyFrom(of(parent), [name])).toEqual(new Set());
+    const elsewhere = await service.open({ url: `s3://${bucket}/x?endpoint=http://127.0.0.1:1` });
+    expect(await elsewhere.copyFrom(of(parent), [name])).toEqual(new Set());
+    expect(service.shim.seen).toEqual([]);
+    for (const store of [parent, clone, elsewhere]) await store.close();
+  });
+
+  it("says why it is asked in vain for a while, and is silent when it is well again", async () => {
+    let nowMs = 0;
+    const clock = { ...realClock, nowMs: () => nowMs };
+    const store = await service.open({ clock, limits: { retryMs: 600_000 } });
+    service.shim.plan({ kind: "answer", status: 503, code: "SlowDown" }, /./, 1_000);
+    const put = store.put(name, Buffer.from("x"));
+    await expect.poll(() => service.shim.seen.length, { timeout: 15_000 }).toBeGreaterThan(1);
+    expect(store.trouble).toBeUndefined();
+    nowMs = 6_000;
+    await expect
+      .poll(() => store.trouble, { timeout: 15_000 })
+      .toMatch(/not well .*503 SlowDown.*; it was/);
+    service.shim.forget();
+    await put;
+    expect(store.trouble).toBeUndefined();
+    await store.close();
+  });
+
   it("gives up at once when it is closed", async () => {
     const store = await service.open({ limits: { idleTimeoutMs: 60_000, retryMs: 60_000 } });
     service.shim.plan({ kind: "silence" }, /./, 100);
@@ -359,6 +445,23 @@ describe.skipIf(realUrl === undefined)(
       await store.put(volumeObject, Buffer.from("small"));
       expect((await store.get(volumeObject))?.toString()).toBe("small");
       await store.close();
+    });
+
+    it("copies what another volume has there, also what was put in parts", async () => {
+      const [parent, clone] = [await open(), await open()];
+      const contents = [randomBytes(1_000), randomBytes(11 * 1024 ** 2)];
+      for (const [at, bytes] of contents.entries()) await parent.put(extentOf(at), bytes);
+      const names = [0, 1].map(extentOf);
+      expect(await clone.copyFrom(of(parent), [...names, extentOf(2)])).toEqual(new Set(names));
+      const late = await open();
+      expect((await late.copyFrom(of(parent, Date.now() - 86_400_000), names)).size).toBe(0);
+      expect((await late.copyFrom(of(parent, Date.now() + 86_400_000), names)).size).toBe(2);
+      await late.close();
+      await parent.delete(names);
+      for (const [at, bytes] of contents.entries())
+        expect((await clone.get(extentOf(at)))?.equals(bytes)).toBe(true);
+      await parent.close();
+      await clone.close();
     });
 
     it("says how wrong a clock is", async () => {

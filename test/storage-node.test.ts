@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { epoch, timeline } from "../src/base/ids.ts";
 import { advance, bytesBetween, type Lsn } from "../src/base/lsn.ts";
 import type { NodeLink, QuorumMessage } from "../src/quorum/index.ts";
@@ -19,7 +19,7 @@ import {
   base,
   bytesAt,
   claim,
-  compileStorageNode,
+  storageNodeProgram,
   elect,
   NodeGroup,
   own,
@@ -28,19 +28,18 @@ import {
   stateOf,
 } from "./helpers/storage-process.ts";
 
-let compiled: Awaited<ReturnType<typeof compileStorageNode>>;
+let program: string;
 let groups: NodeGroup[] = [];
 beforeAll(async () => {
-  compiled = await compileStorageNode();
+  program = await storageNodeProgram();
 });
-afterAll(() => compiled.remove());
 afterEach(async () => {
   for (const group of groups) await group.destroy();
   groups = [];
 });
 
 async function nodes(...names: string[]): Promise<NodeGroup> {
-  const group = await NodeGroup.create(compiled.program, names);
+  const group = await NodeGroup.create(program, names);
   groups.push(group);
   return group;
 }

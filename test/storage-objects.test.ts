@@ -31,7 +31,7 @@ import { extentOf, objectStoreContract } from "./helpers/object-store-contract.t
 import { LocalNodes } from "./helpers/storage-nodes.ts";
 import {
   base,
-  compileStorageNode,
+  storageNodeProgram,
   NodeGroup,
   type NodeProcess,
   own,
@@ -39,20 +39,19 @@ import {
   stateOf,
 } from "./helpers/storage-process.ts";
 
-let compiled: Awaited<ReturnType<typeof compileStorageNode>>;
+let program: string;
 const groups: NodeGroup[] = [];
 const stores: ObjectStore[] = [];
 beforeAll(async () => {
-  compiled = await compileStorageNode();
+  program = await storageNodeProgram();
 });
-afterAll(() => compiled.remove());
 afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();
   for (const group of groups.splice(0)) await group.destroy();
 });
 
 async function aNode(options: { kind?: "full" | "tail" } = {}): Promise<NodeProcess> {
-  const group = await NodeGroup.create(compiled.program, ["n"]);
+  const group = await NodeGroup.create(program, ["n"]);
   groups.push(group);
   const node = group.node(0);
   node.start(options);
@@ -133,7 +132,7 @@ describe("a full node", () => {
   let node: NodeProcess;
   let group: NodeGroup;
   beforeAll(async () => {
-    group = await NodeGroup.create(compiled.program, ["n"]);
+    group = await NodeGroup.create(program, ["n"]);
     node = group.node(0);
     node.start();
     (await node.link()).close();
@@ -427,7 +426,7 @@ describe.skipIf(!mayMount())("a small disk (skipped where nothing may be mounted
   const reservedBytes = 16 * segmentBytes;
 
   it("that is full refuses objects (53100), keeps the log's room, and is good again with space", async () => {
-    const group = await NodeGroup.create(compiled.program, ["n"]);
+    const group = await NodeGroup.create(program, ["n"]);
     const node = group.node(0);
     rmSync(node.dir, { recursive: true });
     mkdirSync(node.dir);

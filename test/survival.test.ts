@@ -1,4 +1,6 @@
 /** Sessions whose PostgreSQL is killed under them, message by message: every form of a commit that may be in flight. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   encodeBind,
@@ -36,10 +38,13 @@ interface Form {
   readonly undone: string;
   /** How many rows there are then. */
   readonly rows: { readonly done: number; readonly undone: number };
+  /** What a `select 7` hears then; as outside a transaction unless told. */
+  readonly after?: { readonly done: string; readonly undone: string };
 }
 
 const commitWaits = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')";
 const once = { done: 1, undone: 1 };
+const seven = "T D(7) C(SELECT 1) Z(I)";
 const forms: readonly Form[] = [
   {
     name: "COMMIT as a simple Query",
@@ -94,6 +99,44 @@ const forms: readonly Form[] = [
     rows: once,
   },
   {
+    name: "a SELECT of a function that writes and has a built-in's name",
+    inFlight: encodeQuery("select upper(5)"),
+    done: "T D(x) C(SELECT 1) Z(I)",
+    undone: "T D(x) C(SELECT 1) Z(I)",
+    rows: once,
+  },
+  {
+    name: "a SELECT of an operator that writes and has a built-in's name",
+    inFlight: encodeQuery("select 5 -> 'a'::text"),
+    done: "T D(x) C(SELECT 1) Z(I)",
+    undone: "T D(x) C(SELECT 1) Z(I)",
+    rows: once,
+  },
+  {
+    name: "a SELECT of a function that writes and looks like a column",
+    inFlight: encodeQuery("select r.field from r"),
+    done: "T D(x) C(SELECT 1) Z(I)",
+    undone: "T D(x) C(SELECT 1) Z(I)",
+    rows: once,
+  },
+  {
+    name: "COMMIT AND CHAIN",
+    before: ["begin", insert],
+    inFlight: encodeQuery("commit and chain"),
+    done: "C(COMMIT) Z(T)",
+    undone: "C(COMMIT) Z(T)",
+    rows: once,
+    after: { done: "E(40001) Z(E)", undone: "T D(7) C(SELECT 1) Z(T)" },
+  },
+  {
+    name: "NOTIFY beside a write",
+    before: ["begin", "notify x", insert],
+    inFlight: encodeQuery("commit"),
+    done: "C(COMMIT) Z(I)",
+    undone: "C(COMMIT) Z(I)",
+    rows: once,
+  },
+  {
     name: "several statements in one Query",
     inFlight: encodeQuery(`${insert}; ${insert}`),
     done: "E(08007) Z(I)",
@@ -124,6 +167,7 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
     eventually(what, async () => (await lives.stock.query(sql)).rows[0]?.[0] === "t");
   const rowCount = async (): Promise<number> =>
     Number((await lives.stock.query("select count(*) from t")).rows[0]?.[0]);
+  const sideFile = (): string => join(lives.stock.dir, "side");
   const outcomes = (): Record<string, number> => lives.ends.server.outcomeCounts;
 
   beforeAll(async () => {
@@ -133,6 +177,16 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
     await lives.stock.query(
       "create function writes() returns void language sql as 'insert into t values (1)'",
     );
+    const writing =
+      "returns text language plpgsql as 'begin insert into t values (1); return ''x''; end'";
+    await lives.stock.query(`create table r as select 1 as a; grant select on r to public;
+      create function upper(int) ${writing};
+      create function writes(int, text) ${writing};
+      create operator -> (leftarg = int, rightarg = text, function = writes);
+      create function field(r) ${writing};
+      create function side() returns void language plpgsql as $$begin
+        copy (select 1) to program 'cat >> ${sideFile()}'; end$$;
+      create function side_of_side() returns int language sql as 'select side(); select 1'`);
     await lives.stock.query(
       "create procedure commits() language plpgsql as 'begin insert into t values (1); commit; insert into t values (2); end'",
     );
@@ -143,7 +197,7 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
   });
   afterAll(() => lives.stop());
 
-  describe.each(forms)("$name", ({ before = [], inFlight, done, undone, rows }) => {
+  describe.each(forms)("$name", ({ before = [], inFlight, done, undone, rows, after }) => {
     it("is told the truth when its commit was in the log", async () => {
       client = await RawClient.open(lives.ends.port);
       for (const text of before) await client.ask(encodeQuery(text));
@@ -154,7 +208,7 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       await lives.revive();
       await lives.hangCommits(false);
       expect(await client.answer()).toBe(done);
-      expect(await client.ask(encodeQuery("select 7"))).toBe("T D(7) C(SELECT 1) Z(I)");
+      expect(await client.ask(encodeQuery("select 7"))).toBe(after?.done ?? seven);
       expect(await rowCount()).toBe(rows.done);
     });
 
@@ -177,7 +231,7 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       const expected = isLast ? `C(INSERT 0 1) Z(T) ${undone}` : undone;
       const first = await client.answer();
       expect(isLast ? `${first} ${await client.answer()}` : first).toBe(expected);
-      expect(await client.ask(encodeQuery("select 7"))).toBe("T D(7) C(SELECT 1) Z(I)");
+      expect(await client.ask(encodeQuery("select 7"))).toBe(after?.undone ?? seven);
       expect(await rowCount()).toBe(rows.undone);
       blocker.end();
     });
@@ -198,6 +252,20 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       await lives.failOver();
       expect(await client.answer()).toBe("closed");
     });
+
+    it.each(["set local", "set"])(
+      "goes on where %s borealis.on_failover = disconnect was rolled back",
+      async (set) => {
+        client = await RawClient.open(lives.ends.port);
+        await client.ask(encodeQuery("begin"));
+        await client.ask(encodeQuery(`${set} borealis.on_failover = disconnect`));
+        await client.ask(encodeQuery("rollback"));
+        // The server has been asked what came of it.
+        expect(await client.ask(encodeQuery("select 7"))).toBe("T D(7) C(SELECT 1) Z(I)");
+        await lives.failOver();
+        expect(await client.ask(encodeQuery("select 7"))).toBe("T D(7) C(SELECT 1) Z(I)");
+      },
+    );
 
     it("ends with 57P01 where an operator ends it", async () => {
       client = await RawClient.open(lives.ends.port);
@@ -256,6 +324,13 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       expect(await rowCount()).toBe(0);
     });
 
+    it("with an effect outside its database is not run again, though a function hides it", async () => {
+      await begin("select side_of_side()");
+      await lives.failOver();
+      expect(await client.ask(encodeQuery("select 1"))).toBe("E(40001) Z(E)");
+      expect(readFileSync(sideFile(), "utf8")).toBe("1\n");
+    });
+
     it("with more than is kept gets 40001", async () => {
       const text = `insert into t select length('${"x".repeat(200_000)}')`;
       await begin(...Array.from({ length: 6 }, () => text));
@@ -274,15 +349,56 @@ describe.each(engines)("sessions over PostgreSQL $version", (engine) => {
       expect(await client.answer()).toBe("G E(40001) Z(E)");
     });
 
-    it("of two phases is told that it was committed, when that was in the log", async () => {
-      await begin(insert, "prepare transaction 'x'");
-      await lives.hangCommits(true);
-      client.send(encodeQuery("commit prepared 'x'"));
-      await until("the commit waits", commitWaits);
-      await lives.failOver();
-      await lives.hangCommits(false);
-      expect(await client.answer()).toBe("C(COMMIT PREPARED) Z(I)");
-      expect(await rowCount()).toBe(1);
+    const commitPrepared: [string, Buffer, string][] = [
+      ["a simple Query", encodeQuery("commit prepared 'x'"), "C(COMMIT PREPARED) Z(I)"],
+      [
+        "extended messages",
+        Buffer.concat([extended("commit prepared 'x'"), sync]),
+        "1 2 n C(COMMIT PREPARED) Z(I)",
+      ],
+    ];
+
+    it.each(commitPrepared)(
+      "of two phases, by %s, is told that it was committed, when that was in the log",
+      async (_, message, told) => {
+        await begin(insert, "prepare transaction 'x'");
+        await lives.hangCommits(true);
+        client.send(message);
+        await until("the commit waits", commitWaits);
+        await lives.failOver();
+        await lives.hangCommits(false);
+        expect(await client.answer()).toBe(told);
+        expect(await rowCount()).toBe(1);
+      },
+    );
+
+    it.each(commitPrepared)(
+      "of two phases, by %s, is committed then, when its server had not come to it",
+      async (_, message, told) => {
+        await begin(insert, "prepare transaction 'x'");
+        await lives.freezeServers();
+        client.send(message);
+        await lives.failOver();
+        expect(await client.answer()).toBe(told);
+        expect(await rowCount()).toBe(1);
+      },
+    );
+
+    it("with PREPARE TRANSACTION in flight is told that it is prepared, though it wrote nothing", async () => {
+      for (const written of [[], [insert]]) {
+        await begin(...written);
+        await lives.hangCommits(true);
+        client.send(encodeQuery("prepare transaction 'x'"));
+        await until("the commit waits", commitWaits);
+        await lives.failOver();
+        await lives.hangCommits(false);
+        expect(await client.answer()).toBe("C(PREPARE TRANSACTION) Z(I)");
+        expect(await client.ask(encodeQuery("rollback prepared 'x'"))).toBe(
+          "C(ROLLBACK PREPARED) Z(I)",
+        );
+        client.end();
+      }
+      expect(await rowCount()).toBe(0);
     });
 
     it("that is failed is failed still", async () => {

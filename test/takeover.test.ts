@@ -1,10 +1,20 @@
 /** A writer that dies or freezes is replaced unasked: nothing acknowledged is lost, and it comes back as a reader. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { agentSocket } from "../src/cluster/index.ts";
 import { connectRpc } from "../src/io/index.ts";
-import { childrenOf, isAlive, type Status, TestCluster, until } from "./helpers/cluster.ts";
+import {
+  childrenOf,
+  type CliResult,
+  commandLine,
+  isAlive,
+  type Status,
+  TestCluster,
+  until,
+} from "./helpers/cluster.ts";
+import { signalAll } from "./helpers/signals.ts";
 import { statusNow } from "./helpers/control.ts";
+import { someOf } from "./helpers/thorough.ts";
 import { faultsOf, layoutFor, readEveryLog } from "./helpers/volume-log.ts";
 import { Workload } from "./helpers/workload.ts";
 
@@ -38,36 +48,48 @@ function appointed(of = cluster): string {
   return (JSON.parse(readFileSync(stateFile, "utf8")) as { writer: string }).writer;
 }
 
-/** Kills what is there; a process may have ended meanwhile. */
-function signal(pids: readonly number[], name: NodeJS.Signals): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name);
-    } catch {
-      // Gone.
-    }
-  }
-}
-
 /** Under load: `strike` hits the writer, another one takes over, then `after`; at the end everything is as it should be. */
 async function takenOver(
   strike: (writer: Writer) => void | Promise<void>,
   after: (before: Writer) => void | Promise<void> = () => undefined,
 ): Promise<{ before: Writer; now: string }> {
+  let before: Writer | undefined;
+  const settled = await underLoad({
+    strike: (writer) => {
+      before = writer;
+      return strike(writer);
+    },
+    isOver: ({ writer }) => writer !== before?.id,
+    after,
+  });
+  expect(settled.instances.find((row) => row.id === before?.id)?.role).toBe("reader");
+  if (!before) throw new Error("there was a writer");
+  return { before, now: settled.cluster.writer ?? "" };
+}
+
+/** `strike` hits the writer; in the end somebody writes as `isOver` says, then `after`; and everything is as it should be. */
+async function underLoad({
+  strike,
+  isOver,
+  after = () => undefined,
+}: {
+  readonly strike: (writer: Writer) => void | Promise<void>;
+  readonly isOver: (now: Status["cluster"]) => boolean;
+  readonly after?: (before: Writer) => void | Promise<void>;
+}): Promise<Status> {
   const before = writerOf(await untilSettled());
   const workload = new Workload(cluster);
   await workload.start();
   await strike(before);
   await until("another instance writes", async () => {
-    const { writer, state } = (await statusNow(cluster)).cluster;
-    return state === "available" && writer !== null && writer !== before.id;
+    const { cluster: now } = await statusNow(cluster);
+    return now.state === "available" && now.writer !== null && isOver(now);
   });
   await workload.untilMore(50);
   await after(before);
   const settled = await untilSettled();
   await workload.untilMore(20);
   await workload.stop();
-  expect(settled.instances.find((row) => row.id === before.id)?.role).toBe("reader");
   for (const endpoint of everywhere) {
     await until(`${endpoint} shows every acknowledged row`, async () => {
       return (await workload.missingOn(endpoint)).length === 0;
@@ -75,7 +97,7 @@ async function takenOver(
   }
   expect(faultsOf(await readEveryLog(cluster.dataDir))).toEqual([]);
   await cluster.query("DROP TABLE promises");
-  return { before, now: settled.cluster.writer ?? "" };
+  return settled;
 }
 
 describe("another instance takes over", () => {
@@ -84,55 +106,77 @@ describe("another instance takes over", () => {
     const readers = ["instance-1", "instance-2", "instance-3"].filter((id) => id !== writer);
     const [, second = ""] = readers;
     await cluster.cli("instance", "modify", second, "--tier", "0");
-    const { now } = await takenOver(({ postmaster }) => signal([postmaster], "SIGKILL"));
+    const { now } = await takenOver(({ postmaster }) => signalAll([postmaster], "SIGKILL"));
     expect(now).toBe(second);
     await cluster.cli("instance", "modify", second, "--tier", "1");
   });
 
   it("when its agent is killed", async () => {
-    await takenOver(({ agent }) => signal([agent], "SIGKILL"));
+    await takenOver(({ agent }) => signalAll([agent], "SIGKILL"));
   });
 
-  it.each([
-    ["its agent and all of its PostgreSQL", true, true],
-    ["its agent", true, false],
-  ])(
+  // A frozen agent alone, whose PostgreSQL goes on, failover.test.ts has.
+  someOf(["its agent and all of its PostgreSQL", "its agent"], 1)(
     "when %s is frozen, and it comes back as a reader once it is thawed",
-    async (_, hasAgent, hasPostgres) => {
+    async (which) => {
       const frozen: number[] = [];
       await takenOver(
         ({ agent, postmaster }) => {
-          if (hasAgent) frozen.push(agent);
-          if (hasPostgres) frozen.push(postmaster, ...childrenOf(postmaster));
-          signal(frozen, "SIGSTOP");
+          frozen.push(agent);
+          if (which !== "its agent") frozen.push(postmaster, ...childrenOf(postmaster));
+          signalAll(frozen, "SIGSTOP");
         },
         async ({ postmaster }) => {
-          signal(frozen.toReversed(), "SIGCONT");
+          signalAll(frozen.toReversed(), "SIGCONT");
           await until("the old PostgreSQL is gone", () => !isAlive(postmaster));
         },
       );
     },
   );
 
-  it.each(["all of its PostgreSQL", "its postmaster"])(
-    "when %s is frozen: it accepts connections and answers nothing",
+  someOf(["all of its PostgreSQL", "its walsender", "its postmaster"], 2)(
+    "when %s is frozen: it accepts connections, and answers nothing or writes nothing",
     async (which) => {
       const { before } = await takenOver(({ postmaster }) => {
-        signal([postmaster], "SIGSTOP");
-        if (which !== "its postmaster") signal(childrenOf(postmaster), "SIGSTOP");
+        const children = childrenOf(postmaster);
+        const walsenders = children.filter((pid) => commandLine(pid).includes("walsender"));
+        if (which === "its walsender") {
+          expect(walsenders).toHaveLength(1);
+          signalAll(walsenders, "SIGSTOP");
+          return;
+        }
+        signalAll([postmaster], "SIGSTOP");
+        if (which !== "its postmaster") signalAll(children, "SIGSTOP");
       });
       expect(isAlive(before.postmaster), "it was killed, not waited for").toBe(false);
     },
   );
 
-  it("though the control plane is killed as soon as the successor is appointed", async () => {
-    const control = (await cluster.pids()).get("control-plane") ?? 0;
-    await takenOver(async ({ id, postmaster }) => {
-      signal([postmaster], "SIGKILL");
-      await until("a successor is appointed", () => appointed() !== id);
-      signal([control], "SIGKILL");
-    });
-  });
+  /** How often any reader's processes have said so. */
+  const saidByOthers = (writer: string, event: string): number => {
+    const dir = `${cluster.dataDir}/log`;
+    const names = readdirSync(dir).filter((name) => name.startsWith("instance-"));
+    const others = names.filter((name) => !name.startsWith(writer));
+    const text = others.map((name) => readFileSync(`${dir}/${name}`, "utf8")).join("\n");
+    return text.split(`"event":"${event}"`).length;
+  };
+
+  // Before its claim, behind it, before the promotion, and in it.
+  const steps = ["appointed", "epoch.opened", "epoch.claimed", "recovery.replayed"];
+  someOf([...steps, "recovery.promoted"], 2)(
+    "though the control plane is killed as soon as the successor's step is %s",
+    async (step) => {
+      const control = (await cluster.pids()).get("control-plane") ?? 0;
+      await takenOver(async ({ id, postmaster }) => {
+        const before = saidByOthers(id, step);
+        signalAll([postmaster], "SIGKILL");
+        await until(`it is ${step}`, () =>
+          step === "appointed" ? appointed() !== id : saidByOthers(id, step) > before,
+        );
+        signalAll([control], "SIGKILL");
+      });
+    },
+  );
 
   it("another one still, when the agent of the successor is frozen as soon as it is appointed", async () => {
     let frozen = 0;
@@ -140,19 +184,19 @@ describe("another instance takes over", () => {
     const { now } = await takenOver(
       async ({ id, postmaster }) => {
         const { instances } = await statusNow(cluster);
-        signal([postmaster], "SIGKILL");
+        signalAll([postmaster], "SIGKILL");
         await until("a successor is appointed", () => {
           first = appointed();
           return first !== id;
         });
         frozen = instances.find((row) => row.id === first)?.agentPid ?? 0;
-        signal([frozen], "SIGSTOP");
+        signalAll([frozen], "SIGSTOP");
         await until("it is passed over, or was quicker", async () => {
           const { writer } = (await statusNow(cluster)).cluster;
           return writer !== null && writer !== first;
         });
       },
-      () => signal([frozen], "SIGCONT"),
+      () => signalAll([frozen], "SIGCONT"),
     );
     expect(now).not.toBe(first);
   });
@@ -163,13 +207,53 @@ describe("another instance takes over", () => {
     await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
     const postmaster = best?.postgresPid ?? 0;
     const frozen = [postmaster, ...childrenOf(postmaster)];
-    signal(frozen, "SIGSTOP");
+    signalAll(frozen, "SIGSTOP");
     const { now } = await takenOver(
-      (writer) => signal([writer.postmaster], "SIGKILL"),
-      () => signal(frozen.toReversed(), "SIGCONT"),
+      (writer) => signalAll([writer.postmaster], "SIGKILL"),
+      () => signalAll(frozen.toReversed(), "SIGCONT"),
     );
     expect(now).not.toBe(best?.id);
     await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
+  });
+});
+
+/** The process that replays. */
+function startupOf(postmaster: number): number[] {
+  const found = childrenOf(postmaster).filter((pid) => commandLine(pid).includes("startup"));
+  expect(found).toHaveLength(1);
+  return found;
+}
+
+describe("a reader whose startup process hangs, while all else of it answers", () => {
+  /** Somebody else writes, which may be who did before: as a reader that is ready again by then. */
+  async function passedOver(
+    target: Status["instances"][number] | undefined,
+    strike: (writer: Writer) => void | Promise<void>,
+  ): Promise<void> {
+    const { epoch } = (await untilSettled()).cluster;
+    signalAll(startupOf(target?.postgresPid ?? 0), "SIGSTOP");
+    const isOver = (now: Status["cluster"]): boolean =>
+      now.epoch > epoch && now.writer !== target?.id;
+    await underLoad({ strike, isOver });
+  }
+
+  it("is followed by another in a takeover", async () => {
+    const { instances } = await untilSettled();
+    const best = instances.find((row) => row.role === "reader");
+    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
+    await passedOver(best, ({ postmaster }) => signalAll([postmaster], "SIGKILL"));
+    const log = readFileSync(`${cluster.dataDir}/log/control-plane.log`, "utf8");
+    expect(log).toContain(`"event":"takeover.passedOn","target":"${best?.id}"`);
+    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
+  });
+
+  it("is followed by another in a failover to it, which says so", async () => {
+    const { instances } = await untilSettled();
+    const target = instances.find((row) => row.role === "reader");
+    await passedOver(target, async () => {
+      const { code, stderr } = await cluster.cli("failover", "--target", target?.id ?? "");
+      expect([code, stderr]).toEqual([1, expect.stringContaining("was given up for one to")]);
+    });
   });
 });
 
@@ -179,10 +263,10 @@ describe("an order to write that is read too late", () => {
     const reader = instances.find((row) => row.role === "reader");
     const path = agentSocket(layoutFor(cluster.dataDir), reader?.id ?? "");
     const agent = await connectRpc({ kind: "unix", path });
-    signal([reader?.agentPid ?? 0], "SIGSTOP");
+    signalAll([reader?.agentPid ?? 0], "SIGSTOP");
     const ordered = agent.call("beWriter", { bootstrap: null, sources: [], backtrack: null });
     const withdrawn = agent.call("yieldVolume", { isHurried: true });
-    signal([reader?.agentPid ?? 0], "SIGCONT");
+    signalAll([reader?.agentPid ?? 0], "SIGCONT");
     await Promise.all([ordered, withdrawn]);
     agent.close();
     const { cluster: after } = await untilSettled();
@@ -194,9 +278,9 @@ describe("a failover to a reader that does not answer", () => {
   it("is refused, and the writer goes on as if nothing had been asked", async () => {
     const { instances, cluster: before } = await untilSettled();
     const target = instances.find((row) => row.role === "reader");
-    signal([target?.agentPid ?? 0], "SIGSTOP");
+    signalAll([target?.agentPid ?? 0], "SIGSTOP");
     const { code, stderr } = await cluster.cli("failover", "--target", target?.id ?? "");
-    signal([target?.agentPid ?? 0], "SIGCONT");
+    signalAll([target?.agentPid ?? 0], "SIGCONT");
     expect(code).toBe(1);
     expect(stderr).toContain(`${target?.id} cannot be promoted: it does not answer`);
     const { cluster: after } = await untilSettled();
@@ -228,6 +312,41 @@ describe("a reboot", () => {
   );
 });
 
+describe("a writer that is rebooted", () => {
+  const saysSo = ({ code, stderr }: CliResult): void =>
+    expect([code, stderr]).toEqual([1, expect.stringContaining("was to write meanwhile")]);
+
+  it("and whose agent freezes meanwhile is replaced like any other, and comes back as a reader", async () => {
+    const frozen: number[] = [];
+    await takenOver(
+      async ({ id, agent, postmaster }) => {
+        const asked = cluster.cli("instance", "reboot", id);
+        // Its PostgreSQL has begun to stop, or has stopped.
+        await until("it is being rebooted", async () => {
+          const { instances } = await statusNow(cluster);
+          const row = instances.find((one) => one.id === id);
+          return row?.state !== "available" || row.postgresPid !== postmaster;
+        });
+        signalAll([agent], "SIGSTOP");
+        frozen.push(agent);
+        saysSo(await asked);
+      },
+      () => signalAll(frozen, "SIGCONT"),
+    );
+  });
+
+  it("and whose PostgreSQL hangs is replaced, not waited for", async () => {
+    const { before } = await takenOver(async ({ id, postmaster }) => {
+      signalAll([postmaster, ...childrenOf(postmaster)], "SIGSTOP");
+      // On a slow machine another one is to write before the command has come.
+      const { code, stderr } = await cluster.cli("instance", "reboot", id);
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(/was to write meanwhile|while the writer is being changed/);
+    });
+    expect(isAlive(before.postmaster), "it was killed").toBe(false);
+  });
+});
+
 describe("with one reader", () => {
   it("that is appointed and then frozen, as the control plane is killed, the old one writes again", async () => {
     const pair = await TestCluster.create({ readers: 1 });
@@ -237,8 +356,8 @@ describe("with one reader", () => {
       const control = (await pair.pids()).get("control-plane") ?? 0;
       const asked = pair.cli("failover");
       await until("the reader is appointed", () => appointed(pair) === "instance-2");
-      signal([agent], "SIGSTOP");
-      signal([control], "SIGKILL");
+      signalAll([agent], "SIGSTOP");
+      signalAll([control], "SIGKILL");
       await until(
         "the old one writes",
         async () => {
@@ -247,7 +366,7 @@ describe("with one reader", () => {
         },
         60_000,
       );
-      signal([agent], "SIGCONT");
+      signalAll([agent], "SIGCONT");
       // Asked again, of the next control plane: it may have come to either end.
       await asked;
       expect((await pair.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
@@ -263,9 +382,16 @@ describe("with no reader", () => {
     const alone = await TestCluster.create({ readers: 0 });
     try {
       await alone.query("CREATE TABLE kept AS SELECT 1 AS n");
-      for (const blow of ["SIGKILL", "SIGSTOP"] as const) {
-        const { postmaster } = writerOf(await statusNow(alone));
-        signal([postmaster], blow);
+      const blows = [
+        ["SIGKILL", "postmaster"],
+        ["SIGSTOP", "postmaster"],
+        ["SIGSTOP", "agent"],
+        ["SIGSTOP", "both"],
+      ] as const;
+      for (const [blow, whom] of blows) {
+        const { postmaster, agent } = writerOf(await statusNow(alone));
+        const both = { postmaster: [postmaster], agent: [agent], both: [agent, postmaster] };
+        signalAll(both[whom], blow);
         await until("it writes again", async () => {
           const { cluster: facts, instances } = await statusNow(alone);
           return facts.state === "available" && instances[0]?.postgresPid !== postmaster;

@@ -1,5 +1,5 @@
 /** Stock PostgreSQL: initdb, start, stop. */
-import { chownSync, mkdirSync } from "node:fs";
+import { chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, runToEnd } from "../child.ts";
 import type { Contender, Ground } from "../contender.ts";
@@ -10,7 +10,7 @@ import { sql, type Target } from "../pgbench.ts";
  * Where Borealis's own defaults differ from PostgreSQL's and cost or save time: given to every stock server too, so
  * that checkpoints, checksums and the number of helper processes are no part of the comparison.
  */
-function evenSettings(major: number): string[] {
+export function evenSettings(major: number): string[] {
   const settings = [
     "shared_buffers=128MB",
     "max_connections=300",
@@ -66,12 +66,12 @@ export async function startPostgres(
   return started;
 }
 
-/** Starts a server on a data directory that is there; whoever calls this stops it. Returns when it answers. */
-export async function startAt(
-  { engine, user, signal, tools }: Ground,
+/** Starts a server on a data directory that is there; whoever calls this stops it. Does not wait for anything. */
+export function launchAt(
+  { engine, user }: Ground,
   { name, home, data, port }: ServerPlace,
   extra: readonly string[],
-): Promise<StockPostgres> {
+): StockPostgres {
   const settings = [...evenSettings(engine.major), ...extra];
   const fixed = [`port=${port}`, "listen_addresses=127.0.0.1", `unix_socket_directories=${home}`];
   const server = new Child({
@@ -83,18 +83,38 @@ export async function startAt(
     stopSignal: "SIGINT",
   });
   const tcp: Target = { host: "127.0.0.1", port, user: "postgres" };
-  const isReady = (): Promise<boolean> =>
-    sql(tools, tcp, "SELECT 1").then(
-      () => true,
-      () => false,
-    );
+  return { server, tcp, unix: { ...tcp, host: home }, settings };
+}
+
+/** Likewise, but returns when it answers. */
+export async function startAt(
+  ground: Ground,
+  place: ServerPlace,
+  extra: readonly string[],
+): Promise<StockPostgres> {
+  const started = launchAt(ground, place, extra);
+  const { server, tcp } = started;
   try {
-    await server.untilReady(isReady, 60_000, signal);
+    await untilAnswering(ground, tcp, server);
   } catch (error) {
     await server.stop();
     throw error;
   }
-  return { server, tcp, unix: { ...tcp, host: home }, settings };
+  return started;
+}
+
+/** Raises with the end of its log if it ends before, or does not answer for a minute. */
+export async function untilAnswering(
+  { tools, signal }: Ground,
+  target: Target,
+  server: Child,
+): Promise<void> {
+  const isReady = (): Promise<boolean> =>
+    sql(tools, target, "SELECT 1").then(
+      () => true,
+      () => false,
+    );
+  await server.untilReady(isReady, 60_000, signal);
 }
 
 /** A directory of the contender's own, which its user may write. */
@@ -103,6 +123,12 @@ export function ownedDir(ground: Ground, name: string): string {
   mkdirSync(dir, { recursive: true, mode: 0o755 });
   if (ground.user) chownSync(dir, ground.user.uid, ground.user.gid);
   return dir;
+}
+
+/** A file in a server's data, which its user may read and write. */
+export function writeOwned({ user }: Ground, file: string, text: string): void {
+  writeFileSync(file, text, { mode: 0o600 });
+  if (user) chownSync(file, user.uid, user.gid);
 }
 
 /** PostgreSQL alone, as it comes: its own disk, synced at every commit. */

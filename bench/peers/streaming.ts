@@ -2,7 +2,7 @@
  * A stock primary and its streaming standby, with what an operator would put around them at best: commits on both disks,
  * a watcher that is the primary's parent and so hears of its end at once, and `pg_ctl promote`.
  */
-import { chownSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
@@ -10,7 +10,14 @@ import { messageOf } from "../../src/base/errors.ts";
 import { runToEnd } from "../child.ts";
 import type { Contender, Ground } from "../contender.ts";
 import { sql, type Target } from "../pgbench.ts";
-import { initData, makePlace, type ServerPlace, startAt, type StockPostgres } from "./postgres.ts";
+import {
+  initData,
+  makePlace,
+  type ServerPlace,
+  startAt,
+  type StockPostgres,
+  writeOwned,
+} from "./postgres.ts";
 
 interface Seat {
   readonly place: ServerPlace;
@@ -95,10 +102,11 @@ export class StreamingPair implements Contender {
   }
 
   /** Of the failover that has just been: in milliseconds after `beganMs`. */
-  trace({ beganMs }: { beganMs: number }): string {
+  trace({ beganMs }: { beganMs: number }): { text: string } {
     const heard = (this.heardMs - beganMs).toFixed(0);
     const promoted = (this.promotedMs - beganMs).toFixed(0);
-    return `${heard.padStart(6)}  the watcher hears of the exit\n${promoted.padStart(6)}  pg_ctl promote has ended`;
+    const text = `${heard.padStart(6)}  the watcher hears of the exit\n${promoted.padStart(6)}  pg_ctl promote has ended`;
+    return { text };
   }
 
   private async addStandby(): Promise<void> {
@@ -176,11 +184,6 @@ async function copyData(ground: Ground, source: Target, from: string, to: string
   } finally {
     await client.end();
   }
-}
-
-function writeOwned({ user }: Ground, file: string, text: string): void {
-  writeFileSync(file, text, { mode: 0o600 });
-  if (user) chownSync(file, user.uid, user.gid);
 }
 
 /** A killed postmaster's children end a little after it. */

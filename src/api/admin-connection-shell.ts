@@ -3,25 +3,29 @@ import { afterReading } from "../io/index.ts";
 import type { AdminVisit } from "../session/index.ts";
 import { encodeError, frontend, frontendLengthMax, MessageScanner } from "../wire/index.ts";
 import type { Answer, Ask } from "./ask.ts";
+import type { CommandWait } from "./cluster-commands-shell.ts";
 import type { AdminConversation } from "./conversation.ts";
 
 /** Longer texts are nobody's, and cost the parser more than they are worth. */
 const textBytesMax = 64 * 1024;
 /** Type byte and length word. */
 const headerBytes = 5;
+/** Read while a command is waited for: by that is seen that the client has gone. */
+const aheadBytesMax = 64 * 1024;
 
 const large = new Set<number>([frontend.query, frontend.parse, frontend.bind]);
 
 export interface ConnectionDeps {
   /** Does what the conversation asks for. */
-  readonly answer: (ask: Ask) => Promise<Answer>;
+  readonly answer: (ask: Ask, wait: CommandWait) => Promise<Answer>;
   /** Something of ours is broken. */
   readonly onBug: (error: unknown) => void;
 }
 
 /**
  * One client of the admin database and its socket: cuts its bytes into messages, whose lengths it checks, and gives them to
- * the conversation one at a time. While one is being worked on, nothing is read from the socket.
+ * the conversation one at a time. While one is being worked on, nothing is read from the socket; while the cluster is, a
+ * little.
  */
 export class AdminConnection {
   private readonly visit: AdminVisit;
@@ -31,7 +35,10 @@ export class AdminConnection {
   private readonly chunks: Buffer[] = [];
   private isWorking = false;
   private isOver = false;
+  /** Whoever waits for what the cluster was asked to do. */
+  private waiting: AbortController | undefined;
   /** Goes on when the client has read, or is gone. */
+  private hasRoom = true;
   private onRoom = (): void => undefined;
 
   constructor(visit: AdminVisit, conversation: AdminConversation, deps: ConnectionDeps) {
@@ -44,23 +51,29 @@ export class AdminConnection {
     const { client, rest, onEnd } = this.visit;
     client.onClose(() => {
       this.isOver = true;
+      this.waiting?.abort(nobodyWaits);
       this.onRoom();
       onEnd();
     });
     client.onEnd(() => client.end());
-    client.onDrain(() => this.onRoom());
+    client.onDrain(() => {
+      this.hasRoom = true;
+      this.onRoom();
+    });
     this.conversation.greet();
     this.write();
     if (rest.length > 0) this.chunks.push(rest);
     client.onData((chunk) => {
       this.chunks.push(chunk);
+      const bytes = this.chunks.reduce((sum, { length }) => sum + length, 0);
+      if (this.waiting && bytes > aheadBytesMax) client.pause();
       void this.work();
     });
     client.resume();
     void this.work();
   }
 
-  /** Says goodbye with this error, whatever is under way: nothing that is asked here changes anything. */
+  /** Says goodbye with this error, whatever is under way: what the cluster was asked to do goes on without anybody. */
   terminate(error: BorealisError): void {
     this.finish(error);
   }
@@ -119,12 +132,35 @@ export class AdminConnection {
       let failure: unknown;
       try {
         if (ask.kind === "turn") await turn();
-        answer = ask.kind === "turn" ? ask : await this.deps.answer(ask);
+        answer = ask.kind === "turn" ? ask : await this.answered(ask);
       } catch (error) {
         failure = error;
       }
       step = answer ? work.next(answer) : work.throw(failure);
     }
+  }
+
+  private async answered(ask: Ask): Promise<Answer> {
+    const { client } = this.visit;
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    const tell = (text: string): void => this.tell(text, signal);
+    if (ask.kind !== "command") return this.deps.answer(ask, { tell, signal });
+    this.waiting = waiting;
+    client.resume();
+    try {
+      return await this.deps.answer(ask, { tell, signal });
+    } finally {
+      this.waiting = undefined;
+      if (!this.isOver) client.pause();
+    }
+  }
+
+  /** Whoever does not read is told nothing more, until they do. */
+  private tell(text: string, signal: AbortSignal): void {
+    if (signal.aborted || !this.hasRoom) return;
+    this.conversation.tell(text);
+    this.write();
   }
 
   /** Nothing more is done until a slow client has read. */
@@ -140,13 +176,17 @@ export class AdminConnection {
     const { client } = this.visit;
     const output = this.conversation.takeOutput();
     if (output.length === 0 || this.isOver) return true;
-    return client.write(output.length === 1 ? (output[0] ?? nothing) : Buffer.concat(output));
+    this.hasRoom = client.write(
+      output.length === 1 ? (output[0] ?? nothing) : Buffer.concat(output),
+    );
+    return this.hasRoom;
   }
 
   /** Undefined: the client has said goodbye. */
   private finish(error?: unknown): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.waiting?.abort(nobodyWaits);
     this.onRoom();
     const { client } = this.visit;
     client.onData(() => undefined);
@@ -164,6 +204,11 @@ function turn(): Promise<void> {
     afterReading(resolve);
   });
 }
+
+const nobodyWaits = new BorealisError(
+  sqlState.adminShutdown,
+  "nobody waits for the command any more; it goes on",
+);
 
 const tooLong = new BorealisError(
   sqlState.limitExceeded,

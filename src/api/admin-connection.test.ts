@@ -14,6 +14,7 @@ import {
 } from "../wire/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
 import type { Answer, Ask } from "./ask.ts";
+import type { CommandWait } from "./cluster-commands-shell.ts";
 import { AdminConversation } from "./conversation.ts";
 import { Settings } from "./settings.ts";
 
@@ -80,13 +81,18 @@ async function answerAtOnce(ask: Ask): Promise<Answer> {
   return answerAt(ask);
 }
 
-function connect(answer = answerAtOnce): { client: FakeClient; connection: AdminConnection } {
+function connect(answer: (ask: Ask, wait: CommandWait) => Promise<Answer> = answerAtOnce): {
+  client: FakeClient;
+  connection: AdminConnection;
+} {
   const client = new FakeClient();
   const settings = new Settings({ serverVersion: "18.4", user: "postgres" }, new Map());
   const key = Buffer.alloc(4);
   const visit: AdminVisit = {
     client,
     user: "postgres",
+    proof: undefined,
+    remote: "127.0.0.1:1",
     database: "borealis",
     rest: Buffer.alloc(0),
     wishes: new Map(),
@@ -226,6 +232,100 @@ describe("a connection to the admin database", () => {
     }
     expect(counts).toEqual([0, 65, 130, 195, 260, 300, 300, 300]);
     expect(client.lines.at(-1)).toBe("ready I");
+  });
+
+  describe("that has asked the cluster for something", () => {
+    function commanded(): {
+      client: FakeClient;
+      connection: AdminConnection;
+      wait: () => CommandWait;
+      finish: () => void;
+    } {
+      let wait: CommandWait | undefined;
+      let finish = (): void => undefined;
+      const talking = connect(async (ask, asked) => {
+        if (ask.kind !== "command") return answerAtOnce(ask);
+        wait = asked;
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        return { kind: "lines", lines: ["it is done"] };
+      });
+      return {
+        ...talking,
+        finish: () => finish(),
+        wait: () => {
+          if (!wait) throw new Error("nothing was asked for");
+          return wait;
+        },
+      };
+    }
+
+    it("hears how it gets on, as far as it reads", async () => {
+      const { client, wait, finish } = commanded();
+      client.give(encodeQuery("create snapshot s1"));
+      await settled();
+      wait().tell("a");
+      client.isFull = true;
+      wait().tell("b");
+      wait().tell("c");
+      client.drain();
+      wait().tell("d");
+      finish();
+      await settled();
+      expect(client.lines).toEqual([
+        "columns result:25",
+        "NOTICE 00000 a",
+        "NOTICE 00000 b",
+        "NOTICE 00000 d",
+        "row it is done",
+        "CREATE SNAPSHOT",
+        "ready I",
+      ]);
+    });
+
+    it("is read a little meanwhile, and answered behind it", async () => {
+      const { client, finish } = commanded();
+      client.give(encodeQuery("failover"));
+      await settled();
+      expect(client.isPaused).toBe(false);
+      client.give(encodeQuery("select 1"));
+      expect(client.isPaused).toBe(false);
+      client.give(encodeQuery(`select '${"x".repeat(65_520)}'`));
+      expect(client.isPaused).toBe(true);
+      await settled();
+      expect(client.lines).toEqual(["columns result:25"]);
+      finish();
+      await settled();
+      expect(client.lines.slice(1, 8)).toEqual([
+        "row it is done",
+        "FAILOVER",
+        "ready I",
+        ...said.slice(0, 4),
+      ]);
+      expect(client.isPaused).toBe(false);
+    });
+
+    it("ends the waiting, and nothing else, when it goes", async () => {
+      const gone = commanded();
+      gone.client.give(encodeQuery("failover"));
+      await settled();
+      const { signal } = gone.wait();
+      expect(signal.aborted).toBe(false);
+      gone.client.close();
+      expect(signal.aborted).toBe(true);
+      const ended = commanded();
+      ended.client.give(encodeQuery("failover"));
+      await settled();
+      ended.connection.terminate(new BorealisError(sqlState.adminShutdown, "no more"));
+      expect(ended.wait().signal.aborted).toBe(true);
+      ended.wait().tell("too late");
+      ended.finish();
+      await settled();
+      expect(ended.client.lines).toEqual(["columns result:25", "FATAL 57P01 no more"]);
+      // What is sent now is read, and thrown away.
+      expect(ended.client.isPaused).toBe(false);
+    });
   });
 
   it("works on for nobody who has gone", async () => {

@@ -5,7 +5,13 @@ import type { SnapshotRow } from "../keeper/index.ts";
 import type { StatusReport } from "../cluster/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
-import type { Answer, Ask } from "./ask.ts";
+import type { Answer, Ask, CommandAsk } from "./ask.ts";
+import {
+  type Asker,
+  ClusterCommands,
+  type CommandDoer,
+  type CommandWait,
+} from "./cluster-commands-shell.ts";
 import { AdminConversation } from "./conversation.ts";
 import type { Outcome } from "./evaluation.ts";
 import { EvaluatorThread } from "./evaluator-shell.ts";
@@ -22,6 +28,8 @@ export interface AdminDatabaseOptions {
   readonly serverVersion: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Has the cluster do something. */
+  readonly command: CommandDoer;
   /** Where rows come from. Each raises BorealisError if nobody answers. */
   readonly look: {
     readonly status: () => Promise<StatusReport>;
@@ -36,6 +44,7 @@ export class AdminData implements AdminDatabase {
   readonly masterUser: string;
   private readonly options: AdminDatabaseOptions;
   private readonly evaluator: EvaluatorThread;
+  private readonly commands: ClusterCommands;
   private readonly conversations = new Set<AdminConversation>();
   /** Whoever asks while it is under way is given the same: many may wait for their turn with it. */
   private readonly underWay = new Map<Source, Promise<Partial<Sight>>>();
@@ -44,11 +53,12 @@ export class AdminData implements AdminDatabase {
     this.options = options;
     this.masterUser = options.masterUser;
     this.evaluator = new EvaluatorThread(options);
+    this.commands = new ClusterCommands(options);
   }
 
   /** Serves a client that has logged in, until one of the two ends it. */
   serve(visit: AdminVisit): AdminVisitor {
-    const { user, database, pid, key, wishes } = visit;
+    const { user, database, pid, key, wishes, proof, remote } = visit;
     const { serverVersion, logger } = this.options;
     const settings = new Settings({ serverVersion, user }, wishes);
     const version = `PostgreSQL ${serverVersion} (Borealis: the admin database, which is not PostgreSQL's)`;
@@ -60,7 +70,11 @@ export class AdminData implements AdminDatabase {
       visit.onEnd();
     };
     const connection = new AdminConnection({ ...visit, onEnd }, conversation, {
-      answer: (ask) => this.answer(ask),
+      answer: (ask, wait) => {
+        if (ask.kind !== "command") return this.answer(ask);
+        const application = settings.get("application_name") ?? "";
+        return this.haveDone(ask, { user, ...proof, remote, application }, wait);
+      },
       onBug: (error) => logger.error({ event: "admin.broken", err: error }),
     });
     connection.start();
@@ -71,7 +85,11 @@ export class AdminData implements AdminDatabase {
     this.evaluator.close();
   }
 
-  private async answer(ask: Ask): Promise<Answer> {
+  private async haveDone({ order }: CommandAsk, by: Asker, wait: CommandWait): Promise<Answer> {
+    return { kind: "lines", lines: await this.commands.run(order, by, wait) };
+  }
+
+  private async answer(ask: Exclude<Ask, CommandAsk>): Promise<Answer> {
     if (ask.kind === "turn") return ask;
     if (ask.kind === "prepare") return this.evaluator.evaluate(() => ask);
     const { sources, ...order } = ask;

@@ -1,4 +1,5 @@
 import { BorealisError } from "../base/errors.ts";
+import type { ClusterOrder } from "./command-orders.ts";
 import { commandFor, type CommandWorld } from "./command.ts";
 import type { Outcome, PrepareOrder, RunOrder, SelectText, SessionData } from "./evaluation.ts";
 import { type EncodedRows, encodeRows } from "./formats.ts";
@@ -12,9 +13,19 @@ import type { Source } from "./tables.ts";
 export type Ask =
   | PrepareOrder
   | (Omit<RunOrder, "sight"> & { readonly sources: ReadonlySet<Source> })
+  | CommandAsk
   /** To show what is ready, and to let others have their turn; no answer is expected. */
   | { readonly kind: "turn" };
-export type Answer = Outcome | { readonly kind: "turn" };
+/** What is asked of the cluster is done, whether or not anybody waits for it. */
+export interface CommandAsk {
+  readonly kind: "command";
+  readonly order: ClusterOrder;
+}
+export type Answer =
+  | Outcome
+  /** What a command came to, for people. */
+  | { readonly kind: "lines"; readonly lines: readonly string[] }
+  | { readonly kind: "turn" };
 export type Work<T> = Generator<Ask, T, Answer>;
 
 type SessionWorld = Omit<CommandWorld, "types">;
@@ -57,6 +68,12 @@ export function* rowsOf(
 ): Work<EncodedRows> {
   const { rows } = prepared;
   if (rows.kind === "known") return encodeRows(rows.list(), columns, isBinary);
+  if (rows.kind === "order") {
+    const answer = yield { kind: "command", order: rows.orderOf(parameters) };
+    if (answer.kind !== "lines") throw new TypeError("a command has lines");
+    const lines = answer.lines.map((line) => [line]);
+    return encodeRows(lines, columns, isBinary);
+  }
   const { statement, sources } = rows;
   const session = sessionFor(statement, world);
   const answer = yield { kind: "run", statement, session, parameters, isBinary, sources };

@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { findOrder, type OrderStatement } from "./command-orders.ts";
 import { answerCatalog, readsCatalog } from "./catalog.ts";
 import type { SessionFacts } from "./functions.ts";
 import { commandOf, type Effect, type Prepared, textRows } from "./prepared.ts";
@@ -34,6 +35,8 @@ export function commandFor(statement: StatementText, world: CommandWorld): Prepa
   const { tokens } = statement;
   const [first, second] = tokens;
   if (!first) return commandOf("");
+  const order = findOrder(tokens);
+  if (order) return ordering(order, world.types);
   switch (first.text) {
     case "select":
       return readsCatalog(tokens) ? answerCatalog(tokens, world.session, world.types) : "parse";
@@ -65,17 +68,32 @@ export function commandFor(statement: StatementText, world: CommandWorld): Prepa
   throw refusal(first);
 }
 
+/** Its rows are what the command line prints. */
+function ordering(
+  { tag, parameterCount, orderOf }: OrderStatement,
+  types: CommandWorld["types"],
+): Prepared {
+  const parameters = new Parameters(types);
+  parameters.typeOf(parameterCount);
+  const columns = [{ name: "result", type: "text" }] as const;
+  const rows = { kind: "order", orderOf } as const;
+  return { tag, columns, parameters: parameters.settled, effect: undefined, rows };
+}
+
 function refusal(first: Token): BorealisError {
   const position = first.start + 1;
   if (first.kind === "word" && refused.has(first.text))
     return new BorealisError(
       sqlState.notSupported,
       `${first.text.toUpperCase()} is not supported in the admin database`,
-      { position, hint: "It takes SHOW and SELECT. Data is in the other databases." },
+      {
+        position,
+        hint: "It takes SHOW, SELECT and commands to the cluster. Data is in the other databases.",
+      },
     );
   return new BorealisError(sqlState.syntaxError, `syntax error at or near "${first.text}"`, {
     position,
-    hint: "The admin database takes SHOW and SELECT.",
+    hint: "The admin database takes SHOW, SELECT and the commands that its documentation lists.",
   });
 }
 

@@ -415,6 +415,99 @@ describe("a conversation with the admin database", () => {
     expect(client.send(encodeQuery("show storage")).slice(1)).toEqual(["SHOW", "ready I"]);
   });
 
+  it("has the cluster do what is asked of it, once, and gives what it says as rows", () => {
+    const client = new TalkingClient();
+    expect(client.send(encodeQuery("failover to instance-2;"))).toEqual([
+      "columns result:25",
+      "row done",
+      "row FAILOVER TO 'instance-2'",
+      "FAILOVER",
+      "ready I",
+    ]);
+    expect(
+      client.send(
+        encodeParse("s", "ADD INSTANCE $1 TIER $2"),
+        encodeDescribe("statement", "s"),
+        bindValues(["x", "0"], { statement: "s", portal: "p" }),
+        encodeDescribe("portal", "p"),
+        executeSome("p", 1),
+        executeSome("p", 0),
+        encodeExecute("p"),
+        encodeSync(),
+      ),
+    ).toEqual([
+      "ParseComplete",
+      "parameters 25 25",
+      "columns result:25",
+      "BindComplete",
+      "columns result:25",
+      "row done",
+      "PortalSuspended",
+      "row ADD INSTANCE 'x' TIER 0",
+      "ADD INSTANCE",
+      "ADD INSTANCE",
+      "ready I",
+    ]);
+    // A number as some drivers send it.
+    const three = Buffer.from([0, 0, 0, 3]);
+    client.send(
+      parseTyped("ALTER INSTANCE y TIER $1", [23]),
+      bindValues([three]),
+      encodeExecute(""),
+      encodeSync(),
+    );
+    expect(client.orders).toEqual([
+      { kind: "failover", target: "instance-2" },
+      { kind: "add instance", id: "x", tier: 0, az: null },
+      { kind: "alter instance", id: "y", tier: 3 },
+    ]);
+  });
+
+  it("asks the cluster for nothing in a transaction, or among other statements", () => {
+    const client = new TalkingClient();
+    const among = expect.stringMatching(
+      /^ERROR 25001 FAILOVER cannot run inside a transaction block/,
+    );
+    expect(client.send(encodeQuery("failover; select 1"))).toEqual([among, "ready I"]);
+    expect(client.send(encodeQuery("select 1; failover"))).toEqual([
+      "columns ?column?:23",
+      "row 1",
+      "SELECT 1",
+      among,
+      "ready I",
+    ]);
+    client.send(encodeQuery("begin"));
+    expect(client.send(encodeQuery("failover"))).toEqual([among, "ready E"]);
+    expect(client.send(encodeQuery("failover"))[0]).toMatch(/^ERROR 25P02/);
+    client.send(encodeQuery("rollback"), encodeQuery("begin"));
+    expect(
+      client.send(encodeParse("", "failover"), encodeBind("", ""), encodeExecute(""), encodeSync()),
+    ).toEqual(["ParseComplete", "BindComplete", among, "ready E"]);
+    client.send(encodeQuery("rollback"));
+    expect(client.send(encodeQuery("failover to $1"))).toEqual([
+      "ERROR 42P02 there is no parameter $1",
+      "ready I",
+    ]);
+    expect(client.send(encodeQuery("\n  drop snapshot a b"))[0]).toBe(
+      'ERROR 42601 syntax error at or near "b" at 20',
+    );
+    expect(client.orders).toEqual([]);
+    client.trouble = new BorealisError(sqlState.invalidParameter, "there is no snapshot");
+    expect(client.send(encodeQuery("drop snapshot a")).slice(1)).toEqual([
+      "ERROR 22023 there is no snapshot",
+      "ready I",
+    ]);
+  });
+
+  it("tells how a command gets on, unless its client wants no notices", () => {
+    const client = new TalkingClient();
+    client.conversation.tell("half of it");
+    expect(client.send()).toEqual(["NOTICE 00000 half of it"]);
+    client.send(encodeQuery("set client_min_messages = 'WARNING'"));
+    client.conversation.tell("all of it");
+    expect(client.send()).toEqual([]);
+  });
+
   it("does not survive a message that cannot be read, and hears goodbye", () => {
     const client = new TalkingClient();
     const halves = [

@@ -89,6 +89,13 @@ export class AdminConversation {
     return output;
   }
 
+  /** How a command to the cluster is getting on. */
+  tell(text: string): void {
+    const least = this.options.settings.get("client_min_messages")?.toLowerCase() ?? "notice";
+    if (/^(warning|error|fatal|panic)$/.test(least)) return;
+    this.say(encodeNotice(new BorealisError("00000", text), "NOTICE"));
+  }
+
   /** What a client is told when its login is accepted. */
   greet(): void {
     const { settings, session, key } = this.options;
@@ -178,7 +185,7 @@ export class AdminConversation {
         throw new BorealisError(sqlState.undefinedParameter, "there is no parameter $1");
       const { columns } = prepared;
       const isBinary = columns?.map(() => false) ?? [];
-      this.requireUsable(prepared);
+      this.requireUsable(prepared, statements.length === 1);
       const portal: Portal = { prepared, parameters: [], isBinary, result: undefined };
       if (columns) this.say(describeRows(columns, isBinary));
       yield* this.run(portal, 0);
@@ -274,7 +281,8 @@ export class AdminConversation {
     const { result } = portal;
     const before = result.given;
     try {
-      requireResultsFit(this.portals.all);
+      // What has been done is told, however much else there is.
+      if (prepared.rows.kind !== "order") requireResultsFit(this.portals.all);
     } catch (error) {
       portal.result = undefined;
       throw error;
@@ -293,13 +301,22 @@ export class AdminConversation {
     this.say(encodeCommandComplete(tag === "SELECT" ? `SELECT ${end - before}` : tag));
   }
 
-  /** Raises 25P02 in a transaction that has failed, but for what ends that. */
-  private requireUsable({ effect }: Prepared): void {
+  /**
+   * Raises 25P02 in a transaction that has failed, but for what ends that; 25001 for a command to the cluster that is not alone:
+   * nobody could roll it back.
+   */
+  private requireUsable({ effect, rows, tag }: Prepared, isAlone = true): void {
     const ends = ["commit", "rollback", "rewind"];
-    if (this.state !== transactionState.failed || ends.includes(effect?.kind ?? "")) return;
+    if (this.state === transactionState.failed && !ends.includes(effect?.kind ?? ""))
+      throw new BorealisError(
+        sqlState.inFailedTransaction,
+        "current transaction is aborted, commands ignored until end of transaction block",
+      );
+    if (rows.kind !== "order" || (isAlone && this.isIdle)) return;
     throw new BorealisError(
-      sqlState.inFailedTransaction,
-      "current transaction is aborted, commands ignored until end of transaction block",
+      sqlState.activeTransaction,
+      `${tag} cannot run inside a transaction block, nor with other statements in one text`,
+      { hint: "Send it by itself; a driver may have to be told to commit by itself (autocommit)." },
     );
   }
 

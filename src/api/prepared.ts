@@ -1,3 +1,4 @@
+import type { ClusterOrder } from "./command-orders.ts";
 import type { ResultColumn } from "./result-row.ts";
 import type { SqlType, SqlValue } from "./sql-types.ts";
 import type { SelectText } from "./evaluation.ts";
@@ -31,6 +32,11 @@ export type RowsOf =
       readonly kind: "select";
       readonly statement: SelectText;
       readonly sources: ReadonlySet<Source>;
+    }
+  /** What the cluster says of what it has done. */
+  | {
+      readonly kind: "order";
+      readonly orderOf: (parameters: readonly SqlValue[]) => ClusterOrder;
     };
 
 /** One that gives no rows. */

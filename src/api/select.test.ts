@@ -229,7 +229,7 @@ describe("a SELECT over the cluster's tables", () => {
     const [row] = select(
       "select * from endpoints e join instances i on i.id = any(e.members) order by i.id",
     );
-    expect([row?.[0], row?.[8]]).toEqual(["writer", "instance-1"]);
+    expect([row?.[0], row?.[10]]).toEqual(["writer", "instance-1"]);
     expect(select("select distinct i.* from instances i, storage s order by i.id")).toEqual([]);
     expect(failure("select i.*, count(*) from instances i group by i.id")).toMatch(/^42803/);
   });

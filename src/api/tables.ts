@@ -87,6 +87,12 @@ const cluster = table<StatusReport>(
     field("snapshots", "int4", "how many", ({ volume }) => volume.snapshots),
     field("damage", "text", "what no store has whole", ({ volume }) => volume.damage),
     field(
+      "problem",
+      "text",
+      "why the object store is not used, or snapshots do not go on",
+      ({ volume }) => volume.problem,
+    ),
+    field(
       "earliest_restorable_time",
       "timestamptz",
       "restore can go back so far",
@@ -117,7 +123,14 @@ const endpoints = table<Row<"endpoints">>(
     field("type", "text", "writer, reader, instance or custom", (row) => row.type),
     field("host", "text", "where it listens", (row) => row.host),
     field("port", "int4", "and at which port", (row) => row.port),
+    field(
+      "loopback",
+      "text",
+      "a further address, where it answers at the writer's port; null: none",
+      (row) => row.loopback,
+    ),
     field("members", "text[]", "to whom new sessions go now", (row) => row.members),
+    field("allow", "text[]", "from where; null: as access.allow says", (row) => row.allow),
     field("custom_type", "text", "of a custom one: reader or any", (row) => row.custom?.type),
     field("static", "text[]", "a custom one's list of members", (row) => row.custom?.static),
     field("excluded", "text[]", "a custom one's list of others", (row) => row.custom?.excluded),
@@ -142,6 +155,7 @@ const instances = table<Row<"instances">>(
     field("building_done_bytes", "int8", "done of that", (row) => row.building?.doneBytes),
     field("building_total_bytes", "int8", "of so many", (row) => row.building?.totalBytes),
     field("problem", "text", "why it is not available", (row) => row.problem),
+    field("fault", "text", "an injected one, while it lasts", (row) => row.fault),
   ],
   ({ status }) => status?.instances ?? [],
 );
@@ -160,6 +174,7 @@ const storage = table<Row<"storage">>(
     field("epoch", "int8", "the newest that it has accepted", (row) => row.epoch),
     field("bytes", "int8", "of its log", (row) => row.bytes),
     field("health", "text", "ok, full, damaged or failed", (row) => row.health),
+    field("fault", "text", "injected ones, while they last", (row) => row.fault),
   ],
   ({ status }) => status?.storage ?? [],
 );

@@ -18,6 +18,11 @@ export function formatAddress(address: Address): string {
   return `${address.kind === "tls" ? tlsScheme : ""}${host}:${address.port}`;
 }
 
+/** Whether who listens at this host is reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
 /** An address between processes of a cluster, from its text. Raises BorealisError 22023. */
 export function parseAddress(text: string): Address {
   if (text.startsWith("/")) return { kind: "unix", path: text };

@@ -18,6 +18,8 @@ export const sqlState = {
   outOfMemory: "53200",
   limitExceeded: "54000",
   readOnly: "25006",
+  /** what cannot be undone is asked for inside a transaction */
+  activeTransaction: "25001",
   invalidPassword: "28P01",
   invalidAuthorization: "28000",
   noSuchDatabase: "3D000",
@@ -25,6 +27,8 @@ export const sqlState = {
   serializationFailure: "40001",
   notSupported: "0A000",
   queryCanceled: "57014",
+  /** too few storage nodes promise or answer: nobody else would come further */
+  quorumMissing: "58000",
   ioError: "58030",
   dataCorrupted: "XX001",
   /** a bug of ours */
@@ -112,4 +116,10 @@ export class ProtocolViolation extends BorealisError {
 /** What to print for any thrown thing: its message, never a stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The same with what to do about it. One line. */
+export function adviceOf(error: unknown): string {
+  const hint = error instanceof BorealisError ? error.hint : undefined;
+  return hint ? `${messageOf(error)}; ${hint}` : messageOf(error);
 }

@@ -13,27 +13,42 @@ export interface HistogramFigures {
   readonly sumMs: number;
 }
 
+const countCells = durationBoundsMs.length + 1;
+/** What a histogram is kept in: its counts, then the sum. */
+export const histogramCells = countCells + 1;
+
 export const noDurations: HistogramFigures = {
-  counts: Array.from({ length: durationBoundsMs.length + 1 }, () => 0),
+  counts: Array.from({ length: countCells }, () => 0),
   sumMs: 0,
 };
 
-/** Counts durations; nothing is kept of them. */
+/** Counts durations; nothing is kept of them, and nothing allocated. */
 export class Histogram {
-  private readonly counts = [...noDurations.counts];
-  private sumMs = 0;
+  private readonly cells: Float64Array;
 
-  /** Of a clock that does not go back. */
-  observe(durationMs: number): void {
+  /** `cells`: so many as histogramCells says, of a memory that others read. */
+  constructor(cells: Float64Array = new Float64Array(histogramCells)) {
+    this.cells = cells;
+  }
+
+  /** `times` things that took so long, by a clock that does not go back. */
+  observe(durationMs: number, times = 1): void {
+    const { cells } = this;
     let at = 0;
     while (durationMs > (durationBoundsMs[at] ?? Number.POSITIVE_INFINITY)) at++;
-    this.counts[at] = (this.counts[at] ?? 0) + 1;
-    this.sumMs += durationMs;
+    cells[at] = (cells[at] ?? 0) + times;
+    cells[countCells] = (cells[countCells] ?? 0) + durationMs * times;
   }
 
   get figures(): HistogramFigures {
-    return { counts: [...this.counts], sumMs: this.sumMs };
+    const { cells } = this;
+    return { counts: [...cells.subarray(0, countCells)], sumMs: cells[countCells] ?? 0 };
   }
+}
+
+/** How many durations they are of. */
+export function countOf({ counts }: HistogramFigures): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 export function addDurations(a: HistogramFigures, b: HistogramFigures): HistogramFigures {

@@ -11,7 +11,10 @@ import type { CommitSpan, Moment, MomentTarget } from "../wal/index.ts";
 import {
   forkOf,
   formatMicros,
+  goneOf,
+  type GonePath,
   inTheFuture,
+  isGone,
   type LeftPath,
   noSnapshot,
   notCounted,
@@ -22,7 +25,7 @@ import {
 } from "./backtrack.ts";
 import type { Durable } from "./durable.ts";
 import type { BacktrackReport } from "./messages.ts";
-import type { AbandonedFuture, BacktrackState } from "./state.ts";
+import type { AbandonedFuture, BacktrackState, ExpiredFuture } from "./state.ts";
 
 /** What a plan is made from: the volume as its open writer has it. */
 export interface PlanFacts {
@@ -34,6 +37,7 @@ export interface PlanFacts {
   readonly states: readonly State[];
   readonly writer: Durable;
   readonly abandoned: readonly AbandonedFuture[];
+  readonly expired: readonly ExpiredFuture[];
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
   /** Commits before it are not the cluster's, but of its making. */
@@ -99,6 +103,7 @@ class Planning {
   private readonly log: PathLog;
   private readonly present: History;
   private readonly left: readonly LeftPath[];
+  private readonly gone: readonly GonePath[];
   /** Log below is gone, or may be gone. */
   private readonly lowest: Lsn;
 
@@ -115,6 +120,9 @@ class Planning {
     this.present = history;
     this.left = facts.abandoned.map(({ path, fork, end, leftAtMs }) => {
       return { path: parsePath(path), fork: parseLsn(fork), end: parseLsn(end), leftAtMs };
+    });
+    this.gone = facts.expired.map(({ fork, end, ...times }) => {
+      return { fork: parseLsn(fork), end: parseLsn(end), ...times };
     });
     this.lowest = inEpoch.reduce(
       (most: Lsn, { base, floor }) => lsnMaxOf(most, lsnMaxOf(base, floor)),
@@ -134,8 +142,12 @@ class Planning {
       onProgress: facts.onProgress,
     });
     const window = await this.window();
+    const committed = moment?.lastCommit?.end;
+    const place = { presentEnd: vdl, found: moment?.endLsn, committed };
+    const gone = goneOf(target, place, { left: this.left, gone: this.gone });
+    if (gone) throw isGone(target, gone, window);
     if (!moment || !this.isReachable(moment)) throw outsideWindow(target, window);
-    if (!on.isAbandoned) {
+    if (on.leftAtMs === undefined) {
       if (!moment.after && !(await this.hasCommitBehind(moment.endLsn)))
         throw nothingToUndo(target);
       return this.plan(moment, { window, to: moment.endLsn });
@@ -145,8 +157,9 @@ class Planning {
     const isShared = isOnPath(on.path, present, range);
     const to = isShared ? at : forkOf(present, on.path, range);
     if (isShared && !(await this.hasCommitBehind(to))) throw nothingToUndo(target);
-    const refill = isShared ? undefined : { path: on.path, to: at };
-    return this.plan(moment, { window, to, refill });
+    if (isShared) return this.plan(moment, { window, to });
+    const { path, leftAtMs } = on;
+    return this.plan(moment, { window, to, refill: { path, to: at, leftAtMs } });
   }
 
   /** What the present path has behind the moment, as far as it was durable when this was planned. */
@@ -184,7 +197,7 @@ class Planning {
     found: {
       readonly window: BacktrackReport["window"];
       readonly to: Lsn;
-      readonly refill?: { readonly path: History; readonly to: Lsn } | undefined;
+      readonly refill?: { readonly path: History; readonly to: Lsn; readonly leftAtMs: number };
     },
   ): BacktrackPlan {
     const { facts, present, lowest, target } = this;
@@ -201,6 +214,8 @@ class Planning {
       leftEnd: formatLsn(facts.writer.vdl),
       lastCommitUs: String(lastCommitUs),
       askedAtMs: facts.askedAtMs,
+      ...(refill && { returnsTo: refill.leftAtMs }),
+      ...(refill && moment.after && { nextUs: String(moment.after.earliestUs) }),
     };
     return { state, report: reportOf(state, window) };
   }

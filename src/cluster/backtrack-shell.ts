@@ -7,16 +7,18 @@ import type { State } from "../quorum/index.ts";
 import type { MomentTarget } from "../wal/index.ts";
 import { BacktrackJobs, noProgress } from "./backtrack-jobs.ts";
 import { GivingWay } from "./giving-way-shell.ts";
-import { countKept, findKeptEnd } from "./backtrack-kept-shell.ts";
+import { countKept, findKept } from "./backtrack-kept-shell.ts";
 import { planBacktrack, reportOf } from "./backtrack-plan-shell.ts";
 import {
   lostStage,
   notCounted,
   notYet,
   otherWriter,
+  returnedBy,
   targetOf,
   underWay,
   undoneOf,
+  withExpired,
 } from "./backtrack.ts";
 import type {
   BacktrackProgress,
@@ -172,6 +174,7 @@ export class Backtracks {
         states: await inspectAll(),
         writer,
         abandoned: state.abandoned ?? [],
+        expired: state.expired ?? [],
         hasCacheFor,
         askedAtMs: id,
         createdAtUs: BigInt(Date.parse(state.createdAt)) * 1000n,
@@ -274,6 +277,8 @@ export class Backtracks {
   ): Promise<BacktrackReport> {
     const { clock, config, logger, roles, inspectAll } = this.options;
     const { order } = state;
+    // Writes go on already: what is committed from here on is the present path's.
+    const leftAtMs = clock.wallMs();
     const { epoch = 0, vdl } = roles.durable() ?? {};
     const node = (await inspectAll()).find(({ accepted }) => accepted === epoch);
     if (!node || vdl === undefined) throw notYet();
@@ -289,9 +294,16 @@ export class Backtracks {
         { hint: "borealis logs of the writer says why" },
       );
     }
-    const endLsn = await findKeptEnd(this.nodes(signal), state);
-    const leftAtMs = clock.wallMs();
-    const future = { path: state.left, fork: order.to, end: formatLsn(endLsn), leftAtMs };
+    const { endLsn, firstUs } = await findKept(this.nodes(signal), state);
+    const returned = returnedBy(state);
+    const future = {
+      path: state.left,
+      fork: order.to,
+      end: formatLsn(endLsn),
+      leftAtMs,
+      ...(firstUs !== undefined && { firstUs: String(firstUs) }),
+      ...(returned && { returned }),
+    };
     roles.changeState((now) => ({
       ...now,
       backtrack: undefined,
@@ -377,11 +389,10 @@ export class Backtracks {
   }
 
   private forgetOld(): void {
-    const { clock, config, roles } = this.options;
-    const since = clock.wallMs() - config.backtrackWindowMs;
-    const { abandoned = [] } = roles.state;
-    const kept = abandoned.filter(({ leftAtMs }) => leftAtMs > since);
-    if (kept.length < abandoned.length)
-      roles.changeState((state) => ({ ...state, abandoned: kept }));
+    const { clock, config, roles, logger } = this.options;
+    const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs };
+    if (withExpired(roles.state, now) === roles.state) return;
+    roles.changeState((state) => withExpired(state, now));
+    logger.info({ event: "backtrack.expired", newest: roles.state.expired?.at(-1) });
   }
 }

@@ -1,6 +1,4 @@
-import { parseAddress } from "../base/address.ts";
 import { messageOf } from "../base/errors.ts";
-import { nodeId, volumeId } from "../base/ids.ts";
 import { findLsn, parseLsn } from "../base/lsn.ts";
 import { type RpcClient, type RpcServer, Scope, serveRpc } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
@@ -10,14 +8,14 @@ import { Clones } from "./clones-shell.ts";
 import type { ControlDeps } from "./control-deps-shell.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { endpointPlaces } from "./endpoints.ts";
-import { inspectNode } from "./inspect-shell.ts";
+import { inspectAll, inspectMember } from "./inspect-shell.ts";
 import { Events } from "./events-shell.ts";
+import { FaultDesk } from "./faults-shell.ts";
 import { EndpointChanges } from "./endpoint-changes-shell.ts";
 import { InstanceChanges } from "./instance-changes-shell.ts";
 import { KeeperLine } from "./keeper-line-shell.ts";
 import { type Lag, LagWatch } from "./lag-watch.ts";
 import { keeperWorld } from "./keeper-world.ts";
-import { nodeAddress } from "./layout.ts";
 import { ListenWatch } from "./listen-watch-shell.ts";
 import { masterPasswordHandlers } from "./master-password-shell.ts";
 import {
@@ -26,15 +24,15 @@ import {
   type Health,
   namedSchema,
   pinCloneSchema,
-  type ProcessReport,
   type ShutPort,
-  type StatusReport,
   type TopologyMessage,
 } from "./messages.ts";
+import type { ProcessReport } from "./process-messages.ts";
+import type { StatusReport } from "./status-messages.ts";
 import type { State } from "../quorum/index.ts";
 import { Metrics } from "./metrics-shell.ts";
 import { askProcesses } from "./processes-shell.ts";
-import { addressBook, shownNode } from "./replacement.ts";
+import { addressBook } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
 import { Retention } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
@@ -43,9 +41,10 @@ import { SessionWatch } from "./session-watch.ts";
 import { SnapshotDesk } from "./snapshot-desk-shell.ts";
 import type { ClusterState, NodeState } from "./state.ts";
 import type { SharedLog } from "./volume-figures.ts";
-import { nodeView, type NodeView, type StatusFacts, statusReport } from "./status.ts";
+import { type StatusFacts, statusReport } from "./status.ts";
 import { SightTeller } from "./sight-shell.ts";
 import { topologyOf } from "./topology.ts";
+import { incarnationOf } from "./lives.ts";
 import { keepReadersWarm } from "./warm-shell.ts";
 import { z } from "zod";
 
@@ -89,6 +88,7 @@ export class ControlPlane {
       ...deps,
       detectionMs: deps.config.detectionMs,
       onChange: () => this.publish(),
+      remainingOn: (id) => this.listening.remainingOn(id, incarnationOf(this.roles.status(id))),
       greet: (client) => this.tellNodes(client),
     });
     const { roles } = this;
@@ -142,7 +142,8 @@ export class ControlPlane {
   }
 
   private async askParts(): Promise<Pick<StatusFacts, "nodes" | "processes">> {
-    const [nodes, processes] = await Promise.all([this.inspectNodes(), askProcesses(this.deps)]);
+    const inspected = inspectAll(this.state.nodes, (node) => this.inspectNode(node));
+    const [nodes, processes] = await Promise.all([inspected, askProcesses(this.deps)]);
     return { nodes, processes };
   }
 
@@ -182,12 +183,13 @@ export class ControlPlane {
         ...this.listening.handlers,
         ...this.sessions.handlers,
         ...this.events.handlers,
+        ...new FaultDesk(this.deps, this.roles, (news) => this.events.note(news)).handlers,
         failover: async (params) => {
-          this.roles.requireSettled();
-          await this.roles.untilHeard();
-          return this.roles.writerMoves.failOver(failoverRequestSchema.parse(params).target);
+          const { target } = failoverRequestSchema.parse(params);
+          return (await this.settled()).writerMoves.failOver(target);
         },
-        scrub: (params) => scrubNodes(params, this.state, { ...this.deps, keeper: this.keeper }),
+        scrub: (params, peer) =>
+          scrubNodes(params, this.state, { ...this.deps, keeper: this.keeper, peer }),
         nodes: () => addressBook(this.state, this.deps.layout, this.deps.config.nodePorts),
         stopping: () => {
           this.isStopping = true;
@@ -197,13 +199,11 @@ export class ControlPlane {
         ...this.instances.handlers,
         ...this.endpoints.handlers,
         restartInstance: async (params) => {
-          this.roles.requireSettled();
-          await this.roles.untilHeard();
-          return this.roles.writerMoves.restart(namedSchema.parse(params).id);
+          const { id } = namedSchema.parse(params);
+          return (await this.settled()).writerMoves.restart(id);
         },
         backtrack: async (params) => {
-          this.roles.requireSettled();
-          await this.roles.untilHeard();
+          await this.settled();
           return this.backtracks.ask(backtrackRequestSchema.parse(params), closing);
         },
         backtrackProgress: (params) =>
@@ -231,7 +231,10 @@ export class ControlPlane {
   }
 
   private startSight(): void {
-    const sight = new SightTeller(this.deps, this.roles, () => this.topology().writer);
+    const sight = new SightTeller(this.deps, this.roles, {
+      writer: () => this.topology().writer,
+      loopback: () => this.listening.lastKnownLoopback,
+    });
     this.sight = sight;
     this.scope.run((signal) => sight.run(signal));
   }
@@ -269,6 +272,8 @@ export class ControlPlane {
   private async look() {
     const [parts, shared] = await Promise.all([this.askParts(), this.clones.sharedLog()]);
     const { nodes, processes } = parts;
+    // Who lags is a matter of the moment: what is shown here the proxies go by, too.
+    this.publish();
     return { status: statusReport(this.facts(nodes, processes, shared)), processes };
   }
 
@@ -280,6 +285,11 @@ export class ControlPlane {
       parts: () => this.askParts(),
       status: ({ nodes, processes }) => statusReport(this.facts(nodes, processes)),
       loginsRefused: () => this.sessions.figures?.loginsRefused,
+      connectionsRefused: () => {
+        const counts = this.sessions.figures?.connectionsRefused;
+        return counts && Object.values(counts).reduce((sum, count) => sum + count, 0);
+      },
+      auditLost: () => this.sessions.figures?.auditLost,
     });
   }
 
@@ -293,7 +303,7 @@ export class ControlPlane {
         return {
           status,
           processes: [...processes.values()],
-          snapshotAt: this.snapshots.newestTime,
+          snapshotAt: this.snapshots.automaticTime,
           sessions: this.sessions.figures,
           failovers: roles.writerMoves.meter.figures,
         };
@@ -302,7 +312,7 @@ export class ControlPlane {
   }
 
   private facts(
-    nodes: ReadonlyMap<string, NodeView>,
+    nodes: StatusFacts["nodes"],
     processes: ReadonlyMap<string, ProcessReport>,
     shared: SharedLog = { pins: [], branch: undefined },
   ): StatusFacts {
@@ -316,6 +326,7 @@ export class ControlPlane {
     const { report } = this.keeper;
     return {
       ...this.deps.config,
+      loopback: this.listening.loopback,
       state,
       isStopping,
       instances,
@@ -324,6 +335,7 @@ export class ControlPlane {
       processes,
       snapshots: this.snapshots.count,
       damage: report?.damage ?? null,
+      problem: report?.problem ?? null,
       parts: { ...shared, extents: this.snapshots.extents ?? undefined },
       archive: { latestTime, earliestTime, report: report?.archive },
     };
@@ -336,9 +348,16 @@ export class ControlPlane {
       layout: deps.layout,
       port: deps.config.port,
       status: (id) => roles.status(id),
-      isGivenUp: (status) => roles.writerMoves.isGivenUp(status),
+      moves: roles.writerMoves,
       lagOf: (status) => this.lagOf(status),
     });
+  }
+
+  /** Raises where the cluster's own roles are not settled yet; agents have been heard after it. */
+  private async settled(): Promise<InstanceRoles> {
+    this.roles.requireSettled();
+    await this.roles.untilHeard();
+    return this.roles;
   }
 
   private lagOf(status: InstanceStatus): Lag {
@@ -358,29 +377,9 @@ export class ControlPlane {
     this.deps.logger.info({ event: "topology.changed", writer: topology.writer });
   }
 
-  private async inspectNodes(): Promise<ReadonlyMap<string, NodeView>> {
-    const views = new Map<string, NodeView>();
-    await Promise.all(
-      this.state.nodes.map(async (node) => {
-        const view = await this.inspectNode(node);
-        if (view) views.set(node.id, nodeView(view));
-      }),
-    );
-    return views;
-  }
-
   /** The node that has the name now. */
   private inspectNode(node: NodeState): Promise<State | undefined> {
-    const { layout, config, clock } = this.deps;
-    const shown = shownNode(node);
-    return inspectNode({
-      name: node.id,
-      address: parseAddress(nodeAddress(layout, config.nodePorts, shown)),
-      credential: config.credential ?? undefined,
-      volumeId: volumeId(this.state.volumeId),
-      nodeId: nodeId(shown.nodeId),
-      clock,
-    });
+    return inspectMember(node, { ...this.deps, ...this.deps.config, state: this.state });
   }
 
   private world(): World {

@@ -91,6 +91,26 @@ describe("the watch over the writer", () => {
     expect(lostAt(watch, { fromMs: 0, toMs: 60_000, pulse })).toBe(40_000);
   });
 
+  it("lets one start again that was asked to, while its agent answers, and gives it up when that does not", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    const pulse = (nowMs: number): void => {
+      watch.expectRestart(none);
+      if (nowMs < 30_000) watch.notePulse(0, nowMs);
+    };
+    expect(lostAt(watch, { fromMs: 0, toMs: 60_000, pulse })).toBe(32_000);
+    expect(watch.judge(32_250)).toBe("silent");
+  });
+
+  it("sees at once that the agent of one that starts again is gone", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    watch.expectRestart(none);
+    expect(watch.judge(10)).toBe(undefined);
+    watch.expectRestart(undefined);
+    expect(watch.judge(20)).toBe("ended");
+  });
+
   it("waits longer for one that was never heard", () => {
     expect(lostAt(make(), { fromMs: 0, toMs: 60_000 })).toBe(10_250);
   });

@@ -6,6 +6,8 @@ type Sight =
   | { readonly kind: "awaited"; readonly heardMs: number }
   /** `heardMs`: when its PostgreSQL last answered. */
   | { readonly kind: "open"; readonly heardMs: number }
+  /** It was open, and starts again on purpose: its agent lives on, and says so. */
+  | { readonly kind: "restarting"; readonly heardMs: number }
   | { readonly kind: "lost"; readonly why: Loss };
 
 /**
@@ -46,6 +48,13 @@ export class WriterWatch {
     if (this.sight.kind !== "awaited") this.reset(nowMs);
   }
 
+  /** It was asked to start again: only the end and the silence of its agent count now; undefined: the line to it is gone. */
+  expectRestart(status: InstanceStatus | undefined): void {
+    const { sight } = this;
+    if (sight.kind === "open") this.sight = { kind: "restarting", heardMs: sight.heardMs };
+    else if (sight.kind === "restarting" && !status) this.sight = { kind: "lost", why: "ended" };
+  }
+
   /** What its agent told last; undefined: the line to it is gone. */
   noteStatus(status: InstanceStatus | undefined, nowMs: number): void {
     const isOpen = status?.role === "writer" && status.isAdmitted;
@@ -53,6 +62,9 @@ export class WriterWatch {
       case "awaited":
         // What it said last says nothing of whether it still answers.
         if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
+        return;
+      case "restarting":
+        this.sight = { kind: isOpen ? "open" : "awaited", heardMs: nowMs };
         return;
       case "open":
         if (!isOpen) this.sight = { kind: "lost", why: "ended" };
@@ -76,7 +88,7 @@ export class WriterWatch {
     const { sight } = this;
     if (sight.kind === "lost") return sight.why;
     const silentMs = nowMs - sight.heardMs;
-    if (sight.kind === "open") return silentMs > this.detectionMs ? "silent" : undefined;
+    if (sight.kind !== "awaited") return silentMs > this.detectionMs ? "silent" : undefined;
     return silentMs > Math.max(startGraceMs, this.detectionMs) ? "absent" : undefined;
   }
 

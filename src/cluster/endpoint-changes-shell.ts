@@ -1,4 +1,5 @@
-import type { Logger, RpcHandler } from "../io/index.ts";
+import { type Logger, openAddressList, type RpcHandler } from "../io/index.ts";
+import { withAccess, withoutAccess } from "./access.ts";
 import {
   type EndpointWish,
   plannedEndpoint,
@@ -6,7 +7,7 @@ import {
   withEndpointChanged,
   withoutEndpoint,
 } from "./custom-endpoints.ts";
-import { endpointWishSchema, namedSchema } from "./messages.ts";
+import { accessWishSchema, endpointWishSchema, namedSchema } from "./messages.ts";
 import { customPort } from "./ports.ts";
 import type { ClusterState } from "./state.ts";
 
@@ -37,6 +38,7 @@ export class EndpointChanges {
     createEndpoint: (params) => this.create(parseWish(params)),
     modifyEndpoint: (params) => this.modify(parseWish(params)),
     deleteEndpoint: (params) => this.delete(namedSchema.parse(params).id),
+    setAccess: (params) => this.setAccess(accessWishSchema.parse(params)),
   };
 
   private async create(wish: EndpointWish): Promise<void> {
@@ -65,10 +67,20 @@ export class EndpointChanges {
     onChange();
   }
 
+  /** From where an endpoint takes connections from now on; those that are there stay. */
+  private setAccess({ endpoint, allow }: { endpoint: string; allow: string[] | null }): void {
+    const { save, requireReady, logger, onChange } = this.options;
+    requireReady();
+    openAddressList(allow ?? []);
+    save((now) => withAccess(now, endpoint, allow));
+    logger.info({ event: "access.changed", endpoint, allow });
+    onChange();
+  }
+
   private delete(id: string): void {
     const { save, requireReady, logger, onChange } = this.options;
     requireReady();
-    save((now) => withoutEndpoint(now, id));
+    save((now) => withoutAccess(withoutEndpoint(now, id), id));
     logger.info({ event: "endpoint.deleted", endpoint: id });
     onChange();
   }

@@ -8,11 +8,13 @@ export interface EndpointPlace {
   readonly id: string;
   readonly type: "writer" | "reader" | "instance" | "custom";
   readonly port: number;
+  /** It takes connections from there alone; undefined: from where access.allow says. */
+  readonly allow?: readonly string[] | undefined;
 }
 
 /** Every endpoint that the cluster has; `basePort` is the writer's. */
 export function endpointPlaces(state: ClusterState, basePort: number): EndpointPlace[] {
-  return [
+  const places: EndpointPlace[] = [
     { id: "writer", type: "writer", port: basePort + portOffsets.writer },
     { id: "reader", type: "reader", port: basePort + portOffsets.reader },
     ...state.instances.map(({ id, ordinal }) => ({
@@ -26,6 +28,10 @@ export function endpointPlaces(state: ClusterState, basePort: number): EndpointP
       port: customPort(basePort, ordinal),
     })),
   ];
+  return places.map((place) => {
+    const own = state.access?.find(({ endpoint }) => endpoint === place.id);
+    return own ? { ...place, allow: own.allow } : place;
+  });
 }
 
 /** An instance, as a choice among several sees it. */

@@ -9,7 +9,7 @@ import {
   parseEvents,
 } from "../events/index.ts";
 import { type Clock, type Logger, type RpcHandler, sleep } from "../io/index.ts";
-import type { StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
 import type { StatusFacts } from "./status.ts";
 import { z } from "zod";
 
@@ -25,12 +25,17 @@ export interface EventsOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly file: EventFile;
+  /** As it was at the start: its name stays. */
+  readonly state: { readonly clusterId: string };
   /** What has to be asked for elsewhere. */
   readonly parts: () => Promise<Parts>;
   readonly status: (parts: Parts) => StatusReport;
   readonly snapshots: () => Promise<ClusterSight["snapshots"]>;
   /** By the endpoints, since their process started; undefined: nobody says. */
   readonly loginsRefused: () => number | undefined;
+  readonly connectionsRefused: () => number | undefined;
+  /** Likewise of records of the audit. */
+  readonly auditLost: () => number | undefined;
 }
 
 type Parts = Pick<StatusFacts, "nodes" | "processes">;
@@ -42,6 +47,14 @@ const thoroughEvery = 5;
 const eventsRequestSchema = z.object({
   sinceMs: z.number().default(0),
   limit: z.number().int().min(1).max(eventsMax).default(eventsUsual),
+});
+
+/** As long as names and commands may be. */
+const commandAskedSchema = z.object({
+  user: z.string().max(1_000),
+  /** Whose token it was. */
+  principal: z.string().max(1_000).optional(),
+  text: z.string().max(1_000),
 });
 
 /** Looks at the cluster once a second, and writes down what has happened to it. */
@@ -65,7 +78,17 @@ export class Events {
       const { sinceMs, limit } = eventsRequestSchema.parse(params ?? {});
       return this.book.list(sinceMs, limit);
     },
+    commandAsked: (params) => this.takeCommand(commandAskedSchema.parse(params)),
   };
+
+  /** What somebody asked for in SQL: what it does is told by itself. */
+  private takeCommand({ user, principal, text }: z.infer<typeof commandAskedSchema>): void {
+    const time = new Date(this.options.clock.wallMs()).toISOString();
+    const who = principal === undefined ? user : `${user} (by a token of ${principal})`;
+    const message = `${who} asked for ${text} in the admin database.`;
+    const source = this.options.state.clusterId;
+    this.take([{ time, sourceType: "cluster", source, category: "notification", message }]);
+  }
 
   async run(signal: AbortSignal): Promise<void> {
     for (let count = 0; !signal.aborted; count++) {
@@ -94,7 +117,7 @@ export class Events {
   }
 
   private async see(isThorough: boolean): Promise<ClusterSight> {
-    const { parts, status, snapshots, loginsRefused } = this.options;
+    const { parts, status, snapshots, loginsRefused, connectionsRefused, auditLost } = this.options;
     if (isThorough || !this.asked) {
       const [found, names] = await Promise.all([parts(), snapshots()]);
       this.asked = { ...found, snapshots: names };
@@ -107,9 +130,18 @@ export class Events {
       endpoints,
       snapshots: this.asked.snapshots,
       damage: volume.damage,
+      volumeProblem: volume.problem,
       archiveProblem: volume.archive?.problem ?? null,
       loginsRefused: loginsRefused(),
+      connectionsRefused: connectionsRefused(),
+      auditLost: auditLost(),
     };
+  }
+
+  /** What nobody can see by looking. */
+  note(news: readonly Omit<ClusterEvent, "time">[]): void {
+    const time = new Date(this.options.clock.wallMs()).toISOString();
+    this.take(news.map((one) => ({ time, ...one })));
   }
 
   private read(): ReturnType<typeof parseEvents> {

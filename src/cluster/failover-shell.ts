@@ -1,7 +1,8 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { FailoverReport } from "./messages.ts";
+import { SilenceWatch } from "./silence-shell.ts";
 import { install } from "./succession-shell.ts";
-import { type ChangeWorld, order, responsiveMs, until } from "./writer-change-shell.ts";
+import { type ChangeWorld, drain, order, responsiveMs, until } from "./writer-change-shell.ts";
 
 const prepareMs = 5_000;
 /** So long what runs on the old writer may take to end by itself; then it is ended. */
@@ -16,7 +17,8 @@ const patienceMs = 10_000;
 /**
  * Makes `target` the writer. Storage decides who owns the volume, so this may die after any step, and be begun again by
  * the next control plane: once `target` is appointed, its claim fences whoever wrote before. The old writer is asked to
- * stop first where it can be asked, because then it ends in order and gives its epoch back. Raises 57P03 before anything
+ * stop first where it can be asked, because then it ends in order and gives its epoch back; one that falls silent at it is
+ * not waited for. Raises 57P03 before anything
  * has happened if `target` does not answer; it is followed by another if it answers no more later.
  */
 export async function failOver(
@@ -32,15 +34,16 @@ export async function failOver(
   }
   const writers = others.filter((id) => world.status(id)?.role === "writer");
   const responsive = await responsiveOf(world, writers);
+  const heard = responsive.map((id) => new SilenceWatch(world, id));
   // Nobody writes any more where a control plane before this one has appointed: no time is to be lost there.
   const beforeMs = clock.nowMs();
-  if (!isResumed) await prepare(world, target, responsive);
+  if (!isResumed) await prepare(world, target, { writers: heard, signal });
   const startMs = clock.nowMs();
   meter.phase("switchover", "preparation", startMs - beforeMs);
   logger.info({ event: "failover.begun", target, from: writers, responsive });
   world.appoint(target);
   // From here on proxies begin nothing new there; what runs, commits among it, comes to its end.
-  await Promise.all(responsive.map((id) => dismiss(world, id)));
+  await Promise.all(heard.map((one) => dismiss(world, one, signal)));
   const yieldedMs = clock.nowMs() - startMs;
   meter.phase("switchover", "release", yieldedMs);
   const heir = { target, patienceMs: Math.max(patienceMs, detectionMs) };
@@ -65,11 +68,12 @@ async function responsiveOf(world: ChangeWorld, ids: readonly string[]): Promise
 async function prepare(
   world: ChangeWorld,
   target: string,
-  writers: readonly string[],
+  { writers, signal }: { readonly writers: readonly SilenceWatch[]; readonly signal: AbortSignal },
 ): Promise<void> {
+  const checkpoint = { method: "checkpoint", timeoutMs: prepareMs };
   const [isReady] = await Promise.all([
     order(world, target, { method: "prepareWriter", timeoutMs: prepareMs }),
-    ...writers.map((id) => order(world, id, { method: "checkpoint", timeoutMs: prepareMs })),
+    ...writers.map((one) => one.whileHeard(() => order(world, one.id, checkpoint), signal)),
   ]);
   if (isReady) return;
   const why = `${target} cannot be promoted: it does not answer`;
@@ -78,11 +82,21 @@ async function prepare(
   });
 }
 
-/** One whose PostgreSQL does not even say what runs there is killed. */
-async function dismiss(world: ChangeWorld, id: string): Promise<void> {
-  const params = { withinMs: drainMs };
-  const timeoutMs = drainMs + responsiveMs;
-  const isDrained = await order(world, id, { method: "drain", params, timeoutMs });
-  const how = { isHurried: !isDrained };
-  await order(world, id, { method: "yieldVolume", params: how, timeoutMs: yieldMs });
+/** One whose PostgreSQL does not even say what runs there is killed; and one that falls silent is fenced by the claim. */
+async function dismiss(
+  world: ChangeWorld,
+  writer: SilenceWatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const { id } = writer;
+  const letGo = async (isHurried: boolean): Promise<boolean> =>
+    order(world, id, { method: "yieldVolume", params: { isHurried }, timeoutMs: yieldMs });
+  const hasLetGo = await writer.whileHeard(async (stop) => {
+    const isDrained = await drain(world, id, { drainMs, signal: stop });
+    return stop.aborted ? undefined : letGo(!isDrained);
+  }, signal);
+  if (hasLetGo !== undefined) return;
+  world.logger.warn({ event: "writer.notAwaited", instance: id });
+  // Its agent may live, and its PostgreSQL hang; and whoever wakes up hears that it is not to write any more.
+  void letGo(true);
 }

@@ -1,13 +1,29 @@
 import { messageOf } from "../base/errors.ts";
-import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import {
+  type Clock,
+  connectRpc,
+  type Logger,
+  type RpcClient,
+  sleep,
+  type Timer,
+} from "../io/index.ts";
 import type { SessionFigures } from "../session/index.ts";
-import { type Listening, noTopology, type TopologyMessage, topologySchema } from "./messages.ts";
+import {
+  type Listening,
+  noTopology,
+  type Remaining,
+  type TopologyMessage,
+  topologySchema,
+} from "./messages.ts";
 
 /** A control plane that does not answer for so long is busy with something else. */
 const answerMs = 5_000;
 const reconnectMs = 100;
 /** Figures are for people who look once in some seconds. */
 const figuresEveryMs = 1_000;
+/** While somebody waits for what runs. */
+const holdingEveryMs = 3;
+const noneHeld = "[]";
 
 /**
  * A proxy's view of where sessions may go: pushed by the control plane at each change. While the control plane is
@@ -22,6 +38,10 @@ export class TopologyFollower {
   private latest: TopologyMessage = noTopology;
   private client: RpcClient | undefined;
   private listening: Listening | undefined;
+  /** What the control plane was told last of what is held here. */
+  private held = noneHeld;
+  private holdingTimer: Timer | undefined;
+  private remainingOn = (_id: string): Remaining => ({ statements: 0, blocks: 0 });
   private figures: (() => SessionFigures) | undefined;
 
   constructor(options: { controlSocket: string; clock: Clock; logger: Logger }) {
@@ -51,7 +71,13 @@ export class TopologyFollower {
     this.figures = figures;
   }
 
+  /** What runs for sessions on an instance where nothing more is to begin. */
+  reportRemaining(remainingOn: (id: string) => Remaining): void {
+    this.remainingOn = remainingOn;
+  }
+
   close(): void {
+    this.holdingTimer?.cancel();
     this.closing.abort();
   }
 
@@ -79,7 +105,9 @@ export class TopologyFollower {
     const source = { method: "topology", event: "topology", timeoutMs: 2_000 };
     await client.follow(source, (data) => this.take(data));
     this.client = client;
+    this.held = noneHeld;
     this.sayListening();
+    this.sayHolding();
     await Promise.race([gone, this.reportTo(client)]);
     this.client = undefined;
     client.close();
@@ -113,5 +141,23 @@ export class TopologyFollower {
   private take(data: unknown): void {
     this.latest = topologySchema.parse(data);
     for (const listener of this.listeners) listener();
+    this.sayHolding();
+  }
+
+  /** Whoever listens to changes has taken the newest. Said again as long as something runs where nothing more begins. */
+  private sayHolding(): void {
+    this.holdingTimer?.cancel();
+    const leaving = this.latest.instances.filter((one) => one.isLeaving);
+    const holding = leaving.map(({ id, incarnation }) => {
+      return { id, incarnation, ...this.remainingOn(id) };
+    });
+    if (leaving.length > 0)
+      this.holdingTimer = this.clock.after(holdingEveryMs, () => this.sayHolding());
+    const held = JSON.stringify(holding);
+    if (!this.client || held === this.held) return;
+    this.held = held;
+    this.client.call("holding", holding).catch((error: unknown) => {
+      this.logger.debug({ event: "holding.notTold" }, messageOf(error));
+    });
   }
 }

@@ -1,7 +1,9 @@
 import { messageOf } from "../base/errors.ts";
 import { type InstanceStatus, pulseSchema } from "../instance/index.ts";
-import { type Clock, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import { type Clock, type Logger, sleep } from "../io/index.ts";
 import { type Loss, WriterWatch } from "./detection.ts";
+import type { KillAgent } from "./process-messages.ts";
+import type { AgentCaller } from "./writer-change-shell.ts";
 
 export interface GuardWorld {
   readonly clock: Clock;
@@ -11,13 +13,17 @@ export interface GuardWorld {
   /** Who is to write. */
   writer(): string;
   status(id: string): InstanceStatus | undefined;
-  client(id: string): RpcClient | undefined;
-  /** Somebody is at it: the writer is stopped or moved on purpose. */
+  client(id: string): AgentCaller | undefined;
+  /** Somebody is at it: another is made the writer. */
   isBusy(): boolean;
+  /** It was asked to stop and start again, by an agent that lives on. */
+  isRestarting(): boolean;
   /** A job that outlives its control plane may stop the writer, which then starts again. */
   mayStop(): boolean;
   /** Another instance takes over; false: there is none that could. */
   takeOver(from: string, loss: Loss): boolean;
+  /** Has an agent that hangs killed, if that is it still; it is started anew. */
+  killAgent(agent: KillAgent): Promise<void>;
 }
 
 const stepMaxMs = 250;
@@ -29,12 +35,16 @@ export class WriterGuard {
   private readonly watch: WriterWatch;
   private watched = "";
   private isAsking = false;
+  /** When the writer's agent last answered, whatever its PostgreSQL did. */
+  private agentHeardMs: number;
+  private agentPid: number | undefined;
 
   constructor(world: GuardWorld) {
     this.world = world;
     const { clock, detectionMs } = world;
     this.stepMs = Math.min(stepMaxMs, detectionMs / 4);
-    this.watch = new WriterWatch({ detectionMs, stepMs: this.stepMs, nowMs: clock.nowMs() });
+    this.agentHeardMs = clock.nowMs();
+    this.watch = new WriterWatch({ detectionMs, stepMs: this.stepMs, nowMs: this.agentHeardMs });
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -50,10 +60,18 @@ export class WriterGuard {
     const { watch, world } = this;
     const nowMs = world.clock.nowMs();
     const writer = world.writer();
-    if (world.isBusy() || writer !== this.watched) watch.reset(nowMs);
+    if (world.isBusy() || writer !== this.watched) {
+      watch.reset(nowMs);
+      this.agentHeardMs = nowMs;
+    }
     this.watched = writer;
+    const { agentPid } = world.status(writer) ?? {};
+    // One that has just begun lives, though it has not answered yet.
+    if (agentPid !== undefined && agentPid !== this.agentPid) this.agentHeardMs = nowMs;
+    this.agentPid = agentPid ?? this.agentPid;
     if (world.isBusy()) return;
-    if (world.mayStop()) watch.expectEnd(nowMs);
+    if (world.isRestarting()) watch.expectRestart(world.status(writer));
+    else if (world.mayStop()) watch.expectEnd(nowMs);
     else watch.noteStatus(world.status(writer), nowMs);
     const loss = watch.judge(nowMs);
     if (loss) this.replace(writer, loss);
@@ -63,13 +81,24 @@ export class WriterGuard {
     const { world } = this;
     world.logger.warn({ event: "writer.lost", instance: writer, loss });
     const isReplaced = world.takeOver(writer, loss);
-    this.watch.reset(world.clock.nowMs());
-    if (isReplaced || loss !== "silent") return;
-    // Nobody else can write. One that answers nobody is killed, and is ordered anew when its agent is free.
-    const killed = world.client(writer)?.call("yieldVolume", { isHurried: true });
-    killed?.catch((error: unknown) => {
+    const nowMs = world.clock.nowMs();
+    this.watch.reset(nowMs);
+    if (isReplaced || loss === "ended") return;
+    const isAgentSilent = nowMs - this.agentHeardMs > world.detectionMs;
+    this.revive(writer, isAgentSilent).catch((error: unknown) => {
       world.logger.warn({ event: "writer.notKilled", instance: writer }, messageOf(error));
     });
+  }
+
+  /**
+   * Nobody else can write. A PostgreSQL that answers nobody is killed by its agent, and ordered anew when that is free; an
+   * agent that answers nobody is killed itself. One that was never heard may be starting, and is left to it.
+   */
+  private async revive(writer: string, isAgentSilent: boolean): Promise<void> {
+    const { world } = this;
+    const pid = world.status(writer)?.agentPid;
+    if (!isAgentSilent) await world.client(writer)?.call("yieldVolume", { isHurried: true });
+    else if (pid !== undefined) await world.killAgent({ id: writer, pid });
   }
 
   private async ask(): Promise<void> {
@@ -81,7 +110,9 @@ export class WriterGuard {
     try {
       const answer = await client.call("pulse", {}, { timeoutMs: detectionMs });
       const { silentMs } = pulseSchema.parse(answer);
-      if (writer === this.watched) this.watch.notePulse(silentMs, clock.nowMs());
+      if (writer !== this.watched) return;
+      this.agentHeardMs = clock.nowMs();
+      this.watch.notePulse(silentMs, this.agentHeardMs);
     } catch {
       // Silence: it counts as such.
     } finally {

@@ -4,9 +4,11 @@
  * storage nodes do, so the control plane may die at any moment.
  */
 export { AgentLines } from "./agent-lines-shell.ts";
+export { leftFutures } from "./backtrack.ts";
 export { branched, clonesMax, liveClones, released, requireClone, withClone } from "./clones.ts";
 export type { ControlDeps } from "./control-deps-shell.ts";
 export { ControlPlane } from "./control-shell.ts";
+export { type InjectedNodes, type NodeFaults, nodeFaultsSchema } from "./fault-messages.ts";
 export { type EndpointPlace, endpointPlaces, whyNobody } from "./endpoints.ts";
 export { TopologyFollower } from "./follow-shell.ts";
 export { AgentGates, type GatesOptions } from "./gate-shell.ts";
@@ -45,19 +47,27 @@ export {
   type Listening,
   type PinnedClone,
   pinnedCloneSchema,
-  type ProcessReport,
   type ReplacementReport,
   replacementSchema,
   type Rotation,
   rotationSchema,
+  type ScrubStep,
+  scrubStepSchema,
   type ShutPort,
-  type StatusReport,
-  statusSchema,
   type TopologyMessage,
   topologySchema,
 } from "./messages.ts";
+export { type StatusReport, statusSchema } from "./status-messages.ts";
+export { killAgentSchema, type ProcessReport } from "./process-messages.ts";
 export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";
-export { customPort, instancePort, instancesMax, portOffsets } from "./ports.ts";
+export {
+  customPort,
+  instancePort,
+  instancesMax,
+  loopbackAddress,
+  loopbackAddresses,
+  portOffsets,
+} from "./ports.ts";
 export {
   type CloneState,
   type ClusterState,

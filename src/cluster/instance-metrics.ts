@@ -1,7 +1,8 @@
 import type { Family } from "../base/exposition.ts";
 import { findLsn } from "../base/lsn.ts";
 import { type InstanceFigures, startPhases } from "../instance/index.ts";
-import type { StatusReport } from "./messages.ts";
+import { commitParts } from "../log-driver/index.ts";
+import type { StatusReport } from "./status-messages.ts";
 import { behindBytes, counter, gauge, samplesOf, truth } from "./metric-forms.ts";
 
 type Row = StatusReport["instances"][number];
@@ -50,21 +51,33 @@ export function instanceMetrics(
 
 function writerMetrics(figures: ReadonlyMap<string, InstanceFigures>): Family[] {
   const all = [...figures];
-  const writers = all.flatMap(([instance, { writer }]) => (writer ? [{ instance, writer }] : []));
   return [
     {
       kind: "histogram",
+      name: "borealis_commit_part_seconds",
+      help: "What each commit waited for in the log of its writer. postgresql: from the time in its commit record, taken as PostgreSQL begins to write it, until the record has come to the log driver (to a tenth of a millisecond). driver: from there until the first storage node was sent it. nodes: from there until four nodes hold it, and PostgreSQL was told.",
+      series: all.flatMap(([instance, { driver }]) =>
+        commitParts.map((part) => ({ labels: { instance, part }, durations: driver.parts[part] })),
+      ),
+    },
+    {
+      kind: "histogram",
       name: "borealis_commit_durable_seconds",
-      help: "From the arrival of log from PostgreSQL at the log driver until four storage nodes hold it; the part of a commit that Borealis adds.",
-      series: writers.map(({ instance, writer }) => ({
+      help: "Of each commit, from the arrival of its record at the log driver until four storage nodes hold it, and PostgreSQL was told: the parts driver and nodes together.",
+      series: all.map(([instance, { driver }]) => ({
         labels: { instance },
-        durations: writer.durable,
+        durations: driver.durable,
       })),
     },
     counter(
+      "borealis_commits_total",
+      "Commits in the log that PostgreSQL has sent to the log driver.",
+      all.map(([instance, { driver }]) => ({ labels: { instance }, value: driver.commits })),
+    ),
+    counter(
       "borealis_commit_log_bytes_total",
-      "Log that PostgreSQL has sent to the log driver in this epoch; its rate is that of VDL.",
-      writers.map(({ instance, writer }) => ({ labels: { instance }, value: writer.logBytes })),
+      "Log that PostgreSQL has sent to the log driver; its rate is that of VDL.",
+      all.map(([instance, { driver }]) => ({ labels: { instance }, value: driver.logBytes })),
     ),
     {
       kind: "histogram",

@@ -1,4 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { withoutAccess } from "./access.ts";
 import { withoutListed } from "./custom-endpoints.ts";
 import { processNames, zones } from "./names.ts";
 import { instancesMax } from "./ports.ts";
@@ -65,7 +66,8 @@ export function withoutInstance(state: ClusterState, id: string): ClusterState {
   }
   const instances = state.instances.filter((one) => one !== removed);
   const leaving = [...(state.leaving ?? []), removed];
-  return { ...bornOf(withoutListed(state, id)), instances, leaving };
+  const unnamed = withoutAccess(withoutListed(state, id), id);
+  return { ...bornOf(unnamed), instances, leaving };
 }
 
 /** The state when nothing is left of those. */

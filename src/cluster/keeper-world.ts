@@ -1,10 +1,35 @@
 import { formatLsn } from "../base/lsn.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
-import { futuresOf } from "./backtrack.ts";
+import type { LeftFuture } from "../volume/index.ts";
+import { futuresOf, leftFutures } from "./backtrack.ts";
 import type { Durable } from "./durable.ts";
 import { type Layout, postgresSocketDir } from "./layout.ts";
 import type { ClusterState } from "./state.ts";
+
+function toText({
+  fork,
+  end,
+  leftAtMs,
+  firstUs,
+  returned,
+  untilMs,
+}: LeftFuture): World["left"][number] {
+  return {
+    fork: formatLsn(fork),
+    end: formatLsn(end),
+    leftAtMs,
+    firstUs: firstUs === undefined ? null : String(firstUs),
+    returned: returned
+      ? {
+          leftAtMs: returned.leftAtMs,
+          to: formatLsn(returned.to),
+          nextUs: returned.nextUs === undefined ? null : String(returned.nextUs),
+        }
+      : null,
+    untilMs: untilMs ?? null,
+  };
+}
 
 /** What the keeper needs to know of the cluster. Pure. */
 export function keeperWorld(facts: {
@@ -30,5 +55,6 @@ export function keeperWorld(facts: {
     }),
     durable: durable ? { ...durable, vdl: formatLsn(durable.vdl) } : null,
     futures: futuresOf(state),
+    left: leftFutures({ ...state, backtrack: undefined }, 0).map(toText),
   };
 }

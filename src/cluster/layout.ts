@@ -13,6 +13,8 @@ export interface Layout {
   readonly eventsFile: string;
   readonly runtimeFile: string;
   readonly lockFile: string;
+  /** Local principals with their access keys: secrets. */
+  readonly iamUsersFile: string;
   readonly tlsKeyFile: string;
   readonly tlsCertFile: string;
   /** Certificates between processes; made again if it is lost. */
@@ -58,6 +60,7 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     eventsFile: `${control}/events.jsonl`,
     runtimeFile: `${control}/runtime.json`,
     lockFile: `${control}/lock`,
+    iamUsersFile: `${control}/iam/users.json`,
     tlsKeyFile: `${control}/server.key`,
     tlsCertFile: `${control}/server.crt`,
     linkTlsDir: `${control}/tls`,

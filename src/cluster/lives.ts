@@ -4,9 +4,14 @@ import type { LifeRecord } from "./state.ts";
 /** No session asks for a transaction of so long ago. */
 const livesMax = 64;
 
-/** Which life of its PostgreSQL this is, as Target names it. */
-function incarnationOf(status: Pick<InstanceStatus, "id" | "agentPid" | "incarnation">): string {
-  return `${status.id}.${status.agentPid}.${status.incarnation}`;
+/** Names a life of an instance's PostgreSQL among those of the instance. */
+export function incarnationOf(status: InstanceStatus | undefined): string {
+  return `${status?.agentPid}.${status?.incarnation}`;
+}
+
+/** ... and among those of all, as Target names it. */
+export function lifeOf(status: InstanceStatus): string {
+  return `${status.id}.${incarnationOf(status)}`;
 }
 
 /**
@@ -24,7 +29,7 @@ export function withLife(
   const newest = lives.at(-1);
   if (!opening || (newest && opening.epoch <= newest.epoch)) return lives;
   const { epoch, nextXid: cutoff, postmaster, previous } = opening;
-  const life = { incarnation: incarnationOf(status), epoch, cutoff, postmaster };
+  const life = { incarnation: lifeOf(status), epoch, cutoff, postmaster };
   const isGapless = previous !== null && lives.some((one) => one.epoch === previous);
   return isGapless && !isReturn ? [...lives, life].slice(-livesMax) : [life];
 }

@@ -1,6 +1,4 @@
 import { z } from "zod";
-import { instanceStatusSchema } from "../instance/index.ts";
-import { diskVerdicts } from "./replacement.ts";
 import { writerLifeSchema } from "./state.ts";
 
 /** What the control plane says to proxies and the command line, and what it is told. LSNs travel as text. */
@@ -10,6 +8,8 @@ export const endpointPlaceSchema = z.object({
   id: z.string(),
   type: z.enum(["writer", "reader", "instance", "custom"]),
   port: z.number(),
+  /** From where it takes connections; absent: as access.allow says. */
+  allow: z.array(z.string()).readonly().optional(),
 });
 
 /** Where sessions may go now. Pushed to every proxy at each change. */
@@ -22,6 +22,8 @@ export const topologySchema = z.object({
       id: z.string(),
       role: z.enum(["none", "reader", "writer"]),
       isAdmitted: z.boolean(),
+      /** A writer that hands over, or is to be started again. */
+      isLeaving: z.boolean().default(false),
       socketDir: z.string(),
       agentSocket: z.string(),
       incarnation: z.string(),
@@ -71,8 +73,25 @@ export const listeningSchema = z.object({
   /** Where it listens, by id. */
   open: z.array(z.string()),
   shut: z.array(shutPortSchema),
+  /** Further addresses at which it listens. */
+  loopback: z.array(z.string()).default([]),
 });
 export type Listening = z.infer<typeof listeningSchema>;
+
+/**
+ * Instances on which a proxy begins nothing more, as the topology that it has taken says, and what still runs there for its
+ * sessions: statements by themselves, and in transaction blocks. At each change.
+ */
+export const holdingSchema = z.array(
+  z.object({
+    id: z.string(),
+    incarnation: z.string(),
+    statements: z.number(),
+    blocks: z.number(),
+  }),
+);
+export type Holding = z.infer<typeof holdingSchema>;
+export type Remaining = Pick<Holding[number], "statements" | "blocks">;
 
 /** Whether the cluster does what it is there for, in short. */
 export const healthSchema = z.object({
@@ -84,17 +103,6 @@ export const healthSchema = z.object({
   shut: z.array(shutPortSchema),
 });
 export type Health = z.infer<typeof healthSchema>;
-
-export const processSchema = z.object({
-  name: z.string(),
-  pid: z.number().nullable(),
-  state: z.enum(["running", "restarting", "stopped"]),
-  restarts: z.number(),
-  /** Storage nodes: what was in the folder when the process was last started, or not started. */
-  disk: z.enum(diskVerdicts).optional(),
-});
-export type ProcessReport = z.infer<typeof processSchema>;
-export const processesSchema = z.array(processSchema);
 
 /** Where the replacement of a storage node stands. */
 export const replacementSchema = z.object({
@@ -190,6 +198,12 @@ export const addInstanceSchema = z.object({
   tier: z.number().nullable(),
 });
 
+/** `access set` and `reset`; null: as access.allow says. */
+export const accessWishSchema = z.object({
+  endpoint: z.string(),
+  allow: z.array(z.string()).nullable(),
+});
+
 /** `endpoint create` and `modify`; null: not said. */
 export const endpointWishSchema = z.object({
   id: z.string(),
@@ -271,104 +285,11 @@ export const backtrackProgressSchema = z.object({
 });
 export type BacktrackProgress = z.infer<typeof backtrackProgressSchema>;
 
-export const clusterStates = [
-  "creating",
-  "available",
-  "failing-over",
-  "backtracking",
-  "stopping",
-  "stopped",
-  "degraded",
-] as const;
-
-export const statusSchema = z.object({
-  cluster: z.object({
-    id: z.string(),
-    state: z.enum(clusterStates),
-    engineVersion: z.string(),
-    epoch: z.number(),
-    timeline: z.number(),
-    vdl: z.string().nullable(),
-    writer: z.string().nullable(),
-    dataDir: z.string(),
-    supervisorPid: z.number().nullable(),
-  }),
-  endpoints: z.array(
-    z.object({
-      id: z.string(),
-      type: z.enum(["writer", "reader", "instance", "custom"]),
-      host: z.string(),
-      port: z.number(),
-      /** To whom new sessions go now. */
-      members: z.array(z.string()),
-      /** Of a custom endpoint; one list at most is not null. */
-      custom: z
-        .object({
-          type: z.enum(["reader", "any"]),
-          static: z.array(z.string()).nullable(),
-          excluded: z.array(z.string()).nullable(),
-        })
-        .optional(),
-    }),
-  ),
-  instances: z.array(
-    z.object({
-      id: z.string(),
-      role: z.enum(["writer", "reader"]),
-      az: z.string(),
-      tier: z.number(),
-      state: instanceStatusSchema.shape.state,
-      agentPid: z.number().nullable(),
-      postgresPid: z.number().nullable(),
-      replayLsn: z.string().nullable(),
-      lagMs: z.number().nullable(),
-      port: z.number(),
-      /** Its cache is being built; null: it is not. */
-      building: instanceStatusSchema.shape.building,
-      problem: z.string().nullable(),
-    }),
-  ),
-  storage: z.array(
-    z.object({
-      id: z.string(),
-      az: z.string(),
-      kind: z.enum(["full", "tail"]),
-      /** Of the node that has the name now; a replaced one has another. */
-      nodeId: z.string(),
-      state: z.enum(["up", "down", "stopped", "catching-up", "rebuilding"]),
-      pid: z.number().nullable(),
-      scl: z.string().nullable(),
-      /** Where its log begins. */
-      base: z.string().nullable(),
-      epoch: z.number().nullable(),
-      bytes: z.number().nullable(),
-      /** What the node says of itself: `full` takes no log, `damaged` repairs itself first. */
-      health: z.enum(["ok", "full", "damaged", "failed"]).nullable(),
-    }),
-  ),
-  volume: z.object({
-    /** One copy of the volume: log and extents. */
-    bytes: z.number(),
-    /** Log that is kept, for clones too. */
-    logBytes: z.number(),
-    /** Of all snapshots together, as they are stored; null: not counted yet. */
-    extentBytes: z.number().nullable(),
-    /** What of `bytes` is a clone's too, or the parent's. */
-    sharedBytes: z.number(),
-    logStart: z.string().nullable(),
-    snapshots: z.number(),
-    /** What a scrub found good in no store, and which snapshots are hurt by it; null: nothing, as far as is known. */
-    damage: z.string().nullable(),
-    earliestRestorableTime: z.string().nullable(),
-    latestRestorableTime: z.string().nullable(),
-    /** Of the log in the object store; null: nobody archives, or nobody says. */
-    archive: z
-      .object({
-        archivedLsn: z.string().nullable(),
-        lagBytes: z.number().nullable(),
-        problem: z.string().nullable(),
-      })
-      .nullable(),
-  }),
+/** How a scrub that was asked for gets on, as events "progress" tell who asked. */
+export const scrubStepSchema = z.object({
+  step: z.string(),
+  doneBytes: z.number(),
+  /** Null: nobody knows yet. */
+  totalBytes: z.number().nullable(),
 });
-export type StatusReport = z.infer<typeof statusSchema>;
+export type ScrubStep = z.infer<typeof scrubStepSchema>;

@@ -5,7 +5,7 @@ import { Histogram } from "../base/histogram.ts";
 import type { InstanceFigures } from "../instance/index.ts";
 import { SessionCounters } from "../session/index.ts";
 import { FailoverMeter } from "./failover-meter.ts";
-import type { StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
 import { type MetricFacts, metricsOf } from "./metrics.ts";
 
 function durations(...durationsMs: number[]) {
@@ -77,6 +77,7 @@ const status: StatusReport = {
     logStart: "0/0",
     snapshots: 2,
     damage: null,
+    problem: "no such bucket, says secret",
     earliestRestorableTime: "1970-01-01T00:00:10Z",
     latestRestorableTime: null,
     archive: { archivedLsn: "1/0", lagBytes: 768, problem: "the store is away, says secret" },
@@ -85,9 +86,11 @@ const status: StatusReport = {
 
 const figures: InstanceFigures = {
   starts: { claim: durations(40), recovery: durations(100), attachment: durations(60) },
-  writer: {
-    durable: durations(0.4, 3),
+  driver: {
+    commits: 7,
     logBytes: 512,
+    parts: { postgresql: durations(0.2), driver: durations(0.3), nodes: durations(0.1, 2) },
+    durable: durations(0.4, 3),
     appends: [{ node: "az1-full", durations: durations(0.3) }],
   },
 };
@@ -126,7 +129,11 @@ describe("metrics of a cluster", () => {
     ["commit_durable_seconds_count", { instance: "instance-1" }, 2],
     ["commit_durable_seconds_bucket", { instance: "instance-1", le: "0.0005" }, 1],
     ["commit_log_bytes_total", { instance: "instance-1" }, 512],
-    ["storage_append_seconds_count", { node: "az1-full" }, 1],
+    ["commits_total", { instance: "instance-1" }, 7],
+    ["commit_part_seconds_sum", { instance: "instance-1", part: "postgresql" }, 0.0002],
+    ["commit_part_seconds_bucket", { instance: "instance-1", part: "driver", le: "0.0005" }, 1],
+    ["commit_part_seconds_count", { instance: "instance-1", part: "nodes" }, 2],
+    ["storage_append_seconds_count", { instance: "instance-1", node: "az1-full" }, 1],
     ["writer_start_phase_seconds_sum", { instance: "instance-1", phase: "recovery" }, 0.1],
     ["storage_up", { node: "az2-full" }, 0],
     ["storage_healthy", { node: "az1-full" }, 1],
@@ -141,6 +148,7 @@ describe("metrics of a cluster", () => {
     ["volume_bytes", {}, 100],
     ["volume_extent_bytes", {}, undefined],
     ["volume_damaged", {}, 0],
+    ["volume_failing", {}, 1],
     ["snapshots", {}, 2],
     ["snapshot_newest_timestamp_seconds", {}, 60.5],
     ["volume_restorable_from_timestamp_seconds", {}, 10],
@@ -206,11 +214,14 @@ describe("metrics of sessions", () => {
     counters.holdBegun();
     counters.holdBegun();
     counters.holdEnded(250);
+    counters.committed({ sentMs: 1, heardMs: 4, nowMs: 4.5 });
     counters.poolWaited(4);
     counters.poolTimedOut();
     const sessions = counters.figures({
       sessions: [{ endpoint: "writer", state: "in transaction", count: 3 }],
       unauthenticated: 5,
+      loginsSlowed: 0,
+      auditLost: 0,
       instances: [{ instance: "instance-1", open: 9, free: 2, waiting: 1 }],
       reasons: new Map([["a transaction is open", 6]]),
     });
@@ -226,6 +237,8 @@ describe("metrics of sessions", () => {
       ["sessions_held", {}, 1],
       ["session_hold_seconds_bucket", { le: "0.25" }, 1],
       ["session_hold_seconds_bucket", { le: "0.1" }, 0],
+      ["commit_seconds_sum", { part: "server" }, 0.003],
+      ["commit_seconds_sum", { part: "gate" }, 0.0005],
       ["pool_connections", { instance: "instance-1", state: "in_use" }, 7],
       ["pool_connections", { instance: "instance-1", state: "free" }, 2],
       ["pool_waiting", { instance: "instance-1" }, 1],

@@ -3,7 +3,9 @@ import type { InstanceFigures } from "../instance/index.ts";
 import type { SessionFigures } from "../session/index.ts";
 import type { FailoverFigures } from "./failover-meter.ts";
 import { instanceMetrics } from "./instance-metrics.ts";
-import type { ProcessReport, StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
+import type { ProcessReport } from "./process-messages.ts";
+import { faultMetrics } from "./fault-metrics.ts";
 import { counter, gauge, timestamp, truth } from "./metric-forms.ts";
 import { sessionMetrics } from "./session-metrics.ts";
 import { storageMetrics } from "./storage-metrics.ts";
@@ -28,6 +30,7 @@ export function metricsOf(facts: MetricFacts): Family[] {
     ...volumeMetrics(facts),
     ...failoverMetrics(facts.failovers),
     ...(sessions ? sessionMetrics(sessions) : []),
+    ...faultMetrics(status, facts.processes),
     ...processMetrics(facts.processes),
   ];
 }
@@ -75,10 +78,15 @@ function volumeMetrics({ status: { volume }, snapshotAt }: MetricFacts): Family[
       "1 if a scrub has found something that is good in no store any more.",
       [{ value: truth(volume.damage !== null) }],
     ),
+    gauge(
+      "borealis_volume_failing",
+      "1 while the object store cannot be used, or snapshots do not go on; borealis status says why.",
+      [{ value: truth(volume.problem !== null) }],
+    ),
     gauge("borealis_snapshots", "How many snapshots there are.", [{ value: volume.snapshots }]),
     gauge(
       "borealis_snapshot_newest_timestamp_seconds",
-      "When the newest snapshot was taken; its age is time() less this.",
+      "When the newest snapshot was taken, users' left aside, as no log goes behind those; its age is time() less this.",
       timestamp(snapshotAt),
     ),
     gauge(

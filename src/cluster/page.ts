@@ -1,4 +1,4 @@
-import type { StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
 
 function escapeHtml(text: string): string {
   return text

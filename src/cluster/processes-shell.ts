@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { connectRpc, type Logger } from "../io/index.ts";
 import type { Layout } from "./layout.ts";
-import { type ProcessReport, processesSchema } from "./messages.ts";
+import { type KillAgent, type ProcessReport, processesSchema } from "./process-messages.ts";
 
 /** What the supervisor says of its processes, by name; nothing if it does not answer. */
 export async function askProcesses({
@@ -20,5 +20,16 @@ export async function askProcesses({
   } catch (error) {
     logger.warn({ event: "supervisor.unreachable" }, messageOf(error));
     return new Map();
+  }
+}
+
+/** Has the supervisor kill an agent that hangs, which it then starts again. Raises 08006 if it does not answer. */
+export async function killAgent({ supervisorSocket }: Layout, agent: KillAgent): Promise<void> {
+  const address = { kind: "unix", path: supervisorSocket } as const;
+  const client = await connectRpc(address, { timeoutMs: 1_000 });
+  try {
+    await client.call("killAgent", agent, { timeoutMs: 2_000 });
+  } finally {
+    client.close();
   }
 }

@@ -3,7 +3,8 @@ import type { Lsn } from "../base/lsn.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Clock, connectRpc, type Logger, type RpcClient, sleep } from "../io/index.ts";
 import type { Layout } from "./layout.ts";
-import { type ProcessReport, processesSchema, type ReplacementReport } from "./messages.ts";
+import type { ReplacementReport } from "./messages.ts";
+import { type ProcessReport, processesSchema } from "./process-messages.ts";
 import {
   asked,
   chosen,

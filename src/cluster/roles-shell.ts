@@ -13,9 +13,10 @@ import { agentSocket, type Layout } from "./layout.ts";
 import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
 import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
+import { killAgent } from "./processes-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { until } from "./writer-change-shell.ts";
-import { type Change, WriterMoves } from "./writer-moves-shell.ts";
+import { type Change, type MovesDeps, WriterMoves } from "./writer-moves-shell.ts";
 
 export interface RolesDeps {
   readonly clock: Clock;
@@ -28,6 +29,7 @@ export interface RolesDeps {
   readonly detectionMs: number;
   /** Something has changed that status or topology may show. */
   readonly onChange: () => void;
+  readonly remainingOn: MovesDeps["remainingOn"];
   /** What every agent is told before any order. */
   readonly greet: (client: RpcClient) => void;
 }
@@ -76,6 +78,7 @@ export class InstanceRoles {
       isStopping: () => this.isStopping,
       status: (id) => this.status(id),
       client: (id) => this.agents.get(id)?.client,
+      killAgent: (agent) => killAgent(deps.layout, agent),
       candidates: () => this.candidates(),
       appoint: (id, change) => this.appoint(id, change),
       writerOrder: (id) => this.writerOrder(id),

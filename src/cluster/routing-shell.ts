@@ -118,6 +118,11 @@ export class PushedTopology implements Topology {
     return incarnationOf(view) !== target.incarnation || view.role !== target.role;
   }
 
+  isLeaving(target: Target): boolean {
+    const view = this.follower.current.instances.find((one) => one.id === target.instanceId);
+    return view?.isLeaving === true && incarnationOf(view) === target.incarnation;
+  }
+
   lives(): readonly WriterLife[] {
     return this.follower.current.lives.map((life) => ({ ...life, cutoff: BigInt(life.cutoff) }));
   }

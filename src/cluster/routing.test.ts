@@ -13,6 +13,7 @@ function viewOf(id: string, role: View["role"], epoch: number): View {
     role,
     epoch,
     isAdmitted: true,
+    isLeaving: false,
     socketDir: `/s/${id}`,
     agentSocket: `/a/${id}`,
     incarnation: "1.1",

@@ -2,15 +2,9 @@ import type { Family, Sample } from "../base/exposition.ts";
 import type { SessionFigures } from "../session/index.ts";
 import { counter, gauge } from "./metric-forms.ts";
 
-/** Sessions at the endpoints, what became of them, and their pools. */
-export function sessionMetrics(figures: SessionFigures): Family[] {
-  const { sessions, holds } = figures;
+/** Who comes in, and who does not. */
+function loginMetrics(figures: SessionFigures): Family[] {
   return [
-    gauge(
-      "borealis_sessions",
-      "Sessions by endpoint and state; waiting: for an instance, parked: without a server connection, which they do not need.",
-      sessions.map(({ endpoint, state, count: value }) => ({ labels: { endpoint, state }, value })),
-    ),
     counter(
       "borealis_connections_total",
       "Connections that came in.",
@@ -22,6 +16,34 @@ export function sessionMetrics(figures: SessionFigures): Family[] {
     counter("borealis_logins_refused_total", "Log-ins that were refused, or broken off.", [
       { value: figures.loginsRefused },
     ]),
+    counter(
+      "borealis_connections_refused_total",
+      "Connections of which nothing was read: notAllowed at their endpoint, tooMany that are not logged in, or cut off for others (madeRoom).",
+      counts("reason", figures.connectionsRefused),
+    ),
+    counter(
+      "borealis_logins_slowed_total",
+      "Wrong passwords that were told late, since many came from their address.",
+      [{ value: figures.loginsSlowed }],
+    ),
+    counter(
+      "borealis_audit_records_lost_total",
+      "Records of the audit that could not be written.",
+      [{ value: figures.auditLost }],
+    ),
+  ];
+}
+
+/** Sessions at the endpoints, what became of them, and their pools. */
+export function sessionMetrics(figures: SessionFigures): Family[] {
+  const { sessions, holds, commits } = figures;
+  return [
+    gauge(
+      "borealis_sessions",
+      "Sessions by endpoint and state; waiting: for an instance, parked: without a server connection, which they do not need.",
+      sessions.map(({ endpoint, state, count: value }) => ({ labels: { endpoint, state }, value })),
+    ),
+    ...loginMetrics(figures),
     counter(
       "borealis_session_losses_total",
       "Sessions that lost their server, by what became of them (docs/sessions.md): rerun statements, replayed transactions, answered commits, refused with 40001, unknown with 08007, ended with 57P01, expired without an instance.",
@@ -40,6 +62,15 @@ export function sessionMetrics(figures: SessionFigures): Family[] {
       name: "borealis_session_hold_seconds",
       help: "How long sessions and log-ins waited for an instance.",
       series: [{ durations: holds }],
+    },
+    {
+      kind: "histogram",
+      name: "borealis_commit_seconds",
+      help: "Commits as the endpoints see them: those of transactions that wrote, while nothing else of their session was under way. server: from sending COMMIT, or the statement that commits by itself, to PostgreSQL until the answer has come; gate: from there until the client is told.",
+      series: (["server", "gate"] as const).map((part) => ({
+        labels: { part },
+        durations: commits[part],
+      })),
     },
     ...poolMetrics(figures.pool),
   ];

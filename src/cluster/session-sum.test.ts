@@ -18,6 +18,8 @@ function aProxy(outcomes: "replayed" | "unknown", idle: number): SessionFigures 
       { endpoint: "reader", state: "active", count: 1 },
     ],
     unauthenticated: 1,
+    loginsSlowed: 0,
+    auditLost: 0,
     instances: [{ instance: "instance-1", open: 3, free: 1, waiting: 0 }],
     reasons: new Map([["it listens", 1]]),
   });
@@ -36,6 +38,8 @@ describe("figures of several proxies", () => {
         { endpoint: "reader", state: "active", count: 2 },
       ],
       unauthenticated: 2,
+      loginsSlowed: 0,
+      auditLost: 0,
       outcomes: { replayed: 1, unknown: 1, refused: 0 },
       errors: { "08007": 2 },
       connections: { writer: 2 },

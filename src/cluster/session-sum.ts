@@ -19,10 +19,17 @@ function addFigures(a: SessionFigures, b: SessionFigures): SessionFigures {
     unauthenticated: a.unauthenticated + b.unauthenticated,
     connections: addCounts(a.connections, b.connections),
     loginsRefused: a.loginsRefused + b.loginsRefused,
+    connectionsRefused: addCounts(a.connectionsRefused, b.connectionsRefused),
+    loginsSlowed: a.loginsSlowed + b.loginsSlowed,
+    auditLost: a.auditLost + b.auditLost,
     outcomes: { ...a.outcomes, ...addCounts(a.outcomes, b.outcomes) },
     errors: addCounts(a.errors, b.errors),
     held: a.held + b.held,
     holds: addDurations(a.holds, b.holds),
+    commits: {
+      server: addDurations(a.commits.server, b.commits.server),
+      gate: addDurations(a.commits.gate, b.commits.gate),
+    },
     pool: {
       instances: addRows(
         [...a.pool.instances, ...b.pool.instances],

@@ -7,25 +7,31 @@ const everyMs = 1_000;
 /** One that is frozen is told again when it answers, and counts as not heard meanwhile. */
 const answerMs = 5_000;
 
+export interface SightDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface SightFacts {
+  /** Who takes writes now. */
+  readonly writer: () => string | null;
+  readonly loopback: () => readonly string[];
+}
+
 /** Tells each agent how the cluster is, for what SQL shows there: at each change of who is who, and once a second. */
 export class SightTeller {
-  private readonly deps: { readonly clock: Clock; readonly logger: Logger };
+  private readonly deps: SightDeps;
   private readonly roles: InstanceRoles;
-  private readonly writer: () => string | null;
+  private readonly facts: SightFacts;
   private readonly heard = new Map<string, Heard>();
   /** Who has not answered yet, and whether there is news since that was told. */
   private readonly asked = new Map<string, { hasNews: boolean }>();
   private wake = new AbortController();
 
-  /** `writer`: who takes writes now. */
-  constructor(
-    deps: { readonly clock: Clock; readonly logger: Logger },
-    roles: InstanceRoles,
-    writer: () => string | null,
-  ) {
+  constructor(deps: SightDeps, roles: InstanceRoles, facts: SightFacts) {
     this.deps = deps;
     this.roles = roles;
-    this.writer = writer;
+    this.facts = facts;
   }
 
   tellNow(): void {
@@ -67,8 +73,10 @@ export class SightTeller {
     if (!client || pending) return;
     const question = { hasNews: false };
     this.asked.set(id, question);
-    const { roles, heard } = this;
-    const sight = clusterSight({ state: roles.state, writer: this.writer(), heard });
+    const { roles, heard, facts } = this;
+    const { state } = roles;
+    const [writer, loopback] = [facts.writer(), facts.loopback()];
+    const sight = clusterSight({ state, writer, heard, loopback });
     try {
       await client.call("noteCluster", sight, { timeoutMs: answerMs });
       const status = this.roles.status(id);

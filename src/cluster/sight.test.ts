@@ -55,10 +55,22 @@ const status: InstanceStatus = {
 const heard = new Map([["instance-1", { status, atMs: 50 }]]);
 
 test("everybody is listed, who was never heard of with a time that nobody takes for fresh", () => {
-  const sight = clusterSight({ state, writer: "instance-1", heard });
+  const sight = clusterSight({
+    state,
+    writer: "instance-1",
+    heard,
+    loopback: ["127.0.0.11", "127.0.0.12"],
+  });
   expect(sight.instances).toMatchObject([
-    { id: "instance-1", isWriter: true, heardAtMs: 50, vdl: "0/5" },
-    { id: "instance-2", isWriter: false, heardAtMs: 0, vdl: null, figures: null },
+    { id: "instance-1", address: "127.0.0.11", isWriter: true, heardAtMs: 50, vdl: "0/5" },
+    {
+      id: "instance-2",
+      address: "127.0.0.12",
+      isWriter: false,
+      heardAtMs: 0,
+      vdl: null,
+      figures: null,
+    },
   ]);
   expect(sight.volume).toEqual({ protectionGroups: 1, nodes: 2, branchLsn: null });
 });
@@ -68,7 +80,9 @@ test("while nobody takes writes nobody is the writer, whoever is meant to be; a 
     state: { ...state, branchLsn: "0/9" },
     writer: null,
     heard,
+    loopback: ["127.0.0.2"],
   });
   expect(sight.instances.map((one) => one.isWriter)).toEqual([false, false]);
   expect(sight.volume.branchLsn).toBe("0/9");
+  expect(sight.instances.map((one) => one.address)).toEqual([null, null]);
 });

@@ -1,4 +1,5 @@
 import { type ClusterSight, instanceSight, type InstanceStatus } from "../instance/index.ts";
+import { instancePort, loopbackAddress } from "./ports.ts";
 import type { ClusterState } from "./state.ts";
 
 /** An instance as it was when it was last heard. `atMs`: milliseconds since 1970. */
@@ -20,13 +21,18 @@ export function clusterSight(facts: {
   /** Who takes writes; null: nobody does just now. */
   readonly writer: string | null;
   readonly heard: ReadonlyMap<string, Heard>;
+  /** Addresses at which endpoints do listen: at others there may be somebody else. */
+  readonly loopback: readonly string[];
 }): ClusterSight {
-  const { state, writer, heard } = facts;
+  const { state, writer, heard, loopback } = facts;
   return {
-    instances: state.instances.map(({ id }) => {
+    instances: state.instances.map(({ id, ordinal }) => {
+      const own = loopbackAddress(instancePort(0, ordinal), 0);
+      const address = loopback.includes(own) ? own : null;
       const last = heard.get(id);
-      if (!last) return unheard(id);
-      return instanceSight(last.status, { isWriter: id === writer, heardAtMs: last.atMs });
+      if (!last) return unheard(id, address);
+      const isWriter = id === writer;
+      return instanceSight(last.status, { isWriter, heardAtMs: last.atMs, address });
     }),
     volume: {
       protectionGroups,
@@ -36,7 +42,7 @@ export function clusterSight(facts: {
   };
 }
 
-function unheard(id: string): ClusterSight["instances"][number] {
+function unheard(id: string, address: string | null): ClusterSight["instances"][number] {
   const nothing = { vdl: null, replayLsn: null, lagMs: null, figures: null };
-  return { id, isWriter: false, heardAtMs: 0, ...nothing };
+  return { id, address, isWriter: false, heardAtMs: 0, ...nothing };
 }

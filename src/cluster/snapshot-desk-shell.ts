@@ -29,6 +29,8 @@ export class SnapshotDesk {
   extents: ExtentReport | null = null;
   /** When the newest one was taken, likewise; null: there is none, or nobody has looked. */
   newestTime: string | null = null;
+  /** Likewise, without those that users took. */
+  automaticTime: string | null = null;
 
   constructor(
     clock: Clock,
@@ -46,6 +48,7 @@ export class SnapshotDesk {
     this.count = report.snapshots ?? this.count;
     this.extents = report.extents ?? this.extents;
     this.newestTime = report.newestTime ?? this.newestTime;
+    this.automaticTime = report.automaticTime ?? this.automaticTime;
     if (report.logFrom !== null) this.retention.setSnapshotLsn(parseLsn(report.logFrom));
   }
 

@@ -47,6 +47,9 @@ const customEndpoint = z.strictObject({
   list: instanceList,
 });
 
+/** From where an endpoint takes connections; stretches of addresses, like 10.0.0.0/8. Those without one: as access.allow says. */
+const accessList = z.strictObject({ endpoint: z.string(), allow: z.array(z.string()) });
+
 /** A clone of this volume, which keeps its log (quorum-protocol.md 13). */
 const cloneState = z.strictObject({
   /** Of its pin; also the clone's volume id. */
@@ -69,16 +72,42 @@ const backtrackState = z.strictObject({
   lastCommitUs: z.string(),
   /** When it was asked for, milliseconds since 1970: names it. */
   askedAtMs: z.number(),
+  /** Of a return: when the future was left that it goes to, which names that; and when its next commit was made, as above. */
+  returnsTo: z.number().optional(),
+  nextUs: z.string().optional(),
 });
 
-/** A future that a backtrack left: its log is kept aside for the backtrack window. */
-const abandonedState = z.strictObject({
-  path: pathSchema,
+/** What is remembered of a future that was left, as long as anybody may ask for a moment in it. */
+const leftFacts = {
   /** Where the volume's path leaves this one. */
   fork: z.string(),
   end: z.string(),
   /** When it was left, milliseconds since 1970. */
   leftAtMs: z.number(),
+  /** When its first commit behind the fork was made, microseconds since 1970. Absent: not known. */
+  firstUs: z.string().optional(),
+  /** It was left for another future, of which the volume's path has all up to there again. */
+  returned: z
+    .strictObject({
+      leftAtMs: z.number(),
+      to: z.string(),
+      /** When that future's next commit was made behind `to`, at the earliest. Absent: not known. */
+      nextUs: z.string().optional(),
+    })
+    .optional(),
+};
+
+/** A future that a backtrack left: its log is kept aside for the backtrack window. */
+const abandonedState = z.strictObject({
+  path: pathSchema,
+  ...leftFacts,
+});
+
+/** One whose window is over. Nothing of it is kept but where it was: who asks for it must not be given something else. */
+const expiredState = z.strictObject({
+  ...leftFacts,
+  /** Until when it could be returned to, milliseconds since 1970. */
+  untilMs: z.number(),
 });
 
 /** One PostgreSQL's life as the writer (session's WriterLife); xids are more than a number of JSON holds exactly. */
@@ -114,6 +143,7 @@ const clusterStateSchema = z.strictObject({
   nodes: z.array(nodeState),
   /** Custom ones, in the order of their ports. */
   endpoints: z.array(customEndpoint).optional(),
+  access: z.array(accessList).optional(),
   clones: z.array(cloneState).optional(),
   /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
   ancestorVolumeId: z.string().optional(),
@@ -123,6 +153,8 @@ const clusterStateSchema = z.strictObject({
   branchLsn: z.string().optional(),
   backtrack: backtrackState.optional(),
   abandoned: z.array(abandonedState).optional(),
+  /** The newest ones, a bounded number. */
+  expired: z.array(expiredState).optional(),
   /** The epoch in which the last backtrack was done: caches that know no newer one may have followed another path. */
   backtrackEpoch: z.number().int().optional(),
   /** Who has been the writer lately, and from which transaction id on; the newest is written before it takes sessions. */
@@ -131,6 +163,7 @@ const clusterStateSchema = z.strictObject({
 
 export type BacktrackState = z.infer<typeof backtrackState>;
 export type AbandonedFuture = z.infer<typeof abandonedState>;
+export type ExpiredFuture = z.infer<typeof expiredState>;
 export type ClusterState = z.infer<typeof clusterStateSchema>;
 export type InstanceState = z.infer<typeof instanceState>;
 export type CustomEndpoint = z.infer<typeof customEndpoint>;

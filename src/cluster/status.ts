@@ -2,7 +2,8 @@ import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
 import type { NodeHealth, State } from "../quorum/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { ArchiveReport } from "../keeper/index.ts";
-import type { ProcessReport, StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
+import type { ProcessReport } from "./process-messages.ts";
 import {
   type Available,
   customRoutes,
@@ -10,8 +11,9 @@ import {
   membersFor,
   readersFor,
 } from "./endpoints.ts";
+import { heldLogText, nodeFaultText } from "./faults.ts";
 import type { Lag } from "./lag-watch.ts";
-import { instancePort } from "./ports.ts";
+import { instancePort, loopbackAddress } from "./ports.ts";
 import type { ClusterState, CustomEndpoint, NodeState } from "./state.ts";
 import { type LogSpan, volumeFigures, type VolumeParts } from "./volume-figures.ts";
 
@@ -36,6 +38,8 @@ export interface StatusFacts {
   readonly isStopping: boolean;
   readonly host: string;
   readonly port: number;
+  /** Further addresses at which endpoints answer. */
+  readonly loopback: readonly string[];
   readonly dataDir: string;
   readonly supervisorPid: number | null;
   readonly instances: ReadonlyMap<string, InstanceStatus>;
@@ -46,6 +50,8 @@ export interface StatusFacts {
   readonly snapshots: number;
   /** What a scrub found good in no store, and which snapshots are hurt; null: nothing, or nobody says. */
   readonly damage: string | null;
+  /** Of the object store and of snapshots; null: nothing, or nobody says. */
+  readonly problem: string | null;
   readonly parts: Omit<VolumeParts, "log">;
   readonly archive: {
     /** Undefined: the keeper does not run. */
@@ -84,6 +90,7 @@ export function statusReport(facts: StatusFacts): StatusReport {
       logStart: logStarts[0] ?? null,
       snapshots: facts.snapshots,
       damage: facts.damage,
+      problem: facts.problem,
       earliestRestorableTime: facts.archive.earliestTime,
       latestRestorableTime: facts.archive.latestTime,
       archive: archiveRow(facts.archive.report),
@@ -131,11 +138,18 @@ function endpointRows(facts: StatusFacts): StatusReport["endpoints"] {
         .filter((one) => one.id === id)
         .flatMap((route) => idsOf(membersFor(route, available))),
   };
-  return endpointPlaces(state, facts.port).map(({ id, type, port }) => {
-    const row = { id, type, host, port, members: members[type](id) };
+  return endpointPlaces(state, facts.port).map(({ id, type, port, allow }) => {
+    const address = loopbackAddress(port, facts.port);
+    const loopback = facts.loopback.includes(address) ? address : null;
+    const whom = { members: members[type](id), allow: listOrNull(allow) };
+    const row = { id, type, host, port, loopback, ...whom };
     const custom = type === "custom" && (state.endpoints ?? []).find((one) => one.id === id);
     return custom ? { ...row, custom: customFacts(custom) } : row;
   });
+}
+
+function listOrNull(list: readonly string[] | undefined): string[] | null {
+  return list ? [...list] : null;
 }
 
 type EndpointRow = StatusReport["endpoints"][number];
@@ -179,6 +193,7 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       port: instancePort(facts.port, instance.ordinal),
       building: status?.building ?? null,
       problem: status?.problem ?? null,
+      ...heldLogText(status?.heldLog),
     };
   });
 }
@@ -218,6 +233,7 @@ function storageRows(facts: StatusFacts, vdlText: string | null): StatusReport["
       epoch: view?.epoch ?? null,
       bytes: view?.logBytes ?? null,
       health: view?.health ?? null,
+      ...nodeFaultText(process?.faults),
     };
   });
 }
@@ -242,6 +258,7 @@ export function stoppedReport(
 ): StatusReport {
   const report = statusReport({
     ...at,
+    loopback: [],
     state,
     isStopping: false,
     supervisorPid: null,
@@ -251,6 +268,7 @@ export function stoppedReport(
     processes: new Map(),
     snapshots: 0,
     damage: null,
+    problem: null,
     parts: { pins: [], branch: undefined, extents: undefined },
     archive: { report: undefined, latestTime: null, earliestTime: null },
   });

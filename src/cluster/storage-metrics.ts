@@ -1,6 +1,6 @@
 import type { Family } from "../base/exposition.ts";
 import type { InstanceFigures } from "../instance/index.ts";
-import type { StatusReport } from "./messages.ts";
+import type { StatusReport } from "./status-messages.ts";
 import { behindBytes, gauge, samplesOf, truth } from "./metric-forms.ts";
 
 type Row = StatusReport["storage"][number];
@@ -45,9 +45,9 @@ export function storageMetrics(
     {
       kind: "histogram",
       name: "borealis_storage_append_seconds",
-      help: "From an append of log to a node until it has synced and acknowledged it, in this epoch.",
-      series: [...figures.values()].flatMap(({ writer }) =>
-        (writer?.appends ?? []).map(({ node, durations }) => ({ labels: { node }, durations })),
+      help: "From an append of log to a node until it has synced and acknowledged it, as the writer's log driver sees it.",
+      series: [...figures].flatMap(([instance, { driver }]) =>
+        driver.appends.map(({ node, durations }) => ({ labels: { instance, node }, durations })),
       ),
     },
   ];

@@ -1,13 +1,14 @@
-import { pulseSchema } from "../instance/index.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { sleep } from "../io/index.ts";
+import { pulseEveryMs, SilenceWatch } from "./silence-shell.ts";
 import {
-  ask,
   type ChangeWorld,
   deadlineMs,
   isWriter,
   notYet,
   order,
   superseded,
+  tell,
 } from "./writer-change-shell.ts";
 
 export interface Heir {
@@ -17,17 +18,22 @@ export interface Heir {
   readonly patienceMs: number;
   /**
    * Given where nobody has named it, and whoever is quickest is best: whether it answered when it was told that it is the
-   * one. It is passed over for the first thing that goes wrong.
+   * one. It is passed over for the first thing that goes wrong; who was named is waited for if its agent ends, since that
+   * is started again.
    */
   readonly isReady?: Promise<boolean>;
 }
 
 /** A reader that does not answer so long that it is there is passed over, if there is another. */
 const readyMs = 1_000;
-/** One that fails so soon is to blame for it; later it was the storage quorum (log-driver's claim), which the next lacks, too. */
-const quickMs = 10_000;
-const pulseEveryMs = 500;
+/**
+ * One whose PostgreSQL comes no nearer to writing for so long may hang: its startup process can, alone. Rarely it is a single
+ * record that takes longer to replay, which may have taken the next one as long already.
+ */
+const standstillMaxMs = 10_000;
 const lookMs = 5;
+/** By then an agent that has ended is known to have. */
+const agentEndMs = 1_000;
 
 /** What takes time is done ahead; resolves with whether all of it, its PostgreSQL too, has answered. */
 export function prepareHeir(world: ChangeWorld, target: string): Promise<boolean> {
@@ -77,35 +83,39 @@ async function isInstalled(
 ): Promise<boolean> {
   const { clock } = world;
   const startMs = clock.nowMs();
-  let heardMs = startMs;
-  let askedMs = startMs;
+  const watch = new SilenceWatch(world, target);
+  const silentMaxMs = patienceMs + pulseEveryMs;
+  const standingMaxMs = Math.max(standstillMaxMs, world.detectionMs);
   let isUnfit = false;
   void isReady?.then((hasAnswered) => {
     isUnfit ||= !hasAnswered;
   });
   // One that failed is ordered again when it says that it is free, as at any start.
   const params = world.writerOrder(target);
-  void order(world, target, { method: "beWriter", params }).then((isDone) => {
-    isUnfit ||= !isDone && isReady !== undefined && clock.nowMs() - startMs < quickMs;
-  });
+  const { agentPid } = world.status(target) ?? {};
+  const judge = async (told: Awaited<ReturnType<typeof tell>>): Promise<void> => {
+    if (!("failure" in told)) return;
+    const code = codeOf(told.failure);
+    // For want of a quorum no other reader would come further.
+    if (code === sqlState.quorumMissing) return;
+    if (isReady === undefined && code === sqlState.connectionFailure) {
+      // Its agent's end, for which one that was named is waited for; or that of its PostgreSQL, which the agent tells so, too.
+      await sleep(clock, agentEndMs, signal);
+      isUnfit ||= world.status(target)?.agentPid === agentPid;
+    } else isUnfit = true;
+  };
+  void tell(world, target, { method: "beWriter", params }).then(judge);
   while (!signal.aborted && clock.nowMs() - startMs < deadlineMs) {
     if (world.appointed() !== target) return false;
     if (isWriter(world, target)) return true;
-    const nowMs = clock.nowMs();
-    if (nowMs - askedMs >= pulseEveryMs) {
-      askedMs = nowMs;
-      void silenceOf(world, target).then((silentMs) => {
-        if (silentMs !== undefined) heardMs = Math.max(heardMs, clock.nowMs() - silentMs);
-      });
-    }
-    const isLost = isUnfit || nowMs - heardMs > patienceMs + pulseEveryMs;
+    const isSilent = watch.silentMs() > silentMaxMs;
+    const isLost = isUnfit || isSilent || watch.standstillMs > standingMaxMs;
     if (isLost && world.choose(tried) !== undefined) return false;
     await sleep(clock, lookMs, signal);
   }
   return false;
 }
 
-async function silenceOf(world: ChangeWorld, id: string): Promise<number | undefined> {
-  const told = await ask(world, id, { method: "pulse", timeoutMs: world.detectionMs });
-  return told && pulseSchema.parse(told.answer).silentMs;
+function codeOf(failure: unknown): string {
+  return failure instanceof BorealisError ? failure.code : sqlState.internal;
 }

@@ -28,26 +28,44 @@ function status(n: number, facts: Partial<InstanceStatus>): InstanceStatus {
   return all as InstanceStatus;
 }
 
-function topology(statuses: readonly InstanceStatus[], givenUp?: string) {
+function topology(statuses: readonly InstanceStatus[], givenUp?: string, restarting?: string) {
   const { writer, instances } = topologyOf({
     state,
     layout: layoutOf("/d", "/r"),
     port: 5432,
     status: (id) => statuses.find((one) => one.id === id),
-    isGivenUp: ({ id }) => id === givenUp,
+    moves: {
+      isGivenUp: ({ id }) => id === givenUp,
+      isRestarting: ({ id }) => id === restarting,
+    },
     lagOf: () => ({ lagMs: 0, isLagging: false }),
   });
-  const roles = instances.map(({ id, role, isAdmitted }) => `${id} ${role} ${isAdmitted}`);
+  const roles = instances.map(
+    ({ id, role, isAdmitted, isLeaving }) =>
+      `${id} ${role} ${isAdmitted}${isLeaving ? " leaving" : ""}`,
+  );
   return { writer, roles };
 }
 
 describe("what the proxies are told", () => {
   const old = status(1, { role: "writer" });
 
-  it("is that nobody writes while one hands over to another, and that the old one is still there", () => {
+  it("is that nobody writes while one hands over to another, and that who is there still is to begin nothing", () => {
     expect(topology([old, status(2, { role: "reader" })])).toEqual({
       writer: null,
-      roles: ["instance-1 writer true", "instance-2 reader true"],
+      roles: ["instance-1 writer true leaving", "instance-2 reader true"],
+    });
+  });
+
+  it("is that nobody writes while the writer is to be started again", () => {
+    const statuses = [status(1, { role: "reader" }), status(2, { role: "writer" })];
+    expect(topology(statuses)).toEqual({
+      writer: "instance-2",
+      roles: ["instance-1 reader true", "instance-2 writer true"],
+    });
+    expect(topology(statuses, undefined, "instance-2")).toEqual({
+      writer: null,
+      roles: ["instance-1 reader true", "instance-2 writer true leaving"],
     });
   });
 

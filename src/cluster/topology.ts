@@ -2,7 +2,7 @@ import type { InstanceStatus } from "../instance/index.ts";
 import { customRoutes, endpointPlaces } from "./endpoints.ts";
 import type { Lag } from "./lag-watch.ts";
 import { agentSocket, type Layout, postgresSocketDir } from "./layout.ts";
-import { isRecorded } from "./lives.ts";
+import { incarnationOf, isRecorded } from "./lives.ts";
 import type { TopologyMessage } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 
@@ -13,14 +13,19 @@ export function topologyOf(facts: {
   /** Of the writer endpoint. */
   readonly port: number;
   readonly status: (id: string) => InstanceStatus | undefined;
-  /** A writer that was given up, though it may not know. */
-  readonly isGivenUp: (status: InstanceStatus) => boolean;
+  readonly moves: {
+    /** A writer that was given up, though it may not know. */
+    isGivenUp(status: InstanceStatus): boolean;
+    /** A writer that is to be started again. */
+    isRestarting(status: InstanceStatus): boolean;
+  };
   readonly lagOf: (status: InstanceStatus) => Lag;
 }): TopologyMessage {
-  const { state, layout, port } = facts;
+  const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
   const writer = facts.status(state.writer);
-  const isOpen = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
+  const isServing = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
+  const isOpen = isServing && !moves.isRestarting(writer);
   return {
     writer: isOpen ? writer.id : null,
     endpoints: endpointPlaces(state, port),
@@ -30,16 +35,18 @@ export function topologyOf(facts: {
       const { role, epoch } = status;
       // It may be frozen, and not know: who is connected there must not wait for it.
       const isReplaced = isOpen && role === "writer" && id !== writer.id;
-      const isDeposed = isReplaced || facts.isGivenUp(status);
+      const isDeposed = isReplaced || moves.isGivenUp(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
       const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
       return {
         id,
         role: isDeposed ? ("none" as const) : role,
         isAdmitted: !isDeposed && status.isAdmitted && mayServe,
+        isLeaving:
+          !isDeposed && role === "writer" && (id !== state.writer || moves.isRestarting(status)),
         socketDir: postgresSocketDir(layout, id),
         agentSocket: agentSocket(layout, id),
-        incarnation: `${status.agentPid}.${status.incarnation}`,
+        incarnation: incarnationOf(status),
         epoch,
         ...facts.lagOf(status),
       };

@@ -1,15 +1,31 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import type { Clock, Logger, RpcClient } from "../io/index.ts";
+import { type Clock, type Logger, orAborted } from "../io/index.ts";
 import type { InstanceStatus, WriterOrder } from "../instance/index.ts";
 import type { Loss } from "./detection.ts";
 import { type Candidate, requireTarget } from "./failover.ts";
 import { failOver } from "./failover-shell.ts";
 import { FailoverMeter, type FailoverKind } from "./failover-meter.ts";
 import { WriterGuard } from "./guard-shell.ts";
+import { lifeOf } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
+import type { KillAgent } from "./process-messages.ts";
 import type { ClusterState } from "./state.ts";
 import { takeOver } from "./takeover-shell.ts";
-import { type ChangeWorld, superseded, until } from "./writer-change-shell.ts";
+import {
+  type AgentCaller,
+  type ChangeWorld,
+  drain,
+  superseded,
+  until,
+} from "./writer-change-shell.ts";
+
+/** A writer's restart on purpose. */
+interface Restart {
+  /** What it has been until then. */
+  readonly life: string;
+  /** Aborts when another is to write: nobody waits for this one any more. */
+  readonly replaced: AbortController;
+}
 
 export type Change = (state: ClusterState) => ClusterState;
 
@@ -22,11 +38,16 @@ export interface MovesDeps {
   readonly state: () => ClusterState;
   readonly isStopping: () => boolean;
   status(id: string): InstanceStatus | undefined;
-  client(id: string): RpcClient | undefined;
+  client(id: string): AgentCaller | undefined;
+  /** See GuardWorld.killAgent. */
+  killAgent(agent: KillAgent): Promise<void>;
   candidates(): Candidate[];
   /** Makes `id` the one that is to write, durably, with whatever else `change` does. */
   appoint(id: string, change?: Change): void;
   writerOrder(id: string): WriterOrder;
+  remainingOn: ChangeWorld["remainingOn"];
+  /** Something has changed that the topology shows. */
+  onChange(): void;
 }
 
 const drainMs = 1_000;
@@ -42,7 +63,8 @@ export class WriterMoves {
   private readonly guard: WriterGuard;
   readonly meter = new FailoverMeter();
   private failover: { target: string; readonly done: Promise<FailoverReport> } | undefined;
-  private restarting: string | undefined;
+  /** The writer that is stopped and started again. */
+  private restarting: Restart | undefined;
   /** The life of a writer that was given up, though it may not know. */
   private givenUp: string | undefined;
 
@@ -52,6 +74,7 @@ export class WriterMoves {
       ...deps,
       writer: () => deps.state().writer,
       isBusy: () => this.isBusy,
+      isRestarting: () => this.restarting !== undefined,
       mayStop: () => deps.state().backtrack !== undefined,
       takeOver: (from, loss) => this.takeOver(from, loss),
     });
@@ -75,6 +98,11 @@ export class WriterMoves {
   /** Nobody is to be sent there, nor to stay. */
   isGivenUp(status: InstanceStatus): boolean {
     return this.givenUp === lifeOf(status);
+  }
+
+  /** What runs there may end; nothing more is to begin. */
+  isRestarting(status: InstanceStatus): boolean {
+    return this.restarting?.life === lifeOf(status);
   }
 
   /**
@@ -117,9 +145,12 @@ export class WriterMoves {
     });
   }
 
-  /** Stops an instance's PostgreSQL in order, and has it started again in its role; resolves when it takes sessions. */
+  /**
+   * Stops an instance's PostgreSQL in order, and has it started again in its role; resolves when it takes sessions. A writer
+   * whose agent falls silent meanwhile is replaced like any other: then this raises 55000.
+   */
   async restart(id: string): Promise<void> {
-    const { clock, signal, client: lineTo, status: statusOf } = this.deps;
+    const { client: lineTo, status: statusOf } = this.deps;
     const before = statusOf(id);
     const client = lineTo(id);
     if (!client || !before) {
@@ -128,35 +159,47 @@ export class WriterMoves {
         hint: "borealis status shows the instances",
       });
     }
-    if (this.isBusy || this.deps.state().backtrack) {
+    if (this.isBusy || this.restarting || this.deps.state().backtrack) {
       const why = `${id} cannot be restarted while the writer is being changed`;
       throw new BorealisError(sqlState.notInPrerequisiteState, why);
     }
-    const isWriter = before.role === "writer";
-    if (isWriter) this.restarting = id;
+    if (before.role !== "writer") return this.restartNow(before, client, this.deps.signal);
+    const replaced = new AbortController();
+    this.restarting = { life: lifeOf(before), replaced };
+    const signal = AbortSignal.any([this.deps.signal, replaced.signal]);
     try {
-      if (isWriter) {
-        const bounds = { timeoutMs: drainMs * 2 };
-        await client.call("drain", { withinMs: drainMs }, bounds).catch(() => undefined);
-      }
-      await client.call("restart", {}, { timeoutMs: stopMs });
-      const isBack = (): boolean => {
-        const status = statusOf(id);
-        return status?.isAdmitted === true && lifeOf(status) !== lifeOf(before);
-      };
-      await until({ clock }, isBack, { withinMs: restartMs, signal });
-      if (isBack()) return;
-      const problem = statusOf(id)?.problem ?? statusOf(id)?.state ?? "it is away";
-      throw new BorealisError(sqlState.cannotConnectNow, `${id} is not available yet: ${problem}`);
+      this.deps.onChange();
+      await orAborted(this.restartNow(before, client, signal), replaced.signal);
     } finally {
       this.restarting = undefined;
+      this.deps.onChange();
       this.guard.observe();
     }
   }
 
+  private async restartNow(
+    before: InstanceStatus,
+    client: AgentCaller,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, status: statusOf } = this.deps;
+    const { id } = before;
+    if (before.role === "writer") await drain(this.world(), id, { drainMs, signal });
+    if (signal.aborted) return;
+    await client.call("restart", {}, { timeoutMs: stopMs });
+    const isBack = (): boolean => {
+      const status = statusOf(id);
+      return status?.isAdmitted === true && lifeOf(status) !== lifeOf(before);
+    };
+    await until({ clock }, isBack, { withinMs: restartMs, signal });
+    if (isBack()) return;
+    const problem = statusOf(id)?.problem ?? statusOf(id)?.state ?? "it is away";
+    throw new BorealisError(sqlState.cannotConnectNow, `${id} is not available yet: ${problem}`);
+  }
+
   private get isBusy(): boolean {
-    const { failover, restarting, deps } = this;
-    return Boolean(failover || restarting || !deps.state().isBootstrapped || deps.isStopping());
+    const { failover, deps } = this;
+    return Boolean(failover || !deps.state().isBootstrapped || deps.isStopping());
   }
 
   /** The writer is lost: false if there is no reader to take its place. */
@@ -202,6 +245,7 @@ export class WriterMoves {
       this.guard.observe();
     });
     this.failover = { target, done };
+    this.restarting?.replaced.abort(notRestarted(target));
     return done;
   }
 
@@ -222,6 +266,10 @@ export class WriterMoves {
   }
 }
 
-function lifeOf({ id, agentPid, incarnation }: InstanceStatus): string {
-  return `${id}.${agentPid}.${incarnation}`;
+/** Why a restart of the writer is not seen to its end. */
+function notRestarted(by: string): BorealisError {
+  const why = `it was not started again as the writer: ${by} was to write meanwhile`;
+  return new BorealisError(sqlState.notInPrerequisiteState, why, {
+    hint: "borealis status shows the instances",
+  });
 }

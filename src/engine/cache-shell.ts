@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { isUuid, volumeId, type VolumeId } from "../base/ids.ts";
 import { findBootId } from "../io/index.ts";
 import { isSuccess, runCommand } from "./command-shell.ts";
+import { asDiskFull } from "./disk-failure-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { copyTree, syncPath, syncTree } from "./owned-files-shell.ts";
 
@@ -101,12 +102,19 @@ export interface SeedOptions {
   readonly volumeId: VolumeId;
 }
 
-/** Builds a cache from the genesis image; what was there is thrown away. PostgreSQL must not run in it. */
+/**
+ * Builds a cache from the genesis image; what was there is thrown away. PostgreSQL must not run in it. Raises 53100 if the
+ * disk is full.
+ */
 export async function seedInstance(options: SeedOptions): Promise<void> {
   const { genesisDir, instanceDir, osUser } = options;
-  const draft = await beginRebuild(instanceDir);
-  await copyTree({ from: genesisDir, to: draft, user: osUser, access: "private" });
-  await finishRebuild(instanceDir, options.volumeId);
+  try {
+    const draft = await beginRebuild(instanceDir);
+    await copyTree({ from: genesisDir, to: draft, user: osUser, access: "private" });
+    await finishRebuild(instanceDir, options.volumeId);
+  } catch (cause) {
+    throw asDiskFull(instanceDir, cause);
+  }
 }
 
 /**

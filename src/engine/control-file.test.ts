@@ -2,13 +2,21 @@ import { describe, expect, it } from "vitest";
 import { formatLsn } from "../base/lsn.ts";
 import { baseLsn, parseControlFile } from "./control-file.ts";
 
-/** The first 296 bytes of two real files, fresh from initdb; the facts are from pg_controldata 15 and from SQL on 18. */
+/** The first 296 bytes of real files, fresh from initdb; the facts are from pg_controldata 15 and from SQL on 17 and 18. */
 const golden15 = Buffer.from(
   "t+JILOMFAWsUBQAAJXcNDAEAAAAAAAAA4wUBawAAAAD4FHQBAAAAAPgUdAEAAAAAAQAAAAEAAAABAAAAAAAAANQC" +
     "AAAAAAAABDUAAAEAAAAAAAAAzAIAAAEAAAABAAAAAQAAAAAAAADjBQFrAAAAAAAAAAAAAAAAAAAAAAAAAADoAwAA" +
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAZAAAAAgAAAAKAAAAAAAAAEAA" +
     "AAAAAAAACAAAAAAAAACH1jJBACAAAAAAAgAAIAAAAAAAAUAAAAAgAAAAzAcAAAAIAAABAAAAAQAAAOBhOSA7E6b/" +
     "nyh3P4wztlzFA/lsNQnCXRwNp6odFOvrIq5okAAAAAA=",
+  "base64",
+);
+const golden17 = Buffer.from(
+  "DFQa4wofDWukBgAAiXkQDAEAAAAAAAAACx8NawAAAADwiU0BAAAAAPCJTQEAAAAAAQAAAAEAAAABAAAAAQAAAOICAAAAAAAA" +
+    "uTQAAAEAAAAAAAAA2gIAAAEAAAABAAAAAQAAAAAAAAALHw1rAAAAAAAAAAAAAAAAAAAAAAAAAADoAwAAAAAAAAAAAAAAAAAA" +
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAZAAAAAgAAAAKAAAAAAAAAEAAAAAAAAAACAAAAAAAAACH1jJB" +
+    "ACAAAAAAAgAAIAAAAAAAAUAAAAAgAAAAzAcAAAAIAAABAAAAAAAAAKKKksKbbMGABitMgEH3ssyyqj+D/dVlqZcmIHhTnXn8" +
+    "CJfzYwAAAAA=",
   "base64",
 );
 const golden18 = Buffer.from(
@@ -46,6 +54,21 @@ describe("pg_control", () => {
     expect(formatLsn(baseLsn(control))).toBe("0/1000000");
   });
 
+  it("of PostgreSQL 17 is read too", () => {
+    expect(parseControlFile(golden17)).toMatchObject({
+      systemIdentifier: 7713855868375815180n,
+      controlVersion: 1700,
+      catalogVersion: 202406281,
+      state: "shutDown",
+      checkpointLsn: 0x14d89f0n,
+      redoLsn: 0x14d89f0n,
+      timeline: 1,
+      nextXid: 738n,
+      walSegmentBytes: 16 * 1024 * 1024,
+      hasChecksums: false,
+    });
+  });
+
   it("of PostgreSQL 18, whose layout differs near the end, is read too", () => {
     const control = parseControlFile(golden18);
     expect(control).toMatchObject({
@@ -62,8 +85,8 @@ describe("pg_control", () => {
   });
 
   it("is refused when any of its bytes is flipped", () => {
-    for (const golden of [golden15, golden18]) {
-      const length = golden === golden15 ? 292 : 296;
+    for (const golden of [golden15, golden17, golden18]) {
+      const length = golden === golden18 ? 296 : 292;
       for (let at = 0; at < length; at++) {
         const damaged = Buffer.from(golden);
         damaged.writeUInt8(damaged.readUInt8(at) ^ 0x10, at);

@@ -1,6 +1,6 @@
 /**
  * global/pg_control, read from its bytes: the embedded PostgreSQL brings no pg_controldata. Layout as in
- * catalog/pg_control.h; 15 to 17 share version 1300, 18 added one field near the end (1800). Fields are in the byte
+ * catalog/pg_control.h; 15 and 16 share version 1300, 17 put a field where nothing was (1700), 18 one near the end (1800). Fields are in the byte
  * order of the machine, and every machine that we run on is little-endian.
  */
 import { crc32c } from "../base/crc32c.ts";
@@ -44,7 +44,7 @@ export interface ControlFile {
   readonly hasChecksums: boolean;
 }
 
-const crcAt: Readonly<Record<number, number>> = { 1300: 288, 1800: 292 };
+const crcAt: Readonly<Record<number, number>> = { 1300: 288, 1700: 288, 1800: 292 };
 
 /** Reads pg_control. Raises BorealisError: 0A000 for a version we do not know, XX001 if its CRC does not match. */
 export function parseControlFile(bytes: Buffer): ControlFile {

@@ -11,6 +11,7 @@ import { realClock } from "../io/index.ts";
 import { type BaseBackup, type PgAddress, takeBaseBackup } from "../wire/index.ts";
 import { requireSameFiles } from "./backup-manifest.ts";
 import { beginRebuild, finishRebuild } from "./cache-shell.ts";
+import { asDiskFull } from "./disk-failure-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { giveTree } from "./owned-files-shell.ts";
 import { bootstrapUser } from "./settings.ts";
@@ -31,8 +32,19 @@ export interface HydrateOptions {
 
 const manifestBytesMax = 256 * 1024 * 1024;
 
-/** Replaces the cache; PostgreSQL must not run in it. Raises what stood in the way: there is no cache then. */
+/**
+ * Replaces the cache; PostgreSQL must not run in it. Raises what stood in the way, 53100 if the disk is full: there is no
+ * cache then.
+ */
 export async function hydrateFromBackup(options: HydrateOptions): Promise<BaseBackup> {
+  try {
+    return await copyInstance(options);
+  } catch (cause) {
+    throw asDiskFull(options.instanceDir, cause);
+  }
+}
+
+async function copyInstance(options: HydrateOptions): Promise<BaseBackup> {
   const { source, instanceDir, osUser, onProgress, signal } = options;
   const draft = await beginRebuild(instanceDir);
   const unpacking = new Unpacking(draft);

@@ -5,9 +5,9 @@
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32c } from "../base/crc32c.ts";
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
-import { realClock, systemCodeOf } from "../io/index.ts";
+import { realClock } from "../io/index.ts";
 import {
   backupManifestName,
   crcOfPieces,
@@ -22,6 +22,7 @@ import {
   writtenBytes,
 } from "../volume/index.ts";
 import { beginRebuild, finishRebuild } from "./cache-shell.ts";
+import { asDiskFailure } from "./disk-failure-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { giveTree } from "./owned-files-shell.ts";
 import { segmentFiles } from "./snapshot-segments.ts";
@@ -83,8 +84,7 @@ export async function unpackSnapshot(
     await unpacking.layOut();
     await unpacking.fill();
   } catch (cause) {
-    const isOurs = cause instanceof BorealisError || systemCodeOf(cause) === undefined;
-    throw isOurs ? cause : diskFailed(options.dir, cause);
+    throw asDiskFailure(options.dir, cause);
   }
   unpacking.check();
   await unpacking.giveAway();
@@ -211,14 +211,4 @@ async function inLanes<Item>(
   };
   await Promise.all(Array.from({ length: lanes }, lane));
   if (failure) throw failure.error;
-}
-
-function diskFailed(dir: string, cause: unknown): BorealisError {
-  const code = systemCodeOf(cause);
-  const isFull = code === "ENOSPC" || code === "EDQUOT";
-  return new BorealisError(
-    isFull ? sqlState.diskFull : sqlState.ioError,
-    `cannot write the data directory ${dir}: ${messageOf(cause)}`,
-    { hint: isFull ? "free some space there" : "see to it that we may write there", cause },
-  );
 }

@@ -55,7 +55,9 @@ export { type LaidLog, layLog, type LogToLay, type TimelineStart } from "./lay-l
 export {
   copyTree,
   makeOwnedDir,
+  namesOwned,
   readOwned,
+  removeDraftsOf,
   syncTree,
   type TreeCopy,
   removeOwned,
@@ -72,7 +74,6 @@ export { CpuWatch } from "./cpu-watch-shell.ts";
 export { findProcesses, killProcesses } from "./processes-shell.ts";
 export { recoverImage, type Recovery } from "./recover-shell.ts";
 export {
-  auroraSettings,
   bootstrapUser,
   commandLineSettings,
   configurationFile,

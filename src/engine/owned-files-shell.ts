@@ -22,6 +22,13 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { OsUser } from "./os-user-shell.ts";
 
 /**
+ * What files that are being written are called, before the rest of their name. PostgreSQL passes over such names when it is
+ * backed up; any other one of ours, which its user may not read before it is given to him, would fail the backup: a moment's if it
+ * is met on its way, each one from then on if we are killed there.
+ */
+const draftPrefix = "pgsql_tmp.";
+
+/**
  * Writes a small file whole or not at all, mode 0600, owned by `user`. Its directory may be theirs to replace: a link in its
  * place is refused (ENOTDIR, ELOOP), and on Linux one that comes later finds nothing to lead astray.
  */
@@ -32,7 +39,7 @@ export async function writeOwned(
 ): Promise<void> {
   const parent = await openDir(dirname(path));
   const dir = within(parent, path);
-  const draft = join(dir, `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+  const draft = join(dir, `${draftPrefix}${basename(path)}.${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(draft, "wx", 0o600);
     try {
@@ -74,6 +81,29 @@ export async function readOwned(path: string, bytesMax: number): Promise<string>
   } finally {
     await parent.close();
   }
+}
+
+/** Names in a directory that begin with `prefix`. Raises if it is a link, or not there. */
+export async function namesOwned(dir: string, prefix: string): Promise<string[]> {
+  const parent = await openDir(dir);
+  try {
+    const names = await readdir(within(parent, join(dir, prefix)));
+    return names.filter((name) => name.startsWith(prefix));
+  } finally {
+    await parent.close();
+  }
+}
+
+/**
+ * Removes what writers of this file left that were killed, before somebody writes it. Drafts without the prefix, as they were
+ * called once, too.
+ */
+export async function removeDraftsOf(path: string): Promise<void> {
+  const name = basename(path);
+  const drafts = [`${draftPrefix}${name}.`, `.${name}.`];
+  for (const left of await namesOwned(dirname(path), ""))
+    if (drafts.some((prefix) => left.startsWith(prefix)))
+      await removeOwned(join(dirname(path), left));
 }
 
 /** What it leads to is the directory that was opened, whatever has its name meanwhile. */

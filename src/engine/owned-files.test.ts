@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  watch,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,6 +26,20 @@ test("a file is written over whole, and nothing else is left", async () => {
   await writeOwned(path, "2", undefined);
   expect(readFileSync(path, "utf8")).toBe("2");
   expect(readdirSync(home)).toEqual(["a.json"]);
+});
+
+test("a file that is being written has a name that PostgreSQL's backups pass over", async () => {
+  const seen: string[] = [];
+  const watcher = watch(home, (_, name) => void seen.push(String(name)));
+  try {
+    await writeOwned(join(home, "a.json"), "one", undefined);
+    await expect.poll(() => seen).toContain("a.json");
+  } finally {
+    watcher.close();
+  }
+  const drafts = seen.filter((name) => name !== "a.json");
+  expect(drafts.length).toBeGreaterThan(0);
+  for (const name of drafts) expect(name).toMatch(/^pgsql_tmp\.a\.json\./);
 });
 
 test("a link in the directory's place, or in the file's, leads nowhere", async () => {

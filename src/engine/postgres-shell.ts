@@ -23,7 +23,13 @@ import { lastLines, rotateLog } from "./log-file-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { writeOwned } from "./owned-files-shell.ts";
 import { killProcesses, sendSignal } from "./processes-shell.ts";
-import { commandLineSettings, type Role, type SettingContext, socketPort } from "./settings.ts";
+import {
+  auroraSettings,
+  commandLineSettings,
+  type Role,
+  type SettingContext,
+  socketPort,
+} from "./settings.ts";
 import { Watchdog } from "./watchdog-shell.ts";
 
 export interface PostgresOptions {
@@ -95,6 +101,11 @@ export class Postgres {
   /** Where to connect to it. */
   get address(): { readonly socketDir: string; readonly port: number } {
     return { socketDir: this.options.socketDir, port: socketPort };
+  }
+
+  /** Of the process that was started last: what SHOW says of Aurora's settings. */
+  get auroraSettings(): ReadonlyMap<string, string> {
+    return auroraSettings(this.context);
   }
 
   /** Calls `listener` at each end of the process, after the last of its children is gone. */
@@ -194,6 +205,11 @@ export class Postgres {
     if (this.pid === pid) await this.killAll();
     const { code } = await gone;
     return { isClean: mode === "fast" && isInTime && code === 0 };
+  }
+
+  /** Kills the postmaster as a bug of its own would: nobody has asked for its end, and what follows is as after one. */
+  crash(): void {
+    if (this.situation.kind === "running") sendSignal(this.situation.pid, "SIGKILL");
   }
 
   /** Kills every process of this data directory, as a loss of power would. */

@@ -227,6 +227,11 @@ const logging: readonly Setting[] = [
     "what concerns the server; errors of statements go to their clients, and may quote what they sent",
   ),
   byDefault("log_min_error_statement", "panic", "statements may hold passwords"),
+  byDefault(
+    "log_error_verbosity",
+    "terse",
+    "the detail of a backend's crash is the statement that it ran, which may hold a password",
+  ),
   byDefault("log_statement", "none", "statements may hold passwords"),
   byDefault("log_parameter_max_length", "0", "parameters may hold secrets"),
   byDefault("log_parameter_max_length_on_error", "0", "parameters may hold secrets"),
@@ -270,8 +275,12 @@ const aurora: readonly Setting[] = [
   holds("rds.restrict_password_commands", "off", "PostgreSQL's rules say who sets passwords"),
   holds("rds.superuser_variables", "session_replication_role", "granted to rds_superuser"),
 ];
-/** Names of settings that pg_settings shows besides PostgreSQL's own. */
-export const auroraSettings: readonly string[] = aurora.map(({ name }) => name);
+const auroraNames: readonly string[] = aurora.map(({ name }) => name);
+
+/** What pg_settings shows besides PostgreSQL's own, as it is on the command line. */
+export function auroraSettings(context: SettingContext): ReadonlyMap<string, string> {
+  return new Map(aurora.map((setting) => [setting.name, valueOf(setting, context)]));
+}
 
 export const settings: readonly Setting[] = [
   ...durability,
@@ -287,7 +296,7 @@ export const settings: readonly Setting[] = [
 /** The settings that must hold, as arguments of `postgres`: `-c name=value` each. */
 export function commandLineSettings(major: number, context: SettingContext): string[] {
   const isWanted = (name: string): boolean =>
-    context.extensions !== null || !auroraSettings.includes(name);
+    context.extensions !== null || !auroraNames.includes(name);
   return settingsOf("holds", "writer", major).flatMap((setting) =>
     isWanted(setting.name) ? ["-c", `${setting.name}=${valueOf(setting, context)}`] : [],
   );

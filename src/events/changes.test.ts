@@ -14,6 +14,7 @@ const calm: ClusterSight = {
   endpoints: [{ id: "writer", type: "writer" }],
   snapshots: [{ id: "s1", kind: "automatic" }],
   damage: null,
+  volumeProblem: null,
   archiveProblem: null,
   loginsRefused: 0,
 };
@@ -95,10 +96,15 @@ describe("what happened between two looks", () => {
       ],
     ],
     [
-      "damage, and an archive that does not go on",
-      { damage: "snapshot s1 is hurt", archiveProblem: "no space" },
+      "damage, and what does not go on",
+      {
+        damage: "snapshot s1 is hurt",
+        volumeProblem: "no such bucket",
+        archiveProblem: "no space",
+      },
       [
         "cluster c, failure: Damage: snapshot s1 is hurt",
+        "cluster c, failure: Snapshots and the object store: no such bucket",
         "cluster c, failure: The archive of log: no space",
       ],
     ],
@@ -144,6 +150,14 @@ describe("a watch", () => {
     expect(messages).toEqual([
       "The instance is the writer, in epoch 4 (before: instance-1, in epoch 3).",
     ]);
+  });
+
+  it("counts connections that were turned away", () => {
+    const watch = new EventWatch();
+    const messages = [0, 0, 1].flatMap((connectionsRefused, minute) =>
+      watch.look({ ...calm, connectionsRefused }, minute * 60_000).map(({ message }) => message),
+    );
+    expect(messages).toEqual(["1 connection was turned away before the log-in."]);
   });
 
   it("counts log-ins that were refused, once a minute, over restarts of who counts them", () => {

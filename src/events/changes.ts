@@ -23,9 +23,15 @@ export interface ClusterSight {
   /** Undefined: nobody says at the moment. */
   readonly snapshots: readonly { readonly id: string; readonly kind: string }[] | undefined;
   readonly damage: string | null;
+  /** Of the object store and of snapshots. */
+  readonly volumeProblem: string | null;
   readonly archiveProblem: string | null;
   /** Log-ins that the endpoints refused since their process started; undefined: nobody says. */
   readonly loginsRefused: number | undefined;
+  /** Likewise connections that were turned away before anything of them was read. */
+  readonly connectionsRefused?: number | undefined;
+  /** Likewise records of the audit that could not be written. */
+  readonly auditLost?: number | undefined;
 }
 
 type News = Omit<ClusterEvent, "time">;
@@ -184,6 +190,7 @@ function problemsBetween(before: ClusterSight, after: ClusterSight): News[] {
   };
   return [
     ...of(before.damage, after.damage, "Damage"),
+    ...of(before.volumeProblem, after.volumeProblem, "Snapshots and the object store"),
     ...of(before.archiveProblem, after.archiveProblem, "The archive of log"),
   ];
 }
@@ -213,7 +220,9 @@ const refusedEveryMs = 60_000;
 export class EventWatch {
   private last: ClusterSight | undefined;
   private reign: Reign | undefined;
-  private refused: { readonly total: number; readonly atMs: number } | undefined;
+  private readonly refused = new Increase();
+  private readonly turnedAway = new Increase();
+  private readonly lost = new Increase();
 
   /** What has happened since the look before; `nowMs` in milliseconds since 1970. */
   look(sight: ClusterSight, nowMs: number): ClusterEvent[] {
@@ -223,20 +232,45 @@ export class EventWatch {
     const news = last ? changesBetween(last, this.last, this.reign) : [];
     this.reign = reignOf(sight) ?? this.reign;
     const time = new Date(nowMs).toISOString();
-    return [...news, ...this.refusals(sight, nowMs)].map((one) => ({ time, ...one }));
+    return [...news, ...this.counted(sight, nowMs)].map((one) => ({ time, ...one }));
   }
 
-  /** One a minute at most: somebody may be guessing passwords. */
-  private refusals({ cluster, loginsRefused: total }: ClusterSight, nowMs: number): News[] {
-    if (total === undefined) return [];
-    const before = this.refused;
+  /** One a minute at most: somebody may be guessing passwords, or a disk is full. */
+  private counted(sight: ClusterSight, nowMs: number): News[] {
+    const { cluster, loginsRefused, connectionsRefused, auditLost } = sight;
+    const news: News[] = [];
+    const turnedAway = this.turnedAway.look(connectionsRefused, nowMs);
+    if (turnedAway > 0) {
+      const were = turnedAway === 1 ? "connection was" : "connections were";
+      const message = `${turnedAway} ${were} turned away before the log-in.`;
+      news.push(newsOf("proxy")(cluster.id, "security", message));
+    }
+    const refused = this.refused.look(loginsRefused, nowMs);
+    if (refused > 0) {
+      const message = `${refused} ${refused === 1 ? "log-in was" : "log-ins were"} refused.`;
+      news.push(newsOf("proxy")(cluster.id, "security", message));
+    }
+    const lost = this.lost.look(auditLost, nowMs);
+    if (lost > 0) {
+      const message = `${lost} records of the audit could not be written and are lost.`;
+      news.push(newsOf("proxy")(cluster.id, "failure", message));
+    }
+    return news;
+  }
+}
+
+/** Of a total that is counted elsewhere. */
+class Increase {
+  private told: { readonly total: number; readonly atMs: number } | undefined;
+
+  /** By how much it has grown since it was last told, if that is to be told now; else 0. */
+  look(total: number | undefined, nowMs: number): number {
+    if (total === undefined) return 0;
+    const before = this.told;
     if (!before || (before.total !== total && nowMs - before.atMs >= refusedEveryMs))
-      this.refused = { total, atMs: nowMs };
-    if (!before || this.refused === before) return [];
+      this.told = { total, atMs: nowMs };
+    if (!before || this.told === before) return 0;
     // The process that counts has started anew.
-    const count = total >= before.total ? total - before.total : total;
-    if (count === 0) return [];
-    const message = `${count} ${count === 1 ? "log-in was" : "log-ins were"} refused.`;
-    return [newsOf("proxy")(cluster.id, "security", message)];
+    return total >= before.total ? total - before.total : total;
   }
 }

@@ -1,5 +1,6 @@
 import type { Rng } from "../base/rng.ts";
 import type { Clock, Logger } from "../io/index.ts";
+import type { DriverCounts, LogHold } from "../log-driver/index.ts";
 import type { Building } from "./messages.ts";
 import type { StartMeter } from "./start-phases.ts";
 
@@ -14,6 +15,10 @@ export interface AgentDeps {
   readonly onBuilding?: (building: Building | undefined) => void;
   /** Counts starts as the writer. */
   readonly starts?: StartMeter;
+  /** Where its log drivers count. */
+  readonly driverCounts?: DriverCounts;
+  /** Whether an injected fault keeps log back from this reader. */
+  readonly hold?: LogHold;
   /** A role will take sessions in a moment: what they see of the cluster is to be true from the first one on. */
   readonly beforeServing?: () => Promise<void>;
 }

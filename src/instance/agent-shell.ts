@@ -26,14 +26,14 @@ import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
 import { unstampCache } from "../engine/index.ts";
-import type { LogDriverHandle } from "../log-driver/index.ts";
+import { type LogDriverHandle, LogHold } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
-import { figuresOf } from "./figures-shell.ts";
+import { InstanceFaults } from "./faults-shell.ts";
+import { AgentCounts } from "./agent-counts.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
 import type { RoleOwner, StopKind } from "./role.ts";
-import { StartMeter } from "./start-phases.ts";
 import { removeSightFile, SightFile } from "./sight-file-shell.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
 
@@ -63,6 +63,7 @@ export class InstanceAgent {
   private readonly deps: AgentDeps;
   /** Undefined: SQL shows nothing of the cluster. */
   private readonly sight: SightFile | undefined;
+  private readonly faults: InstanceFaults;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -74,19 +75,26 @@ export class InstanceAgent {
   private lastStatus = "";
   /** Started ahead of a promotion that is about to be ordered. */
   private warmDriver: LogDriverHandle | undefined;
-  private readonly starts = new StartMeter();
+  private readonly counts = new AgentCounts();
   /** How often it was told that another is to write: an order to write from before that counts no more. */
   private yields = 0;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
+    const hold = new LogHold();
     this.deps = {
       ...deps,
-      starts: this.starts,
+      hold,
+      starts: this.counts.starts,
+      driverCounts: this.counts.driverCounts,
       beforeServing: () => this.sight?.writeBeforeServing() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),
     };
     if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
+    const { sight } = this;
+    const situation = (): Situation => this.situation;
+    const onNews = (): void => this.report();
+    this.faults = new InstanceFaults({ config, deps, hold, sight, situation, onNews });
   }
 
   async start(): Promise<void> {
@@ -113,7 +121,7 @@ export class InstanceAgent {
         yieldVolume: (params) => this.yieldVolume(yieldVolumeSchema.parse(params)),
         restart: () => this.restart(),
         pulse: () => this.pulse(),
-        figures: () => figuresOf(this.starts, this.situation),
+        figures: () => this.counts.figures,
         warm: () => {
           if (this.situation.kind === "reader") this.situation.role.keepWarm();
         },
@@ -123,6 +131,7 @@ export class InstanceAgent {
           if (situation.kind === "reader") situation.role.writerMoved(writerAgentSocket);
         },
         noteCluster: (params) => this.sight?.take(clusterSightSchema.parse(params)),
+        ...this.faults.handlers,
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -135,6 +144,7 @@ export class InstanceAgent {
       },
     );
     void this.reportForEver();
+    void this.faults.run(this.closing.signal);
   }
 
   /** Takes everything down: a clean stop ends with a shutdown checkpoint that the quorum holds. */
@@ -250,8 +260,9 @@ export class InstanceAgent {
 
   private pulse(): PulseReport {
     const { situation } = this;
-    const silentMs = situation.kind === "writer" ? situation.role.silentMs() : undefined;
-    return { silentMs: silentMs ?? 0 };
+    if (situation.kind !== "writer") return { silentMs: 0, standstillMs: 0 };
+    const { role } = situation;
+    return { silentMs: role.silentMs() ?? 0, standstillMs: role.standstillMs() };
   }
 
   /** One change of role at a time. */
@@ -314,6 +325,8 @@ export class InstanceAgent {
   private async takeOver(): Promise<Inherited> {
     const { situation, warmDriver: driver } = this;
     this.warmDriver = undefined;
+    // The writer to be needs what is kept back.
+    this.deps.hold?.end();
     const standby = situation.kind === "reader" ? await situation.role.handOver() : undefined;
     if (!standby) await this.leaveRole("immediate");
     return { standby, driver };
@@ -334,7 +347,7 @@ export class InstanceAgent {
 
   /** Should it be promoted one day: the thread is there, has loaded what it needs (decisions.md D5), and is linked. */
   private warmUpDriver(): LogDriverHandle {
-    this.warmDriver ??= makeDriver(this.config);
+    this.warmDriver ??= makeDriver(this.config, this.counts.driverCounts);
     this.warmDriver.standBy();
     return this.warmDriver;
   }

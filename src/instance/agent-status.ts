@@ -1,3 +1,4 @@
+import type { LogHold } from "../log-driver/index.ts";
 import type { Building, Figures, InstanceStatus, Role } from "./messages.ts";
 import type { RoleFacts } from "./role.ts";
 
@@ -28,10 +29,12 @@ export function agentStatus(
     readonly nowMs: number;
     /** Undefined: SQL shows nothing of the cluster. */
     readonly own: Pick<Figures, "sessionId" | "cpu"> | undefined;
+    readonly hold?: Pick<LogHold, "holding">;
   },
   facts: RoleFacts = noFacts,
 ): InstanceStatus {
   const { id, role, incarnation, pid, building, problem, nowMs } = agent;
+  const heldLog = agent.hold?.holding;
   const isWriter = role === "writer" && facts.vdl !== undefined;
   return {
     id,
@@ -53,6 +56,7 @@ export function agentStatus(
     opening: facts.opening ?? null,
     building: building ?? null,
     problem: problem ?? null,
+    ...(heldLog ? { heldLog } : {}),
     figures: agent.own && {
       ...agent.own,
       receivedLsn: facts.receivedLsn ?? null,

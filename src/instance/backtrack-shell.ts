@@ -18,12 +18,14 @@ import { parsePath } from "./path-text.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { rebuildCache } from "./rebuild-shell.ts";
 import type { Standby } from "./standby-shell.ts";
+import type { Standstill } from "./standstill.ts";
 
 export interface BacktrackWork {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
   readonly driver: Pick<LogDriverHandle, "claim" | "release">;
   readonly standby: Standby;
+  readonly standstill: Standstill;
   readonly claimed: Claimed;
   /** Opens what was claimed. */
   readonly open: (claimed: Claimed, choice: TimelineChoice) => Promise<Opened>;
@@ -94,11 +96,12 @@ async function refill(
 }
 
 function promote(work: BacktrackWork, at: Claimed, choice: TimelineChoice): Promise<Opened> {
-  const { config, deps, standby, open, claimed, signal } = work;
+  const { config, deps, standby, standstill, open, claimed, signal } = work;
   return promoteAt({
     config,
     deps,
     standby,
+    standstill,
     claimed: at,
     open: () => open(claimed, choice),
     signal,

@@ -4,31 +4,40 @@ import { connectAgent } from "./postgres-shell.ts";
 
 const pollMs = 2;
 
-/** Statements of users that run now, commits that wait for the quorum among them; each by its session and its begin. */
+/**
+ * What runs for users now, commits that wait for the quorum included: whether by itself, or in a transaction block, whose client
+ * may be at its next statement. In extended messages the transaction of a statement by itself is as old as its Parse.
+ */
 const runningSql =
-  "SELECT pid || ' ' || query_start FROM pg_catalog.pg_stat_activity " +
-  "WHERE backend_type = 'client backend' AND state IN ('active', 'fastpath function call') " +
+  "SELECT DISTINCT state LIKE 'idle%' OR coalesce(query_start - xact_start > interval '20 ms', false) " +
+  "FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend' AND (state IN ('active', 'fastpath function call') " +
+  "OR state = 'idle in transaction' AND state_change > pg_catalog.clock_timestamp() - interval '20 ms') " +
   "AND pid <> pg_catalog.pg_backend_pid() AND application_name <> 'borealis_agent'";
 
-/** So long statements may still arrive that were sent before their proxy heard that it should hold them. */
-const stragglersMs = 20;
+/** Nothing seen for so long: what was sent before its proxy heard that nothing more is to begin has come. */
+const quietMs = 10;
+export interface DrainTimes {
+  readonly withinMs: number;
+  /** For transaction blocks. */
+  readonly blocksMs: number;
+}
 
-/** Resolves when nothing runs; what began after the first moments is not waited for, and nothing longer than `withinMs`. */
+/** Resolves when nothing runs any more, or after `withinMs`. New statements are held elsewhere meanwhile. */
 export async function drainSessions(
   postgres: Pick<Postgres, "address">,
-  { clock, withinMs }: { readonly clock: Clock; readonly withinMs: number },
+  { clock, withinMs, blocksMs }: DrainTimes & { readonly clock: Clock },
 ): Promise<void> {
   const startMs = clock.nowMs();
   const elapsedMs = (): number => clock.nowMs() - startMs;
   const client = await connectAgent(postgres);
   try {
-    const running = async (): Promise<Set<string | null | undefined>> =>
-      new Set((await client.query(runningSql)).rows.map(([one]) => one));
-    let left = await running();
-    while (left.size > 0 && elapsedMs() < withinMs) {
+    let quietSinceMs: number | undefined;
+    while (elapsedMs() < withinMs) {
+      const kinds = (await client.query(runningSql)).rows.map(([isInBlock]) => isInBlock);
+      const isBusy = kinds.includes("f") || (kinds.length > 0 && elapsedMs() < blocksMs);
+      quietSinceMs = isBusy ? undefined : (quietSinceMs ?? clock.nowMs());
+      if (quietSinceMs !== undefined && clock.nowMs() - quietSinceMs >= quietMs) return;
       await sleep(clock, pollMs);
-      const now = await running();
-      left = elapsedMs() < stragglersMs ? now : new Set([...left].filter((one) => now.has(one)));
     }
   } finally {
     client.destroy();

@@ -25,6 +25,7 @@ export async function startFeed(
     socketPath: `${feedDir}/.s.PGSQL.5432`,
     systemId: config.systemIdentifier,
     serverVersion: config.engine.version,
+    hold: deps.hold,
     ...callbacks,
   });
 }

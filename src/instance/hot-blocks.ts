@@ -80,7 +80,7 @@ export function stretchesOf(range: HotRange): FileStretch[] {
 export const initialPrivilegesSql =
   "INSERT INTO pg_catalog.pg_init_privs (objoid, classoid, objsubid, privtype, initprivs) " +
   "SELECT oid, 'pg_catalog.pg_proc'::pg_catalog.regclass, 0, 'i', proacl FROM pg_catalog.pg_proc p " +
-  "WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND proname ~ '^borealis_' AND proacl IS NOT NULL " +
+  "WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND proname ~ '^(borealis|aurora_inject)_' AND proacl IS NOT NULL " +
   "AND NOT EXISTS (SELECT FROM pg_catalog.pg_init_privs i WHERE i.objoid = p.oid " +
   "AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass)";
 

@@ -41,7 +41,12 @@ export type FromHydration =
       readonly name: string;
       readonly reason: string;
     }
-  | { readonly kind: "failed"; readonly code: string; readonly message: string }
+  | {
+      readonly kind: "failed";
+      readonly code: string;
+      readonly message: string;
+      readonly hint: string | null;
+    }
   | HydrationResult;
 
 export type HydrationResult =

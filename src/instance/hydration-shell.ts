@@ -13,8 +13,8 @@ export interface HydrationBounds {
 }
 
 /**
- * Builds a cache from the newest snapshot that will do, in a thread of its own. Raises what stood in the way; there is no
- * cache then. When it settles nothing of the thread writes any more.
+ * Builds a cache from the newest snapshot that will do, in a thread of its own; one that is damaged, or lacks something in
+ * every store, is passed over. Raises what stood in the way, of the newest that would have done; there is no cache then. When it settles nothing of the thread writes any more.
  */
 export async function hydrateInThread(
   order: HydrationOrder,
@@ -33,7 +33,7 @@ export async function hydrateInThread(
       worker.onMessage((raw) => {
         // The thread posts FromHydration and nothing else.
         const message = raw as FromHydration;
-        if (message.kind === "failed") failure = new BorealisError(message.code, message.message);
+        if (message.kind === "failed") failure = failureOf(message);
         else if (isResult(message)) result = message;
         else return tell(message);
         worker.stop();
@@ -46,6 +46,14 @@ export async function hydrateInThread(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+function failureOf({
+  code,
+  message,
+  hint,
+}: Extract<FromHydration, { kind: "failed" }>): BorealisError {
+  return new BorealisError(code, message, hint === null ? {} : { hint });
 }
 
 function isResult(message: FromHydration): message is HydrationResult {

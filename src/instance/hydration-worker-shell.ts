@@ -5,18 +5,20 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { bytesBetween, lsnMaxOf } from "../base/lsn.ts";
-import { hydrateFromSnapshot } from "../engine/index.ts";
+import { hydrateFromSnapshot, type SnapshotHydration } from "../engine/index.ts";
 import { type ParentThread, realClock, realRng } from "../io/index.ts";
 import { parseDataKeys } from "../keys/index.ts";
 import { NodeStore } from "../log-driver/index.ts";
 import {
   ExtentSealer,
-  findUsableSnapshot,
   type ObjectStore,
   openObjectStore,
   Replicas,
+  type SnapshotManifest,
+  TriedReplicas,
+  usableSnapshots,
 } from "../volume/index.ts";
-import type { FromHydration, HydrationOrder } from "./hydration-messages.ts";
+import type { FromHydration, HydrationOrder, HydrationResult } from "./hydration-messages.ts";
 
 /** A node that is down is passed over soon: others have the same. */
 const nodePatienceMs = 2_000;
@@ -28,8 +30,9 @@ export async function run(parent: ParentThread): Promise<void> {
     // Written by hydration-shell.ts, in this process.
     await hydrate(parent.data as HydrationOrder, post);
   } catch (error) {
-    const code = error instanceof BorealisError ? error.code : sqlState.internal;
-    post({ kind: "failed", code, message: messageOf(error) });
+    const known = error instanceof BorealisError ? error : undefined;
+    const { code = sqlState.internal, hint = null } = known ?? {};
+    post({ kind: "failed", code, message: messageOf(error), hint });
   }
 }
 
@@ -37,7 +40,6 @@ async function hydrate(
   order: HydrationOrder,
   post: (message: FromHydration) => void,
 ): Promise<void> {
-  const { instanceDir, osUser, wish, end, replayBytesMax } = order;
   const keys = order.dataKeys === null ? undefined : parseDataKeys(order.dataKeys);
   const sealer = new ExtentSealer({ volumeId: volumeId(order.addressVolumeId), keys });
   const stores = await openStores(order);
@@ -46,33 +48,57 @@ async function hydrate(
     isSafe: (those) => those.length > 0,
     onHealed: (store, name, reason) => post({ kind: "healed", store: store.label, name, reason }),
   });
+  const tried = new TriedReplicas(replicas);
+  let failure: BorealisError | undefined;
+  const onSkipped = (id: string, error: BorealisError): void => {
+    failure ??= error;
+    post({ kind: "skipped", snapshot: id, reason: error.message });
+  };
   // Whoever does not want it any more ends the thread.
   const { signal } = new AbortController();
-  const onSkipped = (id: string, error: BorealisError): void =>
-    post({ kind: "skipped", snapshot: id, reason: error.message });
-  const manifest = await findUsableSnapshot({
-    ...wish,
-    stores,
-    replicas,
-    sealer,
-    onSkipped,
-    signal,
-  });
-  if (!manifest) return post({ kind: "none" });
+  const search = { ...order.wish, stores, replicas, sealer, onSkipped, signal };
+  for await (const manifest of usableSnapshots(search)) {
+    if (tried.lacks(manifest)) {
+      post({ kind: "skipped", snapshot: manifest.id, reason: "it needs the same extents" });
+      continue;
+    }
+    try {
+      return post(await unpack(order, manifest, { replicas: tried, sealer, post, signal }));
+    } catch (error) {
+      // With more log behind it, an older one is as good.
+      if (!tried.isOfSnapshot(error)) throw error;
+      onSkipped(manifest.id, error);
+    }
+  }
+  if (failure) throw failure;
+  post({ kind: "none" });
+}
+
+interface Unpacking extends Pick<SnapshotHydration, "replicas" | "sealer" | "signal"> {
+  readonly post: (message: FromHydration) => void;
+}
+
+/** One with more log behind it than is wanted is told, and not unpacked. */
+async function unpack(
+  { instanceDir, osUser, end, replayBytesMax, owner }: HydrationOrder,
+  manifest: SnapshotManifest,
+  { replicas, sealer, post, signal }: Unpacking,
+): Promise<HydrationResult> {
   const { id, startLsn, endLsn, history } = manifest;
   const replayBytes = bytesBetween(startLsn, lsnMaxOf(end, startLsn));
   const found = { snapshot: id, startLsn, endLsn, history, replayBytes };
-  if (replayBytes > replayBytesMax) return post({ kind: "far", ...found });
+  if (replayBytes > replayBytesMax) return { kind: "far", ...found };
   let toldBytes = 0;
+  const { volumeId: volume } = owner;
   const figures = await hydrateFromSnapshot(
-    { manifest, replicas, sealer, instanceDir, osUser, volumeId: order.owner.volumeId, signal },
+    { manifest, replicas, sealer, instanceDir, osUser, volumeId: volume, signal },
     ({ doneBytes, totalBytes }) => {
       if (doneBytes - toldBytes < progressEveryBytes) return;
       toldBytes = doneBytes;
       post({ kind: "progress", doneBytes, totalBytes });
     },
   );
-  post({ kind: "done", ...found, figures });
+  return { kind: "done", ...found, figures };
 }
 
 /** Nearest first. Raises what the object store raises that cannot be opened, if there is nothing else. */

@@ -32,8 +32,15 @@ export {
   type WantedMembers,
   type WriterOrder,
 } from "./messages.ts";
+export {
+  type FaultOrder,
+  faultOrderSchema,
+  holdingSchema,
+  type Injected,
+} from "./fault-messages.ts";
 export { startPhases } from "./start-phases.ts";
 export { instanceSight } from "./sight.ts";
+export { injectFunctions } from "./inject-functions.ts";
 export { auroraNames } from "./surface-functions.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";

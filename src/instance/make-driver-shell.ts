@@ -1,4 +1,4 @@
-import { type LogDriverHandle, startLogDriver } from "../log-driver/index.ts";
+import { type DriverCounts, type LogDriverHandle, startLogDriver } from "../log-driver/index.ts";
 import type { AgentConfig } from "./messages.ts";
 import { linkOwner, volumeNodes } from "./nodes.ts";
 
@@ -6,8 +6,8 @@ import { linkOwner, volumeNodes } from "./nodes.ts";
 const ringBytes = 32 * 1024 * 1024;
 
 /** A log driver for this instance. Its thread does nothing before it is asked to claim. */
-export function makeDriver(config: AgentConfig): LogDriverHandle {
-  return startLogDriver({
+export function makeDriver(config: AgentConfig, counts?: DriverCounts): LogDriverHandle {
+  const settings = {
     nodes: volumeNodes(config),
     owner: linkOwner(config),
     leaseMs: config.leaseMs,
@@ -15,5 +15,6 @@ export function makeDriver(config: AgentConfig): LogDriverHandle {
     // A file of its own: two writers cannot rotate one.
     logFile: config.logFile.replace(/\.log$/, "-driver.log"),
     logLevel: config.logLevel,
-  });
+  };
+  return startLogDriver(settings, counts);
 }

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { durationBoundsMs } from "../base/histogram.ts";
 import { findLsn } from "../base/lsn.ts";
+import { commitParts } from "../log-driver/index.ts";
+import { holdingSchema } from "./fault-messages.ts";
 import { startPhases } from "./start-phases.ts";
 
 /**
@@ -73,6 +75,8 @@ export const instanceStatusSchema = z.object({
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
   figures: figuresSchema.optional(),
+  /** Reader: an injected fault keeps log back from it. */
+  heldLog: holdingSchema.optional(),
 });
 export type InstanceStatus = z.infer<typeof instanceStatusSchema>;
 
@@ -89,23 +93,22 @@ export const durationsSchema = z.object({
 export const instanceFiguresSchema = z.object({
   /** Of its starts as the writer; see start-phases.ts. */
   starts: z.record(z.enum(startPhases), durationsSchema),
-  /** Of the log driver that it has now; null: it is no writer. */
-  writer: z
-    .object({
-      /** From the arrival of log from PostgreSQL until a write quorum held it. */
-      durable: durationsSchema,
-      /** Log that PostgreSQL has sent in this epoch. */
-      logBytes: z.number().min(0),
-      /** From an append to a node to its acknowledgement. */
-      appends: z.array(z.object({ node: z.string(), durations: durationsSchema })),
-    })
-    .nullable(),
+  /** Of the log drivers that it had while it was the writer, as log-driver/driver-figures.ts has it. */
+  driver: z.object({
+    commits: z.number().min(0),
+    logBytes: z.number().min(0),
+    parts: z.record(z.enum(commitParts), durationsSchema),
+    durable: durationsSchema,
+    appends: z.array(z.object({ node: z.string(), durations: durationsSchema })).readonly(),
+  }),
 });
 export type InstanceFigures = z.infer<typeof instanceFiguresSchema>;
 
 /** One instance, for what SQL shows of the cluster. */
 export const instanceSightSchema = z.object({
   id: z.string(),
+  /** Of its endpoint, by which clients that tell instances apart by address know it; null: it has none of its own. */
+  address: z.string().nullable(),
   isWriter: z.boolean(),
   vdl: z.string().nullable(),
   replayLsn: z.string().nullable(),
@@ -198,10 +201,13 @@ export const writerMovedSchema = z.object({ writerAgentSocket: z.string() });
 export const yieldVolumeSchema = z.object({ isHurried: z.boolean().default(false) });
 export type YieldOrder = z.infer<typeof yieldVolumeSchema>;
 
-export const drainSchema = z.object({ withinMs: z.number() });
+export const drainSchema = z.object({ withinMs: z.number(), blocksMs: z.number() });
 
-/** An agent that answers lives; `silentMs`: since its writer's PostgreSQL last answered, 0 if that has reasons not to. */
-export const pulseSchema = z.object({ silentMs: z.number() });
+/**
+ * An agent that answers lives; `silentMs`: since its writer's PostgreSQL last answered, 0 if that has reasons not to;
+ * `standstillMs`: since its promotion last came nearer to its end, 0 if there is none, or it waits for others.
+ */
+export const pulseSchema = z.object({ silentMs: z.number(), standstillMs: z.number() });
 export type PulseReport = z.infer<typeof pulseSchema>;
 
 /** Another password for the master user. `verifier` is SCRAM-SHA-256's, never the password. */
@@ -289,6 +295,8 @@ export const agentConfigSchema = z.object({
   instanceDir: z.string(),
   socketDir: z.string(),
   agentSocket: z.string(),
+  /** The control plane's. */
+  controlSocket: z.string(),
   logFile: z.string(),
   logLevel: z.string(),
   logMaxBytes: z.number(),

@@ -10,11 +10,16 @@ import { readCutoff } from "./cutoff-shell.ts";
 import { historyBelow, installPathHistory, newestHistoryFile } from "./history-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 import type { Standby } from "./standby-shell.ts";
+import type { Standstill } from "./standstill.ts";
 
 const readyTimeoutMs = 600_000;
 const pollMs = 2;
 /** A standby that replays nothing for so long, though it has not all it needs, never will. */
 const stuckAfterMs = 60_000;
+/** One that replayed all and does not become a writer in so long: much longer than to empty any number of unlogged tables. */
+const neverPromotedMs = 300_000;
+/** ... and which may take so long before it counts as standing still. */
+const quietPromotionMs = 15_000;
 
 const endsWithinMs = 1_000;
 const lostSession: ReadonlySet<string> = new Set([
@@ -27,6 +32,8 @@ export interface Promotion {
   readonly deps: AgentDeps;
   /** Running as a reader's, or down with a cache that may be read on from. */
   readonly standby: Standby;
+  /** Told how it gets on, once only its PostgreSQL has anything left to do. */
+  readonly standstill: Standstill;
   /** Its start is the recovery LSN b: where the epoch will begin, and the instance is promoted. */
   readonly claimed: Claimed;
   /** Opens the epoch: of a standby that runs when all is ready for it, of one that is down before it is started. */
@@ -43,8 +50,9 @@ export interface Promotion {
  * started anew do not tell how far readers may read before an epoch is open: so the epoch comes first where nothing runs.
  */
 export async function promoteAt(promotion: Promotion): Promise<Opened> {
-  const { config, deps, standby, claimed, open, signal } = promotion;
+  const { config, deps, standby, standstill, claimed, open, signal } = promotion;
   const { start: at } = claimed;
+  const wait = { config, deps, standstill, signal };
   // If this dies with the cache still a reader's, it has log of this path, and maybe as far as here.
   await noteCachePath(config, claimed.history, at);
   // A node that has not heard of this path yet, and is on one that a backtrack left, would lead PostgreSQL onto that.
@@ -57,11 +65,12 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     const client = await standby.takeSession();
     try {
       const opened = openedFirst ?? (await open());
+      standstill.moved(deps.clock.nowMs());
       await freeReplay(client);
-      await untilReplayed(client, at, { config, deps, signal });
+      await untilReplayed(client, at, wait);
       standby.tellCutoff(await readCutoff(client));
       await client.query("SELECT pg_catalog.pg_promote(false)");
-      await untilPromoted(client, { config, deps, signal });
+      await untilPromoted(client, wait);
       deps.logger.info({ event: "recovery.promoted", at: formatLsn(at) });
       // Who slipped in meanwhile believes to be on a reader.
       await takeSessionsOff(client);
@@ -76,6 +85,7 @@ export async function promoteAt(promotion: Promotion): Promise<Opened> {
     if (runs && (await hasEnded(promotion, error))) await unstampCache(config.instanceDir);
     throw error;
   } finally {
+    standstill.end();
     await standby.closeFeed();
   }
 }
@@ -128,25 +138,25 @@ async function takeSessionsOff(client: PgClient): Promise<void> {
 interface Wait {
   readonly config: AgentConfig;
   readonly deps: AgentDeps;
+  readonly standstill: Standstill;
   readonly signal: AbortSignal;
 }
 
 async function untilReplayed(
   client: PgClient,
   to: Lsn,
-  { config, deps, signal }: Wait,
+  { config, deps, standstill, signal }: Wait,
 ): Promise<void> {
   const { clock, logger } = deps;
   let before: Lsn | undefined;
-  let movedMs = clock.nowMs();
   for (;;) {
     const { rows } = await client.query("SELECT pg_catalog.pg_last_wal_replay_lsn()");
     const at = findLsn(rows[0]?.[0] ?? "");
     if (at !== undefined && at >= to) break;
     if (signal.aborted) throw signal.reason;
-    if (at !== before) movedMs = clock.nowMs();
+    if (at !== before) standstill.moved(clock.nowMs());
     before = at;
-    if (clock.nowMs() - movedMs > stuckAfterMs) {
+    if (standstill.ms(clock.nowMs()) > stuckAfterMs) {
       // The next attempt would stand there, too: it begins with another cache.
       await unstampCache(config.instanceDir);
       const where = at === undefined ? "nowhere" : formatLsn(at);
@@ -158,9 +168,16 @@ async function untilReplayed(
   logger.info({ event: "recovery.replayed", to: formatLsn(to) });
 }
 
-async function untilPromoted(client: PgClient, { deps, signal }: Wait): Promise<void> {
+async function untilPromoted(client: PgClient, { deps, standstill, signal }: Wait): Promise<void> {
+  const { clock } = deps;
+  // What it does meanwhile it does not tell: unlogged tables may be many.
+  standstill.moved(clock.nowMs() + quietPromotionMs);
   while ((await client.query("SELECT pg_catalog.pg_is_in_recovery()")).rows[0]?.[0] !== "f") {
     if (signal.aborted) throw signal.reason;
-    await sleep(deps.clock, pollMs, signal);
+    if (standstill.ms(clock.nowMs()) > neverPromotedMs) {
+      throw new BorealisError(sqlState.cannotConnectNow, "PostgreSQL does not become a writer");
+    }
+    await sleep(clock, pollMs, signal);
   }
+  standstill.moved(clock.nowMs());
 }

@@ -1,7 +1,13 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { epochNone, volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, lsnZero, parseLsn } from "../base/lsn.ts";
-import { logDriverName, sealCache, stampCache, unstampCache } from "../engine/index.ts";
+import {
+  logDriverName,
+  type Postgres,
+  sealCache,
+  stampCache,
+  unstampCache,
+} from "../engine/index.ts";
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
@@ -144,6 +150,10 @@ export class ReaderRole {
     this.standby.handTo({ onBroke: () => undefined });
     await this.scope.close("the reader is promoted");
     return this.standby;
+  }
+
+  get postgres(): Postgres {
+    return this.standby.postgres;
   }
 
   facts(): RoleFacts {

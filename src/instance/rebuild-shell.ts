@@ -41,27 +41,36 @@ interface Aim {
   readonly end: Lsn;
 }
 
+/** What one way to build a cache has ended in: it is why that way did not lead to one. */
+interface Failed {
+  readonly kind: "failed";
+  readonly error: unknown;
+}
+type Hydrated = HydrationResult | Failed;
+type Copied = { readonly kind: "done"; readonly backup: BaseBackup } | Failed;
+
 /**
  * Builds the cache anew: from the newest snapshot, from whose start the log is replayed; if that is far back, by a base
  * backup from a live instance (D35); if there is no snapshot at all, from the genesis image and the whole log. The volume is
- * the truth in each case. Gives what log is in it now; undefined: nobody says of which path. Raises 58030 when there is
- * nothing to build from.
+ * the truth in each case. Gives what log is in it now; undefined: nobody says of which path. Raises 53100 when the disk is
+ * full, at once, since no other way needs less; else what stood in the way, 58030 when there is nothing to build from.
  */
 export async function rebuildCache(rebuild: Rebuild): Promise<OwnLog | undefined> {
   const { config, deps, reason, sources } = rebuild;
   const aim = await aimOf(rebuild);
   if (!aim) {
-    if (!(await copyFromSomebody(rebuild))) await seedFromGenesis(config, deps.logger, reason);
+    const only = await copyFromSomebody(rebuild);
+    if (only?.kind !== "done") await seedFromGenesis(config, deps.logger, reason);
     return undefined;
   }
   const { path, base } = aim.wish;
   const first = await hydrate(rebuild, aim, sources.length > 0 ? shortLogBytes : Infinity);
-  if (first?.kind === "done") return { path, end: first.endLsn };
+  if (first.kind === "done") return { path, end: first.endLsn };
   const copy = await copyFromSomebody(rebuild);
-  if (copy) return { path, end: copy.endLsn };
-  const second = first?.kind === "far" ? await hydrate(rebuild, aim, Infinity) : undefined;
-  if (second?.kind === "done") return { path, end: second.endLsn };
-  if (base > parseLsn(config.genesisLsn)) throw nothingToBuildFrom(config);
+  if (copy?.kind === "done") return { path, end: copy.backup.endLsn };
+  const last = first.kind === "far" ? await hydrate(rebuild, aim, Infinity) : first;
+  if (last.kind === "done") return { path, end: last.endLsn };
+  if (base > parseLsn(config.genesisLsn)) throw nothingToBuildFrom(config, [last, copy]);
   await seedFromGenesis(config, deps.logger, reason);
   return { path, end: undefined };
 }
@@ -77,22 +86,22 @@ async function aimOf({ config, deps, wish, signal }: Rebuild): Promise<Aim | und
   return { wish: { path, base, at: undefined }, end };
 }
 
-/** From a snapshot with little log behind it. Undefined: there is none, or it was tried and did not work. */
+/** From a snapshot with little log behind it. Undefined: there is none, or it was tried and did not work. Raises as hydrate. */
 export async function hydrateNearest(
   rebuild: Pick<Rebuild, "config" | "deps" | "reason" | "signal">,
   wish: SnapshotWish,
   end: Lsn,
 ): Promise<FoundSnapshot | undefined> {
   const result = await hydrate(rebuild, { wish, end }, shortLogBytes);
-  return result?.kind === "done" ? result : undefined;
+  return result.kind === "done" ? result : undefined;
 }
 
-/** Undefined: it was tried and did not work. */
+/** Raises 53100 when the disk is full. */
 async function hydrate(
   { config, deps, reason, signal }: Pick<Rebuild, "config" | "deps" | "reason" | "signal">,
   { wish, end }: Aim,
   replayBytesMax: number,
-): Promise<HydrationResult | undefined> {
+): Promise<Hydrated> {
   const { clock, logger } = deps;
   const { instance, objectStoreUrl, objectStoreEnv, dataKeys, instanceDir } = config;
   const startMs = clock.nowMs();
@@ -126,28 +135,31 @@ async function hydrate(
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     logger.warn({ event: "cache.notHydrated", instance }, messageOf(error));
-    return undefined;
+    if (isDiskFull(error)) throw error;
+    return { kind: "failed", error };
   } finally {
     deps.onBuilding?.(undefined);
   }
 }
 
-async function copyFromSomebody(rebuild: Rebuild): Promise<BaseBackup | undefined> {
+/** Undefined: there is nobody. Raises 53100 when the disk is full. */
+async function copyFromSomebody(rebuild: Rebuild): Promise<Copied | undefined> {
   const { deps, sources, patienceMs, signal } = rebuild;
   const { clock } = deps;
   const startMs = clock.nowMs();
   for (;;) {
+    let last: Copied | undefined;
     for (const source of sources) {
       if (signal.aborted) throw signal.reason;
-      const copy = await copyFrom(source, rebuild);
-      if (copy) return copy;
+      last = await copyFrom(source, rebuild);
+      if (last.kind === "done") return last;
     }
-    if (clock.nowMs() - startMs >= patienceMs) return undefined;
+    if (clock.nowMs() - startMs >= patienceMs) return last;
     await sleep(clock, againMs, signal);
   }
 }
 
-async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<BaseBackup | undefined> {
+async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<Copied> {
   const { config, deps, reason, untilUsable, signal } = rebuild;
   const { clock, logger } = deps;
   const facts = { instance: config.instance, from: source.id };
@@ -166,11 +178,12 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<BaseBac
     const { startLsn, endLsn } = backup;
     const tookMs = Math.round(clock.nowMs() - startMs);
     logger.info({ event: "cache.copied", ...facts, reason, startLsn, endLsn, tookMs });
-    return backup;
+    return { kind: "done", backup };
   } catch (error) {
     if (signal.aborted) throw error;
     logger.info({ event: "cache.notCopied", ...facts }, messageOf(error));
-    return undefined;
+    if (isDiskFull(error)) throw error;
+    return { kind: "failed", error };
   }
 }
 
@@ -180,10 +193,21 @@ export function beyondTheVolume(backup: BaseBackup): BorealisError {
   return new BorealisError(sqlState.notInPrerequisiteState, why);
 }
 
-function nothingToBuildFrom({ instance, objectStoreUrl }: AgentConfig): BorealisError {
-  return new BorealisError(
-    sqlState.ioError,
-    `no snapshot can be used to build the cache of ${instance}, and the log since the volume's birth is gone`,
-    { hint: `see what is wrong with ${objectStoreUrl}, and borealis logs ${instance}` },
-  );
+function isDiskFull(error: unknown): boolean {
+  return error instanceof BorealisError && error.code === sqlState.diskFull;
+}
+
+/** With what the ways that were tried have ended in: the first failure among them is the reason. */
+function nothingToBuildFrom(
+  { instance, objectStoreUrl }: AgentConfig,
+  tried: readonly (Hydrated | Copied | undefined)[],
+): BorealisError {
+  const why = `no snapshot can be used to build the cache of ${instance}, and the log since the volume's birth is gone`;
+  const look = `see what is wrong with ${objectStoreUrl}, and borealis logs ${instance}`;
+  const failed = tried.find((one) => one?.kind === "failed");
+  if (!failed) return new BorealisError(sqlState.ioError, why, { hint: look });
+  const { error: cause } = failed;
+  const known = cause instanceof BorealisError ? cause : undefined;
+  const { code = sqlState.ioError, hint = look } = known ?? {};
+  return new BorealisError(code, `${why}: ${messageOf(cause)}`, { hint, cause });
 }

@@ -17,15 +17,19 @@ const begin = "borealis roles";
 export const recordQuery =
   "SELECT pg_catalog.shobj_description(oid, 'pg_tablespace') FROM pg_catalog.pg_tablespace WHERE spcname = 'pg_global'";
 
-/** Those of `names` that are there when it is run. */
-export function recordSql(mark: string, names: readonly string[]): string {
-  return `DO ${quoteLiteral(`BEGIN ${write(mark, names)}; END`)}`;
+/** Gives the statement that records those of `names` that are there: where somebody has dropped plpgsql, nothing else can run one. */
+export function recordQueryOf(mark: string, names: readonly string[]): string {
+  const entries =
+    "SELECT pg_catalog.string_agg(pg_catalog.format(' %s=%s', rolname, oid), '' ORDER BY rolname) " +
+    `FROM pg_catalog.pg_roles WHERE rolname = ANY ('{${names.join(",")}}'::name[])`;
+  const text = `pg_catalog.concat(${quoteLiteral(`${begin} ${mark}`)}, (${entries}))`;
+  return `SELECT pg_catalog.format('COMMENT ON TABLESPACE pg_global IS %L', ${text})`;
 }
 
-/** As `recordSql`, where nothing is recorded. */
+/** Records them where nothing is recorded: of a new volume. */
 export function recordFirstSql(names: readonly string[]): string {
-  const body = `BEGIN IF (${recordQuery}) IS NULL THEN ${write("none", names)}; END IF; END`;
-  return `DO ${quoteLiteral(body)}`;
+  const record = `EXECUTE (${recordQueryOf("none", names)})`;
+  return `DO ${quoteLiteral(`BEGIN IF (${recordQuery}) IS NULL THEN ${record}; END IF; END`)}`;
 }
 
 /** Undefined: there is none, or somebody has put something else there. */
@@ -36,12 +40,4 @@ export function parseRecord(text: string | null): RoleRecord | undefined {
     .map((entry) => entry.split("="))
     .map(([name = "", oid = ""]) => [name, oid] as const);
   return { mark, oids: new Map(oids) };
-}
-
-function write(mark: string, names: readonly string[]): string {
-  const entries =
-    "SELECT pg_catalog.string_agg(pg_catalog.format(' %s=%s', rolname, oid), '' ORDER BY rolname) " +
-    `FROM pg_catalog.pg_roles WHERE rolname = ANY ('{${names.join(",")}}'::name[])`;
-  const text = `pg_catalog.concat(${quoteLiteral(`${begin} ${mark}`)}, (${entries}))`;
-  return `EXECUTE pg_catalog.format('COMMENT ON TABLESPACE pg_global IS %L', ${text})`;
 }

@@ -1,8 +1,17 @@
 import { messageOf } from "../base/errors.ts";
-import { CpuWatch, dataDirOf, readOwned, removeOwned, writeOwned } from "../engine/index.ts";
-import { realEntropy, sleep, systemCodeOf } from "../io/index.ts";
+import {
+  CpuWatch,
+  dataDirOf,
+  readOwned,
+  removeDraftsOf,
+  removeOwned,
+  writeOwned,
+} from "../engine/index.ts";
+import { realEntropy, sleep } from "../io/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
+import type { RequestAnswer } from "./fault-messages.ts";
 import type { AgentConfig, ClusterSight, Figures, InstanceStatus, KeptSight } from "./messages.ts";
+import { withAnswer } from "./requests.ts";
 import { parseKept, sightOwner, sightText } from "./sight.ts";
 import { sightBytesMax, sightFile } from "./surface-functions.ts";
 
@@ -31,6 +40,7 @@ export class SightFile {
   private readonly status: () => InstanceStatus;
   private readonly cpuWatch = new CpuWatch();
   private told: ClusterSight | undefined;
+  private answers: readonly RequestAnswer[] = [];
   /** Of the agent's former life; read once, before it is written over. */
   private kept: Promise<KeptSight | undefined> | undefined;
   private life: number | undefined;
@@ -78,6 +88,12 @@ export class SightFile {
     void this.write();
   }
 
+  /** Somebody waits for it in SQL. */
+  answer(answer: RequestAnswer): void {
+    this.answers = withAnswer(this.answers, answer);
+    void this.write();
+  }
+
   /** Now and then: nothing may have been told lately. */
   keepFresh(): void {
     if (this.deps.clock.nowMs() - this.writtenMs >= freshMs) void this.write();
@@ -90,7 +106,7 @@ export class SightFile {
   }
 
   /**
-   * Resolves when the file says how things are now. One that cannot be written is removed, as it would go on telling how they
+   * Resolves when the file says how things are now, if PostgreSQL runs. One that cannot be written is removed, as it would go on telling how they
    * were (a full disk lets it go), and the log has it once.
    */
   write(): Promise<void> {
@@ -108,17 +124,19 @@ export class SightFile {
     this.kept ??= this.readKept();
     const kept = await this.kept;
     const own = this.status();
-    if (own.role === "none") return;
+    // Nobody reads it then, and what is being removed must not get new files.
+    if (own.role === "none" || own.postgresPid === null) return;
     const path = pathIn(config.instanceDir);
     const of = sightOwner(config);
-    const text = sightText({ of, own, told: this.told, kept, nowMs: deps.clock.wallMs() });
+    const { told, answers } = this;
+    const nowMs = deps.clock.wallMs();
+    const text = sightText({ of, own, told, kept, answers, nowMs });
     try {
       await writeOwned(path, text, config.osUser ?? undefined);
       this.isFailing = false;
     } catch (error) {
       await removeSightFile(config);
-      const isWithoutCache = systemCodeOf(error) === "ENOENT" && own.postgresPid === null;
-      if (isWithoutCache || this.isFailing) return;
+      if (this.isFailing || this.status().postgresPid === null) return;
       this.isFailing = true;
       deps.logger.warn({ event: "sight.notWritten" }, messageOf(error));
     }
@@ -126,6 +144,7 @@ export class SightFile {
 
   private async readKept(): Promise<KeptSight | undefined> {
     const { config } = this;
+    await removeDraftsOf(pathIn(config.instanceDir)).catch(() => undefined);
     // Whatever is the matter with it: it is a memory, and the control plane tells soon.
     const text = await readOwned(pathIn(config.instanceDir), sightBytesMax).catch(() => "");
     return parseKept(text, sightOwner(config));

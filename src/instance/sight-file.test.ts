@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -15,13 +23,16 @@ beforeEach(() => {
   mkdirSync(join(instanceDir, "data"));
   path = join(instanceDir, "data", "borealis_sight.json");
   warnings = [];
+  postgresPid = 1;
 });
 afterEach(() => rmSync(instanceDir, { recursive: true, force: true }));
 
-/** A reader whose PostgreSQL runs. */
+let postgresPid: number | undefined;
+
+/** A reader. */
 function status(): InstanceStatus {
   const agent = { id: "instance-2", role: "reader", incarnation: 1, pid: 1, nowMs: 0 } as const;
-  const facts = { state: "available", isAdmitted: true, postgresPid: 1, epoch: 1 } as const;
+  const facts = { state: "available", isAdmitted: true, postgresPid, epoch: 1 } as const;
   const more = { timeline: 1, vdl: undefined, replayLsn: "0/1", lagMs: 0, hasQuorum: true };
   return agentStatus(
     { ...agent, building: undefined, problem: undefined, own: undefined },
@@ -40,6 +51,16 @@ function sight(owner: Owner): SightFile {
   const config = Object.assign(owner, { instance: "instance-2", volumeId: "v" });
   return new SightFile(config, { clock: realClock, logger }, status);
 }
+
+test("what was being written when the agent was killed is gone, so that backups do not meet it", async () => {
+  const left = ["pgsql_tmp.borealis_sight.json.0a", ".borealis_sight.json.1b", "postgresql.conf"];
+  for (const name of left) writeFileSync(join(instanceDir, "data", name), "");
+  await sight({ instanceDir, osUser: null }).write();
+  expect(readdirSync(join(instanceDir, "data")).toSorted()).toEqual([
+    "borealis_sight.json",
+    "postgresql.conf",
+  ]);
+});
 
 test("one that cannot be written any more is gone rather than old, and the log has it once", async () => {
   // Nobody has such a number: whoever is to own the file cannot be given it.
@@ -62,6 +83,19 @@ test("one that cannot be written any more is gone rather than old, and the log h
   expect(warnings).toHaveLength(2);
 });
 
+test("nothing is put into a folder without a PostgreSQL: it may be on its way out", async () => {
+  const file = sight({ instanceDir, osUser: null });
+  postgresPid = undefined;
+  await file.write();
+  expect(readdirSync(join(instanceDir, "data"))).toEqual([]);
+  rmSync(join(instanceDir, "data"), { recursive: true });
+  postgresPid = 1;
+  const writing = file.write();
+  postgresPid = undefined;
+  await writing;
+  expect(warnings).toEqual([]);
+});
+
 test("what was left is removed, and nothing is asked of what is not there", async () => {
   await sight({ instanceDir, osUser: null }).write();
   for (const _ of [1, 2]) await removeSightFile({ instanceDir });
@@ -72,7 +106,7 @@ test("the next life begins with whom the former one knew, until it is told", asy
   const owner = { instanceDir, osUser: null };
   const { id, figures = null } = status();
   const nothing = { vdl: null, replayLsn: null, lagMs: null, figures };
-  const other = { ...nothing, id: "instance-1", isWriter: true, heardAtMs: 1_000 };
+  const other = { ...nothing, id: "instance-1", isWriter: true, address: null, heardAtMs: 1_000 };
   const volume = { protectionGroups: 1, nodes: 6, branchLsn: null };
   const ids = (): unknown => {
     const { instances } = JSON.parse(readFileSync(path, "utf8")) as {

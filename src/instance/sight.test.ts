@@ -43,7 +43,7 @@ function shown(own: InstanceStatus, told?: ClusterSight, kept?: KeptSight): Show
 }
 
 function other(id: string, isWriter: boolean): InstanceSight {
-  return instanceSight({ ...status, id }, { isWriter, heardAtMs: nowMs - 2_000 });
+  return instanceSight({ ...status, id }, { isWriter, heardAtMs: nowMs - 2_000, address: null });
 }
 
 const volume = { protectionGroups: 1, nodes: 6, branchLsn: null };
@@ -56,6 +56,7 @@ test("a reader shows all of its figures, and decimal positions beyond what a num
   const [row] = shown({ ...status, replayLsn: "FFFFFFFF/FFFFFFFF" }).instances;
   expect(row).toEqual({
     server_id: "instance-2",
+    address: null,
     session_id: "s2",
     is_current: true,
     last_update_timestamp: "2026-01-01T00:00:00.000Z",
@@ -104,7 +105,13 @@ test("before anybody was heard there is oneself", () => {
 });
 
 test("who starts anew shows whom it knew with their times, nobody of them as the writer, until it is told", () => {
-  const text = sightText({ of, own: { ...status, lagMs: 8 }, told, kept: undefined, nowMs });
+  const text = sightText({
+    of,
+    own: { ...status, lagMs: 8 },
+    told,
+    kept: undefined,
+    nowMs,
+  });
   const kept = parseKept(text, of);
   const again = shown({ ...status, role: "writer", epoch: 0, lagMs: null }, undefined, kept);
   expect(again.volume).toEqual(volume);
@@ -118,7 +125,13 @@ test("who starts anew shows whom it knew with their times, nobody of them as the
 });
 
 test("nothing is taken from another's file, nor from one that cannot be read", () => {
-  const text = sightText({ of: "w/instance-2", own: status, told, kept: undefined, nowMs });
+  const text = sightText({
+    of: "w/instance-2",
+    own: status,
+    told,
+    kept: undefined,
+    nowMs,
+  });
   for (const bad of [text, "", "{", '{"instances":[],"volume":null}', `{"of":"${of}"}`])
     expect(parseKept(bad, of), bad).toBeUndefined();
 });

@@ -3,6 +3,7 @@
  * tells of all instances; of itself an agent knows better.
  */
 import { findLsn } from "../base/lsn.ts";
+import type { RequestAnswer } from "./fault-messages.ts";
 import {
   type AgentConfig,
   type ClusterSight,
@@ -16,10 +17,10 @@ import { writerSession } from "./surface-functions.ts";
 /** One instance as others are told of it. `heardAtMs`: when that was so, milliseconds since 1970. */
 export function instanceSight(
   status: InstanceStatus,
-  { isWriter, heardAtMs }: { readonly isWriter: boolean; readonly heardAtMs: number },
+  { isWriter, heardAtMs, address }: Pick<InstanceSight, "isWriter" | "heardAtMs" | "address">,
 ): InstanceSight {
   const { id, vdl, replayLsn, lagMs, figures } = status;
-  return { id, isWriter, heardAtMs, vdl, replayLsn, lagMs, figures: figures ?? null };
+  return { id, address, isWriter, heardAtMs, vdl, replayLsn, lagMs, figures: figures ?? null };
 }
 
 /** What names the owner of a file; see KeptSight. */
@@ -59,11 +60,17 @@ export function sightText(facts: {
   readonly own: InstanceStatus;
   readonly told: ClusterSight | undefined;
   readonly kept: KeptSight | undefined;
+  /** To functions that wait. */
+  readonly answers?: readonly RequestAnswer[];
   readonly nowMs: number;
 }): string {
-  const { of, own, told, kept, nowMs } = facts;
+  const { of, own, told, kept, answers, nowMs } = facts;
+  // Who listens there is the control plane's to say.
+  const before = kept?.instances.find((row) => row.server_id === own.id)?.["address"];
+  const last = typeof before === "string" ? before : null;
+  const address = told ? (told.instances.find(({ id }) => id === own.id)?.address ?? null) : last;
   const isWriter = own.role === "writer" && own.epoch > 0;
-  const mine = instanceSight(own, { isWriter, heardAtMs: nowMs });
+  const mine = instanceSight(own, { isWriter, heardAtMs: nowMs, address });
   const others = (told?.instances ?? []).filter(({ id }) => id !== own.id);
   const seen = others.map((one) => (isWriter ? { ...one, isWriter: false } : one));
   const left = told ? [] : (kept?.instances ?? []).filter((row) => row.server_id !== own.id);
@@ -71,7 +78,8 @@ export function sightText(facts: {
     compareNames(a.server_id, b.server_id),
   );
   const volume = (told ?? kept)?.volume ?? null;
-  return JSON.stringify({ of, instances, volume } satisfies KeptSight);
+  const sight: KeptSight = { of, instances, volume };
+  return JSON.stringify({ ...sight, answers });
 }
 
 /** instance-2 before instance-10. */
@@ -84,6 +92,7 @@ function statusRow(one: InstanceSight): KeptSight["instances"][number] {
   const { id, isWriter, figures } = one;
   const common = {
     server_id: id,
+    address: one.address,
     session_id: isWriter ? writerSession : (figures?.sessionId ?? null),
     is_current: true,
     last_update_timestamp: new Date(one.heardAtMs).toISOString(),

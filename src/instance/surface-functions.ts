@@ -111,6 +111,8 @@ const silentMs =
  * writer must never call another one the writer.
  */
 const shownColumns: Readonly<Record<string, string>> = {
+  server_id:
+    "CASE WHEN borealis_shows_addresses() THEN coalesce(s.address, s.server_id) ELSE s.server_id END",
   session_id: `CASE WHEN pg_is_in_recovery() AND NOT ${isOwn} THEN s.session_id
       WHEN NOT pg_is_in_recovery() AND ${isOwn} THEN '${writerSession}'
       ELSE nullif(s.session_id, '${writerSession}') END`,
@@ -129,6 +131,17 @@ export const surfaceFunctions: readonly SurfaceFunction[] = [
     description: "What this instance's agent knows of the cluster",
   },
   {
+    name: "borealis_shows_addresses",
+    parameters: "()",
+    returns: "boolean",
+    attributes: read,
+    // The proxy says where a session came in (session/start-options.ts).
+    body: `RETURN CASE lower(current_setting('borealis.server_ids', true)) WHEN 'name' THEN false
+      WHEN 'address' THEN true
+      ELSE coalesce(current_setting('borealis.endpoint_address', true), '') <> '' END`,
+    description: "Whether this session knows instances by the addresses of their endpoints",
+  },
+  {
     name: "aurora_version",
     parameters: "()",
     returns: "text",
@@ -142,7 +155,9 @@ export const surfaceFunctions: readonly SurfaceFunction[] = [
     parameters: "()",
     returns: "character varying",
     attributes: read,
-    body: `RETURN current_setting('cluster_name')::character varying`,
+    body: `RETURN coalesce(CASE WHEN borealis_shows_addresses() THEN (SELECT s.address
+      FROM json_to_recordset(${sightOf("instances")}) AS s (server_id text, address text) WHERE ${isOwn}) END,
+      current_setting('cluster_name'))::character varying`,
     description: "Name of the instance that the session is connected to",
   },
   {
@@ -152,7 +167,7 @@ export const surfaceFunctions: readonly SurfaceFunction[] = [
     attributes: `${read} ROWS 4`,
     body: `BEGIN ATOMIC SELECT ${replicaStatus.map(({ name }) => shownColumns[name] ?? `s.${name}`).join(", ")}
       FROM json_to_recordset(${sightOf("instances")})
-      AS s (${replicaStatus.map(({ name, type }) => `${name} ${type}`).join(", ")}); END`,
+      AS s (${[...replicaStatus, { name: "address", type: "text" }].map(({ name, type }) => `${name} ${type}`).join(", ")}); END`,
     description: "Each instance of the cluster, the writer included",
   },
   {

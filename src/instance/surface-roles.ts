@@ -1,22 +1,17 @@
 import { crc32c } from "../base/crc32c.ts";
 import { delegated } from "./bootstrap.ts";
 import { quoteLiteral } from "./quoting.ts";
-import { parseRecord, recordQuery, recordSql } from "./role-record.ts";
+import { parseRecord, recordQuery, recordQueryOf } from "./role-record.ts";
 
 /** What rds_superuser is a member of besides; they are there for whom they are granted to, see docs/compatibility.md. */
 const granted = ["rds_replication", "rds_password"];
 const rdsRoles = ["rds_superuser", ...granted, "rds_iam"];
 
-/**
- * A member of rds_superuser gives rds_iam to others and has nothing of it: who has would log in by tokens alone. Before 16
- * CREATEROLE is enough for that, and ADMIN OPTION would be membership.
- */
-const givesIam = `BEGIN IF pg_catalog.current_setting('server_version_num')::int >= 160000 THEN
-  EXECUTE 'GRANT rds_iam TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE'; END IF; END`;
-
 interface Grant {
   /** Of ours. */
   readonly roles: readonly string[];
+  /** The majors that know it. */
+  readonly from?: number;
   readonly sql: string;
 }
 
@@ -31,7 +26,13 @@ const grants: readonly Grant[] = [
     roles: ["rds_superuser"],
     sql: "GRANT SET ON PARAMETER session_replication_role TO rds_superuser",
   },
-  { roles: ["rds_superuser", "rds_iam"], sql: `DO ${quoteLiteral(givesIam)}` },
+  // Who is in it gives it to others and has nothing of it: who has would log in by tokens alone. Before 16 CREATEROLE is enough
+  // for that, and ADMIN OPTION would be membership.
+  {
+    roles: ["rds_superuser", "rds_iam"],
+    sql: "GRANT rds_iam TO rds_superuser WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+    from: 16,
+  },
 ];
 
 /** Changes with any grant above. */
@@ -45,8 +46,10 @@ export const rolesQuery =
   `WHERE rolname IN (${rdsRoles.map(quoteLiteral).join(", ")})`;
 
 export interface RolesPlan {
-  /** A transaction; undefined: there is nothing to be done. */
+  /** All of a transaction but its last statement and its end; undefined: there is nothing to be done. */
   readonly sql: string | undefined;
+  /** A query that gives its last statement. */
+  readonly lastQuery: string;
   /** Somebody else's that have our names: nothing is granted to them, nor they to anybody. */
   readonly foreign: readonly string[];
 }
@@ -55,7 +58,7 @@ export interface RolesPlan {
  * What is missing is made, with the grants that it is in; all grants are given again only where another version's are: what a
  * superuser has taken away since was meant.
  */
-export function planRoles(rows: readonly (readonly (string | null)[])[]): RolesPlan {
+export function planRoles(rows: readonly (readonly (string | null)[])[], major: number): RolesPlan {
   const oids = new Map(rows.map(([name, oid]) => [name ?? null, oid ?? null]));
   const before = parseRecord(oids.get(null) ?? null);
   const missing = rdsRoles.filter((name) => !oids.has(name));
@@ -63,20 +66,30 @@ export function planRoles(rows: readonly (readonly (string | null)[])[]): RolesP
     (name) => oids.has(name) && oids.get(name) !== before?.oids.get(name),
   );
   const isCurrent = before?.mark === rolesMark;
-  if (isCurrent && missing.length === 0) return { sql: undefined, foreign };
+  const ours = rdsRoles.filter((name) => !foreign.includes(name));
+  const lastQuery = recordQueryOf(rolesMark, ours);
+  if (isCurrent && missing.length === 0) return { sql: undefined, lastQuery, foreign };
   const due = grants.filter(
-    ({ roles }) =>
+    ({ roles, from = 0 }) =>
+      major >= from &&
       !roles.some((role) => foreign.includes(role)) &&
       (!isCurrent || roles.some((role) => missing.includes(role))),
   );
-  const ours = rdsRoles.filter((name) => !foreign.includes(name));
   const statements = [
+    "BEGIN",
     "SET LOCAL client_min_messages = warning",
     ...missing.map((name) => `CREATE ROLE ${name}`),
     ...due.map(({ sql }) => sql),
-    recordSql(rolesMark, ours),
   ];
-  return { sql: `BEGIN; ${statements.join("; ")}; COMMIT`, foreign };
+  return { sql: statements.join("; "), lastQuery, foreign };
+}
+
+/** Whether a role of this name is there, and ours. `rows`: of rolesQuery. */
+export function hasOwnRole(rows: readonly (readonly (string | null)[])[], role: string): boolean {
+  const valueOf = (key: string | null): string | null =>
+    rows.find(([name]) => (name ?? null) === key)?.[1] ?? null;
+  const oid = valueOf(role);
+  return oid !== null && parseRecord(valueOf(null))?.oids.get(role) === oid;
 }
 
 /** For the log. */

@@ -1,5 +1,5 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { auroraSettings, type Postgres } from "../engine/index.ts";
+import type { Postgres } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
@@ -8,13 +8,14 @@ import type { Bootstrap } from "./messages.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { queryUntil } from "./query-until-shell.ts";
 import { SurfaceBook } from "./surface-book.ts";
-import { foreignText, planRoles, rolesQuery } from "./surface-roles.ts";
+import { foreignText, hasOwnRole, planRoles, rolesQuery } from "./surface-roles.ts";
 import {
+  alwaysFiringQuery,
   beginPartSql,
   dropSql,
-  endPartSql,
+  firingSql,
+  markSql,
   stepsDue,
-  type SurfaceFacts,
   type SurfacePart,
   surfaceParts,
   type SurfaceStep,
@@ -27,7 +28,10 @@ const badDefinition = "42P13";
 /** Errors that may be gone in a moment: a lock, a deadlock, a connection. */
 const passing = /^(08|40|53|55P03|57)/;
 
-/** What a database's owner has set for its sessions must not have a say, nor event triggers (before 17 those that are ALWAYS do). */
+/** The first that has a setting by which no event trigger fires in a session: before it those that are ALWAYS do. */
+const withoutEventTriggers = 17;
+
+/** What a database's owner has set for its sessions must not have a say, nor event triggers. */
 function plainSession(major: number): string {
   const values = [
     "session_replication_role=replica",
@@ -40,12 +44,12 @@ function plainSession(major: number): string {
     "statement_timeout=0",
     "idle_session_timeout=0",
     "idle_in_transaction_session_timeout=0",
-    ...(major >= 17 ? ["event_triggers=off", "transaction_timeout=0"] : []),
+    ...(major >= withoutEventTriggers ? ["event_triggers=off", "transaction_timeout=0"] : []),
   ];
   return values.map((value) => `-c ${value}`).join(" ");
 }
 
-type Server = Pick<Postgres, "address">;
+type Server = Pick<Postgres, "address" | "auroraSettings">;
 interface Work {
   readonly engine: { readonly major: number };
   readonly postgres: Server;
@@ -88,8 +92,12 @@ export async function makeSurface(work: Work, book: SurfaceBook): Promise<void> 
   const round = { ...work, book };
   const client = await connectPlainly("postgres", work);
   try {
-    const parts = surfaceParts(await readFacts(client));
     await once("roles", round, () => makeRoles(work));
+    const roles = await client.query(rolesQuery);
+    const parts = surfaceParts({
+      hasSuperuserRole: hasOwnRole(roles.rows, "rds_superuser"),
+      settings: work.postgres.auroraSettings,
+    });
     const databases = await client.query(
       "SELECT oid, datname FROM pg_catalog.pg_database WHERE (datallowconn OR datname = 'template0') " +
         "AND datconnlimit <> -2 ORDER BY datname <> 'template0', oid",
@@ -133,23 +141,17 @@ function connectPlainly(database: string, { postgres, engine }: Work): Promise<P
   return connectAgent(postgres, { database, options: plainSession(engine.major) });
 }
 
-/** As this PostgreSQL was started: nobody sets them in a session of our own. */
-async function readFacts(client: PgClient): Promise<SurfaceFacts> {
-  const values = auroraSettings.map((name) => `pg_catalog.current_setting('${name}')`).join(", ");
-  const { rows } = await client.query(`SELECT ${values}`);
-  return {
-    settings: new Map(auroraSettings.map((name, index) => [name, rows[0]?.[index] ?? ""])),
-  };
-}
-
 /** Raises also where somebody's role has the name of one of ours: it may go away, and the log has it once. */
 async function makeRoles(work: Work): Promise<void> {
   // Of its own: a failure leaves a transaction behind.
   const client = await connectPlainly("postgres", work);
   try {
     const { rows } = await client.query(rolesQuery);
-    const { sql, foreign } = planRoles(rows);
-    if (sql !== undefined) await queryUntil(client, sql, work.signal);
+    const { sql, lastQuery, foreign } = planRoles(rows, work.engine.major);
+    if (sql !== undefined) {
+      await queryUntil(client, sql, work.signal);
+      await queryUntil(client, `${await askText(client, lastQuery)}; COMMIT`, work.signal);
+    }
     if (foreign.length > 0)
       throw new BorealisError(sqlState.notInPrerequisiteState, foreignText(foreign));
   } finally {
@@ -159,7 +161,8 @@ async function makeRoles(work: Work): Promise<void> {
 
 /**
  * pg_restore --create makes databases from it, and nobody may connect to it: it is opened for the moment, and only if template1,
- * which comes after it, has not everything either. Whatever happens it is shut again, now or by the next writer.
+ * which comes after it, has not everything either. The limit keeps out who could not have opened it, and tells our opening from
+ * somebody's. Whatever happens ours is shut again, now or by the next writer.
  */
 async function makeInTemplate0(
   client: PgClient,
@@ -169,20 +172,33 @@ async function makeInTemplate0(
   const { signal } = work;
   try {
     if (await hasAll("template1", work, parts).catch(() => false)) return;
-    await queryUntil(client, "ALTER DATABASE template0 ALLOW_CONNECTIONS true", signal);
+    if (!(await isTemplate0(client, "datallowconn")))
+      await queryUntil(
+        client,
+        "ALTER DATABASE template0 ALLOW_CONNECTIONS true CONNECTION LIMIT 0",
+        signal,
+      );
     await makeIn(template0, work, parts);
   } finally {
     await shutTemplate0(client, signal);
   }
 }
 
-/** Who has slipped in is put out: no database can be made from one that somebody is in. */
-async function shutTemplate0(client: PgClient, signal: AbortSignal): Promise<void> {
+async function isTemplate0(client: PgClient, condition: string): Promise<boolean> {
   const { rows } = await client.query(
-    "SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = 'template0'",
+    `SELECT ${condition} FROM pg_catalog.pg_database WHERE datname = '${template0}'`,
   );
-  if (rows[0]?.[0] !== "t") return;
-  await queryUntil(client, "ALTER DATABASE template0 ALLOW_CONNECTIONS false", signal);
+  return rows[0]?.[0] === "t";
+}
+
+/** A superuser who has slipped in is put out: no database can be made from one that somebody is in. */
+async function shutTemplate0(client: PgClient, signal: AbortSignal): Promise<void> {
+  if (!(await isTemplate0(client, "datallowconn AND datconnlimit = 0"))) return;
+  await queryUntil(
+    client,
+    "ALTER DATABASE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT -1",
+    signal,
+  );
   await client.query(
     "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = 'template0'",
   );
@@ -209,16 +225,21 @@ async function dueIn(client: PgClient, part: SurfacePart): Promise<readonly Surf
 /** Each part is tried, whatever becomes of the others; raises the last failure. */
 async function makeIn(database: string, work: Work, parts: readonly SurfacePart[]): Promise<void> {
   const failures: unknown[] = [];
-  for (const part of parts) {
-    const client = await connectPlainly(database, work);
-    try {
-      const steps = await dueIn(client, part);
-      if (steps.length > 0) await makePart(client, { ...part, steps }, { ...work, database });
-    } catch (error) {
-      failures.push(error);
-    } finally {
-      client.destroy();
-    }
+  let client: PgClient | undefined;
+  try {
+    for (const part of parts)
+      try {
+        client ??= await connectPlainly(database, work);
+        const steps = await dueIn(client, part);
+        if (steps.length > 0) await makePart(client, { ...part, steps }, { ...work, database });
+      } catch (error) {
+        failures.push(error);
+        // It may be in the midst of a transaction.
+        client?.destroy();
+        client = undefined;
+      }
+  } finally {
+    client?.destroy();
   }
   if (failures.length > 0) throw failures.at(-1);
 }
@@ -226,9 +247,12 @@ async function makeIn(database: string, work: Work, parts: readonly SurfacePart[
 async function makePart(
   client: PgClient,
   part: SurfacePart,
-  { deps, signal, database }: Work & { readonly database: string },
+  { deps, engine, signal, database }: Work & { readonly database: string },
 ): Promise<void> {
   await queryUntil(client, beginPartSql, signal);
+  const firing =
+    engine.major < withoutEventTriggers ? await askNames(client, alwaysFiringQuery) : [];
+  if (firing.length > 0) await queryUntil(client, firingSql(firing, false), signal);
   const refused: string[] = [];
   for (const step of part.steps) {
     const why = await takeStep(client, step, signal);
@@ -236,8 +260,20 @@ async function makePart(
     refused.push(step.name);
     deps.logger.warn({ event: "surface.refused", database, what: step.name }, why);
   }
-  await queryUntil(client, endPartSql(part, refused), signal);
+  const end = [markSql(part, refused), firingSql(firing, true), "COMMIT"];
+  await queryUntil(client, end.filter((sql) => sql !== "").join("; "), signal);
   deps.logger.info({ event: "surface.made", database, part: part.name, mark: part.mark });
+}
+
+async function askNames(client: PgClient, sql: string): Promise<readonly string[]> {
+  const { rows } = await client.query(sql);
+  return rows.flatMap(([name]) => name ?? []);
+}
+
+/** The SQL that a query gives. */
+async function askText(client: PgClient, sql: string): Promise<string> {
+  const { rows } = await client.query(sql);
+  return rows[0]?.[0] ?? "";
 }
 
 /** Gives why it cannot be done. Raises what may be gone when it is tried again. */
@@ -246,7 +282,7 @@ async function takeStep(
   step: SurfaceStep,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { sql } = step;
+  const sql = step.isAsked ? await askText(client, step.sql) : step.sql;
   const drop = dropSql(step);
   const texts = drop === undefined ? [sql] : [sql, `${drop}; ${sql}`];
   let why: string | undefined;

@@ -1,5 +1,12 @@
 import { crc32c } from "../base/crc32c.ts";
 import { initialPrivilegesSql } from "./hot-blocks.ts";
+import {
+  type InjectFunction,
+  injectFunctions,
+  injectSql,
+  requestFunction,
+  signatureOf,
+} from "./inject-functions.ts";
 import { quoteLiteral } from "./quoting.ts";
 import {
   type SurfaceFunction,
@@ -7,41 +14,29 @@ import {
   type ViewFunction,
   viewFunctions,
 } from "./surface-functions.ts";
+import { settingsFunctions, settingsViewSql } from "./surface-settings.ts";
 
 /** Between a mark and the names of what was refused. */
 const without = " without ";
 /** How long making anew may wait for a lock, and all others behind it: replacing a view waits for whoever reads it. */
 const lockTimeoutMs = 250;
 
-/** Aurora's settings, as rows that pg_settings has besides PostgreSQL's; SHOW has them from the command line. */
-const shownSettings: readonly ShownSetting[] = [
-  ["rds.extensions", "internal", "Extensions that a member of rds_superuser may create."],
-  ["rds.logical_replication", "internal", "Whether the log holds what logical decoding needs."],
-  ["rds.restrict_password_commands", "internal", "Whether only rds_password sets passwords."],
-  ["rds.superuser_variables", "internal", "Settings that a member of rds_superuser may set."],
-];
-/** What sessions may set themselves: their own value counts. */
-const sessionSettings: readonly ShownSetting[] = [
-  [
-    "apg_write_forward.consistency_mode",
-    "user",
-    "How far a read waits for forwarded writes, and whether writes are forwarded at all.",
-  ],
-];
-type ShownSetting = readonly [name: string, context: string, description: string];
-
 /** What the SQL depends on. */
 export interface SurfaceFacts {
   /** The command line's values of the settings that are shown as they were there. */
   readonly settings: ReadonlyMap<string, string>;
+  /** rds_superuser is there, and ours: its members may do what that role allows. */
+  readonly hasSuperuserRole: boolean;
 }
 
 /** One thing of a part. */
 export interface SurfaceStep {
   readonly name: string;
   readonly sql: string;
-  /** Whether it makes the function of its name. */
-  readonly isFunction: boolean;
+  /** `sql` is a query that gives what is to be run: it depends on the version, and there may be no language but SQL. */
+  readonly isAsked: boolean;
+  /** Of the function of its name, with its parameters' types; undefined: it makes none. */
+  readonly signature: string | undefined;
 }
 
 /**
@@ -49,7 +44,7 @@ export interface SurfaceStep {
  * Leaves no trace in a dump: pg_dump has of pg_catalog only privileges that were changed.
  */
 export interface SurfacePart {
-  readonly name: "functions" | "settings";
+  readonly name: "functions" | "settings" | "pg_settings";
   /** What the database has is compared with this: it changes with anything that the steps make. */
   readonly mark: string;
   /** Gives the mark that was left last, without a name (null: it was never made), and the name of each function that is there. */
@@ -57,6 +52,16 @@ export interface SurfacePart {
   /** Whose comment the mark is. */
   readonly marked: string;
   readonly steps: readonly SurfaceStep[];
+}
+
+/** Gives the names of event triggers, quoted, that fire in every session: of those that are made before PostgreSQL 17 too. */
+export const alwaysFiringQuery =
+  "SELECT pg_catalog.quote_ident(evtname) FROM pg_catalog.pg_event_trigger WHERE evtenabled = 'A' ORDER BY evtname";
+
+/** Has them fire, or not; no event trigger fires at that, and nobody sees it before the transaction ends. */
+export function firingSql(names: readonly string[], fires: boolean): string {
+  const how = fires ? "ENABLE ALWAYS" : "DISABLE";
+  return names.map((name) => `ALTER EVENT TRIGGER ${name} ${how}`).join("; ");
 }
 
 /** Begins the transaction of a part. */
@@ -79,48 +84,77 @@ export function stepsDue(
   const [made, ...refused] = left.split(without);
   if (made !== mark) return steps;
   const there = new Set(rows.flatMap(([name]) => name ?? []));
-  const isDue = ({ name, isFunction }: SurfaceStep): boolean =>
-    refused.includes(name) || (isFunction && !there.has(name));
+  const isDue = ({ name, signature }: SurfaceStep): boolean =>
+    refused.includes(name) || (signature !== undefined && !there.has(name));
   // A function that is made anew has no privileges that dumps leave out.
-  return steps.some(isDue) ? steps.filter((step) => isDue(step) || !step.isFunction) : [];
+  return steps.some(isDue)
+    ? steps.filter((step) => isDue(step) || step.signature === undefined)
+    : [];
 }
 
-/** Ends it. `refused`: names of steps that were not possible; the mark tells of them, so that the next writer tries again. */
-export function endPartSql({ mark, marked }: SurfacePart, refused: readonly string[]): string {
+/** The last statement. `refused`: names of steps that were not possible; the mark tells of them, so that the next writer tries again. */
+export function markSql({ mark, marked }: SurfacePart, refused: readonly string[]): string {
   const whole = [mark, ...refused].join(without);
-  return `COMMENT ON ${marked} IS ${quoteLiteral(whole)}; COMMIT`;
+  return `COMMENT ON ${marked} IS ${quoteLiteral(whole)}`;
 }
 
-/** The functions do without the settings: replacing pg_settings waits for whoever reads it, and may go on doing so. */
-export function surfaceParts({ settings }: SurfaceFacts): readonly SurfacePart[] {
+/**
+ * The functions do without the settings: replacing pg_settings waits for whoever reads it, and may go on doing so. The view has
+ * no values in it: other extensions than before replace a function, for which nobody waits.
+ */
+export function surfaceParts({ settings, hasSuperuserRole }: SurfaceFacts): readonly SurfacePart[] {
+  const grantee = hasSuperuserRole ? "rds_superuser" : undefined;
   const functions = [
     ...surfaceFunctions.map(functionStep),
     ...viewFunctions.map(viewStep),
-    { name: "initial privileges", sql: initialPrivilegesSql, isFunction: false },
+    ...[requestFunction, ...injectFunctions].map((one) => injectStep(one, grantee)),
+    stepOf("initial privileges", privilegesSql),
   ];
-  const view = [{ name: "pg_settings", sql: settingsView(settings), isFunction: false }];
-  const names = functions.map(({ name }) => quoteLiteral(name)).join(", ");
-  const descriptionOf = (what: string, catalog: string): string =>
-    `SELECT NULL, pg_catalog.obj_description(${what}, '${catalog}')`;
+  const shown = settingsFunctions(settings).map(functionStep);
+  const view = [stepOf("pg_settings", settingsViewSql)];
   return [
     {
       name: "functions",
       mark: markOf(functions),
-      foundQuery:
-        descriptionOf("pg_catalog.to_regprocedure('pg_catalog.borealis_sight()')", "pg_proc") +
-        " UNION ALL SELECT proname, NULL FROM pg_catalog.pg_proc WHERE pronargs = 0 " +
-        `AND pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND proname IN (${names})`,
+      foundQuery: foundQueryOf("borealis_sight", functions),
       marked: "FUNCTION pg_catalog.borealis_sight()",
       steps: functions,
     },
     {
       name: "settings",
+      mark: markOf(shown),
+      foundQuery: foundQueryOf("borealis_settings", shown),
+      marked: "FUNCTION pg_catalog.borealis_settings()",
+      steps: shown,
+    },
+    {
+      name: "pg_settings",
       mark: markOf(view),
       foundQuery: descriptionOf("'pg_catalog.pg_settings'::pg_catalog.regclass", "pg_class"),
       marked: "VIEW pg_catalog.pg_settings",
       steps: view,
     },
   ];
+}
+
+/** `marked`: the function whose comment is the mark. */
+function foundQueryOf(marked: string, steps: readonly SurfaceStep[]): string {
+  const wanted = steps.flatMap(({ name, signature }) =>
+    signature === undefined ? [] : [`('${name}', 'pg_catalog.${signature}')`],
+  );
+  return (
+    descriptionOf(`pg_catalog.to_regprocedure('pg_catalog.${marked}()')`, "pg_proc") +
+    ` UNION ALL SELECT w.name, NULL FROM (VALUES ${wanted.join(", ")}) AS w (name, signature) ` +
+    "WHERE pg_catalog.to_regprocedure(w.signature) IS NOT NULL"
+  );
+}
+
+function descriptionOf(what: string, catalog: string): string {
+  return `SELECT NULL, pg_catalog.obj_description(${what}, '${catalog}')`;
+}
+
+function stepOf(name: string, sql: string): SurfaceStep {
+  return { name, sql, isAsked: false, signature: undefined };
 }
 
 function markOf(steps: readonly SurfaceStep[]): string {
@@ -132,69 +166,44 @@ function markOf(steps: readonly SurfaceStep[]): string {
  * Removes what has its name in another shape, over which it cannot be put (42P13). A user's view may hold on to a function:
  * whoever changes a shape gives the new one a new name, and keeps the old one.
  */
-export function dropSql({ name, isFunction }: SurfaceStep): string | undefined {
-  return isFunction ? `DROP FUNCTION pg_catalog.${name}() RESTRICT` : undefined;
+export function dropSql({ signature }: SurfaceStep): string | undefined {
+  return signature === undefined ? undefined : `DROP FUNCTION pg_catalog.${signature} RESTRICT`;
+}
+
+/** Whom a function of ours was granted to may have changed with what it is made of. */
+const privilegesSql =
+  "DELETE FROM pg_catalog.pg_init_privs i USING pg_catalog.pg_proc p WHERE i.objoid = p.oid AND i.objsubid = 0 " +
+  "AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.proname ~ '^aurora_inject_' " +
+  `AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace; ${initialPrivilegesSql}`;
+
+function injectStep(one: InjectFunction, grantee: string | undefined): SurfaceStep {
+  return { ...stepOf(one.name, injectSql(one, grantee)), signature: signatureOf(one) };
 }
 
 function functionStep(one: SurfaceFunction): SurfaceStep {
   const { name, parameters, returns, attributes, body, description } = one;
   const create = `CREATE OR REPLACE FUNCTION pg_catalog.${name}${parameters} RETURNS ${returns} LANGUAGE sql ${attributes}`;
-  // The helper's comment is the mark.
-  const comment = name.startsWith("aurora_")
-    ? `; COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`
-    : "";
-  return { name, sql: `${create} ${body}${comment}`, isFunction: true };
+  // A helper's comment is the mark.
+  const comment = name.startsWith("aurora_") ? `; ${commentSql(name, description)}` : "";
+  return { ...stepOf(name, `${create} ${body}${comment}`), signature: `${name}()` };
+}
+
+function commentSql(name: string, description: string): string {
+  return `COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`;
 }
 
 /** The view's columns are asked of the catalog where the function is made. */
 function viewStep({ name, view, more, returns, description }: ViewFunction): SurfaceStep {
   const outs = more.map(([column, type]) => `, OUT ${column} ${type}`).join("");
   const values = more.map(([, , value]) => `, ${value}`).join("");
-  const body = `DECLARE
-    outs text; names text;
-  BEGIN
-    SELECT string_agg(format('OUT %I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum),
-      string_agg(format('v.%I', attname), ', ' ORDER BY attnum) INTO outs, names
-      FROM pg_attribute WHERE attrelid = 'pg_catalog.${view}'::regclass AND attnum > 0 AND NOT attisdropped;
-    EXECUTE format($f$CREATE OR REPLACE FUNCTION pg_catalog.${name}(%s${outs}) RETURNS ${returns}
-      LANGUAGE sql STABLE BEGIN ATOMIC SELECT %s${values} FROM pg_catalog.${view} v; END$f$, outs, names);
-  END`;
-  const comment = `COMMENT ON FUNCTION pg_catalog.${name} IS ${quoteLiteral(description)}`;
-  return { name, sql: `DO ${quoteLiteral(body)}; ${comment}`, isFunction: true };
-}
-
-/** As PostgreSQL's system_views.sql has it from 15 to 18, and more rows. Its rules for UPDATE stay. */
-function settingsView(values: ReadonlyMap<string, string>): string {
-  const rows = [
-    ...shownSettings.map((one) => settingRow(one, quoteLiteral(values.get(one[0]) ?? ""))),
-    ...sessionSettings.map((one) =>
-      settingRow(one, `pg_catalog.current_setting(${quoteLiteral(one[0])}, true)`),
-    ),
+  const create = `CREATE OR REPLACE FUNCTION pg_catalog.${name}(%s${outs}) RETURNS ${returns}
+    LANGUAGE sql STABLE BEGIN ATOMIC SELECT %s${values} FROM pg_catalog.${view} v; END; %s`;
+  const columns = [
+    "string_agg(format('OUT %I %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum)",
+    "string_agg(format('v.%I', attname), ', ' ORDER BY attnum)",
+    quoteLiteral(commentSql(name, description)),
   ];
-  return `CREATE OR REPLACE VIEW pg_catalog.pg_settings AS SELECT * FROM pg_catalog.pg_show_all_settings() AS a
-    ${rows.map((row) => `UNION ALL SELECT ${row}`).join("\n    ")}`;
-}
-
-function settingRow([name, context, description]: ShownSetting, value: string): string {
-  const text = "NULL::text";
-  const fields = [
-    quoteLiteral(name),
-    value,
-    text, // unit
-    quoteLiteral("Customized Options"),
-    quoteLiteral(description),
-    text, // extra_desc
-    quoteLiteral(context),
-    quoteLiteral("string"),
-    quoteLiteral("command line"),
-    text, // min_val
-    text, // max_val
-    "NULL::text[]", // enumvals
-    value, // boot_val
-    value, // reset_val
-    text, // sourcefile
-    "NULL::integer", // sourceline
-    "false", // pending_restart
-  ];
-  return fields.join(", ");
+  const sql = `SELECT format(${[quoteLiteral(create), ...columns].join(", ")}) FROM pg_attribute
+    WHERE attrelid = 'pg_catalog.${view}'::regclass AND attnum > 0 AND NOT attisdropped`;
+  return { name, sql, isAsked: true, signature: `${name}()` };
 }

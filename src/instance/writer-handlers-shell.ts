@@ -9,6 +9,7 @@ import {
   unpinSchema,
   untilDurableSchema,
 } from "./messages.ts";
+import { needLog } from "./need-log-shell.ts";
 import { pinForClone, pinsOf } from "./pins-shell.ts";
 import type { WriterRole } from "./writer-shell.ts";
 
@@ -18,11 +19,11 @@ export function writerHandlers(
   closing: AbortSignal,
 ): Readonly<Record<string, RpcHandler>> {
   return {
-    drain: (params) => writer().drain(drainSchema.parse(params).withinMs),
+    drain: (params) => writer().drain(drainSchema.parse(params)),
     checkpoint: () => writer().checkpoint(),
     hotBlocks: () => writer().hotBlocks(),
     changeMembers: (params) => writer().changeMembers(changeMembersSchema.parse(params).members),
-    needLog: (params) => writer().needLog(needLogSchema.parse(params).from),
+    needLog: (params) => needLog(writer().volume, needLogSchema.parse(params).from),
     pin: (params) => pinForClone(writer().volume, pinOrderSchema.parse(params)),
     unpin: (params) => writer().volume.driver.unpin(unpinSchema.parse(params).pinId),
     pins: () => pinsOf(writer().volume),

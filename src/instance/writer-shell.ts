@@ -1,6 +1,6 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
-import { formatLsn, lsnZero, parseLsn, segmentStart } from "../base/lsn.ts";
+import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
 import {
   bootstrapUser,
   dataDirOf,
@@ -13,7 +13,6 @@ import { Scope } from "../io/index.ts";
 import {
   type Claimed,
   type DriverEvent,
-  findLow,
   type LogDriverHandle,
   type Opened,
   type TimelineChoice,
@@ -37,8 +36,8 @@ import { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 import { noteOwnedEpoch, releaseOwnedEpoch } from "./owned-epoch-shell.ts";
 import type { OwnedVolume } from "./pins-shell.ts";
 import { connectAgent } from "./postgres-shell.ts";
-import { drainSessions } from "./drain-shell.ts";
-import { Pulse } from "./pulse-shell.ts";
+import { type DrainTimes, drainSessions } from "./drain-shell.ts";
+import { type Pulse, writerPulse } from "./pulse-shell.ts";
 import { promoteAt } from "./promotion-shell.ts";
 import { beyondTheVolume, rebuildCache } from "./rebuild-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
@@ -46,6 +45,7 @@ import { ReadGrants } from "./read-gate-shell.ts";
 import type { RoleFacts, RoleOwner, StopKind } from "./role.ts";
 import { StartWatch } from "./start-phases.ts";
 import { Standby } from "./standby-shell.ts";
+import { Standstill } from "./standstill.ts";
 import { bootstrapVolume, keepSurface } from "./surface-shell.ts";
 
 const readyTimeoutMs = 300_000;
@@ -83,6 +83,7 @@ export class WriterRole {
   private isDead = false;
   private isAbandoned = false;
   private readonly pulse: Pulse;
+  private readonly standstill = new Standstill();
   /** The PostgreSQL that it has from the reader it was: it takes sessions from the first moment on. */
   private readonly inheritedPid: number | undefined;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
@@ -99,12 +100,12 @@ export class WriterRole {
     };
     this.standby = inherited.standby ?? new Standby(config, deps, standbyOwner);
     this.standby.handTo(standbyOwner);
-    this.driver = inherited.driver ?? makeDriver(config);
+    this.driver = inherited.driver ?? makeDriver(config, deps.driverCounts);
     // A driver that was made long ago knows the nodes of then.
     this.noteNodes();
     const { clock } = deps;
     this.readGrants = new ReadGrants({ driver: this.driver, clock, leaseMs: config.leaseMs });
-    this.pulse = new Pulse(clock, () => connectAgent(this.postgres));
+    this.pulse = writerPulse(clock, () => connectAgent(this.postgres), this.driver);
     this.inheritedPid = this.postgres.pid;
     this.pulse.begin();
     this.driver.onEvent((event) => this.onDriverEvent(event));
@@ -168,9 +169,9 @@ export class WriterRole {
     signal: AbortSignal,
   ): Promise<Opened | undefined> {
     if (!backtrack) return undefined;
-    const { config, deps, driver, standby } = this;
+    const { config, deps, driver, standby, standstill } = this;
     const open = (now: Claimed, choice: TimelineChoice): Promise<Opened> => this.open(now, choice);
-    const work = { config, deps, driver, standby, claimed, open, signal };
+    const work = { config, deps, driver, standby, standstill, claimed, open, signal };
     return carryOutBacktrack(work, backtrack);
   }
 
@@ -241,14 +242,20 @@ export class WriterRole {
   /** Milliseconds since its PostgreSQL last answered a new session; undefined while it may have reasons not to. */
   silentMs(): number | undefined {
     const { pid } = this.postgres;
-    const isPromoted = pid !== undefined && pid === this.inheritedPid;
-    return this.state === "available" || isPromoted ? this.pulse.silentMs() : undefined;
+    // One that stops refuses new sessions until its end: that is an answer.
+    const isThere = pid !== undefined && (pid === this.inheritedPid || this.isStopping);
+    return isThere || this.state === "available" ? this.pulse.silentMs() : undefined;
+  }
+
+  /** Milliseconds since its promotion last came nearer to its end, where only its PostgreSQL can be what it waits for. */
+  standstillMs(): number {
+    return this.standstill.asked(this.deps.clock.nowMs(), this.driver.progress);
   }
 
   /** Waits until the statements that run now have ended. */
-  async drain(withinMs: number): Promise<void> {
+  async drain(times: DrainTimes): Promise<void> {
     if (this.state !== "available") return;
-    await drainSessions(this.postgres, { clock: this.deps.clock, withinMs });
+    await drainSessions(this.postgres, { clock: this.deps.clock, ...times });
   }
 
   takeFeedback(feedback: Feedback): void {
@@ -266,18 +273,6 @@ export class WriterRole {
     return this.driver.changeMembers(
       members.map((member) => ({ ...member, nodeId: nodeId(member.nodeId) })),
     );
-  }
-
-  /**
-   * Log before the WAL segment that holds `from` is needed by nobody: it goes on all nodes, up to a record end, as far as
-   * the slowest of them allows.
-   */
-  async needLog(from: string): Promise<void> {
-    const { driver, opened, reader } = this.volume;
-    const { low } = await driver.status();
-    const segment = segmentStart(parseLsn(from));
-    const found = await findLow(reader, { path: opened.history, low, segment });
-    if (found !== undefined) driver.wantLow(found);
   }
 
   /** The volume while it is this writer's. Raises 57P03 before it is open. */
@@ -378,9 +373,10 @@ export class WriterRole {
   }
 
   private async promote(claimed: Claimed, signal: AbortSignal): Promise<void> {
-    const { config, deps, standby } = this;
+    const { config, deps, standby, standstill } = this;
     const open = (): Promise<Opened> => this.open(claimed, "new");
-    this.opened = await promoteAt({ config, deps, standby, claimed, open, signal });
+    const work = { config, deps, standby, standstill, claimed, open, signal };
+    this.opened = await promoteAt(work);
   }
 
   /** Commits that nobody acknowledged are visible after a restart: nobody may see them before they are durable. */

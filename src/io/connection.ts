@@ -17,21 +17,22 @@ export class Connection {
   private closeHandler: ((error?: Error) => void) | undefined;
   private failure: Error | undefined;
   private isClosed = false;
+  /** The peer's, told of a connection that is closed, too. */
+  readonly remoteAddress: string | undefined;
+  private readonly remotePort: number;
 
   constructor(socket: Socket) {
     this.socket = socket;
+    this.remoteAddress = socket.remoteAddress;
+    this.remotePort = socket.remotePort ?? 0;
     this.attach(socket);
   }
 
   /** The peer as text, for logs. */
   get remote(): string {
-    return this.socket.remoteAddress
-      ? `${this.socket.remoteAddress}:${this.socket.remotePort ?? 0}`
-      : "[local]";
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.socket.remoteAddress;
+    return this.remoteAddress === undefined
+      ? "[local]"
+      : `${this.remoteAddress}:${this.remotePort}`;
   }
 
   /** Bytes written and not yet taken by the kernel. */
@@ -193,6 +194,9 @@ function requireOwnSocket(path: string): void {
   );
 }
 
+/** As many as Linux lets wait (net.core.somaxconn): a connection that finds no room is tried again after a second, and then three. */
+const backlogMax = 4096;
+
 export interface ListenOptions {
   /** Mode of a unix socket's file; 0600 unless told. */
   readonly mode?: number;
@@ -240,10 +244,10 @@ export function listen(
     };
     if (address.kind === "unix") {
       rmSync(address.path, { force: true });
-      server.listen({ path: address.path, backlog: options.backlog ?? 511 }, ready);
+      server.listen({ path: address.path, backlog: options.backlog ?? backlogMax }, ready);
     } else {
       server.listen(
-        { host: address.host, port: address.port, backlog: options.backlog ?? 511 },
+        { host: address.host, port: address.port, backlog: options.backlog ?? backlogMax },
         ready,
       );
     }

@@ -3,6 +3,7 @@
  * outside only through this room, so a simulator can stand in for all of it. Start with connection.ts and rpc-line.ts.
  */
 export { type Address, formatAddress, parseAddress, type PlainAddress } from "../base/address.ts";
+export { type AddressList, openAddressList } from "./address-list.ts";
 export { type BlockingSocket, takeFromLoop } from "./blocking-socket.ts";
 export { findBootId } from "./boot-id.ts";
 export { afterReading, type Clock, realClock, sleep, type Timer } from "./clock.ts";
@@ -34,6 +35,7 @@ export {
   openHttpClient,
 } from "./http-client.ts";
 export { foundWithin } from "./found-within.ts";
+export { orAborted } from "./or-aborted.ts";
 export { type HttpReply, type HttpRequest, type HttpServer, serveHttp } from "./http-server.ts";
 export { type Logger, type LogOptions, openLogger } from "./logger.ts";
 export { retry, type RetryOptions } from "./retry.ts";

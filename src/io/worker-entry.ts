@@ -1,8 +1,12 @@
+import { getPriority, platform, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../base/assert.ts";
 import { blocking } from "./disk.ts";
 import { realEntropy } from "./entropy.ts";
 import type { ParentThread } from "./worker.ts";
+
+/** Of a thread beside one of 0 it is a third of a core; of nothing else it takes anything. */
+const givingWay = 5;
 
 /** The first module of every thread: loads the one that startWorker named and calls its `run`. */
 const port = parentPort;
@@ -13,6 +17,10 @@ const parent: ParentThread = {
   data,
   blocking,
   entropy: realEntropy,
+  giveWay: () => {
+    // Elsewhere it would be the process's.
+    if (platform() === "linux") setPriority(0, Math.max(getPriority(0), givingWay));
+  },
   post: (message) => port.postMessage(message),
   onMessage: (handler) => {
     port.on("message", handler);

@@ -18,6 +18,8 @@ export interface ParentThread {
   readonly data: unknown;
   readonly blocking: typeof blocking;
   readonly entropy: Entropy;
+  /** This thread gives way to others where the cores do not suffice for all, where the system has priorities of threads. */
+  giveWay(): void;
   post(message: unknown): void;
   onMessage(handler: (message: unknown) => void): void;
 }

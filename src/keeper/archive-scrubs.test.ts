@@ -40,7 +40,7 @@ async function anArchive(spans: readonly (readonly [number, number])[], says?: H
     clock: realClock,
     logger: openLogger({ file: undefined, process: "test" }),
     config: { az: "az1", volumeId: "11111111-2222-3333-4444-555555555555" },
-    world: () => ({ nodes: [], instances: [], durable: null, futures: [] }),
+    world: () => ({ nodes: [], instances: [], durable: null, futures: [], left: [] }),
     sealer: () => sealer,
   } as unknown as KeeperContext;
   const healing = new ArchiveHealing(context, () => []);

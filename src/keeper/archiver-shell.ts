@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { adviceOf, messageOf } from "../base/errors.ts";
 import {
   advance,
   bytesBetween,
@@ -28,6 +28,7 @@ import {
   sharedUpTo,
 } from "../volume/index.ts";
 import { ArchiveHealing, nobodyAnswers } from "./archive-heal-shell.ts";
+import { inheritArchive } from "./archive-inherit-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { ArchiveReport, SnapshotReport } from "./messages.ts";
@@ -137,9 +138,9 @@ export class Archiver {
         pauseMs = 0;
       } catch (error) {
         if (signal.aborted) return;
-        if (this.problem !== messageOf(error))
-          logger.warn({ event: "archive.stopped" }, messageOf(error));
-        this.problem = messageOf(error);
+        if (this.problem !== adviceOf(error))
+          logger.warn({ event: "archive.stopped" }, adviceOf(error));
+        this.problem = adviceOf(error);
         pauseMs = Math.min(againMs.most, pauseMs * 2 || againMs.first);
       }
       onChange();
@@ -190,6 +191,14 @@ export class Archiver {
     }
     const target = await this.look(signal);
     if (!target) return;
+    // Of a clone: only what its parent's archive has not is read from the nodes and put.
+    if (await this.record.isFirst(store))
+      await inheritArchive(this.options.context, {
+        store,
+        index: this.index,
+        path: target.path,
+        signal,
+      });
     await this.goTo(store, target.path);
     await this.catchUp(store, target, signal);
     await this.mergeSmall(store, signal);

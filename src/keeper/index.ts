@@ -12,6 +12,7 @@ export {
   type KeeperReport,
   keeperReportSchema,
   snapshotDeletedSchema,
+  scrubReachSchema,
   type StoreScrub,
   storeScrubsSchema,
   type SnapshotJob,

@@ -1,8 +1,14 @@
-import { messageOf } from "../base/errors.ts";
+import { adviceOf, messageOf } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
-import { ExtentSealer, type ObjectStore, openObjectStore } from "../volume/index.ts";
+import {
+  type Compression,
+  ExtentSealer,
+  type ObjectStore,
+  openObjectStore,
+  type Relative,
+} from "../volume/index.ts";
 import { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import { Archiver } from "./archiver-shell.ts";
 import {
@@ -26,10 +32,12 @@ export interface KeeperDeps {
 export interface KeeperContext extends KeeperDeps {
   readonly config: KeeperConfig;
   world(): World;
-  /** Names and seals with the newest data key. */
-  sealer(): ExtentSealer;
+  /** Names and seals with the newest data key; `compression`: other than on all cores. */
+  sealer(compression?: Compression): ExtentSealer;
   /** Undefined: it could not be opened yet. */
   objects(): ObjectStore | undefined;
+  /** Where relatives of the volume may have objects in the same store; none as long as that is not open. */
+  relatives(): readonly Relative[];
   /** Full members, nearest first; the same list as long as they are the same. */
   nodeStores(): readonly ObjectStore[];
   /** Whether it may lack a snapshot which another has. */
@@ -49,10 +57,12 @@ export class Keeper {
   private readonly deps: KeeperDeps;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
-  private world: World = { nodes: [], instances: [], durable: null, futures: [] };
+  private world: World = { nodes: [], instances: [], durable: null, futures: [], left: [] };
   private objects: ObjectStore | undefined;
+  private relatives: readonly Relative[] = [];
   private problem: string | undefined;
   private lastReport = "";
+  private keys: DataKeys | undefined;
   private sealer: ExtentSealer;
   private readonly snapshots: SnapshotJobs;
   private readonly archiver: Archiver;
@@ -63,9 +73,8 @@ export class Keeper {
   constructor(config: KeeperConfig, deps: KeeperDeps) {
     this.config = config;
     this.deps = deps;
-    this.sealer = this.sealerWith(
-      config.dataKeys === null ? undefined : parseDataKeys(config.dataKeys),
-    );
+    this.keys = config.dataKeys === null ? undefined : parseDataKeys(config.dataKeys);
+    this.sealer = this.sealerWith(this.keys);
     const { az, credential } = config;
     const owner = { volumeId: volumeId(config.volumeId), sender: "keeper" };
     this.nodeStores = new NodeStores({
@@ -77,8 +86,10 @@ export class Keeper {
       ...deps,
       config,
       world: () => this.world,
-      sealer: () => this.sealer,
+      sealer: (compression) =>
+        compression ? this.sealerWith(this.keys, compression) : this.sealer,
       objects: () => this.objects,
+      relatives: () => this.relatives,
       nodeStores: () => this.nodeStores.all,
       isBehind: (store) => this.snapshots.isBehind(store),
     };
@@ -111,6 +122,8 @@ export class Keeper {
           this.world = worldSchema.parse(params);
           this.archiver.noteWorld();
           this.nodeStores.follow(this.world.nodes);
+          // Nobody says when a store begins to be asked in vain, or is well again.
+          this.tell();
         },
         snapshotList: () => this.snapshots.list(),
         snapshotCreate: (params) => {
@@ -122,6 +135,7 @@ export class Keeper {
         },
         snapshotDelete: (params) => this.snapshots.delete(snapshotDeleteSchema.parse(params).id),
         scrub: (params) => this.scrubs.now(params),
+        scrubReach: () => this.scrubs.reach(),
       },
     );
     this.scope.run((signal) => this.openStore(signal));
@@ -132,6 +146,7 @@ export class Keeper {
 
   /** A data key was rotated: what is written from now on is encrypted with the new one. */
   takeKeys(keys: DataKeys): void {
+    this.keys = keys;
     this.sealer = this.sealerWith(keys);
   }
 
@@ -139,26 +154,32 @@ export class Keeper {
     this.scrubs.close();
     await this.scope.close("the keeper stops");
     await this.archiver.finish(finishMs);
+    for (const { store } of this.relatives) await store.close();
     await this.objects?.close();
     await this.nodeStores.close();
     await this.server?.close();
   }
 
-  private sealerWith(keys: DataKeys | undefined): ExtentSealer {
-    return new ExtentSealer({ volumeId: volumeId(this.config.addressVolumeId), keys });
+  private sealerWith(keys: DataKeys | undefined, compression?: Compression): ExtentSealer {
+    const facts = { volumeId: volumeId(this.config.addressVolumeId), keys };
+    return new ExtentSealer(compression ? { ...facts, compression } : facts);
   }
 
   private report(): KeeperReport {
     const { objects, problem, config, snapshots, nodeStores } = this;
-    const archive = this.archiver.report();
+    const found = this.archiver.report();
+    const archive = { ...found, problem: found.problem ?? problem ?? objects?.trouble ?? null };
     const { damage } = this.scrubs;
+    // Once is enough for people; without an archive nothing but snapshots meets the object store.
+    const isTold = archive.isOn && archive.problem !== null;
+    const away = problem ?? objects?.trouble ?? (objects && snapshots.troubleWith(objects));
     return {
       ...snapshots.report(),
       archive,
       damage,
       nodesComplete: nodeStores.idsOf((store) => !snapshots.isBehind(store)),
       objectStore: objects?.label ?? config.objectStoreUrl,
-      problem: problem ?? snapshots.trouble ?? damage ?? archive.problem,
+      problem: snapshots.trouble ?? (isTold ? undefined : away) ?? null,
     };
   }
 
@@ -175,17 +196,23 @@ export class Keeper {
     const { config, deps } = this;
     while (!signal.aborted && !this.objects) {
       try {
-        this.objects = await openObjectStore(
-          config.objectStoreUrl,
-          volumeId(config.volumeId),
-          config.objectStoreEnv,
-        );
+        const open = (volume: string): Promise<ObjectStore> =>
+          openObjectStore(config.objectStoreUrl, volumeId(volume), config.objectStoreEnv);
+        const relatives: Relative[] = [];
+        for (const one of config.relatives)
+          relatives.push({
+            volumeId: one.volumeId,
+            store: await open(one.volumeId),
+            putBeforeMs: one.putBeforeMs ?? undefined,
+          });
+        this.objects = await open(config.volumeId);
+        this.relatives = relatives;
         this.problem = undefined;
         deps.logger.info({ event: "objects.opened", store: this.objects.label });
       } catch (error) {
-        if (this.problem !== messageOf(error))
-          deps.logger.warn({ event: "objects.notOpened" }, messageOf(error));
-        this.problem = messageOf(error);
+        if (this.problem !== adviceOf(error))
+          deps.logger.warn({ event: "objects.notOpened" }, adviceOf(error));
+        this.problem = adviceOf(error);
         await sleep(deps.clock, openAgainMs, signal);
       }
       this.tell();

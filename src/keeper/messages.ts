@@ -36,6 +36,19 @@ export const worldSchema = z.object({
       end: z.string(),
     }),
   ),
+  /** What backtracks left, as far as it is remembered: volume's LeftFuture. */
+  left: z.array(
+    z.object({
+      fork: z.string(),
+      end: z.string(),
+      leftAtMs: z.number(),
+      firstUs: z.string().nullable(),
+      returned: z
+        .object({ leftAtMs: z.number(), to: z.string(), nextUs: z.string().nullable() })
+        .nullable(),
+      untilMs: z.number().nullable(),
+    }),
+  ),
 });
 export type World = z.infer<typeof worldSchema>;
 
@@ -87,6 +100,8 @@ export const snapshotReportSchema = z.object({
   snapshots: z.number().int().nullable(),
   /** When the newest one was taken; null: there is none, or it is not known. */
   newestTime: z.string().nullable(),
+  /** Likewise, without those that users took: behind the others log may go. */
+  automaticTime: z.string().nullable(),
   /** Snapshots need log from here on, the start of a WAL segment; null: not known, so all that is there. */
   logFrom: z.string().nullable(),
   /** The earliest moment that a snapshot and the log behind it lead to; null: not known. */
@@ -133,6 +148,11 @@ export const storeScrubSchema = z.object({
 });
 export type StoreScrub = z.infer<typeof storeScrubSchema>;
 export const storeScrubsSchema = z.array(storeScrubSchema);
+/** How far one has come that was asked for: bytes of all its stores. `totalBytes` null: not known yet. Null: there is none. */
+export const scrubReachSchema = z
+  .object({ doneBytes: z.number(), totalBytes: z.number().nullable() })
+  .nullable();
+export type ScrubReach = z.infer<typeof scrubReachSchema>;
 
 /** How the keeper is; told when it changes. */
 export const keeperReportSchema = z.object({
@@ -144,7 +164,7 @@ export const keeperReportSchema = z.object({
   nodesComplete: z.array(z.string()),
   /** For people: `the folder …`, `s3://…`. */
   objectStore: z.string(),
-  /** Why something of it does not go on now; null: all is well. */
+  /** Why snapshots do not go on, or the object store cannot be used; null: all is well, or `archive.problem` says it. */
   problem: z.string().nullable(),
 });
 export type KeeperReport = z.infer<typeof keeperReportSchema>;
@@ -154,6 +174,8 @@ export const keeperConfigSchema = z.object({
   volumeId: z.string(),
   /** Whose extents these are: of a clone, its oldest ancestor. */
   addressVolumeId: z.string(),
+  /** Of a clone: volumes of its family whose objects may lie in the same object store, the parent first. As Relative has them. */
+  relatives: z.array(z.object({ volumeId: z.string(), putBeforeMs: z.number().nullable() })),
   systemIdentifier: z.string(),
   genesisLsn: z.string(),
   genesisDir: z.string(),

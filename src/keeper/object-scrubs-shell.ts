@@ -1,10 +1,16 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Pace } from "../base/pace.ts";
 import { sleep } from "../io/index.ts";
-import { describeLost, type LostObject, ObjectScrub, type ObjectStore } from "../volume/index.ts";
+import {
+  describeLost,
+  type LostObject,
+  ObjectScrub,
+  type ObjectStore,
+  type ScrubTally,
+} from "../volume/index.ts";
 import type { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
-import { scrubRequestSchema, type StoreScrub } from "./messages.ts";
+import { type ScrubReach, scrubRequestSchema, type StoreScrub } from "./messages.ts";
 import type { SnapshotJobs } from "./snapshot-jobs-shell.ts";
 import { storesOf } from "./stores-shell.ts";
 
@@ -30,6 +36,8 @@ export class ObjectScrubs {
   /** Good in no store, by name, and when that was last seen. */
   private readonly lost = new Map<string, LostObject & { readonly seenMs: number }>();
   private readonly closing = new AbortController();
+  /** Of the newest pass that was asked for and is under way. */
+  private asked: ScrubTally<ObjectStore> | undefined;
 
   constructor(options: ObjectScrubsOptions) {
     this.options = options;
@@ -89,6 +97,11 @@ export class ObjectScrubs {
     });
   }
 
+  /** How far the one has come that was asked for; null: none is under way. */
+  reach(): ScrubReach {
+    return this.asked?.progress ?? null;
+  }
+
   close(): void {
     this.closing.abort(new BorealisError(sqlState.cannotConnectNow, "the keeper stops"));
   }
@@ -129,11 +142,13 @@ export class ObjectScrubs {
     });
     const { archive: store, pace, signal } = pass;
     const { tally } = scrub;
+    if (pace === "now") this.asked = tally;
     const works = [scrub.run()];
     if (store) works.push(this.options.archive.pass({ store, tally, pace, signal }));
     // Both have ended when this goes on, also if one has failed.
-    for (const end of await Promise.allSettled(works))
-      if (end.status === "rejected") throw end.reason;
+    const ends = await Promise.allSettled(works);
+    if (this.asked === tally) this.asked = undefined;
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
     for (const one of tally.stores) {
       logger.info({ event: "objects.scrubbed", store: one.label, ...tally.figuresOf(one) });
     }

@@ -4,7 +4,13 @@ import { passingClock } from "../../test/helpers/passing-clock.ts";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { volumeId } from "../base/ids.ts";
 import { type Clock, openLogger, realClock } from "../io/index.ts";
-import { Deletions, extentObject, ExtentSealer, type ObjectStore } from "../volume/index.ts";
+import {
+  Deletions,
+  extentObject,
+  ExtentSealer,
+  type ObjectStore,
+  snapshotObject,
+} from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { ObjectScrubs } from "./object-scrubs-shell.ts";
 
@@ -67,6 +73,25 @@ describe("scrubs of objects", () => {
       { nodeId: null, healed: 0 },
     ]);
     expect(world.caughtUp).toBe(3);
+  });
+
+  it("say how far they are while somebody waits for one, and then no more", async () => {
+    const { objects, extent, scrubs } = await aKeeper();
+    const reached: unknown[] = [];
+    const { get } = objects;
+    objects.get = (name) => {
+      reached.push(scrubs.reach());
+      return get.call(objects, name);
+    };
+    expect(scrubs.reach()).toBeNull();
+    await scrubs.now({ nodeIds: [], objectStore: true });
+    const bytesOf = (name: string): number => objects.kept.get(name)?.length ?? 0;
+    const [manifest, rest] = [snapshotObject("auto-1"), extentObject(extent)].map(bytesOf);
+    expect(reached).toEqual([
+      { doneBytes: 0, totalBytes: null },
+      { doneBytes: manifest, totalBytes: (manifest ?? 0) + (rest ?? 0) },
+    ]);
+    expect(scrubs.reach()).toBeNull();
   });
 
   it("say which store lacks snapshots still, and do not look at what else it has", async () => {

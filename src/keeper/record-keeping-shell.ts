@@ -23,6 +23,7 @@ export class RecordKeeping {
   private readonly context: KeeperContext;
   private written: VolumeRecord | undefined;
   private isRead = false;
+  private isNone = false;
   left: readonly LeftPath[] = [];
 
   constructor(context: KeeperContext) {
@@ -36,6 +37,12 @@ export class RecordKeeping {
   async pathBefore(store: ObjectStore, known: LogPath): Promise<LogPath> {
     await this.read(store);
     return known.length > 0 ? known : (this.written?.history ?? []);
+  }
+
+  /** Whether the store has no record of this volume, not even a damaged one: nothing was archived there. */
+  async isFirst(store: ObjectStore): Promise<boolean> {
+    await this.read(store);
+    return this.isNone;
   }
 
   addLeft(path: LeftPath): void {
@@ -92,6 +99,7 @@ export class RecordKeeping {
 
   private async put(store: ObjectStore, record: VolumeRecord): Promise<void> {
     await writeVolumeRecord(store, record);
+    this.isNone = false;
     this.written = record;
     const { logger } = this.context;
     logger.info({ event: "volumeRecord.written", epoch: newestEpoch(record.history) });
@@ -101,6 +109,7 @@ export class RecordKeeping {
     if (this.isRead) return;
     try {
       this.written = await readVolumeRecord(store);
+      this.isNone = !this.written;
       this.left = this.written?.left ?? [];
     } catch (error) {
       const isDamaged = error instanceof BorealisError && error.code === sqlState.dataCorrupted;
@@ -115,7 +124,7 @@ export class RecordKeeping {
 
   private async recordOf(history: LogPath): Promise<VolumeRecord> {
     const { config, world, clock } = this.context;
-    const { nodes, instances } = world();
+    const { nodes, instances, left } = world();
     const { keyRingFile, volume, addressVolumeId: named } = config;
     // Each time: the master key is rotated without a word to this process.
     const keyRing = keyRingFile === null ? undefined : await realDisk.readWhole(keyRingFile);
@@ -133,6 +142,20 @@ export class RecordKeeping {
       instances: instances.length,
       history,
       left: this.left,
+      futures: left.map(({ fork, end, leftAtMs, firstUs, returned, untilMs }) => ({
+        fork: parseLsn(fork),
+        end: parseLsn(end),
+        leftAtMs,
+        firstUs: firstUs === null ? undefined : BigInt(firstUs),
+        returned: returned
+          ? {
+              ...returned,
+              to: parseLsn(returned.to),
+              nextUs: returned.nextUs === null ? undefined : BigInt(returned.nextUs),
+            }
+          : undefined,
+        untilMs: untilMs ?? undefined,
+      })),
       writtenAt: new Date(clock.wallMs()).toISOString(),
     };
   }

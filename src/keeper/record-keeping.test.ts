@@ -16,7 +16,7 @@ async function aRecord(isWritten = true) {
   const context = {
     clock: realClock,
     logger: openLogger({ file: undefined, process: "test" }),
-    world: () => ({ nodes: [], instances: [], durable: null, futures: [] }),
+    world: () => ({ nodes: [], instances: [], durable: null, futures: [], left: [] }),
     config: {
       volumeId: "11111111-2222-3333-4444-555555555555",
       addressVolumeId: "11111111-2222-3333-4444-555555555555",
@@ -76,5 +76,17 @@ describe("volume.json", () => {
     store.kept.clear();
     const older: LogPath = path.map((entry) => ({ ...entry, epoch: epoch(2) }));
     await expect(record.heal(store, older)).rejects.toMatchObject({ code: "55000" });
+  });
+
+  it("is the first only where there was none, not even a damaged one", async () => {
+    const { store, record } = await aRecord(false);
+    expect(await record.isFirst(store)).toBe(true);
+    await record.write(store, path);
+    expect(await record.isFirst(store)).toBe(false);
+    for (const text of [store.kept.get(volumeObject), Buffer.from("{")]) {
+      const later = await aRecord(false);
+      later.store.kept.set(volumeObject, text ?? Buffer.alloc(0));
+      expect(await later.record.isFirst(later.store)).toBe(false);
+    }
   });
 });

@@ -1,7 +1,8 @@
-import type { BorealisError } from "../base/errors.ts";
+import { adviceOf, type BorealisError } from "../base/errors.ts";
 import {
   Deletions,
   type ObjectStore,
+  type Reached,
   replicateSnapshots,
   sweepDeletions,
 } from "../volume/index.ts";
@@ -29,8 +30,9 @@ export class SnapshotCopies {
   private complete: ReadonlySet<ObjectStore> = new Set();
   private seen: readonly ObjectStore[] | undefined;
   private isUnfinished = false;
-  /** Why each store was left out of the last look. */
-  private readonly leftOut = new Map<ObjectStore, string>();
+  /** Why each store was left out of the last look that came to its end, or since. */
+  private leftOut: ReadonlyMap<ObjectStore, string> = new Map();
+  private readonly reached = new Map<ObjectStore, Reached>();
   private lookedMs = 0;
 
   constructor(context: KeeperContext) {
@@ -48,6 +50,11 @@ export class SnapshotCopies {
     return !this.complete.has(store);
   }
 
+  /** Why it could not be looked at, or be given what it lacks; undefined: it could, as far as is known. */
+  whyLeftOut(store: ObjectStore): string | undefined {
+    return this.leftOut.get(store);
+  }
+
   /** A node may have been away, and be back. */
   lookAgain(): void {
     this.seen = undefined;
@@ -62,12 +69,12 @@ export class SnapshotCopies {
     const timer = clock.after(sliceMs, () => slice.abort(new Error("others have their turn")));
     const signal = AbortSignal.any([stop, slice.signal]);
     this.isUnfinished = true;
-    const before = new Map(this.leftOut);
-    this.leftOut.clear();
-    const onLeftOut = (store: ObjectStore, { message }: BorealisError): void => {
-      this.leftOut.set(store, message);
-      if (before.get(store) === message) return;
-      logger.warn({ event: "store.behind", store: store.label }, message);
+    const leftOut = new Map<ObjectStore, string>();
+    const onLeftOut = (store: ObjectStore, error: BorealisError): void => {
+      const advice = adviceOf(error);
+      leftOut.set(store, advice);
+      if (this.leftOut.get(store) === advice) return;
+      logger.warn({ event: "store.behind", store: store.label }, advice);
     };
     try {
       const complete = await replicateSnapshots({
@@ -76,6 +83,8 @@ export class SnapshotCopies {
         sealer: sealer(),
         parallel,
         signal,
+        relatives: this.context.relatives(),
+        reached: this.reached,
         onCopied: (store, snapshot, copied) => {
           logger.info({ event: "snapshot.copied", store: store.label, snapshot, ...copied });
         },
@@ -83,11 +92,14 @@ export class SnapshotCopies {
         onLacking: (store) => this.forget(store),
       });
       this.complete = new Set(complete);
+      this.reached.clear();
       this.isUnfinished = false;
     } catch (error) {
       if (!signal.aborted) this.isUnfinished = false;
       if (!signal.aborted || stop.aborted) throw error;
     } finally {
+      // A look that was cut short has not asked all.
+      this.leftOut = this.isUnfinished ? new Map([...this.leftOut, ...leftOut]) : leftOut;
       this.lookedMs = clock.nowMs();
       timer.cancel();
     }

@@ -27,6 +27,7 @@ async function aKeeper() {
     logger: openLogger({ file: undefined, process: "test" }),
     sealer: () => sealer,
     objects: () => objects,
+    relatives: () => [],
     nodeStores: () => world.nodes,
     isBehind: (store) => copies.isBehind(store),
   };
@@ -56,9 +57,10 @@ describe("snapshots on full nodes", () => {
     const { first, second, objects, copies, goOn } = await aKeeper();
     await goOn();
     await putSnapshot(objects, "auto-2");
-    second.failure = new BorealisError("58030", "az2-full does not answer");
+    second.failure = new BorealisError("58030", "az2-full does not answer", { hint: "look there" });
     copies.lookAgain();
     await goOn();
+    expect(copies.whyLeftOut(second)).toBe("az2-full does not answer; look there");
     expect([copies.isBehind(first), copies.isBehind(second), copies.isDue]).toEqual([
       false,
       true,
@@ -68,7 +70,7 @@ describe("snapshots on full nodes", () => {
     copies.lookAgain();
     expect(copies.isDue).toBe(true);
     await goOn();
-    expect(copies.isBehind(second)).toBe(false);
+    expect([copies.isBehind(second), copies.whyLeftOut(second)]).toEqual([false, undefined]);
     expect((await snapshotIds(second)).toSorted()).toEqual(["auto-1", "auto-2"]);
   });
 

@@ -125,6 +125,7 @@ class Volume {
       logger: openLogger({ file: undefined, process: "test" }),
       sealer: () => sealer,
       objects: () => this.stores[0],
+      relatives: () => [],
       nodeStores: () => this.nodes,
       isBehind: (store) => this.copies.isBehind(store),
     };

@@ -6,7 +6,6 @@ import {
   collectExtents,
   type Deletions,
   deleteSnapshot,
-  isOnPath,
   isSnapshotDue,
   learnDeletions,
   type LogPath,
@@ -78,7 +77,8 @@ export class SnapshotJobs {
     const { job, logFrom, earliestMs, shelf, extents } = this;
     return {
       snapshots: shelf.hasLooked ? shelf.count : null,
-      newestTime: shelf.newestTime ?? null,
+      newestTime: shelf.newestTime() ?? null,
+      automaticTime: shelf.newestTime((kind) => kind !== "manual") ?? null,
       logFrom: logFrom === undefined ? null : formatLsn(logFrom),
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
       extents: extents.report,
@@ -93,6 +93,11 @@ export class SnapshotJobs {
   /** Why something does not go on; undefined: all is well. */
   get trouble(): string | undefined {
     return this.problem ?? this.shelf.problem;
+  }
+
+  /** Why snapshots do not go to this store, or are not looked for there. Undefined: they are, as far as is known. */
+  troubleWith(store: ObjectStore): string | undefined {
+    return this.copies.whyLeftOut(store);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -239,11 +244,10 @@ export class SnapshotJobs {
     const vdl = findLsn(durable?.vdl ?? "");
     const path = await this.pathNow();
     if (!path || vdl === undefined) return false;
-    const own = this.shelf.facts.filter((one) => isOnPath(one, path));
-    const last = own.toSorted((a, b) => (a.endLsn < b.endLsn ? -1 : 1)).at(-1);
+    const snapshots = this.shelf.facts;
     const { logBytes, maxAgeMs } = config.snapshots;
     const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin, anyLogEveryMs };
-    return isSnapshotDue(schedule, { last, vdl, nowMs: clock.wallMs() });
+    return isSnapshotDue(schedule, { snapshots, path, vdl, nowMs: clock.wallMs() });
   }
 
   /** Undefined: nobody writes, or nobody says. */

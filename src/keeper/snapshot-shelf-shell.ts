@@ -57,11 +57,11 @@ export class SnapshotShelf {
     return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
   }
 
-  /** When the newest one was taken. */
-  get newestTime(): string | undefined {
+  /** When the newest one was taken, of those that are meant. */
+  newestTime(isMeant: (kind: SnapshotRow["kind"]) => boolean = () => true): string | undefined {
     let newest: string | undefined;
     for (const { row } of this.known.values())
-      if (newest === undefined || row.takenAt > newest) newest = row.takenAt;
+      if (isMeant(row.kind) && (newest === undefined || row.takenAt > newest)) newest = row.takenAt;
     return newest;
   }
 

@@ -6,6 +6,7 @@ import { foundWithin, sleep } from "../io/index.ts";
 import type { VolumeSight } from "../log-driver/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
 import {
+  type Compression,
   keepLog,
   type LogPath,
   logOfSnapshot,
@@ -16,8 +17,9 @@ import {
   type SnapshotManifest,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
+import { PackingThread } from "./packing-shell.ts";
 import type { KnownSnapshot } from "./snapshot-retention.ts";
-import { findSource } from "./snapshot-source.ts";
+import { findSource, type SnapshotSource } from "./snapshot-source.ts";
 import { beginNearTheEnd } from "./snapshot-start-shell.ts";
 import { isSafeIn, replicasOf, takersOf } from "./stores-shell.ts";
 import { readLog, seeVolume } from "./volume-sight-shell.ts";
@@ -50,32 +52,31 @@ export async function takeVolumeSnapshot(
   const { config, logger, clock } = context;
   const { id, onProgress, signal } = taking;
   const bounds = { withinMs: hearWithinMs, signal };
-  const source = await foundWithin(clock, () => findSource(context.world()), bounds);
-  if (signal.aborted) throw signal.reason;
-  if (!source) throw nobodyThere();
+  const source = await sourceWithin(context, bounds);
   await beginNearTheEnd(context, source, signal);
   const before = await foundWithin(clock, () => seeVolume(context, signal), bounds);
   if (signal.aborted) throw signal.reason;
   if (!before) throw nobodyKnows();
   const replicas = replicasOf(context, takersOf(context));
-  const sealer = context.sealer();
   const previous = taking.isAnew
     ? undefined
     : await previousOf(taking, { context, replicas, sight: before });
-  const taken = await takeSnapshot(
-    {
-      source: { socketDir: source.socketDir, port: socketPort },
-      postgresMajor: config.postgresMajor,
-      replicas,
-      sealer,
-      previous,
-      id,
-      volumeId: volumeId(config.volumeId),
-      history: before.path,
-      ...(config.snapshots.rateMaxBytes > 0 && { rateMax: config.snapshots.rateMaxBytes }),
-      signal,
-    },
-    ({ readBytes, expectedBytes }) => onProgress(readBytes, expectedBytes),
+  const taken = await aside((compression) =>
+    takeSnapshot(
+      {
+        source: { socketDir: source.socketDir, port: socketPort },
+        postgresMajor: config.postgresMajor,
+        replicas,
+        sealer: context.sealer(compression),
+        previous,
+        id,
+        volumeId: volumeId(config.volumeId),
+        history: before.path,
+        ...(config.snapshots.rateMaxBytes > 0 && { rateMax: config.snapshots.rateMaxBytes }),
+        signal,
+      },
+      ({ readBytes, expectedBytes }) => onProgress(readBytes, expectedBytes),
+    ),
   );
   const history = await untilDurable(context, taken, signal);
   const whole = { ...taken.manifest, history };
@@ -98,6 +99,26 @@ export async function takeVolumeSnapshot(
     tookMs: Math.round(tookMs),
   });
   return manifest;
+}
+
+async function sourceWithin(
+  { clock, world, config }: KeeperContext,
+  bounds: { readonly withinMs: number; readonly signal: AbortSignal },
+): Promise<SnapshotSource> {
+  const source = await foundWithin(clock, () => findSource(world(), config.snapshots), bounds);
+  if (bounds.signal.aborted) throw bounds.signal.reason;
+  if (!source) throw nobodyThere();
+  return source;
+}
+
+/** With a thread that compresses beside the workload, and gives way to it. */
+async function aside<Result>(work: (compression: Compression) => Promise<Result>): Promise<Result> {
+  const packing = new PackingThread();
+  try {
+    return await work(packing);
+  } finally {
+    packing.close();
+  }
 }
 
 /** Snapshot 0, of the image that initdb made. The volume has no path yet: nothing of it is log that somebody wrote. */

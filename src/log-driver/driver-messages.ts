@@ -1,4 +1,3 @@
-import type { HistogramFigures } from "../base/histogram.ts";
 import type { Epoch, NodeId, Timeline } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { FanOutMode } from "../ownership/index.ts";
@@ -76,8 +75,6 @@ export interface NodeStatus {
   readonly isBehindRing: boolean;
   readonly sentBytes: number;
   readonly frames: number;
-  /** From an append to its acknowledgement. */
-  readonly appends: HistogramFigures;
 }
 
 export interface DriverStatus {
@@ -91,8 +88,6 @@ export interface DriverStatus {
   readonly low: Lsn;
   /** What is kept for clones; none before an epoch is elected. */
   readonly pins: readonly Pin[];
-  /** From the arrival of log until a write quorum held it, since the thread began. */
-  readonly durable: HistogramFigures;
 }
 
 /** What a clone needs: log up to `to`, a record end; up to VDL unless told. */

@@ -3,11 +3,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Epoch, epochNone, type NodeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsnMin } from "../base/lsn.ts";
 import type { Timer } from "../io/index.ts";
-import {
-  type Driver,
-  type DriverAction,
-  type DriverEvent as CoreEvent,
-} from "../ownership/index.ts";
+import type { Driver, DriverAction, DriverEvent as CoreEvent } from "../ownership/index.ts";
 import { ChangeOfMembers } from "./change-shell.ts";
 import { claimedOf, type Decision, openingOf } from "./claimed.ts";
 import type {
@@ -28,7 +24,7 @@ import { QuorumWatch } from "./quorum-watch-shell.ts";
 import { ReadGate } from "./read-gate-shell.ts";
 import { tryRecordEnd } from "./record-end-shell.ts";
 import { refillTail } from "./refill-shell.ts";
-import type { DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
+import type { DriverMeasures, DriverWorld, ReignListener, ReignOutlet } from "./reign-ports.ts";
 
 interface Step<T> {
   resolve(value: T): void;
@@ -43,7 +39,7 @@ const tickMs = 50;
  */
 export class Reign {
   private readonly settings: DriverSettings;
-  private readonly world: DriverWorld;
+  private readonly world: DriverWorld & DriverMeasures;
   private readonly progress: SharedProgress;
   private readonly listener: ReignListener;
   private readonly controller = new AbortController();
@@ -70,7 +66,7 @@ export class Reign {
 
   constructor(
     settings: DriverSettings,
-    world: DriverWorld,
+    world: DriverWorld & DriverMeasures,
     progress: SharedProgress,
     listener: ReignListener,
   ) {
@@ -130,7 +126,9 @@ export class Reign {
       this.claiming = { resolve, reject };
     });
     this.world.clock.after(timeoutMs, () => {
-      if (this.claiming) this.end(`no write quorum promised within ${timeoutMs} ms`, epochNone);
+      if (!this.claiming) return;
+      const why = `no write quorum promised within ${timeoutMs} ms`;
+      this.end(why, epochNone, sqlState.quorumMissing);
     });
     this.step({ kind: "claim", nowMs: this.nowMs() });
     this.tick();
@@ -155,7 +153,7 @@ export class Reign {
 
   /** Undo of a backtrack: the log that was kept aside becomes this epoch's. */
   private refill(start: Lsn, refill: Refill): Promise<void> {
-    const tail = (this.tail = new LogTail(start, this.settings.ringBytes));
+    const tail = (this.tail = new LogTail(start, this.settings.ringBytes, this.world.meter));
     this.toldHeldFrom = start;
     return refillTail(tail, {
       ...refill,
@@ -206,7 +204,7 @@ export class Reign {
   }
 
   /** Nothing is acknowledged any more. */
-  end(reason: string, fencedBy: Epoch): void {
+  end(reason: string, fencedBy: Epoch, code: string = sqlState.cannotConnectNow): void {
     if (this.isOver) return;
     this.isOver = true;
     const { outlet, claiming, opening } = this;
@@ -219,7 +217,7 @@ export class Reign {
     outlet?.onEnded();
     this.controller.abort(new Error(reason));
     this.fleet.close(reason);
-    const error = new BorealisError(sqlState.cannotConnectNow, reason);
+    const error = new BorealisError(code, reason);
     this.claiming = undefined;
     this.opening = undefined;
     claiming?.reject(error);
@@ -233,7 +231,7 @@ export class Reign {
     }
   }
 
-  status(): Omit<DriverStatus, "durable"> {
+  status(): DriverStatus {
     return {
       phase: this.isOver ? "over" : this.core.situation,
       nodes: this.fleet.status(this.core.acknowledged),
@@ -313,6 +311,7 @@ export class Reign {
     const view = this.tail?.view(from, to);
     const { epoch, timeline } = this.core;
     if (view) this.fleet.append(node, { epoch, timeline, lsn: from, vdl }, view);
+    this.world.meter.sent(to, this.world.clock);
   }
 
   private onDurable(vdl: Lsn, vcl: Lsn): void {
@@ -349,7 +348,7 @@ export class Reign {
     const { epoch, start, history } = action;
     this.opened = { epoch, start, timeline: action.timeline, history };
     // An epoch that was refilled has a log already.
-    this.tail ??= new LogTail(start, this.settings.ringBytes);
+    this.tail ??= new LogTail(start, this.settings.ringBytes, this.world.meter);
     this.progress.open(epoch, action.vdl);
     this.world.logger.info({ event: "epoch.opened", epoch, start }, "epoch opened");
     this.opening?.resolve(this.opened);

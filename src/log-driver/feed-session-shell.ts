@@ -3,7 +3,7 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Timeline } from "../base/ids.ts";
 import { advance, type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import type { Connection, Timer } from "../io/index.ts";
-import { type FeedData, type History, type Run, type TimelineSpan } from "../quorum/index.ts";
+import type { FeedData, History, Run, State, TimelineSpan } from "../quorum/index.ts";
 import {
   encodeCopyBoth,
   encodeCopyDone,
@@ -28,6 +28,8 @@ import type { FeedView } from "./feed-view.ts";
 /** As PostgreSQL's own walsender cuts: 128 kB. */
 const chunkBytesMax = 128 * 1024;
 const keepaliveMs = 1_000;
+/** Log that an injected fault keeps back is asked for again so soon. */
+const heldBackMs = 500;
 
 /** What all sessions of one feed share. */
 export interface FeedContext {
@@ -37,11 +39,15 @@ export interface FeedContext {
   readonly serverVersion: string;
   /** Asks nodes until the view is known. Raises 57P03 when none answers in time. */
   refresh(): Promise<void>;
+  /** Asked for each piece of log. */
+  holdsBack(): boolean;
   onStandby(message: StandbyMessage): void;
   onPathChanged(history: History): void;
   /** The standby may have log up to here. */
   readonly sentTo: Lsn;
   onSent(sizeBytes: number, to: Lsn): void;
+  /** The node that served was left for one that has more. */
+  onOvertaken(): void;
 }
 
 type Phase =
@@ -68,6 +74,7 @@ export class FeedSession {
   private readonly framer = new WalReceiverFramer();
   private phase: Phase = { kind: "idle" };
   private keepalive: Timer | undefined;
+  private heldBack: Timer | undefined;
 
   constructor(connection: Connection, context: FeedContext, onClosed: () => void) {
     this.connection = connection;
@@ -114,6 +121,7 @@ export class FeedSession {
     if (this.phase.kind === "streaming") this.phase.subscription?.close();
     this.phase = { kind: "closed" };
     this.keepalive?.cancel();
+    this.heldBack?.cancel();
   }
 
   private onMessage(message: WalReceiverMessage): void {
@@ -227,7 +235,14 @@ export class FeedSession {
       path: () => view.visiblePath(),
       onData: (data) => this.onData(streaming, data),
       onPathChanged: (history) => this.context.onPathChanged(history),
+      onSight: (state) => this.onSight(streaming, state),
+      onOvertaken: () => this.context.onOvertaken(),
     });
+  }
+
+  private onSight(streaming: Streaming, state: State): boolean {
+    const { view, sentTo } = this.context;
+    return this.phase === streaming && view.couldGive(state, streaming.at, sentTo);
   }
 
   /** False: the node is behind what is known, and may be on a path that was left. */
@@ -238,8 +253,17 @@ export class FeedSession {
     const isLeft = view.hasLeft(data, lsnMaxOf(streaming.at, sentTo));
     if (!isLeft && !view.learn(data)) return false;
     if (isLeft || !view.has(streaming.timeline)) this.losePath(data.history);
+    else if (data.runs.length > 0 && this.context.holdsBack()) this.holdBack(streaming);
     else this.sendData(streaming, data);
     return true;
+  }
+
+  /** What came is dropped; how far the volume has come is known all the same. */
+  private holdBack(streaming: Streaming): void {
+    this.hold(streaming);
+    this.heldBack = this.context.nodes.clock.after(heldBackMs, () => {
+      if (this.phase === streaming && !streaming.subscription) this.subscribe(streaming);
+    });
   }
 
   private sendData(streaming: Streaming, data: FeedData): void {

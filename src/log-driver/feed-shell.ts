@@ -8,6 +8,7 @@ import { type FeedContext, FeedSession } from "./feed-session-shell.ts";
 import type { FeedNodes } from "./feed-subscription-shell.ts";
 import { FeedView, type OwnLog } from "./feed-view.ts";
 import { inspectNode } from "./inspect-shell.ts";
+import type { LogHold } from "./log-hold.ts";
 import type { NodeEndpoint } from "./node-endpoint.ts";
 
 export interface LogFeedOptions extends FeedNodes {
@@ -17,6 +18,8 @@ export interface LogFeedOptions extends FeedNodes {
   readonly systemId: string;
   /** server_version that the feed claims: the engine's own. */
   readonly serverVersion: string;
+  /** Whether an injected fault keeps log back. */
+  readonly hold?: LogHold | undefined;
   /** Path of the reader's own log, if it is known. */
   readonly path?: History;
   /** hot_standby_feedback, as the standby sent it; the writer's driver is told of it elsewhere. */
@@ -43,6 +46,8 @@ export interface FeedStatus {
   readonly servedBy: string | undefined;
   readonly sentBytes: number;
   readonly connections: number;
+  /** How often the node that served was left for one that had more. */
+  readonly overtaken: number;
 }
 
 const askTimeoutMs = 1_000;
@@ -69,6 +74,7 @@ export class LogFeed implements FeedContext {
   /** The standby may have log up to here, of the path that is known. */
   sentTo = lsnZero;
   private connections = 0;
+  private overtaken = 0;
   private asking: Promise<void> | undefined;
 
   private constructor(options: LogFeedOptions) {
@@ -101,6 +107,7 @@ export class LogFeed implements FeedContext {
       servedBy: session?.servedBy,
       sentBytes: this.sentBytes,
       connections: this.connections,
+      overtaken: this.overtaken,
     };
   }
 
@@ -141,6 +148,11 @@ export class LogFeed implements FeedContext {
     await this.asking;
   }
 
+  holdsBack(): boolean {
+    const { clock, rng } = this.nodes;
+    return this.options.hold?.holds(clock.nowMs(), rng) ?? false;
+  }
+
   onStandby(message: StandbyMessage): void {
     this.heardMs = this.nodes.clock.nowMs();
     if (message.kind === "feedback") this.options.onFeedback?.(message.feedback);
@@ -158,6 +170,10 @@ export class LogFeed implements FeedContext {
   onSent(sizeBytes: number, to: Lsn): void {
     this.sentBytes += sizeBytes;
     this.sentTo = lsnMaxOf(this.sentTo, to);
+  }
+
+  onOvertaken(): void {
+    this.overtaken++;
   }
 
   private accept(connection: Connection): void {

@@ -1,5 +1,5 @@
-import type { Rng } from "../base/rng.ts";
 import type { Lsn } from "../base/lsn.ts";
+import type { Rng } from "../base/rng.ts";
 import { type Clock, type Logger, sleep, type Timer } from "../io/index.ts";
 import {
   type FeedData,
@@ -7,7 +7,10 @@ import {
   NodeLink,
   type QuorumMessage,
   type Run,
+  type State,
 } from "../quorum/index.ts";
+import { Lookout } from "./feed-lookout-shell.ts";
+import type { Spare } from "./feed-scout-shell.ts";
 import { type LinkOwner, linkTo, type NodeEndpoint } from "./node-endpoint.ts";
 
 export interface FeedNodes {
@@ -32,11 +35,16 @@ export interface SubscriptionSink {
   /** Runs are borrowed until the call returns and contiguous from `position()` or below it. False: it is of no use. */
   onData(data: FeedData): boolean;
   onPathChanged(history: History): void;
+  /** What another node than the one that serves says. True: it has log that the reader may have and has not. */
+  onSight(state: State): boolean;
+  /** The node that served is left for one that has more. */
+  onOvertaken(): void;
 }
 
 /**
  * One stream of log from whichever node serves it: the first in order that answers; when it is lost, falls silent or
- * refuses, the next one, from where the reader is. Runs until closed.
+ * refuses, the next one, from where the reader is; when it gives nothing for a moment and another one has more, that one.
+ * Runs until closed.
  */
 export class FeedSubscription {
   private readonly nodes: FeedNodes;
@@ -46,11 +54,23 @@ export class FeedSubscription {
   private server: string | undefined;
   private isPaused = false;
   private heardMs = 0;
+  /** Who has more than the node that was left. */
+  private ahead: Spare | undefined;
+  private readonly lookout: Lookout;
   readonly finished: Promise<void>;
 
   constructor(nodes: FeedNodes, sink: SubscriptionSink) {
     this.nodes = nodes;
     this.sink = sink;
+    this.lookout = new Lookout(nodes, {
+      isPaused: () => this.isPaused,
+      onSight: (state) => sink.onSight(state),
+      onAhead: (spare) => {
+        this.ahead = spare;
+        sink.onOvertaken();
+        this.link?.close();
+      },
+    });
     this.finished = this.run();
   }
 
@@ -71,6 +91,7 @@ export class FeedSubscription {
   }
   close(): void {
     this.controller.abort(new Error("the subscription was closed"));
+    this.lookout.close();
     this.link?.close();
   }
 
@@ -82,6 +103,8 @@ export class FeedSubscription {
       for (const endpoint of this.nodes.nodes) {
         if (signal.aborted) return;
         if (await this.serveFrom(endpoint)) delayMs = firstDelayMs;
+        for (let next = this.takeAhead(); next; next = this.takeAhead())
+          if (await this.serve(next.endpoint, next.link)) delayMs = firstDelayMs;
       }
       await sleep(clock, delayMs * (0.5 + rng.next() / 2), signal);
       delayMs = Math.min(delayMs * 2, maxDelayMs);
@@ -90,7 +113,7 @@ export class FeedSubscription {
 
   /** Until the node is lost or refuses; true if it served anything. */
   private async serveFrom(endpoint: NodeEndpoint): Promise<boolean> {
-    const { owner, logger, clock } = this.nodes;
+    const { owner, clock } = this.nodes;
     const { signal } = this.controller;
     let link: NodeLink;
     try {
@@ -99,24 +122,38 @@ export class FeedSubscription {
     } catch {
       return false; // the next node, and this one again in the next round
     }
+    return this.serve(endpoint, link);
+  }
+
+  private takeAhead(): Spare | undefined {
+    const { ahead } = this;
+    this.ahead = undefined;
+    return ahead;
+  }
+
+  private async serve(endpoint: NodeEndpoint, link: NodeLink): Promise<boolean> {
+    const { signal } = this.controller;
     if (signal.aborted) {
       link.close();
       return false;
     }
+    const { name: node } = endpoint;
     this.link = link;
-    this.server = endpoint.name;
-    const served = await this.stream(link);
+    this.server = node;
+    const served = await this.stream(endpoint, link);
     this.link = undefined;
     this.server = undefined;
-    if (!signal.aborted)
-      logger.info({ event: "feed.lost", node: endpoint.name, served }, "feed lost");
+    const { logger } = this.nodes;
+    if (this.ahead) logger.debug({ event: "feed.overtaken", node, by: this.ahead.endpoint.name });
+    else if (!signal.aborted) logger.info({ event: "feed.lost", node, served }, "feed lost");
     return served;
   }
 
-  private stream(link: NodeLink): Promise<boolean> {
+  private stream(endpoint: NodeEndpoint, link: NodeLink): Promise<boolean> {
     const { clock } = this.nodes;
     let served = false;
     let watch: Timer | undefined;
+    this.lookout.serves(endpoint.nodeId);
     this.heardMs = clock.nowMs();
     const look = (): void => {
       const silentMs = clock.nowMs() - this.heardMs;
@@ -133,11 +170,13 @@ export class FeedSubscription {
     link.onMessage(({ envelope, message }) => {
       if (envelope.requestId !== subscribed) return;
       this.heardMs = clock.nowMs();
+      if (message.kind === "feedData") this.lookout.hear(message);
       served = this.take(link, message) || served;
     });
     return new Promise((resolve) => {
       link.onClose(() => {
         watch?.cancel();
+        this.lookout.serves(undefined);
         resolve(served);
       });
     });

@@ -189,3 +189,27 @@ describe("a timeline that the volume left behind", () => {
     expect(view.has(timeline(1))).toBe(true);
   });
 });
+
+describe("a node that may serve instead of another one", () => {
+  const state = { history: twoPath, vdl: at(600), scl: at(620), base: at(100) };
+
+  it("has log beyond the reader's, by its own VDL and its own log", () => {
+    const view = viewOf(twoPath, 900, 2);
+    expect(view.couldGive(state, at(599), at(599))).toBe(true);
+    expect(view.couldGive(state, at(600), at(600))).toBe(false);
+    expect(view.couldGive({ ...state, scl: at(590) }, at(590), at(590))).toBe(false);
+    expect(view.couldGive({ ...state, base: at(550) }, at(540), at(540))).toBe(false);
+    // Nothing was learnt from it.
+    expect(Number(view.vdl)).toBe(900);
+  });
+
+  it("is none beyond a cap, none that is behind in epochs, and none on another path", () => {
+    const view = viewOf(twoPath, 600, 2);
+    expect(view.couldGive({ ...state, history: onePath }, at(510), at(510))).toBe(false);
+    const elsewhere = path([1, 1, 100], [3, 3, 450]);
+    expect(view.couldGive({ ...state, history: elsewhere }, at(510), at(510))).toBe(false);
+    view.cap = at(510);
+    expect(view.couldGive(state, at(509), at(509))).toBe(true);
+    expect(view.couldGive(state, at(510), at(510))).toBe(false);
+  });
+});

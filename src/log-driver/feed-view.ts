@@ -116,6 +116,26 @@ export class FeedView {
     return from !== undefined && at > from && !isOnPath(this.path, history, { from, at });
   }
 
+  /**
+   * Whether a node that is like this has log from `at` on that may go out; the reader may have log up to `sentTo`. By what the
+   * node itself says, which is believed when it serves: nothing is learnt from it, nor is the known path given up for it.
+   */
+  couldGive(
+    state: {
+      readonly history: History;
+      readonly vdl: Lsn;
+      readonly scl: Lsn;
+      readonly base: Lsn;
+    },
+    at: Lsn,
+    sentTo: Lsn,
+  ): boolean {
+    if (lastEpoch(state.history) < this.openEpoch || state.base > at) return false;
+    if (this.hasLeft(state, lsnMaxOf(at, sentTo))) return false;
+    const end = lsnMin(state.vdl, state.scl);
+    return lsnMin(end, this.capLsn ?? end) > at;
+  }
+
   /** Only a backtrack removes log that a reader was given. */
   private hasLeftOwn(history: History): boolean {
     const { own } = this;

@@ -10,6 +10,7 @@ import {
   type QuorumMessage,
 } from "../quorum/index.ts";
 import type { AppendFrame, LinkWorld } from "./append-link-shell.ts";
+import type { DriverCounts } from "./driver-figures.ts";
 import type { NodeStatus, VolumeNode } from "./driver-messages.ts";
 import { type LinksHandlers, NodeLinks } from "./links-shell.ts";
 import type { RingView } from "./ring.ts";
@@ -19,7 +20,11 @@ const silenceMaxMs = 3_000;
 /** Twice the patience with an unanswered append: at most two frames wait for a node that is frozen. */
 const hangUpAfterMs = 10_000;
 
-export type FleetWorld = Omit<LinkWorld, "signal"> & { readonly logger: Logger };
+export type FleetWorld = Omit<LinkWorld, "signal"> & {
+  readonly logger: Logger;
+  /** Where appends are measured; absent: nowhere. */
+  readonly counts?: DriverCounts;
+};
 
 /** The volume's nodes as one reign sees them: their links, and who falls behind. */
 export class Fleet {
@@ -69,7 +74,7 @@ export class Fleet {
       if (links.has(node)) continue;
       const known = book.find(({ nodeId }) => nodeId === node);
       if (known) {
-        const link = new NodeLinks(known, world, handlers);
+        const link = new NodeLinks(known, world, handlers, world.counts?.appendsTo(known.name));
         links.set(node, link);
         if (!this.isAhead) link.openAppend();
       } else if (!this.unknown.has(node)) {
@@ -138,7 +143,6 @@ export class Fleet {
       isBehindRing: this.lagging.has(links.node.nodeId),
       sentBytes: links.sentBytes,
       frames: links.frames,
-      appends: links.appends.figures,
     }));
   }
 

@@ -17,12 +17,15 @@ import type {
   ToDriver,
   VolumeNode,
 } from "./driver-messages.ts";
+import { DriverCounts } from "./driver-figures.ts";
 import { type DriverProgress, SharedProgress } from "./progress.ts";
 
 /** What the worker is started with. */
 export interface DriverWorkerData {
   readonly settings: DriverSettings;
   readonly memory: SharedArrayBuffer;
+  /** Of DriverCounts. */
+  readonly counts: SharedArrayBuffer;
 }
 
 interface Waiting {
@@ -51,9 +54,11 @@ export class LogDriverHandle {
   private lastId = 0;
   private isGone = false;
   private isStopping = false;
+  private crashReason: string | undefined;
 
-  constructor(settings: DriverSettings) {
-    const data: DriverWorkerData = { settings, memory: this.shared.memory };
+  constructor(settings: DriverSettings, counts: DriverCounts) {
+    const { memory } = this.shared;
+    const data: DriverWorkerData = { settings, memory, counts: counts.memory };
     this.worker = startWorker({ name: "./worker-shell", base: import.meta.url }, data);
     // The thread posts FromDriver and nothing else.
     this.worker.onMessage((message) => this.onMessage(message as FromDriver));
@@ -226,6 +231,12 @@ export class LogDriverHandle {
     this.worker.stop();
   }
 
+  /** Ends the thread as if it had died: an injected fault. */
+  crash(reason: string): void {
+    this.crashReason = reason;
+    this.worker.stop();
+  }
+
   private ask(request: DriverRequest): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.isGone) return reject(gone());
@@ -294,7 +305,7 @@ export class LogDriverHandle {
     this.waiting.clear();
     this.rejectWaiters(gone(error));
     if (this.isStopping) return;
-    const reason = error ? error.message : "the log driver's thread ended";
+    const reason = this.crashReason ?? (error ? error.message : "the log driver's thread ended");
     this.eventHandler?.({ kind: "failed", reason });
   }
 }
@@ -308,7 +319,10 @@ function stoodDown(reason: string): BorealisError {
   return new BorealisError(sqlState.cannotConnectNow, `the log driver stood down: ${reason}`);
 }
 
-/** Starts the driver's thread. It does nothing until it is asked to claim. */
-export function startLogDriver(settings: DriverSettings): LogDriverHandle {
-  return new LogDriverHandle(settings);
+/** Starts the driver's thread. It does nothing until it is asked to claim. What it counts is added to `counts`. */
+export function startLogDriver(
+  settings: DriverSettings,
+  counts: DriverCounts = new DriverCounts(),
+): LogDriverHandle {
+  return new LogDriverHandle(settings, counts);
 }

@@ -1,5 +1,6 @@
 import { Histogram } from "../base/histogram.ts";
 import type { NodeId } from "../base/ids.ts";
+import { type Lsn, lsnZero } from "../base/lsn.ts";
 import type { AppendAnswer, QuorumMessage } from "../quorum/index.ts";
 import { NodeLink } from "../quorum/index.ts";
 import { type AppendFrame, AppendLink, keepLinked, type LinkWorld } from "./append-link-shell.ts";
@@ -35,15 +36,22 @@ export class NodeLinks {
   heardMs = 0;
   /** It has room for log, and a whole one, as far as it has said. */
   takesLog = true;
+  private scl: Lsn = lsnZero;
   sentBytes = 0;
   frames = 0;
-  readonly appends = new Histogram();
+  private readonly appends: Histogram;
   /** Undefined: nothing that is to be measured is under way. */
   private sentMs: number | undefined;
 
   /** The control link only: see openAppend. */
-  constructor(node: VolumeNode, outer: Omit<LinkWorld, "signal">, handlers: LinksHandlers) {
+  constructor(
+    node: VolumeNode,
+    outer: Omit<LinkWorld, "signal">,
+    handlers: LinksHandlers,
+    appends = new Histogram(),
+  ) {
     this.node = node;
+    this.appends = appends;
     const world = { ...outer, signal: this.controller.signal };
     this.world = world;
     this.handlers = handlers;
@@ -66,8 +74,11 @@ export class NodeLinks {
         this.heardMs = world.clock.nowMs();
         if (answer.kind === "appendAck" && this.sentMs !== undefined)
           this.appends.observe(this.heardMs - this.sentMs);
+        const isRefused = answer.kind === "refuse" && takesNone.has(answer.reason);
+        // Refused without log, as the news of a VDL is, it may never be asked again: nothing is owed to it.
+        if (!isRefused || this.sentMs !== undefined) this.takesLog = !isRefused;
         this.sentMs = undefined;
-        this.takesLog = !(answer.kind === "refuse" && takesNone.has(answer.reason));
+        if (answer.kind === "appendAck") this.noteScl(answer.scl);
         handlers.onAnswer(node.nodeId, answer);
       },
     });
@@ -108,6 +119,13 @@ export class NodeLinks {
     this.control?.send(message);
   }
 
+  /** One that filled its log from peers has taken it: no append may follow that would tell. */
+  private noteScl(scl: Lsn): void {
+    if (scl <= this.scl) return;
+    this.scl = scl;
+    this.takesLog = true;
+  }
+
   private look(): void {
     const isConnected = this.isAppendUp && this.control !== undefined;
     if (isConnected === this.wasConnected) return;
@@ -127,6 +145,8 @@ export class NodeLinks {
     if (signal.aborted) link.close();
     link.onMessage(({ message }) => {
       this.heardMs = clock.nowMs();
+      if (message.kind === "appendAck" || message.kind === "heartbeatAck")
+        this.noteScl(message.scl);
       this.handlers.onMessage(this.node.nodeId, message);
     });
     this.control = link;

@@ -1,5 +1,6 @@
 import { advance, bytesBetween, formatLsn, type Lsn, lsnMin } from "../base/lsn.ts";
 import { segmentBytes, WalWalker } from "../wal/index.ts";
+import type { DriverMeter } from "./driver-meter.ts";
 import { LogRing, type RingView } from "./ring.ts";
 
 /**
@@ -16,17 +17,24 @@ export class LogTail {
   private streamAt = 0;
   private endAt = 0;
 
-  /** `start` is a record end. */
-  constructor(start: Lsn, ringBytes: number) {
+  /** `start` is a record end. `meter`: told of each commit in what is taken. */
+  constructor(start: Lsn, ringBytes: number, meter?: Pick<DriverMeter, "commitSeen">) {
     this.start = start;
     this.limitBytes = ringBytes;
     this.ring = new LogRing(start, ringBytes);
     const isSegmentStart = start % BigInt(segmentBytes) === 0n;
-    this.walker = new WalWalker({ at: start, kind: isSegmentStart ? "segmentStart" : "recordEnd" });
+    this.walker = new WalWalker(
+      { at: start, kind: isSegmentStart ? "segmentStart" : "recordEnd" },
+      meter ? { onCommitTime: (timeMs) => meter.commitSeen(timeMs) } : {},
+    );
   }
 
   get end(): Lsn {
     return advance(this.start, this.endAt);
+  }
+  /** Of the whole log since `start`. */
+  get receivedBytes(): number {
+    return this.endAt;
   }
   /** End of the last complete record, or `start`. */
   get recordEnd(): Lsn {

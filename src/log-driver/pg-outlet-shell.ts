@@ -44,7 +44,7 @@ export class PgOutlet implements ReignOutlet {
     this.world = deps.world;
     this.progress = deps.progress;
     this.meter = deps.meter;
-    this.meter.begin();
+    this.meter.begin(this.tail.receivedBytes);
     this.emit = deps.emit;
   }
 
@@ -105,6 +105,8 @@ export class PgOutlet implements ReignOutlet {
   }
 
   onTick(): void {
+    const { clock } = this.world;
+    this.meter.noteClocks(clock.nowMs(), clock.wallMs());
     if (this.world.clock.nowMs() - this.reportedMs > statusEveryMs) this.onDurable(this.reign.vdl);
   }
 
@@ -122,6 +124,7 @@ export class PgOutlet implements ReignOutlet {
 
   private onWal(start: Lsn, bytes: Buffer): void {
     if (this.isDone) return;
+    if (!this.hasNew) this.meter.arrived(this.world.clock.nowMs(), this.world.clock.wallMs());
     const fault = this.tail.take(start, bytes);
     if (fault !== undefined) {
       this.isDone = true;
@@ -134,7 +137,7 @@ export class PgOutlet implements ReignOutlet {
   private onBatchEnd(): void {
     if (!this.hasNew || this.isDone) return;
     this.hasNew = false;
-    this.meter.received(this.tail.recordEnd, this.world.clock.nowMs());
+    this.meter.received(this.tail.recordEnd, this.tail.receivedBytes);
     this.reign.noteDropped(this.tail);
     this.reign.onWal(this.tail);
     if (!this.isPaused && this.undurableBytes() > this.undurableBytesMax) {

@@ -1,12 +1,20 @@
 import type { Lsn } from "../base/lsn.ts";
 import type { Rng } from "../base/rng.ts";
 import type { Clock, Logger } from "../io/index.ts";
+import type { DriverCounts } from "./driver-figures.ts";
 import type { DriverEvent } from "./driver-messages.ts";
+import type { DriverMeter } from "./driver-meter.ts";
 
 export interface DriverWorld {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly logger: Logger;
+}
+
+/** Where a driver measures. */
+export interface DriverMeasures {
+  readonly counts: DriverCounts;
+  readonly meter: DriverMeter;
 }
 
 /** Where a reign tells what happens. */

@@ -20,16 +20,19 @@ export interface ScrubResult {
   readonly problem: string | null;
 }
 
+/** Of one node: bytes that it has read, of those that it had when it began. */
+export type OnScrubProgress = (checkedBytes: number, totalBytes: number) => void;
+
 /** Has a node read through all it has, until nothing is bad any more or it cannot be healed. */
 export async function scrubNode(
   endpoint: NodeEndpoint,
   owner: LinkOwner,
-  clock: Clock,
+  { clock, onProgress }: { readonly clock: Clock; readonly onProgress?: OnScrubProgress },
 ): Promise<ScrubResult> {
   const startMs = clock.nowMs();
   let best: ScrubReport | undefined;
   do {
-    const report = await askOnce(endpoint, owner, clock);
+    const report = await askOnce(endpoint, owner, { clock, onProgress });
     if (report) best = report;
     if (report?.unhealed === 0) break;
     await sleep(clock, againMs);
@@ -42,10 +45,16 @@ export async function scrubNode(
 async function askOnce(
   endpoint: NodeEndpoint,
   owner: LinkOwner,
-  clock: Clock,
+  {
+    clock,
+    onProgress,
+  }: { readonly clock: Clock; readonly onProgress: OnScrubProgress | undefined },
 ): Promise<ScrubReport | undefined> {
   try {
     const link = await NodeLink.open(linkTo(endpoint, owner, { clock, timeoutMs: 2_000 }));
+    link.onMessage(({ message }) => {
+      if (message.kind === "scrubProgress") onProgress?.(message.checkedBytes, message.totalBytes);
+    });
     try {
       const answer = await link.request({ kind: "scrub" }, { timeoutMs: passTimeoutMs });
       return answer.kind === "scrubReport" ? answer : undefined;

@@ -17,11 +17,12 @@ import type { DriverWorkerData } from "./handle-shell.ts";
 import { PgOutlet } from "./pg-outlet-shell.ts";
 import { SharedProgress } from "./progress.ts";
 import { DriverMeter } from "./driver-meter.ts";
-import type { DriverWorld } from "./reign-ports.ts";
+import { DriverCounts } from "./driver-figures.ts";
+import type { DriverMeasures, DriverWorld } from "./reign-ports.ts";
 
 const claimTimeoutMs = 15_000;
 
-const idleStatus: Omit<DriverStatus, "durable"> = {
+const idleStatus: DriverStatus = {
   phase: "idle",
   nodes: [],
   ringBytes: 0,
@@ -36,7 +37,7 @@ class DriverThread {
   private settings: DriverSettings;
   private readonly progress: SharedProgress;
   private readonly world: DriverWorld;
-  private readonly meter = new DriverMeter();
+  private readonly measures: DriverMeasures;
   private readonly post: (message: FromDriver) => void;
   private reign: Reign | undefined;
   /** Stands by for the next claim. */
@@ -48,6 +49,8 @@ class DriverThread {
     const { settings } = data;
     this.settings = settings;
     this.progress = new SharedProgress(data.memory);
+    const counts = new DriverCounts(data.counts);
+    this.measures = { counts, meter: new DriverMeter(counts) };
     this.post = post;
     const logger = openLogger({
       file: settings.logFile,
@@ -93,7 +96,8 @@ class DriverThread {
         return this.requireReign().elect(request.timeline);
       case "attach": {
         this.outlet?.detach();
-        const { world, progress, meter } = this;
+        const { world, progress } = this;
+        const { meter } = this.measures;
         const emit = (event: DriverEvent): void => this.emit(event);
         this.outlet = new PgOutlet({ reign: this.requireReign(), world, progress, meter, emit });
         return this.outlet.attach(request.target, this.feedback);
@@ -120,8 +124,7 @@ class DriverThread {
   }
 
   private status(): DriverStatus {
-    const status = (this.reign ?? this.next)?.status() ?? idleStatus;
-    return { ...status, durable: this.meter.figures };
+    return (this.reign ?? this.next)?.status() ?? idleStatus;
   }
 
   /** The next reign, with its links, before it claims. */
@@ -151,8 +154,8 @@ class DriverThread {
   }
 
   private makeReign(): Reign {
-    const { settings, world, progress } = this;
-    return new Reign(settings, world, progress, {
+    const { settings, world, progress, measures } = this;
+    return new Reign(settings, { ...world, ...measures }, progress, {
       emit: (event) => this.emit(event),
       onAwaited: () => this.post({ kind: "awaitedReached" }),
     });

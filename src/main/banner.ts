@@ -32,6 +32,11 @@ export function printBanner({ report, layout, options, password, gate }: Banner)
       `  ${endpoint.id.padEnd(width)} ${connectionUrl({ user, password, host, port: endpoint.port })}${role}`,
     );
   }
+  const writer = report.endpoints.find(({ type }) => type === "writer");
+  if (writer?.loopback)
+    print(
+      `  ${"AWS wrappers".padEnd(width)} ${connectionUrl({ user, password, host: writer.loopback, port: writer.port })}  (docs/wrappers.md)`,
+    );
   const httpPort = options.httpPort ?? options.port + 3000;
   const [key, secret] = readFileSync(layout.credentialsFile, "utf8").trim().split(":");
   print(

@@ -5,19 +5,24 @@ import {
   endpointPlaces,
   type InstanceState,
   type Layout,
+  loopbackAddresses,
   portOffsets,
   postgresSocketDir,
 } from "../cluster/index.ts";
 import type { AgentConfig } from "../instance/index.ts";
 import type { KeeperConfig } from "../keeper/index.ts";
+import { isLoopback } from "../base/address.ts";
 import { present } from "../base/assert.ts";
+import { endpointHosts } from "../iam/index.ts";
 import { encodeDataKeys } from "../keys/index.ts";
+import { relativesOf } from "./clone-origin.ts";
 import type { Settings } from "./config.ts";
 import type { LinkTransport } from "./link-transport.ts";
 import type { OpenedEngine } from "./create.ts";
 import type { NodeFacts } from "./node-processes.ts";
 import { objectStoreOf } from "./object-store.ts";
 import type { UpOptions } from "./options.ts";
+import { stretchesIn } from "./stretches.ts";
 import type { ProxyConfig } from "./proxy-config.ts";
 import type { TlsFiles } from "./tls-files.ts";
 import type { VolumeKeys } from "./volume-keys.ts";
@@ -33,6 +38,8 @@ export interface PlanFacts {
   /** Undefined: the volume is not encrypted. */
   readonly keys: VolumeKeys | undefined;
   readonly links: LinkTransport;
+  /** Whether this host lets endpoints have loopback addresses of their own. */
+  readonly hasLoopback: boolean;
 }
 
 /** The configuration of each child process, already resolved: no child reads the environment or a settings file. */
@@ -83,6 +90,7 @@ function keeperConfig({
     az: present(writer, "the state names a writer that it has").az,
     volumeId: state.volumeId,
     addressVolumeId: state.ancestorVolumeId ?? state.volumeId,
+    relatives: relativesOf(layout, state),
     systemIdentifier: state.systemIdentifier,
     genesisLsn: state.genesisLsn,
     genesisDir: layout.genesisDir,
@@ -118,31 +126,68 @@ function keeperConfig({
   };
 }
 
-function proxyConfig({ options, layout, settings, stateNow, tls }: PlanFacts): ProxyConfig {
+function proxyConfig(facts: PlanFacts): ProxyConfig {
+  const { options, layout, settings, stateNow, tls, hasLoopback } = facts;
   const { host, port } = options;
   const { masterUser, engineVersion } = stateNow();
   return {
     host,
     masterUser,
     engineVersion,
-    controlSocket: layout.controlSocket,
+    dataDir: layout.dataDir,
+    runtimeDir: layout.runtimeDir,
     logFile: `${layout.logDir}/proxy.log`,
     logLevel: settings["log.level"],
     logMaxBytes: settings["log.maxBytes"],
     tls: tls === null ? null : { ...tls, isRequired: options.tls === "require" },
     gate: { mode: settings["gate.mode"], leaseMs: settings["gate.leaseMs"] },
     holdTimeoutMs: settings["session.holdTimeoutMs"],
+    replayMaxBytes: settings["session.replayMaxBytes"],
     unauthenticatedMax: settings["session.unauthenticatedMax"],
+    unauthenticatedPerAddressMax: settings["session.unauthenticatedPerAddressMax"],
+    failuresMax: settings["session.failuresMax"],
+    failureDelayMs: settings["session.failureDelayMs"],
+    allow: stretchesIn(settings["access.allow"]),
+    audit: auditConfig(layout, settings),
     authenticationTimeoutMs: settings["session.authenticationTimeoutMs"],
     pooling: {
       mode: settings["pool.mode"],
-      endpoints: settings["pool.endpoints"].split(",").filter((id) => id !== ""),
+      endpoints: namesIn(settings["pool.endpoints"]),
       maxConnectionsPercent: settings["pool.maxConnectionsPercent"],
       borrowTimeoutMs: settings["pool.borrowTimeoutMs"],
       idleTimeoutMs: settings["pool.idleTimeoutMs"],
     },
+    iam:
+      settings["iam.enabled"] === "off"
+        ? null
+        : {
+            usersFile: layout.iamUsersFile,
+            region: settings["iam.region"],
+            hosts: endpointHosts(host, [
+              ...namesIn(settings["iam.hosts"]),
+              ...(hasLoopback ? loopbackAddresses() : []),
+            ]),
+            // Whoever makes tokens for this machine is on it; by other names clients come from elsewhere, through a tunnel.
+            tellsWhy: isLoopback(host) && settings["iam.hosts"] === "",
+          },
     endpoints: endpointPlaces(stateNow(), port),
+    loopbackPort: hasLoopback ? port : null,
   };
+}
+
+function auditConfig(layout: Layout, settings: Settings): ProxyConfig["audit"] {
+  if (settings["audit.enabled"] === "off") return null;
+  return {
+    file: `${layout.logDir}/audit.log`,
+    maxBytes: settings["audit.maxBytes"],
+    filesMax: settings["audit.files"],
+    statements: settings["audit.statements"],
+  };
+}
+
+/** A setting's names, parted by commas. */
+function namesIn(text: string): string[] {
+  return text.split(",").filter((name) => name !== "");
 }
 
 function agentConfig(
@@ -161,6 +206,7 @@ function agentConfig(
     instanceDir: `${engine.instancesDir}/${instance}`,
     socketDir: postgresSocketDir(layout, instance),
     agentSocket: agentSocket(layout, instance),
+    controlSocket: layout.controlSocket,
     logFile: `${layout.logDir}/${instance}.log`,
     postgresLogFile: `${layout.logDir}/${instance}.postgres`,
     logLevel: settings["log.level"],

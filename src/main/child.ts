@@ -3,6 +3,7 @@ import { InvariantBroken } from "../base/assert.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Logger } from "../io/index.ts";
 import { answerLine } from "./child-line.ts";
+import { keepOutOfCoreDumps } from "./environment.ts";
 
 /**
  * What every child process of the supervisor does alike: one line of JSON on stdin is its configuration; stdin then
@@ -25,6 +26,7 @@ export function stopReason(stop: AbortSignal): StopReason {
 
 export async function startChild(title: string): Promise<ChildStart> {
   process.title = title;
+  keepOutOfCoreDumps();
   const controller = new AbortController();
   process.on("SIGTERM", () => controller.abort("stop"));
   // Ctrl-C reaches the whole foreground group; the supervisor decides what it means.

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
+import { present } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { printError } from "./print.ts";
+import type { CommandReport, Workplace } from "./command-report.ts";
+import { dim, print, printError } from "./print.ts";
 
 /** What the commands of the command line have in common. */
 export interface CommonOptions {
@@ -40,6 +42,44 @@ export function running<Args extends unknown[]>(
       clearInterval(alive);
     }
   };
+}
+
+/** Likewise work that says what it came to, which is then printed. */
+export function reporting<Args extends unknown[]>(
+  work: (place: Workplace, ...args: Args) => Promise<CommandReport>,
+): (...args: Args) => Promise<void> {
+  return running(async (...args: Args) => {
+    const [{ Progress }, { resolveLayout }] = await Promise.all([
+      import("./progress.ts"),
+      import("./data-dir.ts"),
+    ]);
+    const { dataDir, json: isJson = false } = present(
+      args.find(isOptions),
+      "commands have options",
+    );
+    const progress = new Progress({ isJson });
+    try {
+      // Ctrl-C ends the process, and so the waiting.
+      const { signal } = new AbortController();
+      const report = await work({ layout: resolveLayout(dataDir), progress, signal }, ...args);
+      progress.close();
+      printReport(report, isJson);
+    } finally {
+      progress.close();
+    }
+  });
+}
+
+function printReport({ document, head, lines, failure }: CommandReport, isJson: boolean): void {
+  if (isJson) print(JSON.stringify(document, null, 2));
+  else {
+    if (head !== undefined) print(dim(head));
+    for (const line of lines) print(line);
+  }
+  if (!failure) return;
+  // An error's document after the report's would be a second one.
+  if (isJson) process.exitCode = 1;
+  else throw failure;
 }
 
 function isOptions(value: unknown): value is CommonOptions {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type CommonOptions, running, withCommon } from "./cli-common.ts";
+import { type CommonOptions, reporting, running, withCommon } from "./cli-common.ts";
 import type { EndpointOptions } from "./endpoint-commands.ts";
 
 /** The commands about a cluster's instances, and about the endpoints that lead to several of them. */
@@ -11,26 +11,25 @@ export function addInstanceCommands(program: Command): void {
     .option("--az <zone>", "az1, az2 or az3 (default: where the fewest instances are)")
     .option("--id <name>", "its name (default: instance-K, the first that is free)")
     .action(
-      running(
-        async (
-          options: CommonOptions & { tier?: string; az?: string; id?: string },
-        ): Promise<void> => (await import("./instance-commands.ts")).instanceAdd(options),
+      reporting(
+        async (place, options: CommonOptions & { tier?: string; az?: string; id?: string }) =>
+          (await import("./instance-commands.ts")).instanceAdd(place, options),
       ),
     );
   withCommon(instance.command("remove"), "borealis instance remove instance-3")
     .description("remove a reader and its cache; returns when nothing of it is left")
     .argument("<id>")
     .action(
-      running(async (id: string, options: CommonOptions) =>
-        (await import("./instance-commands.ts")).instanceRemove(id, options),
+      reporting(async (place, id: string) =>
+        (await import("./instance-commands.ts")).instanceRemove(place, id),
       ),
     );
   withCommon(instance.command("reboot"), "borealis instance reboot instance-2")
     .description("restart an instance's PostgreSQL; returns when it takes sessions again")
     .argument("<id>")
     .action(
-      running(async (id: string, options: CommonOptions) =>
-        (await import("./instance-commands.ts")).instanceReboot(id, options),
+      reporting(async (place, id: string) =>
+        (await import("./instance-commands.ts")).instanceReboot(place, id),
       ),
     );
   withCommon(instance.command("modify"), "borealis instance modify instance-2 --tier 0")
@@ -38,8 +37,8 @@ export function addInstanceCommands(program: Command): void {
     .argument("<id>")
     .requiredOption("--tier <n>", "0 to 15, the lowest first")
     .action(
-      running(async (id: string, options: CommonOptions & { tier: string }) =>
-        (await import("./instance-commands.ts")).instanceModify(id, options),
+      reporting(async (place, id: string, options: CommonOptions & { tier: string }) =>
+        (await import("./instance-commands.ts")).instanceModify(place, id, options),
       ),
     );
   addEndpointCommands(program);
@@ -60,9 +59,10 @@ function addEndpointCommands(program: Command): void {
     .argument("<id>", "lower-case letters, digits and single hyphens")
     .requiredOption("--type <type>", "reader: readers only; any: the writer, too")
     .action(
-      running(async (id: string, options: EndpointOptions) =>
-        (await import("./endpoint-commands.ts")).endpointCreate(id, options),
-      ),
+      reporting(async (place, id: string, options: CommonOptions & EndpointOptions) => {
+        const { endpointCreate, endpointWish } = await import("./endpoint-commands.ts");
+        return endpointCreate(place, id, endpointWish(options));
+      }),
     );
   withCommon(endpoint.command("list"), "borealis endpoint list")
     .description("show the custom endpoints, whom they name and where new sessions go now")
@@ -79,16 +79,17 @@ function addEndpointCommands(program: Command): void {
     .argument("<id>")
     .option("--type <type>", "reader or any")
     .action(
-      running(async (id: string, options: EndpointOptions) =>
-        (await import("./endpoint-commands.ts")).endpointModify(id, options),
-      ),
+      reporting(async (place, id: string, options: CommonOptions & EndpointOptions) => {
+        const { endpointModify, endpointWish } = await import("./endpoint-commands.ts");
+        return endpointModify(place, id, endpointWish(options));
+      }),
     );
   withCommon(endpoint.command("delete"), "borealis endpoint delete reports")
     .description("delete a custom endpoint, and end the sessions that came in there")
     .argument("<id>")
     .action(
-      running(async (id: string, options: CommonOptions) =>
-        (await import("./endpoint-commands.ts")).endpointDelete(id, options),
+      reporting(async (place, id: string) =>
+        (await import("./endpoint-commands.ts")).endpointDelete(place, id),
       ),
     );
 }

@@ -1,11 +1,16 @@
 import { Command, CommanderError } from "commander";
 import { BorealisError, sqlState } from "../base/errors.ts";
+import { addAccessCommands } from "./cli-access.ts";
+import { addIamCommands } from "./cli-iam.ts";
 import { addInstanceCommands } from "./cli-instances.ts";
-import { type CommonOptions, running, withCommon } from "./cli-common.ts";
+import { type CommonOptions, reporting, running, withCommon } from "./cli-common.ts";
+import { hideSecrets } from "./environment.ts";
 import { borealisVersion } from "./paths.ts";
 import { printError } from "./print.ts";
 
 /** The `borealis` command line. Each command loads only what it needs, when it runs. */
+
+hideSecrets();
 
 function collect(value: string, before: string[]): string[] {
   return [...before, value];
@@ -124,8 +129,8 @@ withCommon(program.command("failover"), "borealis failover --target instance-2")
   .description("promote a reader; returns when the new writer accepts writes")
   .option("--target <instance>", "the reader (default: lowest tier, then most caught up)")
   .action(
-    running(async (options: CommonOptions & { target?: string }) =>
-      (await import("./commands.ts")).failover(options),
+    reporting(async (place, options: CommonOptions & { target?: string }) =>
+      (await import("./failover-command.ts")).failover(place, options),
     ),
   );
 
@@ -137,9 +142,11 @@ withCommon(program.command("backtrack"), "borealis backtrack --to -5m --dry-run"
   .requiredOption("--to <moment>", "a time (ISO 8601, -5m, -2h) or an LSN")
   .option("--dry-run", "say what would be undone, and do nothing")
   .action(
-    running(async (options: CommonOptions & { to: string; dryRun?: boolean }) =>
-      (await import("./backtrack-command.ts")).backtrack(options),
-    ),
+    reporting(async (place, options: CommonOptions & { to: string; dryRun?: boolean }) => {
+      const { to, dryRun: isDryRun = false } = options;
+      const { backtrack } = await import("./backtrack-command.ts");
+      return backtrack(place, { to, isDryRun, option: "--to" });
+    }),
   );
 
 withCommon(program.command("config"), "borealis config log.level debug")
@@ -214,8 +221,8 @@ for (const verb of ["stop", "start"] as const) {
     )
     .argument("<ids...>")
     .action(
-      running(async (ids: string[], options: CommonOptions) =>
-        (await import("./commands.ts")).storageSwitch(verb, ids, options),
+      reporting(async (place, ids: string[]) =>
+        (await import("./storage-commands.ts")).storageSwitch(place, verb, ids),
       ),
     );
 }
@@ -225,8 +232,8 @@ withCommon(storage.command("replace"), "borealis storage replace az1-full")
   )
   .argument("<id>")
   .action(
-    running(async (id: string, options: CommonOptions) =>
-      (await import("./storage-commands.ts")).storageReplace(id, options),
+    reporting(async (place, id: string) =>
+      (await import("./storage-commands.ts")).storageReplace(place, id),
     ),
   );
 
@@ -236,8 +243,8 @@ withCommon(storage.command("scrub"), "borealis storage scrub az1-full")
   )
   .argument("[id]", "one node (default: all, and the object store)")
   .action(
-    running(async (id: string | undefined, options: CommonOptions) =>
-      (await import("./scrub-command.ts")).storageScrub(id, options),
+    reporting(async (place, id: string | undefined) =>
+      (await import("./scrub-command.ts")).storageScrub(place, id),
     ),
   );
 
@@ -248,8 +255,8 @@ withCommon(snapshot.command("create"), "borealis snapshot create before-upgrade"
   )
   .argument("[id]", "lower-case letters, digits, dots and hyphens (default: snapshot-TIME)")
   .action(
-    running(async (id: string | undefined, options: CommonOptions) =>
-      (await import("./snapshot-commands.ts")).snapshotCreate(id, options),
+    reporting(async (place, id: string | undefined) =>
+      (await import("./snapshot-changes.ts")).snapshotCreate(place, id),
     ),
   );
 withCommon(snapshot.command("list"), "borealis snapshot list")
@@ -266,8 +273,8 @@ withCommon(snapshot.command("delete"), "borealis snapshot delete before-upgrade"
   .description("delete a snapshot; what no other one holds is given back within two hours")
   .argument("<id>")
   .action(
-    running(async (id: string, options: CommonOptions) =>
-      (await import("./snapshot-commands.ts")).snapshotDelete(id, options),
+    reporting(async (place, id: string) =>
+      (await import("./snapshot-changes.ts")).snapshotDelete(place, id),
     ),
   );
 
@@ -323,6 +330,9 @@ withCommon(password.command("set"), "borealis password set --password 'another o
       (await import("./password-command.ts")).passwordSet(options),
     ),
   );
+
+addAccessCommands(program);
+addIamCommands(program);
 
 // `borealis status | head` closes the pipe: that is the reader's right, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

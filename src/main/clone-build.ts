@@ -14,15 +14,18 @@ import {
   readNodeState,
 } from "../storage-node/index.ts";
 import { newInstances } from "./create.ts";
+import { keepObjectStore } from "./object-store.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
+import type { ClusterPlace } from "./restore-source.ts";
 import { writeSecret } from "./secret-file.ts";
-import { shareFile, type Sharing, shareTree, treeBytes } from "./share-files.ts";
+import { shareFile, type Sharing, shareTree } from "./share-files.ts";
+import { treeBytes } from "./trees.ts";
 import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
 export interface CloneOrder {
-  readonly parent: { readonly layout: Layout; readonly state: ClusterState };
+  readonly parent: ClusterPlace;
   readonly target: Layout;
   readonly pinId: string;
   readonly how: Sharing["how"];
@@ -99,12 +102,13 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
   order.progress.end();
   await inheritVolumeKeys(parent, { layout: target, volumeId: volumeId(pinId) });
   writeSecrets(parent.layout, target);
+  keepObjectStore(target, parent.settings["objectStore.url"]);
   const state = { ...stateOf(order, nodes), branchLsn: formatLsn(pin.to) };
   replaceFile(target.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return { branch: formatLsn(pin.to), wholeNodes, nodes: nodes.length };
 }
 
-/** Snapshots, in the embedded object store and on the full nodes; any other object store is asked by the clone itself. */
+/** Snapshots, in the folder of the data directory and on the full nodes; another object store copies for the clone's keeper. */
 async function shareSnapshots(
   { parent, target, pinId }: CloneOrder,
   pin: Pin,
@@ -201,14 +205,21 @@ function writeSecrets(parent: Layout, target: Layout): void {
   if (existsSync(parent.configFile)) copyFileSync(parent.configFile, target.configFile);
 }
 
+/** Endpoints that every cluster has. */
+const common = new Set<string>(["writer", "reader"]);
+
 function stateOf(
   { parent, pinId, instances, isBootstrapped }: CloneOrder,
   nodes: ClusterState["nodes"],
 ): ClusterState {
-  // It has other instances than those that custom endpoints name.
-  const { clones: _, leaving: __, endpoints: ___, ...inherited } = parent.state;
+  // It has other instances than those that custom endpoints name, and log of one path: nothing to go back to, or to return to.
+  const { clones: _, leaving: __, endpoints: ___, access: ____, ...rest } = parent.state;
+  const { backtrack: _____, abandoned: ______, expired: _______, ...inherited } = rest;
+  // What is not for everybody is not for everybody there, either.
+  const access = parent.state.access?.filter(({ endpoint }) => common.has(endpoint)) ?? [];
   return {
     ...inherited,
+    ...(access.length > 0 && { access }),
     clusterId: `borealis-${pinId.slice(0, 8)}`,
     volumeId: pinId,
     ancestorVolumeId: parent.state.ancestorVolumeId ?? parent.state.volumeId,

@@ -14,8 +14,9 @@ import {
 } from "./clone-origin.ts";
 import { type BranchPoint, branchFinder, type FindBranch } from "./clone-point.ts";
 import { type Options, printJson, requireCluster } from "./commands.ts";
-import { resolveSettings } from "./config.ts";
 import { newClusterBytes, readState, requireSpace, resolveLayout } from "./data-dir.ts";
+import { asDiskFull, nothingLeft } from "./disk-full.ts";
+import { resumedSettings } from "./object-store.ts";
 import { type ParentOrder, pinRunning, releaseAtParent } from "./parent-clones.ts";
 import { pinStopped } from "./pin-stopped.ts";
 import { print } from "./print.ts";
@@ -44,7 +45,7 @@ export async function clone(options: CloneOptions): Promise<void> {
   const startedMs = performance.now();
   const { layout, state } = requireCluster(options);
   requireWhole(layout);
-  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const settings = resumedSettings(layout);
   const parent = { layout, state, settings };
   const progress = new Progress({ isJson: options.json ?? false });
   const find = branchFinder(options.to, { parent, progress });
@@ -68,7 +69,8 @@ export async function clone(options: CloneOptions): Promise<void> {
   } catch (error) {
     taken.release();
     taken.giveBack();
-    throw error;
+    const isUndone = readOrigin(target) === undefined;
+    throw asDiskFull(target, error, isUndone ? nothingLeft : "free some space, and repeat it");
   } finally {
     progress.close();
     taken.release();
@@ -108,8 +110,9 @@ function takeTarget(target: Layout): TakenDir {
 async function giveUpFormer(target: Layout): Promise<void> {
   const former = readOrigin(target);
   if (!former) return;
-  await releaseAtParent(former);
+  // In this order: the parent may lie on the same full disk, and has to write that it lets go.
   clearTarget(target);
+  await releaseAtParent(former);
 }
 
 function requireSameFileSystem(parent: Layout, target: Layout, mayCopy: boolean): void {
@@ -166,8 +169,8 @@ async function pin(
 /** What cannot be undone now is shown by `storage list`, and goes when the command is repeated. */
 async function undo(origin: CloneOrigin, target: Layout): Promise<void> {
   try {
-    await releaseAtParent(origin);
     clearTarget(target);
+    await releaseAtParent(origin);
     forgetOrigin(target);
   } catch (error) {
     process.stderr.write(

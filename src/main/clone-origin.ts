@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
+import type { KeeperConfig } from "../keeper/index.ts";
 import { findNoteText, readNote } from "./control-note.ts";
 import { readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -42,6 +43,28 @@ export function hasParent(layout: Layout): boolean {
     return readState(resolveLayout(dataDir))?.volumeId === volumeId;
   } catch {
     return false; // a file that cannot be read here says nothing of a parent
+  }
+}
+
+/**
+ * The volume that a clone, or the successor of a volume, has its bytes of. A clone has the keys that its parent had when it was
+ * made; of older ancestors it has older ones, and when theirs changed is not known here. A volume that was left for a successor is no more.
+ */
+export function relativesOf(
+  layout: Layout,
+  { ancestorVolumeId: oldest, createdAt }: ClusterState,
+): KeeperConfig["relatives"] {
+  if (oldest === undefined) return [];
+  const parent = parentOf(layout);
+  const putBeforeMs = parent === undefined ? null : Date.parse(createdAt);
+  return [{ volumeId: parent ?? oldest, putBeforeMs }];
+}
+
+function parentOf(layout: Layout): string | undefined {
+  try {
+    return readOrigin(layout)?.parent.volumeId;
+  } catch {
+    return undefined; // a file that cannot be read costs only bytes that are put again
   }
 }
 

@@ -1,17 +1,16 @@
 import { existsSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { realClock, realRng, retry, sleep } from "../io/index.ts";
+import { realClock, realRng, retry } from "../io/index.ts";
 import {
   type ClusterState,
-  type FailoverReport,
-  failoverSchema,
   type Layout,
   type StatusReport,
   statusSchema,
   stoppedReport,
 } from "../cluster/index.ts";
+import { environment } from "./environment.ts";
 import { fileSettings, parseSetting, resolveSettings, settingRows } from "./config.ts";
-import { ask, connectControl, connectSupervisor, isConnectionFailure } from "./control-calls.ts";
+import { ask, connectSupervisor } from "./control-calls.ts";
 import { diskError, readState, resolveLayout } from "./data-dir.ts";
 import { replaceFile } from "./replace-file.ts";
 import { findRemembered } from "./resume.ts";
@@ -31,8 +30,13 @@ export function printJson(value: unknown): void {
 
 export function requireCluster(options: Options): { layout: Layout; state: ClusterState } {
   const layout = resolveLayout(options.dataDir);
+  return { layout, state: stateOf(layout) };
+}
+
+/** Raises 55000 where no cluster was created. */
+export function stateOf(layout: Layout): ClusterState {
   const state = readState(layout);
-  if (state) return { layout, state };
+  if (state) return state;
   throw new BorealisError(
     sqlState.notInPrerequisiteState,
     `there is no cluster in ${layout.dataDir}`,
@@ -44,7 +48,11 @@ export function requireCluster(options: Options): { layout: Layout; state: Clust
 
 /** The report of the cluster, running or not. */
 export async function readReport(options: Options): Promise<StatusReport> {
-  const { layout, state } = requireCluster(options);
+  return reportOf(resolveLayout(options.dataDir));
+}
+
+export async function reportOf(layout: Layout): Promise<StatusReport> {
+  const state = stateOf(layout);
   if (!isRunning(layout)) return stoppedReport(state, lastAddress(layout));
   return statusSchema.parse(await ask(layout, "status"));
 }
@@ -104,59 +112,6 @@ export async function down(
   else print("stopped");
 }
 
-/** Promotes a reader; returns when the new writer accepts writes. */
-export async function failover(options: Options & { target?: string }): Promise<void> {
-  const { layout } = requireCluster(options);
-  const report = await askForFailover(layout, options);
-  if (options.json) return printJson(report);
-  const from = report.previous === null ? "" : ` instead of ${report.previous}`;
-  print(
-    `${report.writer} is the writer${from}: epoch ${report.epoch}, timeline ${report.timeline}`,
-  );
-  if (report.heldMs !== null) {
-    print(`writes were held for ${(report.heldMs / 1000).toFixed(2)} s`);
-  }
-}
-
-type Told = Omit<FailoverReport, "heldMs"> & { readonly heldMs: number | null };
-
-async function askForFailover(
-  layout: Layout,
-  options: Options & { target?: string },
-): Promise<Told> {
-  const { target } = options;
-  const client = await connectControl(layout);
-  try {
-    return failoverSchema.parse(await client.call("failover", { target: target ?? null }));
-  } catch (error) {
-    if (!isConnectionFailure(error)) throw error;
-    return await seeItThrough(layout, options, error);
-  } finally {
-    client.close();
-  }
-}
-
-/** The control plane was restarted in the middle: if the target had been appointed, the next one goes on to the end. */
-async function seeItThrough(
-  layout: Layout,
-  options: Options & { target?: string },
-  cause: BorealisError,
-): Promise<Told> {
-  const { target } = options;
-  const deadlineMs = realClock.nowMs() + 60_000;
-  while (target !== undefined && readState(layout)?.writer === target) {
-    const { cluster } = await readReport(options);
-    const { epoch, timeline, writer } = cluster;
-    if (writer === target) return { writer, previous: null, heldMs: null, epoch, timeline };
-    if (realClock.nowMs() > deadlineMs) break;
-    await sleep(realClock, 100);
-  }
-  throw new BorealisError(cause.code, "the control plane went away during the failover", {
-    hint: "borealis status shows who writes; ask again if it is not the one that you wanted",
-    cause,
-  });
-}
-
 export async function config(
   key: string | undefined,
   value: string | undefined,
@@ -164,7 +119,7 @@ export async function config(
 ): Promise<void> {
   const { layout } = requireCluster(options);
   if (key !== undefined && value !== undefined) return changeSetting(layout, key, value, options);
-  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
+  const settings = resolveSettings({ file: layout.configFile, env: environment(), flags: [] });
   const rows = settingRows(settings).filter((row) => key === undefined || row.key === key);
   if (rows.length === 0) parseSetting(key ?? "", "", "config"); // raises: there is no such setting
   if (options.json) return printJson(Object.fromEntries(rows.map((row) => [row.key, row.value])));
@@ -189,20 +144,4 @@ function changeSetting(layout: Layout, key: string, text: string, options: Optio
   }
   if (options.json) printJson({ [name]: value });
   else print(`${name} = ${String(value)}${isRunning(layout) ? "  (from the next start on)" : ""}`);
-}
-
-export async function storageSwitch(
-  verb: "stop" | "start",
-  ids: string[],
-  options: Options,
-): Promise<void> {
-  const { layout } = requireCluster(options);
-  const client = await connectSupervisor(layout);
-  try {
-    await client.call(verb === "stop" ? "stopNodes" : "startNodes", { ids });
-  } finally {
-    client.close();
-  }
-  if (options.json) return printJson({ [verb === "stop" ? "stopped" : "started"]: ids });
-  print(`${ids.join(", ")} ${verb === "stop" ? "stopped" : "started"}`);
 }

@@ -195,14 +195,17 @@ export function removeIfEmpty(dir: string): void {
 }
 
 /** Caches may lie elsewhere, where PostgreSQL's user can reach them. */
-export function removeInstances({ instancesDir }: Layout): void {
+export function removeInstances(
+  { instancesDir }: Layout,
+  remove = (dir: string): void => rmSync(dir, { recursive: true, force: true }),
+): void {
   const isLink = lstatSync(instancesDir, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
   if (isLink && existsSync(instancesDir)) {
     const target = realpathSync(instancesDir);
     if (target.startsWith(`${relocationRoot}/`)) {
-      rmSync(target, { recursive: true, force: true });
+      remove(target);
       removeIfEmpty(dirname(target));
     }
   }
-  rmSync(instancesDir, { recursive: true, force: true });
+  remove(instancesDir);
 }

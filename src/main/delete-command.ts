@@ -1,8 +1,13 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { createInterface } from "node:readline/promises";
 import { pathToFileURL } from "node:url";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { type ClusterState, type Layout, liveClones } from "../cluster/index.ts";
+import { type ClusterState, type Layout, liveClones, nodeDir } from "../cluster/index.ts";
+import {
+  automaticSnapshotFacts,
+  FolderStore,
+  genesisSnapshotId,
+  liveSnapshots,
+} from "../volume/index.ts";
 import { readDeletion, readOrigin, writeDeletion } from "./clone-origin.ts";
 import { down, type Options, printJson } from "./commands.ts";
 import {
@@ -12,12 +17,17 @@ import {
   removeInstances,
   resolveLayout,
 } from "./data-dir.ts";
+import { isConfirmed } from "./confirmation.ts";
 import { isOfLock } from "./dir-lock.ts";
+import { type Kept, keptAfter, type Leaving, objectsLeft } from "./kept-objects.ts";
 import { type Release, releaseAtParent } from "./parent-clones.ts";
 import { resumedObjectStore, resumedSettings } from "./object-store.ts";
 import { print } from "./print.ts";
+import { Progress } from "./progress.ts";
+import { openStoreSource } from "./restore-store-source.ts";
 import { forgetVolumes } from "./resurrect.ts";
 import { isRunning } from "./running.ts";
+import { removeTree, treeBytes } from "./trees.ts";
 
 export interface DeleteOptions extends Options {
   readonly keepSnapshots?: boolean;
@@ -52,16 +62,20 @@ export async function deleteCluster(options: DeleteOptions): Promise<void> {
   if (!begun && keepSnapshots) requireArchive(layout);
   // Asked before its settings go, too.
   const kept = state && keptOf(layout, state);
-  if (!begun) await confirm(options, layout, { state, keepSnapshots, kept });
-  if (isRunning(layout)) await down({ dataDir: layout.dataDir, quiet: true });
+  const leaving = { keepSnapshots, isEncrypted: state?.encryption === "on" };
+  if (!begun) await confirm(options, layout, { state, leaving, kept });
+  const progress = new Progress({ isJson: options.json ?? false });
+  if (isRunning(layout)) await stop(layout, progress);
   const unlock = lockDataDir(layout);
   const clones = state ? liveClones(state).length : 0;
   try {
+    if (state && keepSnapshots) await requireKept(layout, state);
     writeDeletion(layout, { keepSnapshots });
     const release = await releaseOwn(layout);
-    removeFiles(layout, keepSnapshots);
-    tell(options, layout, { release, keepSnapshots, kept, clones });
+    removeFiles(layout, { keepSnapshots, progress });
+    tell(options, layout, { release, leaving, kept, clones });
   } finally {
+    progress.close();
     unlock();
     removeIfEmpty(layout.controlDir);
     removeIfEmpty(layout.dataDir);
@@ -73,11 +87,11 @@ async function confirm(
   layout: Layout,
   {
     state,
-    keepSnapshots,
+    leaving,
     kept,
   }: {
     readonly state: ClusterState | undefined;
-    readonly keepSnapshots: boolean;
+    readonly leaving: Leaving;
     readonly kept: Kept | undefined;
   },
 ): Promise<void> {
@@ -92,17 +106,14 @@ async function confirm(
   const clones = state ? liveClones(state).length : 0;
   print(`This ends the cluster in ${layout.dataDir} for good.`);
   print(
-    keepSnapshots
+    leaving.keepSnapshots
       ? "Its snapshots and keys are kept; whatever they do not hold is lost."
       : "All of its data goes, its snapshots and its keys too (--keep-snapshots keeps those).",
   );
-  if (!keepSnapshots && kept?.isElsewhere === true)
-    print(`Its objects stay in ${kept.store}: what is there is yours to remove.`);
+  const left = objectsLeft(kept, leaving, "will");
+  if (left !== undefined) print(`And ${left}.`);
   if (clones > 0) print(`Its ${plural(clones, "clone")} stay as they are.`);
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await lines.question("Type yes to go on: ");
-  lines.close();
-  if (answer.trim() === "yes") return;
+  if (await isConfirmed("yes")) return;
   throw new BorealisError(sqlState.queryCanceled, "nothing was deleted");
 }
 
@@ -118,17 +129,44 @@ function requireArchive(layout: Layout): void {
   );
 }
 
-function plural(count: number, noun: string): string {
-  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
+/**
+ * That the object store has what is to be kept: a restore could begin with it, and it has each of the users' snapshots that a node has.
+ * Those that were taken while it was away, or before a clone's store was filled, are on the nodes alone. What goes is not looked for.
+ */
+async function requireKept(layout: Layout, state: ClusterState): Promise<void> {
+  const { objectStoreUrl: url, objectStoreEnv: env } = resumedObjectStore(layout);
+  const place = { url, env, volume: state.volumeId, keyFile: layout.keyFile };
+  const source = await openStoreSource(place).catch((error: unknown) => {
+    throw nothingKept(layout, messageOf(error), error);
+  });
+  try {
+    const { ids: kept } = await liveSnapshots(source.stores, source.deletions);
+    const folders = state.nodes.map(({ id }) => `${nodeDir(layout, id)}/objects`);
+    const nodes = folders.filter(existsSync).map((folder) => new FolderStore(folder));
+    const { ids } = await liveSnapshots(nodes, source.deletions);
+    const isUsers = (id: string): boolean =>
+      id !== genesisSnapshotId && automaticSnapshotFacts(id) === undefined;
+    const lacking = [...ids.keys()].filter((id) => isUsers(id) && !kept.has(id));
+    if (kept.size === 0 || lacking.length > 0)
+      throw nothingKept(layout, `it lacks ${lacking.join(", ") || "any snapshot"}`);
+  } finally {
+    await source.close();
+  }
 }
 
-/** What a restore from what is kept needs to be told. */
-interface Kept {
-  readonly store: string;
-  readonly volume: string;
-  readonly keys: string;
-  /** The store is not the folder of the data directory. */
-  readonly isElsewhere: boolean;
+function nothingKept(layout: Layout, why: string, cause?: unknown): BorealisError {
+  return new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the object store of the cluster in ${layout.dataDir} does not have what is to be kept: ${why}`,
+    {
+      hint: "start the cluster, and delete it when status shows no lag of its archive and snapshot list --store has all; or leave --keep-snapshots out",
+      cause,
+    },
+  );
+}
+
+function plural(count: number, noun: string): string {
+  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`;
 }
 
 function keptOf(layout: Layout, { volumeId }: ClusterState): Kept {
@@ -153,18 +191,38 @@ async function releaseOwn(layout: Layout): Promise<Released | undefined> {
   }
 }
 
+async function stop({ dataDir }: Layout, progress: Progress): Promise<void> {
+  try {
+    progress.begin("stopping the cluster");
+    await down({ dataDir, quiet: true });
+    progress.end();
+  } finally {
+    progress.close();
+  }
+}
+
 /** The control folder goes last: while it is there, everybody knows that this was being deleted. */
-function removeFiles(layout: Layout, keepSnapshots: boolean): void {
+function removeFiles(
+  layout: Layout,
+  { keepSnapshots, progress }: { readonly keepSnapshots: boolean; readonly progress: Progress },
+): void {
+  const { storageDir, instancesDir, objectsDir, keysDir, logDir } = layout;
   if (keepSnapshots) {
     keepKeyRing(layout);
     forgetVolumes(layout);
   }
-  rmSync(layout.storageDir, { recursive: true, force: true });
-  removeInstances(layout);
-  if (!keepSnapshots)
-    for (const dir of [layout.objectsDir, layout.keysDir])
-      rmSync(dir, { recursive: true, force: true });
-  rmSync(layout.logDir, { recursive: true, force: true });
+  const folders = [...(keepSnapshots ? [] : [objectsDir, keysDir]), logDir];
+  const all = [storageDir, instancesDir, ...folders];
+  progress.begin(
+    "removing files",
+    all.reduce((sum, dir) => sum + treeBytes(dir), 0),
+  );
+  let doneBytes = 0;
+  const remove = (dir: string): void =>
+    removeTree(dir, (bytes) => progress.at((doneBytes += bytes)));
+  remove(storageDir);
+  removeInstances(layout, remove);
+  for (const dir of folders) remove(dir);
   for (const file of [layout.passwordFile, layout.credentialsFile, layout.configFile])
     rmSync(file, { force: true });
   rmSync(layout.runtimeDir, { recursive: true, force: true });
@@ -173,6 +231,7 @@ function removeFiles(layout: Layout, keepSnapshots: boolean): void {
     rmSync(`${layout.controlDir}/${name}`, { recursive: true, force: true });
   }
   rmSync(`${layout.controlDir}/deleting.json`, { force: true });
+  progress.end();
 }
 
 /** Nothing opens encrypted snapshots without it. */
@@ -191,18 +250,19 @@ function tell(
   layout: Layout,
   done: {
     readonly release: Released | undefined;
-    readonly keepSnapshots: boolean;
+    readonly leaving: Leaving;
     readonly kept: Kept | undefined;
     readonly clones: number;
   },
 ): void {
   const { dataDir } = layout;
-  const { release, keepSnapshots, kept, clones } = done;
+  const { release, leaving, kept, clones } = done;
+  const { keepSnapshots } = leaving;
   if (options.json)
     return printJson({
       deleted: dataDir,
       keptSnapshots: keepSnapshots,
-      kept: keepSnapshots || kept?.isElsewhere === true ? (kept ?? null) : null,
+      kept: keptAfter(kept, leaving),
       clones,
     });
   print(`the cluster in ${dataDir} is deleted`);
@@ -214,8 +274,8 @@ function tell(
     print(`restore it:  borealis restore ${from} --to latest --into <dir>`);
     print("             or --from SNAPSHOT instead of --to");
   }
-  if (!keepSnapshots && kept?.isElsewhere === true)
-    print(`its objects stay in ${kept.store}, in the folder ${kept.volume}: remove that yourself`);
+  const left = objectsLeft(kept, leaving, "did");
+  if (left !== undefined) print(left);
   if (clones > 0) print(`its ${plural(clones, "clone")} go on: they hold what they shared`);
   if (release === "refused")
     print("its parent still keeps log for it: borealis storage unpin there");

@@ -37,8 +37,8 @@ const noLinks = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 export function takeLock(file: string): Taken {
   const own: Lock = { pid: process.pid, bootId: findBootId() ?? "", token: realEntropy.uuid() };
   const draft = `${file}.new-${own.token}`;
-  writeFileSync(draft, `${own.pid}\n${own.bootId}\n${own.token}\n`, { mode: 0o600, flag: "wx" });
   try {
+    writeFileSync(draft, `${own.pid}\n${own.bootId}\n${own.token}\n`, { mode: 0o600, flag: "wx" });
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const chain = readChain(file);
       const last = chain.at(-1);

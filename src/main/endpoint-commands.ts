@@ -1,15 +1,28 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { dial, realClock, realRng, retry } from "../io/index.ts";
-import { type StatusReport, whyNobody } from "../cluster/index.ts";
-import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { type Layout, type StatusReport, whyNobody } from "../cluster/index.ts";
+import type { CommandReport, Workplace } from "./command-report.ts";
+import { type Options, printJson, readReport, reportOf, stateOf } from "./commands.ts";
 import { tell } from "./control-calls.ts";
 import { print, printTable } from "./print.ts";
 import { reachableHost } from "./urls.ts";
 
-export interface EndpointOptions extends Options {
+/** As people say it; lists with commas. */
+export interface EndpointOptions {
   readonly type?: string;
   readonly static?: string;
   readonly exclude?: string;
+}
+
+/** Undefined: not said. */
+export interface EndpointWish {
+  readonly type?: string | undefined;
+  readonly list?: EndpointList | undefined;
+}
+
+export interface EndpointList {
+  readonly kind: "static" | "exclude";
+  readonly instances: readonly string[];
 }
 
 /** A custom endpoint, as --json prints it. */
@@ -29,31 +42,36 @@ interface EndpointRow {
 const openDeadlineMs = 10_000;
 
 /** Creates a custom endpoint; returns when it listens. */
-export async function endpointCreate(id: string, options: EndpointOptions): Promise<void> {
-  const { layout } = requireCluster(options);
-  await tell(layout, "createEndpoint", wishOf(id, options));
-  const { row, where } = await seeEndpoint(id, options);
+export async function endpointCreate(
+  { layout }: Workplace,
+  id: string,
+  wish: EndpointWish,
+): Promise<CommandReport> {
+  stateOf(layout);
+  await tell(layout, "createEndpoint", asked(id, wish));
+  const { row, where } = await seeEndpoint(id, layout);
   const address = `${reachableHost(row.host)}:${row.port}`;
   await untilOpen(row, address);
-  if (options.json) printJson(row);
-  else print(`${id} listens at ${address}; new sessions ${where}`);
+  return { document: row, lines: [`${id} listens at ${address}; new sessions ${where}`] };
 }
 
 /** Changes its type or its list; sessions that are there stay where they are. */
-export async function endpointModify(id: string, options: EndpointOptions): Promise<void> {
-  const { layout } = requireCluster(options);
-  await tell(layout, "modifyEndpoint", wishOf(id, options));
-  const { row, where } = await seeEndpoint(id, options);
-  if (options.json) printJson(row);
-  else print(`new sessions of ${id} ${where}`);
+export async function endpointModify(
+  { layout }: Workplace,
+  id: string,
+  wish: EndpointWish,
+): Promise<CommandReport> {
+  stateOf(layout);
+  await tell(layout, "modifyEndpoint", asked(id, wish));
+  const { row, where } = await seeEndpoint(id, layout);
+  return { document: row, lines: [`new sessions of ${id} ${where}`] };
 }
 
 /** Ends an endpoint, and the sessions that came in there. */
-export async function endpointDelete(id: string, options: Options): Promise<void> {
-  const { layout } = requireCluster(options);
+export async function endpointDelete({ layout }: Workplace, id: string): Promise<CommandReport> {
+  stateOf(layout);
   await tell(layout, "deleteEndpoint", { id });
-  if (options.json) printJson({ deleted: id });
-  else print(`${id} is deleted`);
+  return { document: { deleted: id }, lines: [`${id} is deleted`] };
 }
 
 /** Shows the custom endpoints, also of a cluster that is down. */
@@ -82,9 +100,9 @@ function customRows({ endpoints }: StatusReport): EndpointRow[] {
 /** `where`: what new sessions do, for people. */
 async function seeEndpoint(
   id: string,
-  options: Options,
+  layout: Layout,
 ): Promise<{ row: EndpointRow; where: string }> {
-  const report = await readReport(options);
+  const report = await reportOf(layout);
   const row = customRows(report).find((one) => one.id === id);
   if (row) return { row, where: whereTo(row, report) };
   throw new BorealisError(sqlState.notInPrerequisiteState, `${id} was deleted meanwhile`, {
@@ -109,10 +127,15 @@ function whereTo(
   return `wait: ${whyNobody({ type, members: ids }, seen)}`;
 }
 
-/** As endpointWishSchema has it. Raises 22023 for what the options do not take. */
-function wishOf(id: string, options: EndpointOptions): unknown {
-  const { type = null } = options;
-  if (type !== null && type !== "reader" && type !== "any") {
+/** As endpointWishSchema has it. */
+function asked(id: string, { type, list }: EndpointWish): unknown {
+  return { id, type: type ?? null, list: list ?? null };
+}
+
+/** Raises 22023 for what the options do not take. */
+export function endpointWish(options: EndpointOptions): EndpointWish {
+  const { type, static: only, exclude } = options;
+  if (type !== undefined && type !== "reader" && type !== "any") {
     throw new BorealisError(
       sqlState.invalidParameter,
       `--type takes reader or any, not "${type}"`,
@@ -121,7 +144,6 @@ function wishOf(id: string, options: EndpointOptions): unknown {
       },
     );
   }
-  const { static: only, exclude } = options;
   if (only !== undefined && exclude !== undefined) {
     throw new BorealisError(
       sqlState.invalidParameter,
@@ -131,9 +153,9 @@ function wishOf(id: string, options: EndpointOptions): unknown {
       },
     );
   }
-  if (only !== undefined) return { id, type, list: { kind: "static", instances: names(only) } };
-  const list = exclude === undefined ? null : { kind: "exclude", instances: names(exclude) };
-  return { id, type, list };
+  if (only !== undefined) return { type, list: { kind: "static", instances: names(only) } };
+  if (exclude === undefined) return { type };
+  return { type, list: { kind: "exclude", instances: names(exclude) } };
 }
 
 function names(text: string): string[] {

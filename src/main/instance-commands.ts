@@ -1,12 +1,10 @@
-import { setTimeout } from "node:timers/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { realClock } from "../io/index.ts";
-import { leavingSchema, type StatusReport } from "../cluster/index.ts";
+import { type Layout, leavingSchema, type StatusReport } from "../cluster/index.ts";
 import { BuildingWatch } from "./building-watch.ts";
-import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
+import { type CommandReport, pause, type Workplace } from "./command-report.ts";
+import { reportOf, stateOf } from "./commands.ts";
 import { ask, tell } from "./control-calls.ts";
-import { print } from "./print.ts";
-import { Progress } from "./progress.ts";
 import { reachableHost } from "./urls.ts";
 import { notRunning } from "./running.ts";
 
@@ -15,55 +13,58 @@ const rebootMs = 100_000;
 
 type InstanceRow = StatusReport["instances"][number];
 
-/** Adds a reader; returns when it takes sessions. Ctrl-C ends the waiting, not the building. */
+/** Adds a reader; returns when it takes sessions. Who waits no more ends the waiting, not the building. */
 export async function instanceAdd(
-  options: Options & { readonly id?: string; readonly az?: string; readonly tier?: string },
-): Promise<void> {
-  const { layout } = requireCluster(options);
+  place: Workplace,
+  wish: { readonly id?: string; readonly az?: string; readonly tier?: string },
+): Promise<CommandReport> {
+  const { layout } = place;
+  stateOf(layout);
   const startedMs = performance.now();
-  const { id = null, az = null, tier } = options;
-  const wish = { id, az, tier: tier === undefined ? null : parseTier(tier) };
-  const added = await tell(layout, "addInstance", wish);
-  const name = nameOf(added);
-  const row = await untilAvailable(name, options);
-  if (options.json) return printJson(row);
+  const { id = null, az = null, tier } = wish;
+  const asked = { id, az, tier: tier === undefined ? null : parseTier(tier) };
+  const name = nameOf(await tell(layout, "addInstance", asked));
+  const row = await untilAvailable(name, place);
+  const address = await addressOf(name, layout);
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-  print(`${name} takes sessions at ${await addressOf(name, options)} (${seconds} s)`);
+  return { document: row, lines: [`${name} takes sessions at ${address} (${seconds} s)`] };
 }
 
-/** Removes a reader; returns when nothing of it is left. Ctrl-C ends the waiting, not the removal. */
-export async function instanceRemove(id: string, options: Options): Promise<void> {
-  const { layout } = requireCluster(options);
+/** Removes a reader; returns when nothing of it is left. Who waits no more ends the waiting, not the removal. */
+export async function instanceRemove(
+  { layout, signal }: Workplace,
+  id: string,
+): Promise<CommandReport> {
+  stateOf(layout);
   await tell(layout, "removeInstance", { id });
   for (;;) {
     const { leaving } = leavingSchema.parse(await ask(layout, "leavingInstances"));
     if (!leaving.includes(id)) break;
-    await setTimeout(pollMs);
+    await pause(pollMs, signal);
   }
-  if (options.json) printJson({ removed: id });
-  else print(`${id} is removed`);
+  return { document: { removed: id }, lines: [`${id} is removed`] };
 }
 
 /** Changes an instance's tier, its place in the order of failover. */
 export async function instanceModify(
+  { layout }: Workplace,
   id: string,
-  options: Options & { readonly tier: string },
-): Promise<void> {
-  const { layout } = requireCluster(options);
-  const tier = parseTier(options.tier);
+  wish: { readonly tier: string },
+): Promise<CommandReport> {
+  stateOf(layout);
+  const tier = parseTier(wish.tier);
   await tell(layout, "modifyInstance", { id, tier });
-  if (options.json) printJson({ id, tier });
-  else print(`${id} has tier ${tier}`);
+  return { document: { id, tier }, lines: [`${id} has tier ${tier}`] };
 }
 
 /** Restarts an instance's PostgreSQL; returns when it takes sessions again. */
-export async function instanceReboot(id: string, options: Options): Promise<void> {
-  const { layout } = requireCluster(options);
+export async function instanceReboot({ layout }: Workplace, id: string): Promise<CommandReport> {
+  stateOf(layout);
   const startedMs = performance.now();
   await tell(layout, "restartInstance", { id }, rebootMs);
   const ms = Math.round(performance.now() - startedMs);
-  if (options.json) printJson({ rebooted: id, ms });
-  else print(`${id} takes sessions again (${(ms / 1000).toFixed(1)} s)`);
+  const line = `${id} takes sessions again (${(ms / 1000).toFixed(1)} s)`;
+  return { document: { rebooted: id, ms }, lines: [line] };
 }
 
 function parseTier(text: string): number {
@@ -73,35 +74,31 @@ function parseTier(text: string): number {
   });
 }
 
-async function untilAvailable(id: string, options: Options): Promise<InstanceRow> {
-  const progress = new Progress({ isJson: options.json ?? false });
-  try {
-    const row = await follow(id, options, new BuildingWatch(progress, realClock.nowMs()));
-    progress.end();
-    return row;
-  } finally {
-    progress.close();
-  }
-}
-
-async function follow(id: string, options: Options, watch: BuildingWatch): Promise<InstanceRow> {
+async function untilAvailable(
+  id: string,
+  { layout, progress, signal }: Workplace,
+): Promise<InstanceRow> {
+  const watch = new BuildingWatch(progress, realClock.nowMs());
   for (;;) {
-    const report = await readReport(options);
+    const report = await reportOf(layout);
     const row = report.instances.find((one) => one.id === id);
     if (!row) {
       throw new BorealisError(sqlState.notInPrerequisiteState, `${id} was removed meanwhile`, {
         hint: "borealis status shows the instances",
       });
     }
-    if (row.state === "available") return row;
-    if (report.cluster.state === "stopped") throw notRunning(requireCluster(options).layout);
+    if (row.state === "available") {
+      progress.end();
+      return row;
+    }
+    if (report.cluster.state === "stopped") throw notRunning(layout);
     watch.take(row, report.cluster.vdl, realClock.nowMs());
-    await setTimeout(pollMs);
+    await pause(pollMs, signal);
   }
 }
 
-async function addressOf(id: string, options: Options): Promise<string> {
-  const { endpoints } = await readReport(options);
+async function addressOf(id: string, layout: Layout): Promise<string> {
+  const { endpoints } = await reportOf(layout);
   const { host, port } = endpoints.find((one) => one.id === id) ?? { host: "", port: 0 };
   return `${reachableHost(host)}:${port}`;
 }

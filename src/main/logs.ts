@@ -1,7 +1,7 @@
 import { existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { resolveLayout } from "./data-dir.ts";
-import { dim, print } from "./print.ts";
+import { dim, print, printable } from "./print.ts";
 
 /** Fields that every line has; the rest are shown as facts. */
 const plainFields = new Set(["level", "time", "process", "event", "msg", "v"]);
@@ -35,13 +35,12 @@ function readable(line: string, fallback: string): Omit<LogLine, "raw"> {
       .filter(([key]) => !plainFields.has(key))
       .map(([key, fact]) => `${key}=${typeof fact === "string" ? fact : JSON.stringify(fact)}`)
       .join(" ");
-    const words = [facts.get("event"), facts.get("msg"), dim(rest)].filter(Boolean).map(String);
-    return {
-      timeMs,
-      text: `${time} ${level.padEnd(5)} ${String(facts.get("process")).padEnd(13)} ${words.join("  ")}`,
-    };
+    const said = [facts.get("event"), facts.get("msg")].filter(Boolean).map(String);
+    const words = [...said.map(printable), dim(printable(rest))].filter(Boolean).join("  ");
+    const process = printable(String(facts.get("process")));
+    return { timeMs, text: `${time} ${level.padEnd(5)} ${process.padEnd(13)} ${words}` };
   } catch {
-    return { timeMs: 0, text: `${" ".repeat(19)}${fallback.padEnd(13)} ${line}` };
+    return { timeMs: 0, text: `${" ".repeat(19)}${fallback.padEnd(13)} ${printable(line)}` };
   }
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Logger } from "../io/index.ts";
 import { ChildLine } from "./child-line.ts";
+import { childEnvironment } from "./environment.ts";
 
 /** Restart delays: at once after a long life, then slower and slower while it keeps dying. */
 const firstDelayMs = 50;
@@ -84,6 +85,7 @@ export class ManagedProcess {
     const entry = fileURLToPath(new URL(`./${this.plan.entry}.js`, import.meta.url));
     const stderr = openSync(this.plan.stderrFile, "a", 0o600);
     const child = spawn(process.execPath, [entry, this.name], {
+      env: childEnvironment(),
       stdio: ["pipe", "pipe", stderr],
       detached: true,
     });
@@ -128,6 +130,14 @@ export class ManagedProcess {
     }, timeoutMs);
     await gone;
     clearTimeout(timer);
+  }
+
+  /** Kills the child if that is still `pid`: it hangs. It is started again, as one that dies by itself. */
+  kill(pid: number): void {
+    const { child } = this;
+    if (child?.pid !== pid) return;
+    this.logger.warn({ event: "process.hung", name: this.name, pid });
+    child.kill("SIGKILL");
   }
 
   private onExit(code: number | null, signal: NodeJS.Signals | null, livedMs: number): void {

@@ -16,9 +16,11 @@ import {
   addressBook,
   type ClusterState,
   type DiskVerdict,
+  type InjectedNodes,
   type Layout,
   leavingName,
   nodeDir,
+  nodeFaultsSchema,
   type NodePorts,
   type NodeState,
   type ProcessReport,
@@ -62,6 +64,9 @@ interface RunningNode {
 
 const stopMs = 5_000;
 const tellMs = 10_000;
+const faultMs = 2_000;
+/** Somebody looks at the status. */
+const faultsMs = 500;
 
 /**
  * The processes and folders of the storage nodes, as control/state.json says. The node that has a name lives in
@@ -71,6 +76,8 @@ const tellMs = 10_000;
 export class NodeProcesses {
   private readonly options: NodeProcessesOptions;
   private readonly running = new Map<string, RunningNode>();
+  /** Names of those that were asked for faults: others have none, and are not asked. */
+  private readonly faulty = new Set<string>();
   private changing: Promise<unknown> = Promise.resolve();
 
   constructor(options: NodeProcessesOptions) {
@@ -95,6 +102,32 @@ export class NodeProcesses {
   diskOf(name: string): Pick<ProcessReport, "disk"> {
     const disk = this.running.get(name)?.disk;
     return disk === undefined ? {} : { disk };
+  }
+
+  /** Asks these for a fault; gives who has taken it, and until when, or why not. */
+  injectFault(ids: readonly string[], order: unknown): Promise<InjectedNodes> {
+    return Promise.all(
+      ids.map(async (id) => {
+        const process = this.running.get(id)?.process;
+        if (!process) return { id, untilMs: null, why: "there is no such node" };
+        this.faulty.add(id);
+        try {
+          const { active } = nodeFaultsSchema.parse(
+            await process.ask("injectFault", order, faultMs),
+          );
+          return { id, untilMs: active.at(-1)?.untilMs ?? null, why: null };
+        } catch (error) {
+          return { id, untilMs: null, why: messageOf(error) };
+        }
+      }),
+    );
+  }
+
+  /** Nothing of one that has none, or does not answer. */
+  async faultsOf(name: string): Promise<Pick<ProcessReport, "faults">> {
+    const process = this.faulty.has(name) ? this.running.get(name)?.process : undefined;
+    const answer = await process?.ask("faults", {}, faultsMs).catch(() => undefined);
+    return answer === undefined ? {} : { faults: nodeFaultsSchema.parse(answer) };
   }
 
   /** Starts who is new, stops and wipes who is out, tells everybody of it. May be repeated. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isLoopback } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 
 /** `borealis up`, as given on the command line. */
@@ -49,10 +50,6 @@ export function parseUpOptions(given: unknown): UpOptions {
   }
   requireSafeExposure(options);
   return options;
-}
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 /** contract.md: anything but loopback requires TLS and a password that the user set. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { realEntropy } from "../io/index.ts";
 import { formatScramVerifier, makeScramVerifier } from "../wire/index.ts";
+import { environment } from "./environment.ts";
 import { printJson, readPassword, requireCluster } from "./commands.ts";
 import { tell } from "./control-calls.ts";
 import { newPassword } from "./create.ts";
@@ -39,7 +40,7 @@ export function passwordShow(options: Options): void {
  */
 export async function passwordSet(options: Options & { password?: string }): Promise<void> {
   const { layout } = requireCluster(options);
-  const password = options.password ?? process.env["BOREALIS_PASSWORD"] ?? newPassword();
+  const password = options.password ?? environment()["BOREALIS_PASSWORD"] ?? newPassword();
   if (password.trim() === "" || /[\r\n\0]/.test(password))
     throw new BorealisError(sqlState.invalidParameter, "a password is one line, and not empty");
   const verifier = makeScramVerifier(password, realEntropy.bytes(saltBytes), iterations);

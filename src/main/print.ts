@@ -1,5 +1,5 @@
 import { styleText } from "node:util";
-import { BorealisError, messageOf } from "../base/errors.ts";
+import { adviceOf, BorealisError, messageOf } from "../base/errors.ts";
 import type { StatusReport } from "../cluster/index.ts";
 
 /** What people see on the terminal. Nothing else prints. */
@@ -20,27 +20,43 @@ export function print(line = ""): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Columns padded to the widest cell. */
-export function printTable(columns: readonly string[], rows: readonly (readonly string[])[]): void {
+/** What strangers can write into logs and names must not move a terminal's cursor, nor look like another line. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (sign) => {
+    return sign === "\t" ? sign : `\\x${sign.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+}
+
+/** Columns padded to the widest cell; the first line is the head. */
+export function tableLines(
+  columns: readonly string[],
+  raw: readonly (readonly string[])[],
+): string[] {
+  const rows = raw.map((row) => row.map(printable));
   const widths = columns.map((column, i) =>
     Math.max(column.length, ...rows.map((row) => row[i]?.length ?? 0)),
   );
   const line = (cells: readonly string[]): string =>
     `  ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd();
-  print(dim(line(columns)));
-  for (const row of rows) print(line(row));
+  return [columns, ...rows].map(line);
+}
+
+export function printTable(columns: readonly string[], rows: readonly (readonly string[])[]): void {
+  const [head = "", ...lines] = tableLines(columns, rows);
+  print(dim(head));
+  for (const one of lines) print(one);
 }
 
 /** One line on stderr: what is wrong and what to do. With json, contract.md's error document on stdout. */
 export function printError(error: unknown, isJson: boolean): void {
-  const known = error instanceof BorealisError ? error : undefined;
-  const hint = known?.hint;
   if (isJson) {
-    const body = { code: known?.code ?? "XX000", message: messageOf(error), hint: hint ?? null };
+    const known = error instanceof BorealisError ? error : undefined;
+    const [code, hint] = [known?.code ?? "XX000", known?.hint ?? null];
+    const body = { code, message: messageOf(error), hint };
     process.stdout.write(`${JSON.stringify({ error: body })}\n`);
     return;
   }
-  process.stderr.write(`borealis: ${messageOf(error)}${hint ? `; ${hint}` : ""}\n`);
+  process.stderr.write(`borealis: ${adviceOf(error)}\n`);
 }
 
 function orDash(value: string | number | null): string {
@@ -93,6 +109,7 @@ export function printStatus(report: StatusReport): void {
     ]),
   );
   for (const one of report.instances) if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  printFaults(report.instances);
   print();
   printTable(
     ["STORAGE", "AZ", "KIND", "STATE", "COMPLETE TO", "EPOCH", "LOG", "PID"],
@@ -107,9 +124,16 @@ export function printStatus(report: StatusReport): void {
       orDash(one.pid),
     ]),
   );
+  printFaults(report.storage);
   print();
   printVolume(report);
   printArchive(report);
+}
+
+function printFaults(
+  parts: readonly { readonly id: string; readonly fault?: string | undefined }[],
+): void {
+  for (const one of parts) if (one.fault) print(`  ${one.id}: ${one.fault}`);
 }
 
 function printVolume({ volume }: StatusReport): void {
@@ -127,6 +151,7 @@ function printVolume({ volume }: StatusReport): void {
     ],
   );
   if (volume.damage !== null) print(`  snapshots: ${volume.damage}`);
+  if (volume.problem !== null) print(`  volume: ${volume.problem}`);
 }
 
 function printArchive({ volume }: StatusReport): void {

@@ -72,9 +72,11 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? size : size.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
-/** `unpacking the snapshot: 412.0 MiB of 1.1 GiB (37 %), 148.2 MiB/s, 5 s left`. */
+/** `unpacking the snapshot: 412.0 MiB of 1.1 GiB (37 %), 148.2 MiB/s, 5 s left`; of no bytes `stopping the cluster ...`. */
 export function describeProgress(facts: ProgressFacts): string {
   const { step, doneBytes, totalBytes, bytesPerSecond, secondsLeft } = facts;
+  // A step that has no bytes, or none yet.
+  if (totalBytes === null && doneBytes === 0) return `${step} ...`;
   const parts = [formatBytes(doneBytes)];
   if (totalBytes !== null) {
     const share = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);

@@ -50,6 +50,21 @@ describe("progress", () => {
     expect(describeProgress(meter.facts(2_000))).toContain("(100 %)");
   });
 
+  it("says of a step without bytes what it is, and no more", () => {
+    const meter = new ProgressMeter("sealing", undefined, 0);
+    expect(describeProgress(meter.facts(5_000))).toBe("sealing ...");
+    meter.at(2048, 6_000);
+    expect(describeProgress(meter.facts(6_000))).toBe("sealing: 2.0 KiB, 341 bytes/s");
+  });
+
+  it("counts long times in minutes and hours", () => {
+    const meter = new ProgressMeter("x", 10_000 * mebi, 0);
+    meter.at(mebi, 1_000);
+    expect(describeProgress(meter.facts(1_000))).toMatch(/1.0 MiB\/s, 2.8 h left$/);
+    meter.at(20 * mebi, 2_000);
+    expect(describeProgress(meter.facts(2_000))).toMatch(/10.0 MiB\/s, 17 min left$/);
+  });
+
   it("names sizes as people read them", () => {
     expect([0, 1023, 1024, 1_258_291, 5 * 1024 ** 4].map(formatBytes)).toEqual([
       "0 bytes",

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -11,8 +11,14 @@ export function replaceFile(
   options: { readonly isDurable: boolean; readonly mode?: number },
 ): void {
   const draft = `${file}.new`;
-  writeFileSync(draft, text, { mode: options.mode ?? 0o600, flush: options.isDurable });
-  renameSync(draft, file);
+  try {
+    writeFileSync(draft, text, { mode: options.mode ?? 0o600, flush: options.isDurable });
+    renameSync(draft, file);
+  } catch (error) {
+    // Half of one, on a full disk, would be in the way of whoever finds the folder empty but for it.
+    rmSync(draft, { force: true });
+    throw error;
+  }
   if (options.isDurable) syncFolder(dirname(file));
 }
 

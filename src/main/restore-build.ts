@@ -1,8 +1,8 @@
 /** A restore's work: snapshot and log become a genesis image, and a new volume is born from it. */
 import { chmod, mkdir, rm, statfs } from "node:fs/promises";
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { bytesBetween, type Lsn, segmentStart } from "../base/lsn.ts";
-import { type ClusterState, type Layout, postgresSocketDir } from "../cluster/index.ts";
+import { type ClusterState, postgresSocketDir } from "../cluster/index.ts";
 import {
   adoptImage,
   copyTree,
@@ -13,15 +13,21 @@ import {
   recoverImage,
   unpackSnapshot,
 } from "../engine/index.ts";
-import { type Logger, systemCodeOf } from "../io/index.ts";
+import type { Logger } from "../io/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
-import { readSnapshotLog, sizeOfSnapshot } from "../volume/index.ts";
+import {
+  readSnapshotLog,
+  type Replicas,
+  sizeOfSnapshot,
+  type SnapshotManifest,
+  TriedReplicas,
+} from "../volume/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import { bearVolume, newPassword, type OpenedEngine } from "./create.ts";
 import { newClusterBytes } from "./data-dir.ts";
 import type { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
-import type { RestoreBase, RestorePoint } from "./restore-point.ts";
+import { olderPoint, type RestoreBase, type RestorePoint } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
 import { type RestoreTarget, scratchDirOf } from "./restore-target.ts";
 import { prepareRuntimeDir } from "./supervisor.ts";
@@ -41,9 +47,18 @@ export interface RestoreWork {
 
 export interface Restored {
   readonly state: ClusterState;
+  /** What it was made of in the end. */
+  readonly point: RestorePoint;
+  /** Newer snapshots that could not be used. */
+  readonly passedOver: readonly PassedOver[];
   readonly timeline: number;
   /** The last commit that is in it, microseconds since 1970; undefined: none was replayed. */
   readonly lastCommitUs: bigint | undefined;
+}
+
+export interface PassedOver {
+  readonly snapshot: string;
+  readonly reason: string;
 }
 
 interface Image extends Omit<Restored, "state"> {
@@ -51,7 +66,10 @@ interface Image extends Omit<Restored, "state"> {
   readonly isBootstrapped: boolean;
 }
 
-/** Raises what stood in the way, 53100 for a full disk; the caller then discards the target. */
+/**
+ * A snapshot that is damaged in every store is passed over for an older one. Raises what stood in the way (see asDiskFull): of
+ * the first one if none will do. The caller then discards the target.
+ */
 export async function buildRestored(work: RestoreWork): Promise<Restored> {
   const { source, target, engine, progress } = work;
   const { layout } = target;
@@ -68,7 +86,7 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     await adoptImage({ from: dir, genesisDir: layout.genesisDir }, (bytes) => progress.at(bytes));
     progress.end();
     const { masterUser, isSuperuser, encryption } = identity;
-    const { genesis, isBootstrapped, timeline, lastCommitUs } = image;
+    const { genesis, isBootstrapped, ...facts } = image;
     const state = await bearVolume({
       layout,
       genesis,
@@ -81,24 +99,38 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
       encryption,
       readers: work.readers,
     });
-    return { state, timeline, lastCommitUs };
-  } catch (error) {
-    throw asDiskFull(layout, error);
+    return { state, ...facts };
   } finally {
     await rm(scratch, { recursive: true, force: true });
     await rm(layout.runtimeDir, { recursive: true, force: true });
   }
 }
 
-async function makeImage(work: RestoreWork, dir: string): Promise<Image> {
-  const { source, point, engine, progress } = work;
+/** For people: what was wrong, and that nothing is missing for it. */
+export function passedOverLines({
+  passedOver,
+  point,
+}: Pick<Restored, "passedOver" | "point">): string[] {
+  if (passedOver.length === 0) return [];
+  return [
+    ...passedOver.map(
+      ({ snapshot, reason }) => `snapshot ${snapshot} could not be used: ${reason}`,
+    ),
+    `${point.snapshot} was, with the log behind it: nothing is missing`,
+  ];
+}
+
+async function makeImage(asked: RestoreWork, dir: string): Promise<Image> {
+  const { source, engine, progress } = asked;
   // As it was born, nobody runs in it: it stays ours.
-  const osUser = point.log === "none" ? undefined : engine.osUser;
-  await unpack(work, { dir, osUser });
+  const osUser = asked.point.log === "none" ? undefined : engine.osUser;
+  const unpacked = await unpackSome(asked, { dir, osUser });
+  const { point } = unpacked;
+  const work = { ...asked, point };
   if (point.log === "none") {
     const genesis = await readGenesis(dir);
     const { timeline } = genesis;
-    return { genesis, isBootstrapped: false, timeline, lastCommitUs: undefined };
+    return { ...unpacked, genesis, isBootstrapped: false, timeline, lastCommitUs: undefined };
   }
   const from = segmentStart(startOf(point.base));
   const spans = spansBelow(work);
@@ -133,19 +165,56 @@ async function makeImage(work: RestoreWork, dir: string): Promise<Image> {
   progress.at(bytesBetween(startOf(point.base), point.end));
   progress.end();
   const { timeline } = genesis;
-  return { genesis, isBootstrapped, timeline, lastCommitUs: laid.lastCommit?.timeUs };
+  const lastCommitUs = laid.lastCommit?.timeUs;
+  return { ...unpacked, genesis, isBootstrapped, timeline, lastCommitUs };
+}
+
+interface Place {
+  readonly dir: string;
+  readonly osUser: OsUser | undefined;
+}
+
+/** One after the other, until one is whole: with more log behind it an older one leads to the same moment. */
+async function unpackSome(
+  work: RestoreWork,
+  place: Place,
+): Promise<Pick<Image, "point" | "passedOver">> {
+  const { source, logger } = work;
+  const replicas = new TriedReplicas(source.replicas);
+  const passedOver: PassedOver[] = [];
+  let { point } = work;
+  let first: BorealisError | undefined;
+  for (;;) {
+    try {
+      await unpack({ ...work, point }, { ...place, replicas });
+      return { point, passedOver };
+    } catch (error) {
+      if (!replicas.isOfSnapshot(error)) throw error;
+      first ??= error;
+      const { message: reason } = error;
+      logger.warn({ event: "snapshot.skipped", snapshot: point.snapshot }, reason);
+      passedOver.push({ snapshot: point.snapshot, reason });
+    }
+    const ids = new Set(passedOver.map(({ snapshot }) => snapshot));
+    const lacks = (manifest: SnapshotManifest): boolean => replicas.lacks(manifest);
+    const older = await olderPoint(source, point, { ids, lacks });
+    if (!older) throw first;
+    point = older;
+    await rm(place.dir, { recursive: true, force: true });
+    await requireRoom({ ...work, point });
+  }
 }
 
 async function unpack(
   { source, point, progress, signal }: RestoreWork,
-  { dir, osUser }: { readonly dir: string; readonly osUser: OsUser | undefined },
+  { dir, osUser, replicas }: Place & { readonly replicas: Pick<Replicas, "get"> },
 ): Promise<void> {
   const { base } = point;
   progress.begin(`unpacking snapshot ${point.snapshot}`);
   if (base.kind === "genesis") {
     await copyTree({ from: base.dir, to: dir, user: osUser, access: "private" });
   } else {
-    const { replicas, sealer } = source;
+    const { sealer } = source;
     const { manifest } = base;
     await unpackSnapshot({ manifest, replicas, sealer, dir, osUser, signal }, (facts) =>
       progress.at(facts.doneBytes, facts.totalBytes),
@@ -195,19 +264,6 @@ async function requireRoom({ point, target, engine }: RestoreWork): Promise<void
       { hint: "free some space, or choose another directory with --into" },
     );
   }
-}
-
-/** PostgreSQL and the file system each have their own way to say it. */
-function asDiskFull(layout: Layout, error: unknown): unknown {
-  const code = systemCodeOf(error);
-  const isFull =
-    code === "ENOSPC" || code === "EDQUOT" || /no space left on device/i.test(messageOf(error));
-  if (!isFull) return error;
-  if (error instanceof BorealisError && error.code === sqlState.diskFull) return error;
-  return new BorealisError(sqlState.diskFull, `the disk of ${layout.dataDir} is full`, {
-    hint: "free some space, or choose another directory with --into",
-    cause: error,
-  });
 }
 
 function otherEnd(label: string): BorealisError {

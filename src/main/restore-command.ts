@@ -2,18 +2,20 @@ import { existsSync, writeFileSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn } from "../base/lsn.ts";
-import { type ClusterState, type Layout } from "../cluster/index.ts";
+import { type ClusterState, type Layout, leftFutures } from "../cluster/index.ts";
 import { openLogger, realClock } from "../io/index.ts";
+import { environment } from "./environment.ts";
 import { type Options, printJson, readPassword, requireCluster } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { openEngine } from "./create.ts";
 import { resolveLayout } from "./data-dir.ts";
+import { asDiskFull, nothingLeft } from "./disk-full.ts";
 import { type AskedMoment, formatTimeUs, parseMoment } from "./moment-text.ts";
-import { objectStoreFlags, objectStoreOf } from "./object-store.ts";
+import { keepObjectStore, objectStoreFlags, objectStoreOf } from "./object-store.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
-import { buildRestored, type Restored } from "./restore-build.ts";
-import { pointOfMoment, pointOfSnapshot, type RestorePoint } from "./restore-point.ts";
+import { buildRestored, passedOverLines, type Restored } from "./restore-build.ts";
+import { pointOfMoment, pointOfSnapshot } from "./restore-point.ts";
 import { openClusterSource, type RestoreSource } from "./restore-source.ts";
 import {
   openStoreSource,
@@ -57,7 +59,9 @@ async function restoreCluster(options: RestoreOptions): Promise<void> {
     if (isRunning(layout)) return openClusterSource(place);
     const { objectStoreUrl: url, objectStoreEnv: env } = objectStoreOf(layout, settings);
     const { keyFile } = layout;
-    const source = await openStoreSource({ url, env, volume: state.volumeId, keyFile });
+    const stored = await openStoreSource({ url, env, volume: state.volumeId, keyFile });
+    // It knows of backtracks that its archive may not have heard of.
+    const source = { ...stored, left: leftFutures(state, realClock.wallMs()) };
     if (!options.json) {
       print(`The cluster in ${layout.dataDir} does not run: its object store has it up to`);
       print(`${reachOf(source)}. Start it to reach later moments.`);
@@ -97,7 +101,7 @@ async function restoreFrom(options: RestoreOptions, from: From): Promise<void> {
   } catch (error) {
     progress.close();
     target.discard();
-    throw stop.signal.aborted ? stop.signal.reason : error;
+    throw stop.signal.aborted ? stop.signal.reason : asDiskFull(layout, error, nothingLeft);
   } finally {
     progress.close();
     target.release();
@@ -115,7 +119,6 @@ interface Work {
 
 interface Told {
   readonly target: RestoreTarget;
-  readonly point: RestorePoint;
   readonly restored: Restored;
 }
 
@@ -153,7 +156,7 @@ async function work({ options, from, asked, target, progress, signal }: Work): P
     });
     if (postgresBin !== undefined)
       remember(layout, { host: "127.0.0.1", port: 5432, tls: "prefer", postgresBin });
-    return { target, point, restored };
+    return { target, restored };
   } finally {
     await source.close();
   }
@@ -181,18 +184,22 @@ function readersOf({ readers }: RestoreOptions, inherited: number): number {
 
 function settingsOf(layout: Layout): Settings {
   const flags = objectStoreFlags(findRemembered(layout) ?? {});
-  return resolveSettings({ file: layout.configFile, env: process.env, flags });
+  return resolveSettings({ file: layout.configFile, env: environment(), flags });
 }
 
 function inheritSettings({ cluster }: From, target: Layout): void {
-  if (!cluster || !existsSync(cluster.layout.configFile)) return;
-  writeFileSync(target.configFile, readFileSync(cluster.layout.configFile), { mode: 0o600 });
+  if (!cluster) return;
+  const { configFile } = cluster.layout;
+  if (existsSync(configFile))
+    writeFileSync(target.configFile, readFileSync(configFile), { mode: 0o600 });
+  // It may have been given at a start, which later ones remember.
+  keepObjectStore(target, cluster.settings["objectStore.url"]);
 }
 
 function tell(options: RestoreOptions, told: Told & { readonly seconds: number }): void {
-  const { target, point, restored, seconds } = told;
+  const { target, restored, seconds } = told;
   const { dataDir } = target.layout;
-  const { state, timeline, lastCommitUs } = restored;
+  const { state, point, passedOver, timeline, lastCommitUs } = restored;
   const lsn = formatLsn(point.end);
   const lastCommitTime = lastCommitUs === undefined ? null : formatTimeUs(lastCommitUs);
   if (options.json) {
@@ -201,6 +208,7 @@ function tell(options: RestoreOptions, told: Told & { readonly seconds: number }
         dataDir,
         volumeId: state.volumeId,
         snapshot: point.snapshot,
+        passedOver,
         lsn,
         lastCommitTime,
         timeline,
@@ -208,6 +216,7 @@ function tell(options: RestoreOptions, told: Told & { readonly seconds: number }
       },
     });
   }
+  for (const line of passedOverLines(restored)) print(line);
   const upTo = lastCommitTime === null ? "" : `, last commit at ${lastCommitTime}`;
   print(`restored into ${dataDir}: the log up to ${lsn}${upTo} (${seconds.toFixed(1)} s)`);
   print(`start it:  borealis up --data-dir ${dataDir} --port <port>`);

@@ -18,7 +18,7 @@ import {
   type SnapshotManifest,
 } from "../volume/index.ts";
 import { pageBytes, segmentBytes } from "../wal/index.ts";
-import { pointOfMoment, pointOfSnapshot, type RestorePoint } from "./restore-point.ts";
+import { olderPoint, pointOfMoment, pointOfSnapshot, type RestorePoint } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "borealis-point-"));
@@ -90,6 +90,7 @@ function source(changes: Partial<RestoreSource["log"]> = {}): RestoreSource {
     deletions: new Deletions(),
     genesis: undefined,
     log: { path, from: origin, to, latestMs, read, pieces, ...changes },
+    left: [],
     close: () => Promise.resolve(),
   };
 }
@@ -150,6 +151,55 @@ describe("what a restore is made of", () => {
     expect(await atTime(ofCommit(22).atMs)).toMatchObject({ snapshot: ids[1] });
   });
 
+  it("is the next older one, and the same log's end, if what it was made of fails", async () => {
+    const [first = "", second = ""] = ids;
+    const point = await atTime(ofCommit(22).atMs);
+    const tried = (lacks: (id: string) => boolean, ...tried: string[]) => {
+      return { ids: new Set(tried), lacks: ({ id }: SnapshotManifest) => lacks(id) };
+    };
+    const none = (): boolean => false;
+    const older = await olderPoint(source(), point, tried(none, second));
+    expect(older).toMatchObject({ snapshot: first, log: "volume", end: point.end });
+    expect(await olderPoint(source(), point, tried(none, second, first))).toBeUndefined();
+    expect(
+      await olderPoint(
+        source(),
+        point,
+        tried((id) => id === first, second),
+      ),
+    ).toBeUndefined();
+    const late = await atTime(ofCommit(40).atMs);
+    expect(late).toMatchObject({ snapshot: mine });
+    const shared = tried((id) => id === second, mine);
+    expect(await olderPoint(source(), late, shared)).toMatchObject({ snapshot: first });
+    // Log that has gone leads nowhere.
+    const from = lsn(origin + BigInt(segmentBytes));
+    expect(await olderPoint(source({ from }), point, tried(none, second))).toBeUndefined();
+  });
+
+  it("is no older one for a snapshot of a history that was left, or beyond the log", async () => {
+    const search = { source: source(), progress, signal };
+    const { end: endLsn } = ofCommit(48);
+    const pieces = [{ extent: undefined, at: 0, lengthBytes: bytesBetween(origin, endLsn) }];
+    const log = { from: origin, to: endLsn, pieces };
+    const history = [...path.slice(0, 1), { ...path[1], epoch: epoch(2) }] as LogPath;
+    const none = { lacks: () => false };
+    for (const [id, facts] of [
+      ["of-the-left", { history }],
+      ["of-this", {}],
+    ] as const) {
+      await put({ id, kind: "manual", endLsn, log, ...facts });
+      const point = await pointOfSnapshot(search, id);
+      expect(point).toMatchObject({ snapshot: id, log: "snapshot", end: endLsn });
+      const tried = { ...none, ids: new Set([id]) };
+      const found = await olderPoint(source(), point, tried);
+      expect(found?.snapshot).toBe(id === "of-this" ? ids[2] : undefined);
+      const short = source({ to: ofCommit(46).end });
+      expect(await olderPoint(short, point, tried)).toBeUndefined();
+      await store.delete([snapshotObject(id)]);
+    }
+  });
+
   it("is everything there is at the end of the log", async () => {
     const { log: found, end } = await pointOfMoment(
       { source: source(), progress, signal },
@@ -170,6 +220,40 @@ describe("what a restore is made of", () => {
     );
     await expect(atLsn(advance(log.end, 8))).rejects.toThrow(range);
     await expect(atLsn(ofCommit(4).end)).rejects.toThrow(range);
+  });
+
+  it("is refused in a future that was left, and the error names the backtrack", async () => {
+    const { end: fork, atMs } = ofCommit(20);
+    const leftAtMs = ofCommit(30).atMs;
+    const firstUs = BigInt(ofCommit(25).atMs) * 1000n;
+    const more = { firstUs, returned: undefined, untilMs: undefined };
+    const left = [{ fork, end: ofCommit(28).end, leftAtMs, ...more }];
+    const after = { ...source(), left };
+    const why = new RegExp(
+      `is in a future that was left: a backtrack went to another moment at ${new Date(leftAtMs).toISOString()}`,
+    );
+    for (const find of [
+      () => atTime(ofCommit(25).atMs, after),
+      () => atTime(leftAtMs - 1, after),
+      () => atLsn(ofCommit(28).end, after),
+    ])
+      await expect(find()).rejects.toMatchObject({
+        code: "22023",
+        message: expect.stringMatching(why),
+        hint: expect.stringMatching(/^borealis backtrack --to [^ ]+ goes there again, and then /),
+      });
+    await expect(atLsn(advance(fork, 1), after)).rejects.toMatchObject({
+      message: expect.stringMatching(why),
+      hint: expect.stringMatching(/^the present path has that LSN, too: name a time/),
+    });
+    expect(await atTime(atMs, after)).toEqual(await atTime(atMs));
+    expect(await atTime(leftAtMs, after)).toEqual(await atTime(leftAtMs));
+    expect(await atLsn(fork, after)).toEqual(await atLsn(fork));
+    expect(await atLsn(ofCommit(29).end, after)).toEqual(await atLsn(ofCommit(29).end));
+    const gone = left.map((one) => ({ ...one, untilMs: leftAtMs + 1000 }));
+    await expect(atTime(leftAtMs - 1, { ...source(), left: gone })).rejects.toMatchObject({
+      hint: expect.stringMatching(/^until 2026-.*Z it could be returned to; /),
+    });
   });
 
   it("is nothing where log has gone that the snapshots go on with", async () => {

@@ -4,7 +4,10 @@ import { formatLsn, type Lsn, segmentStart } from "../base/lsn.ts";
 import {
   automaticSnapshotFacts,
   findMoment,
+  futureOfLsn,
+  futureOfTime,
   genesisSnapshotId,
+  type LeftFuture,
   liveSnapshots,
   readSnapshot,
   snapshotFor,
@@ -102,7 +105,13 @@ export async function findPoint(
   const { source } = search;
   const candidates = await candidatesOf(source);
   const outside = (): BorealisError => outsideWindow(search, candidates, asked);
-  if (asked.kind === "lsn" && asked.at > source.log.to) throw outside();
+  const leftBehind = (future: LeftFuture | undefined): void => {
+    if (future) throw inLeftFuture(search, asked, future);
+  };
+  if (asked.kind === "lsn") {
+    leftBehind(futureOfLsn(source.left, asked.at, source.log.to));
+    if (asked.at > source.log.to) throw outside();
+  }
   if (asked.kind === "time") {
     const earliestMs = earliestOf(candidates);
     const atMs = Number(asked.timeUs / 1_000n);
@@ -111,14 +120,51 @@ export async function findPoint(
   }
   const moment = await searchLog(search, asked);
   if (!moment) throw outside();
-  const { endLsn: end } = moment;
+  if (asked.kind === "time") leftBehind(futureOfTime(source.left, asked.timeUs, moment.endLsn));
+  const point = await pointAt(source, candidates, moment.endLsn);
+  if (!point) throw outside();
+  return { point, moment };
+}
+
+/** What has been tried and does not do, in whatever store. */
+export interface Tried {
+  readonly ids: ReadonlySet<string>;
+  /** Whether it needs what others that were tried have failed for. */
+  lacks(manifest: SnapshotManifest): boolean;
+}
+
+/**
+ * The same end of the log over another snapshot, with more log to replay. Undefined: there is none, or log does not lead from
+ * it to what the first one was asked for.
+ */
+export async function olderPoint(
+  source: RestoreSource,
+  { base, log, end }: RestorePoint,
+  tried: Tried,
+): Promise<RestorePoint | undefined> {
+  if (log === "none") return undefined;
+  // A snapshot that brought its log may be of a path that was left.
+  if (end > source.log.to || !reaches(base, { end, source })) return undefined;
+  const candidates = await candidatesOf(source);
+  const others = candidates.filter(({ id }) => !tried.ids.has(id));
+  return pointAt(source, others, end, (manifest) => !tried.lacks(manifest));
+}
+
+/** Over the newest of these from which log leads there. */
+async function pointAt(
+  source: RestoreSource,
+  candidates: readonly Candidate[],
+  end: Lsn,
+  mayDo: (manifest: SnapshotManifest) => boolean = () => true,
+): Promise<RestorePoint | undefined> {
   for (const candidate of candidates) {
     if (candidate.startLsn > end) continue;
     const base = await candidate.read();
     if (!base || !reaches(base, { end, source })) continue;
-    return { point: { base, snapshot: candidate.id, log: "volume", end }, moment };
+    if (base.kind === "snapshot" && !mayDo(base.manifest)) continue;
+    return { base, snapshot: candidate.id, log: "volume", end };
   }
-  throw outside();
+  return undefined;
 }
 
 function searchLog(
@@ -231,12 +277,36 @@ function outsideWindow(
   const [what, window] =
     asked.kind === "time"
       ? [formatTimeUs(asked.timeUs), times]
-      : [asked.kind === "lsn" ? formatLsn(asked.at) : "the end", rangeOf(firstLsn, log.to)];
+      : [describeLsn(asked), rangeOf(firstLsn, log.to)];
   return new BorealisError(
     sqlState.invalidParameter,
     `${what} is outside of what can be ${verb}: ${window}`,
     { hint: "choose a moment between these two" },
   );
+}
+
+/** What the present path has there is another moment than the one that whoever names it may think of. */
+function inLeftFuture(
+  { source: { log }, verb = "restored" }: PointSearch,
+  asked: AskedMoment,
+  { fork, end, leftAtMs, untilMs }: LeftFuture,
+): BorealisError {
+  const what = asked.kind === "time" ? formatTimeUs(asked.timeUs) : describeLsn(asked);
+  const left = isoOf(leftAtMs);
+  const why = `${what} is in a future that was left: a backtrack went to another moment at ${left}`;
+  // A backtrack takes an LSN that both have for the present path's.
+  const isOfBoth = asked.kind === "lsn" && asked.at !== end && asked.at <= log.to;
+  const way = isOfBoth
+    ? "the present path has that LSN, too: name a time, which is in one of them"
+    : untilMs === undefined
+      ? `borealis backtrack --to ${what} goes there again, and then it can be ${verb}`
+      : `until ${isoOf(untilMs)} it could be returned to`;
+  const others = `no part of that future is what is below ${formatLsn(fork)}, or a time from ${left} on`;
+  return new BorealisError(sqlState.invalidParameter, why, { hint: `${way}; ${others}` });
+}
+
+function describeLsn(asked: AskedMoment): string {
+  return asked.kind === "lsn" ? formatLsn(asked.at) : "the end";
 }
 
 function rangeOf(from: Lsn, to: Lsn): string {

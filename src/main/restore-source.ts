@@ -4,7 +4,7 @@ import { parseAddress } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { advance, type Lsn } from "../base/lsn.ts";
-import { addressBook, type ClusterState, type Layout } from "../cluster/index.ts";
+import { addressBook, type ClusterState, type Layout, leftFutures } from "../cluster/index.ts";
 import { readGenesis } from "../engine/index.ts";
 import { type ClusterCredential, realClock, realRng } from "../io/index.ts";
 import { type VolumeNodes, volumeNodesSchema } from "../instance/index.ts";
@@ -19,6 +19,7 @@ import {
 import {
   type Deletions,
   ExtentSealer,
+  type LeftFuture,
   type LogPath,
   type LogSource,
   type ObjectStore,
@@ -29,6 +30,7 @@ import {
 import { openCredentials } from "./cluster-certificates.ts";
 import type { Settings } from "./config.ts";
 import { ask } from "./control-calls.ts";
+import { readState } from "./data-dir.ts";
 import { objectStoreOf } from "./object-store.ts";
 import { openVolumeKeys } from "./volume-keys.ts";
 import { viewOf } from "./volume-view.ts";
@@ -46,6 +48,8 @@ export interface RestoreSource {
   /** The image that the volume was born with, if it lies here as a directory. */
   readonly genesis: { readonly dir: string; readonly startLsn: Lsn } | undefined;
   readonly log: SourceLog;
+  /** What backtracks left: moments that the log's path does not have. */
+  readonly left: readonly LeftFuture[];
   close(): Promise<void>;
 }
 
@@ -95,6 +99,8 @@ export async function openClusterSource(
   const nodes = reached ?? (await nodesOf(place));
   const stores = await openStores(place, nodes);
   const log = await nodeLog(place, nodes);
+  // Read after the path: a backtrack is written down before anybody's path shows it.
+  const left = leftFutures(readState(layout) ?? state, realClock.wallMs());
   const sealer = new ExtentSealer({
     volumeId: volumeId(state.ancestorVolumeId ?? state.volumeId),
     keys,
@@ -108,6 +114,7 @@ export async function openClusterSource(
     deletions: await readDeletions(stores, sealer),
     genesis: await findGenesis(layout),
     log,
+    left,
     close: async () => {
       log.close();
       await Promise.all(stores.map((store) => store.close()));

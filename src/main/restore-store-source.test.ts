@@ -6,7 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
-import { ExtentSealer, type LogPath, openObjectStore, writeVolumeRecord } from "../volume/index.ts";
+import {
+  ExtentSealer,
+  type LogPath,
+  openObjectStore,
+  snapshotObject,
+  writeVolumeRecord,
+} from "../volume/index.ts";
 import { openStoreSource } from "./restore-store-source.ts";
 
 const parent = volumeId("11111111-2222-3333-4444-555555555555");
@@ -22,36 +28,52 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+/** A clone's store, with one snapshot of a user's. */
+async function aStore() {
+  const url = pathToFileURL(folder).href;
+  const sealer = new ExtentSealer({ volumeId: parent, keys: undefined });
+  const store = await openObjectStore(url, clone, {});
+  await writeVolumeRecord(store, {
+    volumeId: clone,
+    ancestorVolumeId: parent,
+    clusterId: "c",
+    createdAt: "2026-01-02T03:04:05.678Z",
+    writtenAt: "2026-01-02T03:04:05.678Z",
+    engineVersion: "18.4",
+    postgresMajor: 18,
+    systemIdentifier: "1",
+    genesisLsn,
+    masterUser: "postgres",
+    isSuperuser: true,
+    encryption: "off",
+    keyRing: undefined,
+    members: [],
+    instances: 1,
+    history,
+    left: [],
+    futures: [],
+  });
+  await aSnapshot([store], "mine", sealer);
+  const keyFile = join(folder, "none");
+  return { store, sealer, place: { url, env: {}, volume: clone, keyFile } };
+}
+
 describe("a volume that only its objects are left of", () => {
   it("is opened by the id that its extents are named by: a clone's by its parent's", async () => {
-    const url = pathToFileURL(folder).href;
-    const sealer = new ExtentSealer({ volumeId: parent, keys: undefined });
-    const store = await openObjectStore(url, clone, {});
-    await writeVolumeRecord(store, {
-      volumeId: clone,
-      ancestorVolumeId: parent,
-      clusterId: "c",
-      createdAt: "2026-01-02T03:04:05.678Z",
-      writtenAt: "2026-01-02T03:04:05.678Z",
-      engineVersion: "18.4",
-      postgresMajor: 18,
-      systemIdentifier: "1",
-      genesisLsn,
-      masterUser: "postgres",
-      isSuperuser: true,
-      encryption: "off",
-      keyRing: undefined,
-      members: [],
-      instances: 1,
-      history,
-      left: [],
-    });
-    await aSnapshot([store], "mine", sealer);
+    const { store, sealer, place } = await aStore();
     await store.close();
-    const keyFile = join(folder, "none");
-    const source = await openStoreSource({ url, env: {}, volume: clone, keyFile });
+    const source = await openStoreSource(place);
     expect(source.identity.volumeId).toBe(clone);
     expect(source.sealer.addressing).toEqual(sealer.addressing);
+    await source.close();
+  });
+
+  it("is opened although a snapshot of a user's is damaged", async () => {
+    const { store, place } = await aStore();
+    await store.put(snapshotObject("mine"), Buffer.from("rotten"));
+    await store.close();
+    const source = await openStoreSource(place);
+    expect(source.log.from).toBe(genesisLsn);
     await source.close();
   });
 });

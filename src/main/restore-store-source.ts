@@ -17,8 +17,11 @@ import {
   openObjectStore,
   readDeletions,
   readVolumeRecord,
+  type SnapshotManifest,
+  tryObjectStore,
   type VolumeRecord,
 } from "../volume/index.ts";
+import { environment } from "./environment.ts";
 import { resolveLayout } from "./data-dir.ts";
 import type { RestoreSource, SourceLog, VolumeIdentity } from "./restore-source.ts";
 import { openRing } from "./volume-keys.ts";
@@ -54,7 +57,7 @@ export function storePlaceOf({
     });
   }
   const keyFile = keys ?? resolveLayout(dataDir).keyFile;
-  return { url: store, env: objectStoreEnv(store, process.env), volume, keyFile };
+  return { url: store, env: objectStoreEnv(store, environment()), volume, keyFile };
 }
 
 /** Raises 22023 if the store has no such volume, 55000 if it is encrypted and its keys are not here, what the store raises. */
@@ -69,6 +72,8 @@ export async function openStoreSource({
       hint: "it is the name of the folder with volume.json in the object store",
     });
   }
+  // Reading has the patience of hours of work; who has named a store that is not there is told at once.
+  await tryObjectStore(url, volumeId(volume), env);
   const store = await openObjectStore(url, volumeId(volume), env);
   try {
     const record = await readVolumeRecord(store);
@@ -86,6 +91,7 @@ export async function openStoreSource({
       deletions,
       genesis: undefined,
       log: await logOf(store, record, { sealer, deletions }),
+      left: record.futures,
       close: () => store.close(),
     };
   } catch (error) {
@@ -133,7 +139,7 @@ async function logOf(
   for (const id of ids.keys()) {
     if (id === genesisSnapshotId) starts.add(record.genesisLsn);
     else {
-      const facts = automaticSnapshotFacts(id) ?? (await findSnapshot(store, id, sealer));
+      const facts = automaticSnapshotFacts(id) ?? (await findReadable(store, id, sealer));
       if (facts) starts.add(segmentStart(facts.startLsn));
     }
   }
@@ -145,6 +151,18 @@ async function logOf(
   const read = (at: Lsn, end: Lsn): Promise<Buffer> => archived.read(at, end);
   const pieces = (at: Lsn, end: Lsn): AsyncIterable<Buffer> => archived.pieces(at, end);
   return { path, from, to, latestMs: await lastTimeMs({ read }, from, to), read, pieces };
+}
+
+/** Undefined: it is not there, or damaged, and no reason to do without the others. */
+async function findReadable(
+  ...[store, id, sealer]: Parameters<typeof findSnapshot>
+): Promise<SnapshotManifest | undefined> {
+  try {
+    return await findSnapshot(store, id, sealer);
+  } catch (error) {
+    if (error instanceof BorealisError && error.code === sqlState.dataCorrupted) return undefined;
+    throw error;
+  }
 }
 
 /** Of the last commit in it: later ones may have been lost with the volume. */

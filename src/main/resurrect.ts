@@ -11,15 +11,16 @@ import { formatLsn } from "../base/lsn.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import { openLogger, realClock } from "../io/index.ts";
 import { openEngine } from "./create.ts";
-import { fileSettings, type Settings } from "./config.ts";
+import type { Settings } from "./config.ts";
 import { readState } from "./data-dir.ts";
 import { formatTimeUs } from "./moment-text.ts";
-import { objectStoreOf } from "./object-store.ts";
+import { keepObjectStore, objectStoreOf } from "./object-store.ts";
 import type { UpOptions } from "./options.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
-import { buildRestored } from "./restore-build.ts";
+import { asDiskFull } from "./disk-full.ts";
+import { buildRestored, passedOverLines, type Restored } from "./restore-build.ts";
 import { pointOfMoment } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
 import { openStoreSource, type StorePlace } from "./restore-store-source.ts";
@@ -99,6 +100,7 @@ export interface Resurrected {
   readonly volumeId: string;
   readonly lsn: string;
   readonly lastCommitTime: string | null;
+  readonly passedOver: Restored["passedOver"];
   readonly seconds: number;
 }
 
@@ -152,14 +154,6 @@ function placesOf({ layout, settings }: Loss): Lost[] {
   return readdirSync(objectsDir)
     .filter((name) => isUuid(name) && existsSync(join(objectsDir, name, "volume.json")))
     .map((volume) => lost(volume, ""));
-}
-
-/** Its settings went with the rest: the one that says where its objects lie comes back with it. */
-function keepStore({ configFile }: Layout, store: string): void {
-  const known = fileSettings(configFile);
-  if (store === "" || known["objectStore.url"] === store) return;
-  const text = `${JSON.stringify({ ...known, "objectStore.url": store }, null, 2)}\n`;
-  replaceFile(configFile, text, { isDurable: true });
 }
 
 function requireNoStorage({ storageDir, dataDir }: Layout): void {
@@ -228,10 +222,12 @@ async function rebuild(
     const readers = options.given.includes("readers") ? options.readers : identity.readers;
     const logger = openLogger({ file: `${layout.logDir}/restore.log`, process: "restore" });
     const work = { source, point, target, engine, readers, password: undefined };
-    keepStore(layout, store);
+    // Its settings went with the rest: the one that says where its objects lie comes back with it.
+    keepObjectStore(layout, store);
     const restored = await buildRestored({ ...work, progress, logger, signal });
     target.complete();
-    const { lastCommitUs } = restored;
+    const { lastCommitUs, passedOver } = restored;
+    for (const line of passedOverLines(restored)) say(line);
     const lsn = formatLsn(point.end);
     const time = lastCommitUs === undefined ? null : formatTimeUs(lastCommitUs);
     const seconds = Math.round(realClock.nowMs() - startedMs) / 1000;
@@ -249,11 +245,11 @@ async function rebuild(
           `With --password, up keeps and shows it again; borealis password set makes another one.`,
       );
     logger.warn({ event: "volume.resurrected", ...facts, lastCommitTime: time });
-    return { ...facts, lastCommitTime: time, seconds };
+    return { ...facts, lastCommitTime: time, passedOver, seconds };
   } catch (error) {
     progress.close();
     target.discard();
-    throw error;
+    throw asDiskFull(layout, error, "free some space, and start it again: it begins anew");
   } finally {
     target.release();
   }

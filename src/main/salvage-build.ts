@@ -17,6 +17,7 @@ import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
 import { shareFile } from "./share-files.ts";
+import { treeBytes } from "./trees.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
 
 /** A node that is sealed: what it said of its log, of which nothing changes any more. */
@@ -86,7 +87,6 @@ export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
       take: (from, to) => shareFile(from, to, { how: own ? "link" : "copy", onShared }),
     });
   }
-  progress.begin("keeping the snapshots");
   await keepSnapshots(order);
   progress.end();
   await inheritVolumeKeys({ layout, state }, { layout, volumeId: volumeId(successor) });
@@ -137,11 +137,14 @@ async function keepSnapshots(order: SuccessorOrder): Promise<void> {
   const sharing = { how: "link", onShared } as const;
   const how = { parent: state, keys, pin, sharing, deletions };
   const { objectsDir } = layout;
-  await shareObjects(`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`, how);
-  for (const { id } of state.nodes) {
-    const to = `${draftDir(layout)}/${id}/objects`;
-    await shareObjects(`${nodeDir(layout, id)}/objects`, to, how);
-  }
+  const folders = [[`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`] as const];
+  for (const { id } of state.nodes)
+    folders.push([`${nodeDir(layout, id)}/objects`, `${draftDir(layout)}/${id}/objects`]);
+  progress.begin(
+    "keeping the snapshots",
+    folders.reduce((sum, [from]) => sum + treeBytes(from), 0),
+  );
+  for (const [from, to] of folders) await shareObjects(from, to, how);
 }
 
 /** Puts the successor in the place of the old nodes; then it is the cluster's volume. May be repeated at any point of it. */

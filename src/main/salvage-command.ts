@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
@@ -7,8 +6,10 @@ import { linkOwner, volumeNodes } from "../instance/index.ts";
 import { openLogger, realClock, realEntropy, realRng, sleep } from "../io/index.ts";
 import { inspectNode, type Salvageable, sealVolume } from "../log-driver/index.ts";
 import type { State } from "../quorum/index.ts";
+import { environment } from "./environment.ts";
 import { down, type Options, printJson, readReport, requireCluster } from "./commands.ts";
 import { resolveSettings } from "./config.ts";
+import { isConfirmed } from "./confirmation.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
@@ -32,19 +33,41 @@ export async function storageSalvage(options: Options & { yes?: boolean }): Prom
   const { layout, state } = requireCluster(options);
   if (isRunning(layout)) await requireTrouble(options);
   await confirm(options, layout);
-  if (isRunning(layout)) await down({ dataDir: layout.dataDir, immediate: true, quiet: true });
-  const unlock = lockDataDir(layout);
+  const progress = new Progress({ isJson: options.json ?? false });
   try {
-    if (readSalvage(layout)?.isBuilt !== true) await sealAndBuild(layout, state, options);
-    await finishSalvage(layout);
+    await salvage({ layout, state, progress, isJson: options.json ?? false });
   } finally {
-    unlock();
+    progress.close();
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
   const now = requireCluster(options).state.volumeId;
   if (options.json) return printJson({ salvaged: state.volumeId, successor: now, seconds });
   print(`volume ${now} has taken the place of what was lost (${seconds.toFixed(1)} s)`);
   print(`start it:  borealis up --data-dir ${layout.dataDir}`);
+}
+
+interface Work {
+  readonly layout: Layout;
+  readonly state: ClusterState;
+  readonly progress: Progress;
+  readonly isJson: boolean;
+}
+
+async function salvage(work: Work): Promise<void> {
+  const { layout, progress } = work;
+  const { dataDir } = layout;
+  if (isRunning(layout)) {
+    progress.begin("stopping the cluster");
+    await down({ dataDir, immediate: true, quiet: true });
+    progress.end();
+  }
+  const unlock = lockDataDir(layout);
+  try {
+    if (readSalvage(layout)?.isBuilt !== true) await sealAndBuild(work);
+    await finishSalvage(layout);
+  } finally {
+    unlock();
+  }
 }
 
 /** Raises 55000 while writes are accepted: a volume that has its quorum needs no successor. */
@@ -76,30 +99,25 @@ async function confirm(options: Options & { yes?: boolean }, layout: Layout): Pr
   print("  - everything that was ever acknowledged is in it;");
   print("  - nodes that come back later are of no use any more, and open for nobody;");
   print("  - it cannot be undone. If the lost nodes can be brought back, do that instead.");
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await lines.question("Type salvage to go on: ");
-  lines.close();
-  if (answer.trim() === "salvage") return;
+  if (await isConfirmed("salvage")) return;
   throw new BorealisError(sqlState.queryCanceled, "nothing was done");
 }
 
-async function sealAndBuild(layout: Layout, state: ClusterState, options: Options): Promise<void> {
-  const settings = resolveSettings({ file: layout.configFile, env: process.env, flags: [] });
-  const progress = new Progress({ isJson: options.json ?? false });
+async function sealAndBuild(work: Work): Promise<void> {
+  const { layout, state, progress, isJson } = work;
+  const settings = resolveSettings({ file: layout.configFile, env: environment(), flags: [] });
+  progress.begin("starting the storage nodes that are left");
   const sealed = await withStoppedVolume({ layout, state, settings }, (volume) =>
-    seal(volume, layout, state),
+    seal(volume, work),
   );
+  progress.end();
   const { found, survivors, successor } = sealed;
-  if (options.json !== true) {
+  if (!isJson) {
     print(
       `sealed ${survivors.map((one) => one.id).join(", ")}; the log is whole up to ${formatLsn(found.b)}`,
     );
   }
-  try {
-    await buildSuccessor({ layout, state, found, survivors, successor, progress });
-  } finally {
-    progress.close();
-  }
+  await buildSuccessor({ layout, state, found, survivors, successor, progress });
 }
 
 interface Sealed {
@@ -108,7 +126,7 @@ interface Sealed {
   readonly successor: string;
 }
 
-async function seal(volume: StoppedVolume, layout: Layout, state: ClusterState): Promise<Sealed> {
+async function seal(volume: StoppedVolume, { layout, state, progress }: Work): Promise<Sealed> {
   const { credential } = volume;
   const nodes = volumeNodes(volume);
   const owner = linkOwner({ volumeId: state.volumeId, instance: "salvage", credential });
@@ -117,6 +135,7 @@ async function seal(volume: StoppedVolume, layout: Layout, state: ClusterState):
       nodes.map((node) => inspectNode(node, owner, { clock: realClock, timeoutMs: askTimeoutMs })),
     );
   requireLoss(layout, await whenSettled(look), nodes.length);
+  progress.begin("sealing them");
   const begun = readSalvage(layout);
   let successor = begun?.successor;
   const found = await sealVolume({

@@ -1,4 +1,4 @@
-import { constants, readdirSync, statSync } from "node:fs";
+import { constants, statSync } from "node:fs";
 import { copyFile, link, mkdir, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BorealisError, sqlState } from "../base/errors.ts";
@@ -79,26 +79,6 @@ async function shareUnlessThere(from: string, to: string, sharing: Sharing): Pro
   } catch (error) {
     // An extent that was collected, or a draft that was finished, meanwhile.
     if (!isErrno(error, "EEXIST") && !isErrno(error, "ENOENT")) throw error;
-  }
-}
-
-/** Bytes of all files below, for progress: what comes and goes meanwhile is counted or not. */
-export function treeBytes(dir: string): number {
-  let sum = 0;
-  for (const entry of entriesOf(dir)) {
-    const path = join(dir, entry.name);
-    if (entry.isDirectory()) sum += treeBytes(path);
-    else sum += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  }
-  return sum;
-}
-
-function entriesOf(dir: string) {
-  try {
-    return readdirSync(dir, { withFileTypes: true });
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }
 

@@ -51,6 +51,8 @@ const node = await runStorageNode(config, deps).catch(die);
 serve({
   setKeys: (params) => takeKeys(parseDataKeys(params)),
   setPeers: (params) => node.setPeers(parseNewPeers(params)),
+  injectFault: (params) => node.faults.inject(params),
+  faults: () => node.faults.report,
 });
 const reason = await untilStopped(stop);
 logger.info({ event: "node.stopping", reason });

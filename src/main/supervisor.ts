@@ -2,13 +2,14 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { z } from "zod";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { connectRpc, findBootId, type Logger, type RpcServer, serveRpc } from "../io/index.ts";
-import type {
-  ClusterState,
-  InstanceState,
-  Layout,
-  NodePorts,
-  ProcessReport,
-  Rotation,
+import {
+  type ClusterState,
+  type InstanceState,
+  killAgentSchema,
+  type Layout,
+  type NodePorts,
+  type ProcessReport,
+  type Rotation,
 } from "../cluster/index.ts";
 import type { OsUser } from "../engine/index.ts";
 import { readState } from "./data-dir.ts";
@@ -46,6 +47,9 @@ export interface SupervisorPlan {
 
 /** `bootId`: pids of another start of the machine are other processes'. */
 const runtimeSchema = z.object({ pids: z.array(z.number()), bootId: z.string().optional() });
+
+/** The node looks at the order itself. */
+const injectSchema = z.object({ ids: z.array(z.string()).max(16), order: z.unknown() });
 
 /** Starts, watches, restarts and stops every process of the cluster. It decides nothing else. */
 export class Supervisor {
@@ -121,7 +125,15 @@ export class Supervisor {
           for (const node of this.namedNodes(params)) node.start();
         },
         makeNode: (params) => this.nodes.makeNext(z.object({ id: z.string() }).parse(params).id),
+        injectFault: (params) => {
+          const { ids, order } = injectSchema.parse(params);
+          return this.nodes.injectFault(ids, order);
+        },
         followState: () => this.nodes.followState(),
+        killAgent: (params) => {
+          const { id, pid } = killAgentSchema.parse(params);
+          this.agents.find(id)?.kill(pid);
+        },
         followInstances: () => ({ leaving: this.agents.followState() }),
       },
     );
@@ -160,14 +172,17 @@ export class Supervisor {
     rmSync(this.plan.layout.runtimeDir, { recursive: true, force: true });
   }
 
-  private report(): ProcessReport[] {
-    return this.all.map((one) => ({
-      name: one.name,
-      pid: one.pid ?? null,
-      state: one.state,
-      restarts: one.restarts,
-      ...this.nodes.diskOf(one.name),
-    }));
+  private report(): Promise<ProcessReport[]> {
+    return Promise.all(
+      this.all.map(async (one) => ({
+        name: one.name,
+        pid: one.pid ?? null,
+        state: one.state,
+        restarts: one.restarts,
+        ...this.nodes.diskOf(one.name),
+        ...(await this.nodes.faultsOf(one.name)),
+      })),
+    );
   }
 
   /** So that the control plane gives no more orders to agents that stop. */

@@ -2,13 +2,20 @@ import { spawn } from "node:child_process";
 import { mkdirSync, openSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { connectRpc, openLogger, realClock } from "../io/index.ts";
+import { connectRpc, type Logger, openLogger, realClock } from "../io/index.ts";
 import {
   type ClusterState,
   type Layout,
+  loopbackAddresses,
   type StatusReport,
   statusSchema,
 } from "../cluster/index.ts";
+import {
+  childEnvironment,
+  environment,
+  keepOutOfCoreDumps,
+  ownEnvironment,
+} from "./environment.ts";
 import { printBanner } from "./banner.ts";
 import { BuildingWatch, watchStart } from "./building-watch.ts";
 import { childPlans } from "./child-plans.ts";
@@ -42,6 +49,7 @@ import {
 import { noteVolume, resurrect } from "./resurrect.ts";
 import { prepareRuntimeDir, Supervisor } from "./supervisor.ts";
 import { VolumeKeys } from "./volume-keys.ts";
+import { hasLoopbackAddresses } from "./loopback.ts";
 import { makeCertificate, readCertificate, type TlsFiles } from "./tls-files.ts";
 import { isRunning } from "./running.ts";
 import { untilReady } from "./until-ready.ts";
@@ -57,14 +65,19 @@ export async function up(given: unknown, facts: Record<string, unknown> = {}): P
   const layout = resolveLayout(parsed.dataDir);
   const options = withRemembered(parsed, findRemembered(layout));
   process.title = "borealis up";
+  keepOutOfCoreDumps();
   if (isRunning(layout)) lockDataDir(layout); // raises: it is running
   const settingsNow = (): Settings =>
     resolveSettings({
       file: layout.configFile,
-      env: process.env,
+      env: environment(),
       flags: [...objectStoreFlags(options), ...options.set],
     });
-  await requireObjectStore(layout, settingsNow(), options);
+  const isNew = readState(layout) === undefined;
+  // Started by a start of the same command, which has told it.
+  const isQuiet = process.send !== undefined;
+  const { given: named } = options;
+  await requireObjectStore(layout, settingsNow(), { given: named, isNew, isQuiet });
   requireWhole(layout);
   const resurrected = await resurrect({ options, layout, settings: settingsNow() });
   const told = resurrected ? { ...facts, resurrected } : facts;
@@ -85,7 +98,7 @@ export async function up(given: unknown, facts: Record<string, unknown> = {}): P
 }
 
 function withEnvironment(given: unknown): unknown {
-  const password = process.env["BOREALIS_PASSWORD"];
+  const password = environment()["BOREALIS_PASSWORD"];
   if (typeof given !== "object" || given === null || "password" in given || !password) return given;
   return { ...given, password };
 }
@@ -118,10 +131,13 @@ async function run({ options, layout, settings, startedMs, facts }: Run): Promis
   const keys = await VolumeKeys.open(layout, state, logger);
   const links = await openLinkTransport(settings["storage.transport"], layout, state);
   const tls = await tlsFor(options, layout);
+  const hasLoopback =
+    settings["loopback.addresses"] === "on" && (await hasLoopbackAddresses(options.host));
   writeNotes({ options, layout, settings }, state);
   // The control plane changes the file while this process runs.
   const stateNow = (): ClusterState => readState(layout) ?? state;
-  const plans = childPlans({ options, layout, settings, stateNow, engine, tls, keys, links });
+  const at = { options, layout, settings, hasLoopback };
+  const plans = childPlans({ ...at, stateNow, engine, tls, keys, links });
   const supervisor = new Supervisor({
     layout,
     state,
@@ -133,15 +149,7 @@ async function run({ options, layout, settings, startedMs, facts }: Run): Promis
     osUser: engine.osUser,
     ...plans,
   });
-  const asked = new Promise<boolean>((resolve) => {
-    process.once("SIGINT", () => resolve(false));
-    process.once("SIGTERM", () => resolve(false));
-    process.once("SIGHUP", () => resolve(false));
-    supervisor.start(resolve).catch((error: unknown) => {
-      logger.error({ event: "supervisor.failed" }, String(error));
-      resolve(true);
-    });
-  });
+  const asked = untilAsked(supervisor, logger);
   const ready = untilReady(layout, { options, stateNow }).then((report) =>
     announce(report, { options, layout, settings, startedMs, facts }),
   );
@@ -159,6 +167,19 @@ async function run({ options, layout, settings, startedMs, facts }: Run): Promis
   await supervisor.stop(isImmediate);
   if (process.send === undefined)
     say("Stopped. Nothing acknowledged is lost; borealis up goes on from here.", options.json);
+}
+
+/** Starts it, and resolves when it is to stop: at once, without order, if true. */
+function untilAsked(supervisor: Supervisor, logger: Logger): Promise<boolean> {
+  return new Promise<boolean>((resolve) => {
+    process.once("SIGINT", () => resolve(false));
+    process.once("SIGTERM", () => resolve(false));
+    process.once("SIGHUP", () => resolve(false));
+    supervisor.start(resolve).catch((error: unknown) => {
+      logger.error({ event: "supervisor.failed" }, String(error));
+      resolve(true);
+    });
+  });
 }
 
 /** What the next start goes by, after a loss too. */
@@ -182,7 +203,8 @@ async function tlsFor(options: UpOptions, layout: Layout): Promise<TlsFiles | nu
     options.tlsCert !== undefined && options.tlsKey !== undefined
       ? { cert: options.tlsCert, key: options.tlsKey }
       : own;
-  if (files === own) await makeCertificate(own, ["localhost", "127.0.0.1", "::1"]);
+  if (files === own)
+    await makeCertificate(own, ["localhost", "127.0.0.1", "::1", ...loopbackAddresses()]);
   return readCertificate(files);
 }
 
@@ -215,9 +237,10 @@ async function detach(run: Run): Promise<void> {
   const entry = fileURLToPath(new URL("./detached.js", import.meta.url));
   const child = spawn(process.execPath, [entry, "borealis-supervisor"], {
     detached: true,
+    env: childEnvironment(),
     stdio: ["ignore", errors, errors, "ipc"],
   });
-  child.send({ ...options, detach: false });
+  child.send({ options: { ...options, detach: false }, environment: ownEnvironment() });
   const progress = new Progress({ isJson: options.json });
   const ready = new AbortController();
   void watchStart(layout, new BuildingWatch(progress, realClock.nowMs()), ready.signal);

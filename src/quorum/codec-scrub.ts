@@ -9,7 +9,7 @@ import {
 } from "./codec-fields.ts";
 import type { MessageOf } from "./messages.ts";
 
-type ScrubKind = "digest" | "digestData" | "scrub" | "scrubReport";
+type ScrubKind = "digest" | "digestData" | "scrub" | "scrubProgress" | "scrubReport";
 
 /** What a scrub says, to peers and to who asked for it. */
 export const scrubBodies: { readonly [K in ScrubKind]: BodyCodec<MessageOf<K>> } = {
@@ -41,6 +41,18 @@ export const scrubBodies: { readonly [K in ScrubKind]: BodyCodec<MessageOf<K>> }
       healed: readCount(r),
       unhealed: readCount(r),
       compared: readCount(r),
+    }),
+  },
+  scrubProgress: {
+    type: 39,
+    encode(w, m) {
+      writeCount(w, m.checkedBytes);
+      writeCount(w, m.totalBytes);
+    },
+    decode: (r) => ({
+      kind: "scrubProgress",
+      checkedBytes: readCount(r),
+      totalBytes: readCount(r),
     }),
   },
 };

@@ -147,6 +147,7 @@ const samples: { readonly [K in MessageKind]: Extract<QuorumMessage, { kind: K }
   digest: { kind: "digest", path: history, from: at, to: at },
   digestData: { kind: "digestData", from: at, to: at, hash: uuid },
   scrub: { kind: "scrub" },
+  scrubProgress: { kind: "scrubProgress", checkedBytes: 12, totalBytes: 2 ** 40 },
   scrubReport: { kind: "scrubReport", checkedBytes: 12, healed: 3, unhealed: 0, compared: 5 },
 };
 const everyMessage: QuorumMessage[] = Object.values(samples);

@@ -322,6 +322,13 @@ export interface DigestData {
 export interface ScrubRequest {
   readonly kind: "scrub";
 }
+/** Of a scrub that is under way, unasked, to who asked for it; a few a second. */
+export interface ScrubProgress {
+  readonly kind: "scrubProgress";
+  readonly checkedBytes: number;
+  /** Of what the node had when it began. */
+  readonly totalBytes: number;
+}
 /** Of a scrub that came to its end. A node that finds rot in its log starts anew instead: ask again. */
 export interface ScrubReport {
   readonly kind: "scrubReport";
@@ -376,6 +383,7 @@ export type QuorumMessage =
   | Digest
   | DigestData
   | ScrubRequest
+  | ScrubProgress
   | ScrubReport;
 
 export type MessageKind = QuorumMessage["kind"];

@@ -15,7 +15,12 @@ export interface ClassificationCacheOptions {
 const textCharsMax = 16 * 1024;
 /** A class with its lists, and the cache's own entry: 670 bytes on average of 10,000 short texts, text included. */
 const entryOverheadBytes = 1_000;
+/** Most are of the texts of others, too. */
+const nameBytes = 24;
 const defaultBytesMax = 32 * 1024 * 1024;
+
+/** What an audit sees whole is shorter. */
+const lastCharsMax = 256 * 1024;
 
 /** Before a mask, to keep it apart from a text: PostgreSQL's protocol ends a text at the first NUL. */
 const maskPrefix = "\0";
@@ -27,18 +32,22 @@ const maskPrefix = "\0";
  */
 export class ClassificationCache {
   private readonly classes: LRUCache<string, Classified>;
+  /** A long text is asked for twice in a row: by the audit, and by the session. */
+  private lastLong: { readonly sql: string; readonly classified: Classified } | undefined;
 
   constructor({ bytesMax = defaultBytesMax }: ClassificationCacheOptions = {}) {
     this.classes = new LRUCache<string, Classified>({
       maxSize: bytesMax,
       sizeCalculation: ({ statements }, key) =>
-        key.length * 2 + entryOverheadBytes * Math.max(1, statements.length),
+        key.length * 2 +
+        entryOverheadBytes * Math.max(1, statements.length) +
+        nameBytes * statements.reduce((count, { names }) => count + (names?.length ?? 0), 0),
     });
   }
 
   /** As classify(). */
   classify(sql: string): Classified {
-    if (sql.length > textCharsMax || sql.startsWith(maskPrefix)) return classify(sql);
+    if (sql.length > textCharsMax || sql.startsWith(maskPrefix)) return this.classifyLong(sql);
     const known = this.classes.get(sql);
     if (known) return known;
     const masked = maskLiterals(sql);
@@ -49,6 +58,14 @@ export class ClassificationCache {
     const classified = classify(sql);
     // Kept under one key only: texts whose values differ each time would fill the cache.
     return this.remember(isClassOfMask(classified, masked) ? maskKey : sql, classified);
+  }
+
+  private classifyLong(sql: string): Classified {
+    if (this.lastLong?.sql === sql) return this.lastLong.classified;
+    const classified = classify(sql);
+    // More is not kept for the length of a pause.
+    this.lastLong = sql.length > lastCharsMax ? undefined : { sql, classified };
+    return classified;
   }
 
   get entries(): number {

@@ -342,6 +342,28 @@ describe("classify", () => {
       "22023",
     ],
     ["set application_name = 'borealis_logs'", undefined],
+    ["set borealis.on_failover = disconect", "22023"],
+    ["set borealis.on_failover = Disconnect", undefined],
+    ["set local borealis.replay = maybe", "22023"],
+    ["set borealis.replay = f", undefined],
+    ["set borealis.replay to default", undefined],
+    ["alter role r set borealis.hold_timeout = 'soon'", "22023"],
+    ["set borealis.hold_timeout = '1.5 min'", undefined],
+    ["set borealis.hold_timeout = 200", undefined],
+    ["set apg_write_forward.consistency_mode = always", "22023"],
+    ["set borealis.commit_timeout = 'later'", "22023"],
+    ["set borealis.commit_timeout = ''", undefined],
+    ["set borealis.commit_timeout = '5s'", undefined],
+    ["set borealis.commit_timeout = -1", "22023"],
+    ["set borealis.force_durable_commit = perhaps", "22023"],
+    ["alter database d set borealis.force_durable_commit = 2", "22023"],
+    ["set borealis.force_durable_commit = no", undefined],
+    ["set borealis.pool = session", "22023"],
+    ["select set_config('borealis.pool', 'transaction', false)", "22023"],
+    ["alter role r set borealis.pool = auto", undefined],
+    ["alter role r set borealis.pool = off", undefined],
+    ["reset borealis.pool", undefined],
+    ["set constructor = x", undefined],
     ["select 'alter system'", undefined],
   ])("%s is refused with %s", (sql, code) => {
     const { refusal } = classOf(sql);
@@ -371,8 +393,8 @@ describe("classify", () => {
   });
 
   it("names what a session has to keep", () => {
-    expect(classOf('listen "My Channel"')).toMatchObject({ isListen: true, channel: "My Channel" });
-    expect(classOf("unlisten *")).toMatchObject({ isListen: false, channel: "*" });
+    expect(classOf('listen "My Channel"')).toMatchObject({ tag: "LISTEN", channel: "My Channel" });
+    expect(classOf("unlisten *")).toMatchObject({ tag: "UNLISTEN", channel: "*" });
     expect(classOf("prepare p as select 1")).toMatchObject({
       prepares: { name: "p", mayWrite: false },
     });

@@ -32,11 +32,11 @@ const doubtful: StatementClass = {
   touchesSynchronousCommit: false,
   sessionEffects: [],
   settings: [],
-  isListen: false,
   isForwardable: false,
 };
 /** By their nodes' names. COMMENT, GRANT, TRUNCATE, VACUUM and many more make nothing. */
 const makers = /CREATE|DEFINE|VIEW|INDEX|COMPOSITE|ENUM|RANGE|IMPORT|RULE|TRIG|STATS|POLICY/;
+const noNames: readonly string[] = [];
 const certainWrites = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
 
 /**
@@ -53,7 +53,7 @@ export function classify(sql: string): Classified {
         firstWord === "with" || firstWord === "values" ? "SELECT" : firstWord.toUpperCase();
       const isForwardable = certainWrites.has(tag);
       const makesObjects = tag === "SELECT";
-      const known = { tag, isForwardable, makesObjects };
+      const known = { tag, isForwardable, makesObjects, isOutlined: true };
       const statement: StatementClass = { ...doubtful, kind: "mayWrite", ...known };
       return { statements: [statement], parseFailed: false };
     }
@@ -99,6 +99,7 @@ function classOf(node: Node, findings: Findings, mentionsSyncCommit: boolean): S
     drawsSequence: findings.drawsSequence,
     relations: findings.relations,
     callsUnknown: findings.namesUnknownCode,
+    names: findings.names.size > 0 ? [...findings.names] : noNames,
     makesObjects: findings.makesRelation || makers.test(tagOf(key)),
     leavesUnseen: findings.leavesUnseen,
     sessionEffects: effectsOf(findings),

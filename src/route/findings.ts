@@ -51,6 +51,8 @@ export interface Findings {
   settings: SettingChange[];
   /** Relations outside pg_catalog and information_schema that are not CTEs of the statement. */
   relations: RelationName[];
+  /** See StatementClass.names. */
+  names: Set<string>;
 }
 
 const catalogSchemas = new Set(["pg_catalog", "information_schema"]);
@@ -58,6 +60,9 @@ const dataChanges = new Set(["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStm
 /** They begin what only they, or the end of the server process, can end. */
 const backendFunctions =
   /^(?:pg_backup_start|pg_start_backup|pg_replication_origin_session_setup|pg_(?:create|copy)_(?:physical|logical)_replication_slot)$/;
+/** Built-in functions of one argument that do something are among these. */
+const actingFunctions = /^(?:nextval|setseed|lo_\w+|loread|lowrite|pg_\w+|txid_\w+|\w+_xml\w*)$/;
+const betweenOperators = ["<", ">", "<=", ">="];
 const temporarySchema = /^pg_temp(?:_\d+)?$/;
 const samplingMethods = new Set(["system", "bernoulli"]);
 
@@ -78,6 +83,7 @@ export function inspect(statement: unknown): Findings | undefined {
     leavesUnseen: false,
     settings: [],
     relations: [],
+    names: new Set(),
   };
   return walk(statement, new Set(), findings, depthMax) ? findings : undefined;
 }
@@ -130,10 +136,27 @@ function noteNode(key: string, node: Tree, findings: Findings): void {
     case "FuncCall":
       return noteFunction(node, findings);
     case "A_Expr":
-      if (!text(node, "kind")?.includes("BETWEEN")) noteOperator(list(node, "name"), findings);
+      if (text(node, "kind")?.includes("BETWEEN")) addAll(findings.names, betweenOperators);
+      else noteOperator(list(node, "name"), findings);
       return;
     case "SubLink":
       if (node["operName"]) noteOperator(list(node, "operName"), findings);
+      else findings.names.add("=");
+      return;
+    // They compare, without a word of it.
+    case "CaseExpr":
+      if (node["arg"]) findings.names.add("=");
+      return;
+    case "JoinExpr":
+      if (node["usingClause"] || node["isNatural"] === true) findings.names.add("=");
+      return;
+    case "ColumnRef": {
+      const fields = list(node, "fields");
+      if (fields.length > 1) addAll(findings.names, nameParts(fields.slice(-1)));
+      return;
+    }
+    case "A_Indirection":
+      for (const field of nameParts(list(node, "indirection"))) noteField(field, findings);
       return;
     case "SortBy":
       if (node["useOp"]) noteOperator(list(node, "useOp"), findings);
@@ -189,6 +212,7 @@ function isAurora([schema, name = "", ...more]: readonly string[]): boolean {
 function noteFunction(call: Tree, findings: Findings): void {
   const parts = nameParts(list(call, "funcname"));
   const name = builtinName(parts);
+  findings.names.add(parts.at(-1) ?? "");
   if (name !== undefined && harmlessFunctions.has(name)) return;
   if (isAurora(parts) && list(call, "args").length === 0) return;
   switch (name) {
@@ -224,14 +248,29 @@ function noteFunction(call: Tree, findings: Findings): void {
   }
 }
 
+/** `(value).name` may be a call of a function: such built-ins are known by how they are named. */
+function noteField(field: string, findings: Findings): void {
+  findings.names.add(field);
+  if (!actingFunctions.test(field) || harmlessFunctions.has(field)) return;
+  noteFunction({ funcname: [{ String: { sval: field } }] }, findings);
+}
+
+function addAll(names: Set<string>, more: readonly string[]): void {
+  for (const name of more) names.add(name);
+}
+
 function noteOperator(parts: readonly unknown[], findings: Findings): void {
-  const name = builtinName(nameParts(parts));
+  const names = nameParts(parts);
+  const name = builtinName(names);
+  findings.names.add(names.at(-1) ?? "");
   if (name === undefined || !builtinOperators.has(name)) findings.namesUnknownCode = true;
 }
 
 /** A cast to a user's type runs its input function, a domain's its CHECK constraints. */
 function noteType(type: Tree, findings: Findings): void {
-  const name = builtinName(nameParts(list(type, "names")));
+  const names = nameParts(list(type, "names"));
+  const name = builtinName(names);
+  findings.names.add(names.at(-1) ?? "");
   if (name === undefined || !builtinTypes.has(name)) findings.namesUnknownCode = true;
 }
 

@@ -4,12 +4,19 @@
  * says what each answer means, findings.ts how functions, operators and types are judged. The lists of harmless
  * built-ins in builtins.generated.ts come from the catalogs of stock servers (scripts/generate-builtins.mjs).
  */
+export { type AuditClass, auditClassOf, hasPlainNumbers, isOfDefinition } from "./audit-class.ts";
 export { ClassificationCache, type ClassificationCacheOptions } from "./cache.ts";
 export { classify, classifyUnparsed } from "./classify.ts";
 export type { RelationName, SettingChange } from "./findings.ts";
 export { findPrepare } from "./parser.ts";
 export { loadParser } from "./parser-shell.ts";
-export { isReservedApplicationName, reservedNameRefusal, driverName } from "./refusals.ts";
+export {
+  driverName,
+  isReservedApplicationName,
+  reservedNameRefusal,
+  settingRefusal,
+} from "./refusals.ts";
+export { redacted } from "./redact.ts";
 export type {
   Classified,
   Refusal,

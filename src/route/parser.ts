@@ -1,4 +1,4 @@
-import { parseSync, type Node } from "libpg-query";
+import { parseSync, scanSync, type Node } from "libpg-query";
 
 export type { Node } from "libpg-query";
 
@@ -40,6 +40,29 @@ export function findPrepare(sql: string, name: string): string | undefined {
     const bytes = Buffer.from(sql);
     const from = only.stmt_location ?? 0;
     return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One word, number, string, sign or comment of a text, as PostgreSQL's lexer sees it. In bytes. */
+export interface ScanToken {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  readonly isComment: boolean;
+}
+
+/** All of them, in order; undefined: the text cannot be read. */
+export function scan(sql: string): readonly ScanToken[] | undefined {
+  try {
+    const bytes = Buffer.from(sql);
+    return scanSync(sql).tokens.map(({ start, end, tokenName }) => ({
+      start,
+      end,
+      text: bytes.toString("utf8", start, end),
+      isComment: tokenName === "SQL_COMMENT" || tokenName === "C_COMMENT",
+    }));
   } catch {
     return undefined;
   }

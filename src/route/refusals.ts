@@ -18,6 +18,56 @@ export const reservedNameRefusal: Refusal = {
   hint: "Choose another name.",
 };
 
+const onOff = "on|off?|1|0|t(?:r(?:ue?)?)?|f(?:a(?:l(?:se?)?)?)?|y(?:es?)?|no?";
+const aSwitch = { values: new RegExp(`^(?:${onOff})$`, "i"), hint: "Available values: on, off." };
+const aTime = {
+  values: /^\d+(?:\.\d+)?\s*(?:us|ms|s|min|h|d)?$/,
+  hint: 'Available are numbers of milliseconds, and "us", "ms", "s", "min", "h" and "d" behind them.',
+};
+const aLimit = {
+  values: aTime.values,
+  hint: "Available are numbers (of seconds for connect_timeout, of milliseconds else), with a unit or without, and 0 for none.",
+};
+/** PostgreSQL takes any value for a setting with a prefix; nobody would hear that it means nothing. */
+const ownSettings = new Map([
+  [
+    "apg_write_forward.consistency_mode",
+    {
+      values: /^(?:off|eventual|session|global)$/i,
+      hint: "Available values: off, session, eventual, global.",
+    },
+  ],
+  [
+    "borealis.on_failover",
+    { values: /^(?:continue|disconnect)$/i, hint: "Available values: continue, disconnect." },
+  ],
+  ["apg_write_forward.connect_timeout", aLimit],
+  ["apg_write_forward.idle_session_timeout", aLimit],
+  [
+    "borealis.server_ids",
+    { values: /^(?:name|address)$/i, hint: "Available values: name, address." },
+  ],
+  ["borealis.replay", aSwitch],
+  ["borealis.hold_timeout", aTime],
+  ["borealis.commit_timeout", aTime],
+  ["borealis.force_durable_commit", aSwitch],
+  [
+    "borealis.pool",
+    { values: new RegExp(`^(?:auto|${onOff})$`, "i"), hint: "Available values: auto, off." },
+  ],
+]);
+
+/** A value that one of our settings cannot have, in a text or at a session's start. */
+export function settingRefusal(name: string, value: string): Refusal | undefined {
+  const ours = ownSettings.get(name);
+  if (!ours || ours.values.test(value.trim())) return undefined;
+  return {
+    code: sqlState.invalidParameter,
+    message: `invalid value for parameter "${name}": "${value}"`,
+    hint: ours.hint,
+  };
+}
+
 /** What an endpoint refuses by its text alone. */
 export function refusalOf(tag: string, statement: Tree, findings: Findings): Refusal | undefined {
   if (tag === "CreateTableSpaceStmt" && text(statement, "location")) {
@@ -34,13 +84,10 @@ export function refusalOf(tag: string, statement: Tree, findings: Findings): Ref
       hint: "It would change one instance only, and be lost when that is rebuilt. Use ALTER DATABASE or ALTER ROLE ... SET.",
     };
   }
-  const mode = findings.settings.find(({ name }) => name === "apg_write_forward.consistency_mode");
-  if (mode?.value && !/^\s*(?:off|eventual|session|global)\s*$/i.test(mode.value)) {
-    return {
-      code: sqlState.invalidParameter,
-      message: `invalid value for parameter "${mode.name}": "${mode.value}"`,
-      hint: "Available values: off, session, eventual, global.",
-    };
+  for (const { name, value } of findings.settings) {
+    // An empty one is what PostgreSQL shows of a setting that was reset.
+    const refusal = value ? settingRefusal(name, value) : undefined;
+    if (refusal) return refusal;
   }
   const takesReservedName = findings.settings.some(
     ({ name, value }) => name === "application_name" && value && isReservedApplicationName(value),

@@ -64,8 +64,16 @@ export interface StatementClass {
   readonly relations: readonly RelationName[];
   /** It names a function, operator or type that is not a harmless built-in. */
   readonly callsUnknown: boolean;
+  /**
+   * Names by which a user's code may run that bears the name of something harmless, or of a field: of functions, operators and
+   * types, of those that CASE, JOIN and IN mean too, and of columns with something before their dot (`t.f` may be `f(t)`).
+   * Undefined: it was not looked at.
+   */
+  readonly names?: readonly string[];
   /** It may create something, which is temporary where the search path begins so. */
   readonly makesObjects: boolean;
+  /** Its beginning alone was looked at: it is long, and data as a rule. */
+  readonly isOutlined?: boolean;
   /** It leaves in the session what nothing shows: a seed, a base backup, a temporary replication slot. */
   readonly leavesUnseen: boolean;
   /** Source that the parser has not looked into: of DO, or the whole text if it could not be parsed. */
@@ -89,7 +97,6 @@ export interface StatementClass {
   /** The new application_name; null for a reset; absent if it is not touched or only the server knows. */
   readonly setsApplicationName?: string | null;
   readonly refusal?: Refusal;
-  readonly isListen: boolean;
   /**
    * A standby certainly refuses it, a writer runs it, and it leaves nothing behind in the session: INSERT, UPDATE, DELETE,
    * MERGE, SELECT with one of them in WITH or with row locks, EXPLAIN ANALYZE of these. What only may write is not.

@@ -52,7 +52,6 @@ export const rules: Readonly<Record<string, Rule>> = {
   }),
   ListenStmt: (statement) => ({
     ...quietly("sessionState", "LISTEN", "listen"),
-    isListen: true,
     channel: text(statement, "conditionname") ?? "",
   }),
   UnlistenStmt: (statement) => ({

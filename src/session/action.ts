@@ -1,4 +1,5 @@
 import type { BorealisError } from "../base/errors.ts";
+import type { TraitChange } from "./plan.ts";
 
 /** How much of the log must be durable: all that is flushed, or all that is inserted, at the moment of asking. */
 export type UpTo = "flushed" | "inserted";
@@ -41,12 +42,22 @@ export type Action =
   /** A commit is under way; answer `commitTimedOut` after so long. 0: it has ended. */
   | { readonly kind: "commitTimer"; readonly timeoutMs: number }
   /** A statement that changes the traits of this database is on its way; they settle when its transaction ends. */
-  | { readonly kind: "traitsChanging" }
+  | { readonly kind: "traitsChanging"; readonly change: TraitChange }
   | { readonly kind: "traitsSettled" }
   /** Leave this server, if it is there still, and find another: `connected`, or `gaveUp` after hold_timeout. */
   | { readonly kind: "reconnect" }
-  /** Find out what became of this transaction of the server that is lost: `fateKnown`. */
-  | { readonly kind: "askFate"; readonly xid: bigint }
+  /**
+   * Find out what became of this transaction of the server that is lost: `fateKnown`. `isEndedAlone`: only that server
+   * process was ended, and its writer lives on. `endsPrepared`: it was to end a transaction that had been prepared.
+   */
+  | {
+      readonly kind: "askFate";
+      readonly xid: bigint;
+      readonly isEndedAlone?: boolean;
+      readonly endsPrepared?: boolean;
+    }
+  /** What goes to the client before this tells it that a transaction that wrote is committed; to be measured. */
+  | { readonly kind: "committed" }
   /** How a loss ended for this session; to be counted. */
   | { readonly kind: "outcome"; readonly outcome: Outcome; readonly reason?: string | undefined }
   /** The client is told an error of ours, now or with its next statement, and the session goes on; to be counted. */

@@ -4,40 +4,61 @@ import type { Clock, Logger } from "../io/index.ts";
 import { connectPg, type PgClient, type PgResult } from "../wire/index.ts";
 import type { RoleRecord } from "./authentication.ts";
 import { driverName } from "../route/index.ts";
+import { codeNamesQuery, parseCodeNames } from "./code-names.ts";
+import { LoginLookups } from "./login-lookups-shell.ts";
 import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 import { idleTimeoutSetting } from "./start-options.ts";
 import type { DatabaseTraits } from "./plan.ts";
+import { isTokenUserSql, type TokenLogins } from "./token-logins.ts";
 import type { Target, Topology } from "./topology.ts";
 
 export const adminUser = "rdsadmin";
 const applicationName = "borealis_endpoint";
 const queryTimeoutMs = 10_000;
 
+/**
+ * Ours is a superuser, and looks into databases of others: their owners' ALTER DATABASE ... SET must not say what a quote means
+ * here, nor an operator of theirs be taken because it fits better than PostgreSQL's own (oid >= int4, name ~* name).
+ */
+const plainSession = "-c search_path=pg_catalog -c standard_conforming_strings=on";
+
 export interface AdminOptions {
   readonly topology: Topology;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether there is, and so has to be asked, who logs in by tokens. */
+  readonly tokenLogins?: TokenLogins | undefined;
 }
 
 export interface Login {
   readonly role: RoleRecord | undefined;
+  /** It logs in by a token, and by nothing else. */
+  readonly needsToken: boolean;
+  /** As its LOGIN attribute says. */
+  readonly mayLogIn: boolean;
   /** "name=value" of the server, ALTER DATABASE and ALTER ROLE, the weakest first. */
   readonly settings: readonly string[];
   /** The same for all logins that PostgreSQL would give the same session; undefined: it would let this one in nowhere. */
   readonly stamp: string | undefined;
 }
 
-/** One kept rdsadmin session per instance, for what the endpoint must know: roles, wait events, traits. */
+/** Kept rdsadmin sessions, for what the endpoint must know: wait events, positions, fates; and for logins one of their own. */
 export class AdminSessions {
   private readonly options: AdminOptions;
   private readonly clients = new Map<string, Promise<PgClient>>();
+  /** Undefined of any of them: no instance is there to be asked. */
+  readonly logins = new LoginLookups((user, database) => this.findLogin(user, database));
 
   constructor(options: AdminOptions) {
     this.options = options;
   }
 
-  async query(target: Target, sql: string): Promise<PgResult> {
-    const client = await this.client(target);
+  query(target: Target, sql: string): Promise<PgResult> {
+    return this.queryBy(this.client(target), sql);
+  }
+
+  private async queryBy(connected: Promise<PgClient>, sql: string): Promise<PgResult> {
+    const client = await connected;
     const timer = this.options.clock.after(queryTimeoutMs, () => client.destroy());
     try {
       return await client.query(sql);
@@ -47,14 +68,16 @@ export class AdminSessions {
   }
 
   /** From any live instance: roles are the same on all. Undefined: there is none. */
-  async findLogin(user: string, database: string): Promise<Login | undefined> {
-    const { topology, logger } = this.options;
+  private async findLogin(user: string, database: string): Promise<Login | undefined> {
+    const { topology, logger, tokenLogins } = this.options;
+    const sql = loginSql(user, database, { asksForTokens: tokenLogins !== undefined });
     // A reader only if need be: asking for one takes its turn among those that get connections.
     for (const choose of [() => topology.writer(), () => topology.reader()]) {
       const target = choose();
       if (!target) continue;
       try {
-        return loginOf(await this.query(target, loginSql(user, database)));
+        // Crowds that log in keep nobody from a cancel, or from what became of a commit.
+        return loginOf(await this.queryBy(this.client(target, "logins"), sql));
       } catch (error) {
         logger.warn({
           event: "login.lookupFailed",
@@ -74,6 +97,7 @@ export class AdminSessions {
         user: adminUser,
         database: "postgres",
         applicationName,
+        options: plainSession,
         timeoutMs: 1_000,
       });
       await client.close();
@@ -129,13 +153,15 @@ export class AdminSessions {
       user: adminUser,
       database,
       applicationName,
+      options: plainSession,
     });
     try {
       const { rows } = await client.query(traitsSql);
-      const [reachesOutside, hasTriggers, hasRules, relations] = rows[0] ?? [];
+      const [hasTriggers, hasRules, relations] = rows[0] ?? [];
+      const code = await client.query(codeNamesQuery);
       const hidden = await client.query(hiddenStateQuery);
       return {
-        reachesOutside: reachesOutside !== "f",
+        ...parseCodeNames(code.rows[0]),
         hasDeferrableTriggers: hasTriggers !== "f",
         hasRules: hasRules !== "f",
         relationsWithCode: new Set((relations ?? "").split("\n").filter((name) => name !== "")),
@@ -155,8 +181,8 @@ export class AdminSessions {
     }
   }
 
-  private client(target: Target): Promise<PgClient> {
-    const key = `${target.instanceId} ${target.incarnation}`;
+  private client(target: Target, use = ""): Promise<PgClient> {
+    const key = `${target.instanceId} ${target.incarnation} ${use}`;
     const known = this.clients.get(key);
     if (known) return known;
     const { address } = target;
@@ -165,6 +191,7 @@ export class AdminSessions {
       user: adminUser,
       database: "postgres",
       applicationName,
+      options: plainSession,
       timeoutMs: 5_000,
     });
     this.clients.set(key, opening);
@@ -176,7 +203,11 @@ export class AdminSessions {
   }
 }
 
-function loginSql(user: string, database: string): string {
+function loginSql(
+  user: string,
+  database: string,
+  { asksForTokens }: { readonly asksForTokens: boolean },
+): string {
   return `SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
     (SELECT pg_catalog.string_agg(c, E'\\n' ORDER BY s.setrole <> 0 AND s.setdatabase <> 0, s.setrole <> 0, s.setdatabase <> 0)
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
@@ -189,7 +220,8 @@ function loginSql(user: string, database: string): string {
        FROM pg_catalog.pg_database d
       WHERE d.datname = ${quoted(database)} AND d.datallowconn AND r.rolcanlogin
         AND pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT')),
-    pg_catalog.current_setting('idle_session_timeout')
+    pg_catalog.current_setting('idle_session_timeout'),
+    ${asksForTokens ? isTokenUserSql : "false"}, r.rolcanlogin
     FROM pg_catalog.pg_authid r WHERE r.rolname = ${quoted(user)}`;
 }
 
@@ -200,11 +232,14 @@ function quoted(text: string): string {
 
 function loginOf(result: PgResult): Login {
   const [row] = result.rows;
-  if (!row) return { role: undefined, settings: [], stamp: undefined };
-  const [password = null, isExpired, settings, stamp, idleTimeout] = row;
+  if (!row)
+    return { role: undefined, needsToken: false, mayLogIn: false, settings: [], stamp: undefined };
+  const [password = null, isExpired, settings, stamp, idleTimeout, needsToken, mayLogIn] = row;
   const stored = (settings ?? "").split("\n").filter((line) => line !== "");
   return {
     role: { password, isExpired: isExpired !== "f" },
+    needsToken: needsToken !== "f",
+    mayLogIn: mayLogIn === "t",
     settings: [`${idleTimeoutSetting}=${idleTimeout ?? 0}`, ...stored],
     stamp: stamp ?? undefined,
   };
@@ -212,9 +247,6 @@ function loginOf(result: PgResult): Login {
 
 // 16384 is FirstNormalObjectId: below it everything is the system's own.
 const traitsSql = `SELECT
-  EXISTS (SELECT FROM pg_catalog.pg_language WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c'))
-    OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname IN ('dblink', 'http', 'pg_net', 'pg_cron', 'postgres_fdw', 'file_fdw'))
-    OR EXISTS (SELECT FROM pg_catalog.pg_foreign_server),
   EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgdeferrable AND NOT tgisinternal),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_type <> '1' AND ev_class >= 16384),
   (SELECT pg_catalog.string_agg(relname, E'\\n') FROM pg_catalog.pg_class

@@ -1,5 +1,6 @@
 import type { BorealisError } from "../base/errors.ts";
 import type { ClientLink } from "./client-link.ts";
+import type { TokenProof } from "./token-logins.ts";
 
 /** Whoever serves the database `borealis`: it is no PostgreSQL's, and endpoints only let clients in there. */
 export interface AdminDatabase {
@@ -12,6 +13,10 @@ export interface AdminDatabase {
 export interface AdminVisit {
   readonly client: ClientLink;
   readonly user: string;
+  /** Whose token it came in by; undefined: by password. */
+  readonly proof: TokenProof | undefined;
+  /** The client's address, for logs. */
+  readonly remote: string;
   readonly database: string;
   /** What the client sent beyond its login. */
   readonly rest: Buffer;

@@ -29,21 +29,24 @@ export class AdminVisits {
     this.linger = linger;
   }
 
-  /** Hands over a client that has logged in. */
-  begin(at: Endpoint, client: Connection, login: LoggedIn): void {
+  /** Hands over a client that has logged in. `onEnd`: it is gone, or was not taken. */
+  begin(at: Endpoint, client: Connection, login: LoggedIn, onEnd: () => void): void {
     const { adminDatabase, entropy } = this.options;
     if (!adminDatabase || this.visitors.size >= visitorsMax) {
       client.end(encodeError(tooMany, "FATAL"));
       this.linger(client);
+      onEnd();
       return;
     }
-    const { wishes, rest, minor } = login;
+    const { wishes, rest, minor, proof } = login;
     const { user, database, settings } = wishes;
     const entry: { visitor?: AdminVisitor; at: Endpoint } = { at };
     this.visitors.set(client, entry);
     entry.visitor = adminDatabase.serve({
       client,
       user,
+      proof,
+      remote: client.remote,
       database,
       rest,
       wishes: settings,
@@ -51,7 +54,10 @@ export class AdminVisits {
       pid: entropy.bytes(4).readUInt32BE(0) >>> 1,
       key: entropy.bytes(minor >= 2 ? 32 : 4),
       linger: () => this.linger(client),
-      onEnd: () => this.visitors.delete(client),
+      onEnd: () => {
+        this.visitors.delete(client);
+        onEnd();
+      },
     });
   }
 

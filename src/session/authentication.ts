@@ -61,6 +61,11 @@ export class Authentication {
     });
   }
 
+  /** Whether what the client sends next is a proof that may be wrong. */
+  get isAtProof(): boolean {
+    return this.md5Verifier !== undefined || !this.isFirst;
+  }
+
   start(): Buffer {
     if (this.md5Verifier !== undefined) return encodeMd5Request(this.md5Salt);
     return encodeSaslRequest(scramMechanisms(this.options.certificateHash));

@@ -138,9 +138,9 @@ export class ClientMessages {
     if (exchange.cycles.length > 0) return wait;
     if (exchange.state === transactionState.idle) return this.onQueryOutside(plan);
     if (plan.role === "commit" && exchange.state === transactionState.open) {
-      const { commitTag } = plan;
-      const bytes = this.questions.askBefore((facts) => {
-        const cycle = exchange.open("query", { ...facts, commitTag });
+      const { commitTag, isChained } = plan;
+      const bytes = this.questions.askBefore(plan, (facts) => {
+        const cycle = exchange.open("query", { ...facts, commitTag, isChained });
         this.noteQuery(cycle, plan);
         return cycle;
       });
@@ -177,9 +177,10 @@ export class ClientMessages {
       return pass;
     }
     if (!plan.mayBeRewritten) {
-      const { begins, commitTag, gid } = plan;
+      const { begins, commitTag, gid, statementsInOne } = plan;
       const isSingle = plan.role === "write";
-      const facts = { begins, isSingle, commitTag, endsPrepared: gid !== undefined };
+      const endsPrepared = gid !== undefined;
+      const facts = { begins, isSingle, commitTag, endsPrepared, statementsInOne };
       const cycle = exchange.open("query", { verify: "always", ...facts });
       this.noteQuery(cycle, plan);
       exchange.startTimer(cycle);
@@ -196,6 +197,7 @@ export class ClientMessages {
       verifyFromStep: steps - 1,
       drawsSequence: plan.drawsSequence,
       holdsAnswer: true,
+      questionsSent: 1,
     });
     addOwnSteps(cycle, closeSteps + queryProbeSteps);
     this.noteQuery(cycle, plan);
@@ -210,7 +212,7 @@ export class ClientMessages {
         encodeExecute(""),
         // A simple Query leaves no statement behind that a Bind could run again.
         encodeClose("statement", ""),
-        exchange.question,
+        exchange.question(),
         encodeSync(),
       ]),
     };
@@ -253,6 +255,7 @@ export class ClientMessages {
       addStep(batch, "P");
       return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
     }
+    if (this.questions.mustWait(plan)) return wait;
     const question = this.questions.askBeforeBatch(plan);
     const batch = this.questions.batch();
     batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
@@ -267,8 +270,9 @@ export class ClientMessages {
   private onBind(): Verdict {
     const { exchange } = this;
     const names = findBindNames(this.body);
-    const question =
-      names && this.questions.askBeforeBatch(exchange.book.planOfStatement(names.statement));
+    const bound = names && exchange.book.planOfStatement(names.statement);
+    if (bound && this.questions.mustWait(bound)) return wait;
+    const question = this.questions.askBeforeBatch(bound);
     addStep(this.questions.batch(), "B");
     if (names) {
       exchange.book.bind(names.portal, names.statement);
@@ -326,11 +330,16 @@ export class ClientMessages {
     const change = exchange.memory.runSent(batch.stepsSent, touch, { names });
     if (change) batch.changes.push(change);
     addStep(batch, "E");
+    batch.endsPrepared =
+      batch.executes === 0 && plan?.gid !== undefined && plan.gid === batch.askedGid;
     batch.executes++;
     if (exchange.pendingError && plan?.role !== "rollback") batch.hasLostCommit = true;
     if (plan) {
       batch.begins = (batch.begins || plan.begins) && !ends(plan);
-      if (plan.role === "commit") batch.commitTag = plan.commitTag;
+      if (plan.role === "commit" || batch.endsPrepared) {
+        batch.commitTag = plan.commitTag;
+        batch.isChained = plan.isChained;
+      }
       exchange.noteSent(plan);
       batch.mayEndTransaction ||= plan.mayEndTransaction;
     } else {

@@ -2,7 +2,13 @@ import { transactionState } from "../wire/index.ts";
 import { addOwnSteps, type Cycle, newCycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import type { TextPlan } from "./plan.ts";
-import { functionProbe, preparedProbe, queryProbeSteps, syncedQueryProbe } from "./probe.ts";
+import {
+  functionProbe,
+  preparedProbe,
+  queryProbeSteps,
+  syncedQueryProbe,
+  syncedTakingProbe,
+} from "./probe.ts";
 
 /**
  * Where the question of probe.ts goes, so that its answer is the one of the commit: in a cycle of its own before a
@@ -17,15 +23,17 @@ export class CommitQuestions {
   }
 
   /**
-   * Our question in a cycle of its own, then the client's COMMIT in the cycle that `open` makes. Only with nothing
+   * Our question in a cycle of its own, then the client's COMMIT (`plan`) in the cycle that `open` makes. Only with nothing
    * owed, in an open transaction.
    */
-  askBefore(open: (facts: Partial<Cycle>) => Cycle): Buffer {
+  askBefore(plan: TextPlan, open: (facts: Partial<Cycle>) => Cycle): Buffer {
     const { exchange } = this;
+    const takesId = exchange.takesId(plan);
     // Deferred triggers matter to a transaction that has an id.
-    const isFull = exchange.isSuspicious || exchange.planner.traits.hasDeferrableTriggers;
+    const isFull =
+      takesId || exchange.isSuspicious || exchange.planner.traits.hasDeferrableTriggers;
     // The client's cycle is made first, because ours points to it; in the queue ours is first.
-    const cycle = open({ verify: "answer" });
+    const cycle = open({ verify: "answer", questionsSent: 1 });
     exchange.cycles.clear();
     if (isFull) {
       exchange.open("batch", {
@@ -40,6 +48,7 @@ export class CommitQuestions {
     }
     exchange.cycles.pushBack(cycle);
     this.exchange.startTimer(cycle);
+    if (takesId) return syncedTakingProbe;
     return isFull ? syncedQueryProbe : functionProbe;
   }
 
@@ -58,9 +67,19 @@ export class CommitQuestions {
         isOptional: true,
         stepsSent: queryProbeSteps,
         answers: cycle,
+        asksAhead: true,
       }),
     );
     return gid === undefined ? syncedQueryProbe : preparedProbe(gid);
+  }
+
+  /**
+   * Whether the first message of a batch, of `plan`, has to wait: what COMMIT PREPARED ends is asked for in a cycle of its own,
+   * before all of its batch, with nothing owed.
+   */
+  mustWait(plan: TextPlan): boolean {
+    const { isHonest, openBatch, cycles } = this.exchange;
+    return isHonest && plan.gid !== undefined && !openBatch && cycles.length > 0;
   }
 
   /** The open batch, or a new one that begins with the message at hand. */
@@ -72,13 +91,18 @@ export class CommitQuestions {
     return exchange.open("batch", { state });
   }
 
-  /** The first message of a batch that is going to be a COMMIT: the cheap question fits before it only here. */
+  /**
+   * The first message of a batch that is going to be a COMMIT, or a COMMIT PREPARED: a question in a cycle of its own fits
+   * before it only here.
+   */
   askBeforeBatch(plan: TextPlan | undefined): Buffer | undefined {
     const { exchange } = this;
-    const isFirst = exchange.cycles.length === 0;
-    const isOpen = exchange.state === transactionState.open;
-    if (!exchange.isHonest || plan?.role !== "commit" || !isFirst || !isOpen) return undefined;
-    return this.askBefore((facts) =>
+    const { state, isHonest, cycles } = exchange;
+    if (!plan || !isHonest || cycles.length > 0) return undefined;
+    if (plan.gid !== undefined && state === transactionState.idle)
+      return this.askAhead(exchange.open("batch", { state, askedGid: plan.gid }), plan.gid);
+    if (plan.role !== "commit" || state !== transactionState.open) return undefined;
+    return this.askBefore(plan, (facts) =>
       exchange.open("batch", {
         ...facts,
         state: exchange.state,
@@ -93,7 +117,7 @@ export class CommitQuestions {
     const { idle, open, failed } = transactionState;
     if (role === "begin") batch.state = batch.state === failed ? failed : open;
     else if (role === "rollback") batch.state = plan?.isChained ? open : idle;
-    else if (role === "commit") return this.beforeCommit(batch, plan?.isChained ?? false);
+    else if (plan && role === "commit") return this.beforeCommit(batch, plan);
     else if (batch.state === idle || (role === "several" && plan?.mayEndTransaction === true)) {
       batch.mayCommitAtSync = true;
       batch.drawsSequence ||= plan?.drawsSequence ?? false;
@@ -110,8 +134,9 @@ export class CommitQuestions {
     return undefined;
   }
 
-  private beforeCommit(batch: Cycle, isChained: boolean): Buffer | undefined {
+  private beforeCommit(batch: Cycle, plan: TextPlan): Buffer | undefined {
     const { state } = batch;
+    const { isChained } = plan;
     batch.state =
       isChained && state !== transactionState.idle ? transactionState.open : transactionState.idle;
     if (state !== transactionState.open) {
@@ -122,20 +147,25 @@ export class CommitQuestions {
     const wasAsked =
       batch.verify === "answer" && batch.executes === 0 && batch.sections.length === 0;
     if (!wasAsked) {
-      addOwnSteps(batch, queryProbeSteps);
+      this.ask(batch);
       if (batch.verify === "nothing") batch.verify = "answer";
       this.exchange.startTimer(batch);
     }
     batch.verifyFromStep = Math.min(batch.verifyFromStep, batch.stepsSent);
     batch.commitFromStep = Math.min(batch.commitFromStep, batch.stepsSent);
-    return wasAsked ? undefined : this.exchange.question;
+    return wasAsked ? undefined : this.exchange.question(plan);
   }
 
   /** For the Sync at hand. */
   beforeSync(batch: Cycle): Buffer | undefined {
     if (!batch.mayCommitAtSync || batch.mustNotProbe || batch.verify !== "answer") return undefined;
     batch.holdsAnswer = batch.stepsSeen === 0;
+    this.ask(batch);
+    return this.exchange.question();
+  }
+
+  private ask(batch: Cycle): void {
     addOwnSteps(batch, queryProbeSteps);
-    return this.exchange.question;
+    batch.questionsSent++;
   }
 }

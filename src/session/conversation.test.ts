@@ -135,6 +135,23 @@ describe("COMMIT in a transaction block", () => {
     expect(script.lines).toEqual(["client: > FFQ", "server: ", "server: < CZ"]);
   });
 
+  it("is measured when it is told, if the transaction has written", () => {
+    for (const [id, kinds] of [
+      ["77", ["toClient", "committed"]],
+      [null, ["toClient"]],
+    ] as const) {
+      const { conversation } = begin();
+      conversation.fromClient(encodeQuery("commit"));
+      const asked = [functionResult(id), encodeReadyForQuery(open), functionResult("on")];
+      const told = [encodeCommandComplete("COMMIT"), encodeReadyForQuery(idle)];
+      const bytes = Buffer.concat([...asked, encodeReadyForQuery(open), ...told]);
+      expect(conversation.fromServer(bytes).map(({ kind }) => kind)).toEqual([
+        "toClient",
+        ...kinds,
+      ]);
+    }
+  });
+
   it("is held when synchronous_commit is off, and told once it is durable", () => {
     const script = begin();
     script.client(encodeQuery("commit"));

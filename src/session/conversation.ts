@@ -1,7 +1,9 @@
 import { BorealisError, OutcomeUnknown, ProtocolViolation } from "../base/errors.ts";
 import type { Action } from "./action.ts";
 import { ClientSide } from "./client-side.ts";
-import { Exchange, type ExchangeOptions, type Succession } from "./exchange.ts";
+import { endedByOperator } from "./farewells.ts";
+import { Exchange } from "./exchange.ts";
+import type { ExchangeOptions, Succession } from "./exchange-options.ts";
 import { ServerSide } from "./server-side.ts";
 
 /**
@@ -109,10 +111,10 @@ export class Conversation {
     return this.finish(this.exchange.lossOf(cause));
   }
 
-  /** Somebody has ended its server process, and only that: the client hears what the server said. */
+  /** Somebody has ended its server process, and only that; nothing is in doubt. The client hears what the server said. */
   endedOnPurpose(): Action[] {
-    const { mayHaveCommitted, lastWords, holdsAsides } = this.exchange;
-    if (mayHaveCommitted || !lastWords || holdsAsides) return this.terminate();
+    const { lastWords, holdsAsides } = this.exchange;
+    if (!lastWords || holdsAsides) return this.finish(endedByOperator);
     this.hasEnded = true;
     return [{ kind: "toClient", bytes: lastWords.bytes }, { kind: "close" }];
   }
@@ -121,6 +123,8 @@ export class Conversation {
   goesOn(): void {
     this.exchange.hasAdvanced = false;
     this.exchange.lastWords = undefined;
+    this.exchange.wasCutShort = false;
+    this.exchange.wasEndedInCommit = false;
   }
 
   /** Another server follows, and this is what it has told of itself. */

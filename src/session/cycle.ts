@@ -33,17 +33,30 @@ export interface Cycle {
   hasCommitted: boolean;
   /** The tag that its COMMIT is answered with, if that is all that it does besides ending well. */
   commitTag: string | undefined;
-  /** COMMIT or ROLLBACK PREPARED: the id in its answer is that of the prepared transaction. */
+  /** ... AND CHAIN: another transaction begins with it. */
+  isChained: boolean;
+  /** COMMIT or ROLLBACK PREPARED, and nothing else: what it ends is the transaction of `preparedXid`. */
   endsPrepared: boolean;
+  /** A batch before which the id of the transaction prepared under this gid was asked. */
+  readonly askedGid: string | undefined;
+  /** A simple Query that is a transaction by itself: how many statements it has, and so completions. */
+  readonly statementsInOne: number | undefined;
   /** Completions that were passed on, or are held only until ReadyForQuery comes. */
   completionsSeen: number;
   /** For an own cycle: whose question it asks. */
   readonly answers: Cycle | undefined;
+  /** ... which is about what the session wishes, and what is prepared: about no commit. */
+  readonly asksAhead: boolean;
   /** ... and what its FunctionCall asks for. */
   readonly asks: "xid" | "synchronousCommit" | undefined;
+  /** Of several commits that were asked about: what asks for the most patience. */
   answer: Answer | undefined;
-  /** How many commits were asked about. */
+  /** How many commits we asked about. */
+  questionsSent: number;
+  /** ... and have heard about. */
   answersSeen: number;
+  /** The id of the transaction that was prepared under the gid of its COMMIT or ROLLBACK PREPARED; null: there is none. */
+  preparedXid: bigint | null | undefined;
   /** An own cycle in front of it failed and took the transaction along: the client hears of that only. */
   isDiscarded: boolean;
   /** Its answer is held as a whole while it is small: until then it can be run again unseen. */
@@ -114,9 +127,13 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     commitFromStep: Number.POSITIVE_INFINITY,
     hasCommitted: false,
     commitTag: undefined,
+    isChained: false,
     endsPrepared: false,
+    askedGid: undefined,
+    statementsInOne: undefined,
     completionsSeen: 0,
     answers: undefined,
+    asksAhead: false,
     asks: undefined,
     holdsAnswer: false,
     changes: [],
@@ -130,7 +147,9 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     isMuted: false,
     hasLostCommit: false,
     answer: undefined,
+    questionsSent: 0,
     answersSeen: 0,
+    preparedXid: undefined,
     isDiscarded: false,
     wasInterrupted: false,
     wasCancelled: false,

@@ -14,6 +14,11 @@ export class Dormancy {
     this.refused = error && new RefusedMessages(error);
   }
 
+  /** The client's batch was refused, and its end has not come. */
+  get isRefusing(): boolean {
+    return this.refused !== undefined;
+  }
+
   /** wake: this is for a server. */
   fromClient(chunk: Buffer): Action[] | "wake" {
     if (this.refused) return this.refuse(this.refused, chunk);

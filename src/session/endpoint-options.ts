@@ -1,10 +1,13 @@
 import type { InstanceId } from "../base/ids.ts";
 import type { Clock, Entropy, Logger, PlainAddress, TlsIdentity } from "../io/index.ts";
 import type { AdminDatabase } from "./admin-visit.ts";
+import type { Auditor } from "./auditor.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
+import type { Admission } from "./doorman-shell.ts";
 import type { PoolSettings } from "./pool-options-shell.ts";
 import type { PoolMode } from "./pooled-server-shell.ts";
 import type { ReadGates } from "./read-gate-shell.ts";
+import type { TokenLogins } from "./token-logins.ts";
 import type { EndpointType, Topology } from "./topology.ts";
 
 /** One listening port. */
@@ -14,6 +17,13 @@ export interface Endpoint {
   readonly address: PlainAddress;
   /** Of type instance. */
   readonly instanceId?: InstanceId;
+  /** A further address of the endpoint of that id, by which its clients tell instances apart: SQL tells such sessions so. */
+  readonly loopback?: string;
+}
+
+/** Names one listening port among all. */
+export function endpointKey({ id, loopback }: Pick<Endpoint, "id" | "loopback">): string {
+  return loopback === undefined ? id : `${id}@${loopback}`;
 }
 
 export interface EndpointLimits {
@@ -25,13 +35,22 @@ export interface EndpointLimits {
   readonly journalBytesMax: number;
   /** Connections that are not logged in yet, over all endpoints; further ones are turned away. */
   readonly unauthenticatedMax: number;
+  /** ... of one address. */
+  readonly unauthenticatedPerAddressMax: number;
+  /** So many wrong passwords of an address are told at once. */
+  readonly failuresMax: number;
+  /** ... and each further one after so long; in so long one is forgiven. 0: all are told at once. */
+  readonly failureDelayMs: number;
 }
 
 export const defaultLimits: EndpointLimits = {
   authenticationTimeoutMs: 60_000,
   holdTimeoutMs: 30_000,
   journalBytesMax: 1024 * 1024,
-  unauthenticatedMax: 1_000,
+  unauthenticatedMax: 2_000,
+  unauthenticatedPerAddressMax: 1_000,
+  failuresMax: 50,
+  failureDelayMs: 3_000,
 };
 
 export interface EndpointsOptions {
@@ -50,6 +69,11 @@ export interface EndpointsOptions {
   readonly pooling?: Partial<PoolingOptions>;
   /** Serves the database `borealis`; without it nobody gets in there. */
   readonly adminDatabase?: AdminDatabase;
+  /** Who is a member of rds_iam logs in by it; without it by password, as everybody. */
+  readonly tokenLogins?: TokenLogins | undefined;
+  /** From where clients may come; from everywhere without it. */
+  readonly admission?: Admission | undefined;
+  readonly auditor?: Auditor | undefined;
 }
 
 export interface PoolingOptions extends PoolMode, PoolSettings {

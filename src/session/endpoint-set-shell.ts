@@ -1,6 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, formatAddress, type Logger, Scope, sleep } from "../io/index.ts";
-import type { Endpoint } from "./endpoint-options.ts";
+import { type Endpoint, endpointKey } from "./endpoint-options.ts";
 import type { EndpointServer } from "./endpoint-shell.ts";
 
 export interface EndpointSetOptions {
@@ -38,7 +38,7 @@ export class EndpointSet {
   constructor(options: EndpointSetOptions) {
     this.options = options;
     this.wanted = options.opened;
-    this.opened = new Map(options.opened.map((one) => [one.id, one]));
+    this.opened = new Map(options.opened.map((one) => [endpointKey(one), one]));
     this.scope = new Scope((error) => {
       options.logger.error({ event: "endpoints.failed" }, messageOf(error));
     });
@@ -47,8 +47,8 @@ export class EndpointSet {
   /** From now on these are to be open, and no others. */
   follow(wanted: readonly Endpoint[]): void {
     this.wanted = wanted;
-    for (const id of this.failures.keys())
-      if (!wanted.some((one) => one.id === id)) this.failures.delete(id);
+    const keys = new Set(wanted.map(endpointKey));
+    for (const key of this.failures.keys()) if (!keys.has(key)) this.failures.delete(key);
     this.isStale = true;
     if (this.isBusy) return;
     this.isBusy = true;
@@ -62,9 +62,10 @@ export class EndpointSet {
   /** In the order in which they are wanted. */
   get states(): EndpointState[] {
     return this.wanted.map((endpoint) => {
-      const opened = this.opened.get(endpoint.id);
+      const key = endpointKey(endpoint);
+      const opened = this.opened.get(key);
       if (opened && isSame(opened, endpoint)) return { endpoint, kind: "open" };
-      const error = this.failures.get(endpoint.id);
+      const error = this.failures.get(key);
       return error === undefined
         ? { endpoint, kind: "waiting" }
         : { endpoint, kind: "shut", error };
@@ -81,38 +82,38 @@ export class EndpointSet {
       this.isStale = false;
       await this.shutUnwanted();
       const { wanted } = this;
-      const missing = wanted.filter((one) => !this.opened.has(one.id));
+      const missing = wanted.filter((one) => !this.opened.has(endpointKey(one)));
       for (const endpoint of missing) if (!this.isStale) await this.open(endpoint);
-      if (this.isStale || this.wanted.every((one) => this.opened.has(one.id))) continue;
+      if (this.isStale || this.wanted.every((one) => this.opened.has(endpointKey(one)))) continue;
       this.isStale = true;
       await sleep(clock, retryMs, signal);
     }
   }
 
   private async shutUnwanted(): Promise<void> {
-    for (const known of this.opened.values()) {
+    for (const [key, known] of this.opened) {
       if (this.wanted.some((one) => isSame(one, known))) continue;
-      this.opened.delete(known.id);
-      this.failures.delete(known.id);
-      await this.options.server.shut(known.id);
-      this.options.logger.info({ event: "endpoint.shut", endpoint: known.id });
+      this.opened.delete(key);
+      this.failures.delete(key);
+      await this.options.server.shut(key);
+      this.options.logger.info({ event: "endpoint.shut", endpoint: key });
       this.options.onChange?.();
     }
   }
 
   private async open(endpoint: Endpoint): Promise<void> {
     const { server, logger, onChange } = this.options;
-    const { id } = endpoint;
-    const before = this.failures.get(id);
+    const key = endpointKey(endpoint);
+    const before = this.failures.get(key);
     try {
       await server.open(endpoint);
-      this.opened.set(id, endpoint);
-      this.failures.delete(id);
-      logger.info({ event: "endpoint.opened", endpoint: id });
+      this.opened.set(key, endpoint);
+      this.failures.delete(key);
+      logger.info({ event: "endpoint.opened", endpoint: key });
     } catch (error) {
-      this.failures.set(id, error);
+      this.failures.set(key, error);
       if (before !== undefined && messageOf(before) === messageOf(error)) return;
-      logger.warn({ event: "endpoint.notOpened", endpoint: id }, messageOf(error));
+      logger.warn({ event: "endpoint.notOpened", endpoint: key }, messageOf(error));
     }
     onChange?.();
   }
@@ -120,6 +121,8 @@ export class EndpointSet {
 
 function isSame(a: Endpoint, b: Endpoint): boolean {
   return (
-    a.id === b.id && a.type === b.type && formatAddress(a.address) === formatAddress(b.address)
+    endpointKey(a) === endpointKey(b) &&
+    a.type === b.type &&
+    formatAddress(a.address) === formatAddress(b.address)
   );
 }

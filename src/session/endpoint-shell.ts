@@ -1,4 +1,4 @@
-import { BorealisError, sqlState } from "../base/errors.ts";
+import type { BorealisError } from "../base/errors.ts";
 import {
   type Address,
   type Connection,
@@ -14,9 +14,12 @@ import { adminDatabaseName } from "./admin-visit.ts";
 import { AdminVisits } from "./admin-visits-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
+import type { ClientLink } from "./client-link.ts";
+import { Doorman } from "./doorman-shell.ts";
 import {
   defaultLimits,
   type Endpoint,
+  endpointKey,
   type EndpointLimits,
   type EndpointsOptions,
   poolDefaults,
@@ -25,6 +28,8 @@ import { AdminFates } from "./fates-shell.ts";
 import type { Outcome } from "./action.ts";
 import { endpointGone, rewound, shutdown } from "./farewells.ts";
 import { LoadBook } from "./load-book.ts";
+import { PasswordTurns } from "./password-turns-shell.ts";
+import { type SessionAudit, SessionAudits } from "./session-audit-shell.ts";
 import { type LoggedIn, LoginConversation, type LoginDeps } from "./login-shell.ts";
 import { SessionCounters, type SessionFigures } from "./session-counters.ts";
 import type { Session } from "./session-shell.ts";
@@ -37,11 +42,6 @@ import type { ServerStart } from "./world-shell.ts";
 import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
 import type { Choice, Target } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
-
-const tooManyClients = new BorealisError(
-  sqlState.tooManyConnections,
-  "sorry, too many clients already",
-);
 
 /** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
 export async function startEndpoints(options: EndpointsOptions): Promise<EndpointServer> {
@@ -71,7 +71,9 @@ export class EndpointServer {
   private readonly sessions = new SessionRegistry();
   private readonly pools: Pools;
   private readonly visits: AdminVisits;
-  private readonly unauthenticated = new Map<Connection, Endpoint>();
+  private readonly doorman: Doorman;
+  private readonly turns: PasswordTurns;
+  private readonly audits: SessionAudits;
   private readonly stopWatching: () => void;
   private isClosing = false;
   private wasRewinding = false;
@@ -82,7 +84,12 @@ export class EndpointServer {
     this.tls = options.tls && openTlsServer(options.tls);
     this.admin = new AdminSessions(options);
     this.traits = new TraitsBook(this.admin, options.clock, options.logger);
-    const { admin, traits, counters } = this;
+    const { admin, traits, counters, limits } = this;
+    this.doorman = new Doorman({ ...options, limits, counters });
+    const { failuresMax, failureDelayMs: delayMs } = limits;
+    this.turns = new PasswordTurns(options.clock, { failuresMax, delayMs });
+    const classify = traits.classify.bind(traits);
+    this.audits = new SessionAudits({ ...options, classify });
     const fates = new AdminFates(options, admin);
     const load = new LoadBook();
     const { maxConnections, ...settings } = { ...poolDefaults, ...options.pooling };
@@ -110,6 +117,15 @@ export class EndpointServer {
     return this.sessions.rows();
   }
 
+  /** Of a writer that hands over: how many sessions wait for it to finish a statement by itself, or one of a block. */
+  remainingOn(instance: string): { readonly statements: number; readonly blocks: number } {
+    const left = [...this.sessions.all].flatMap(({ session }) =>
+      session.target.instanceId === instance ? session.remaining : [],
+    );
+    const count = (what: string): number => left.filter((one) => one === what).length;
+    return { statements: count("statement"), blocks: count("block") };
+  }
+
   /** Server connections of pools, by instance. */
   get poolCounts(): Pools["counts"] {
     return this.pools.counts;
@@ -123,33 +139,38 @@ export class EndpointServer {
   /** What was counted since the process began, and how many there are of what now. */
   get figures(): SessionFigures {
     const sessions = this.sessions.tally();
-    const { size: unauthenticated } = this.unauthenticated;
-    return this.counters.figures({ sessions, unauthenticated, ...this.pools.sight });
+    return this.counters.figures({
+      sessions,
+      unauthenticated: this.doorman.count,
+      loginsSlowed: this.turns.slowedCount,
+      auditLost: this.options.auditor?.lostCount ?? 0,
+      ...this.pools.sight,
+    });
   }
 
   get unauthenticatedCount(): number {
-    return this.unauthenticated.size;
+    return this.doorman.count;
   }
 
-  /** Where an endpoint listens, with the port that the system chose for port 0. */
-  addressOf(id: string): Address | undefined {
-    return this.listeners.get(id)?.listener.address;
+  /** Where an endpoint listens, by its key, with the port that the system chose for port 0. */
+  addressOf(key: string): Address | undefined {
+    return this.listeners.get(key)?.listener.address;
   }
 
   async open(endpoint: Endpoint): Promise<void> {
     const listener = await listen(endpoint.address, (connection) =>
       this.onConnection(endpoint, connection),
     );
-    this.listeners.set(endpoint.id, { endpoint, listener });
+    this.listeners.set(endpointKey(endpoint), { endpoint, listener });
   }
 
-  /** Stops listening at one endpoint, and ends the sessions that came in there: 57P01, or 08007 where a commit is under way. */
-  async shut(id: string): Promise<void> {
-    const { endpoint, listener } = this.listeners.get(id) ?? {};
+  /** Stops listening at one port, and ends the sessions that came in there: 57P01, or 08007 where a commit is under way. */
+  async shut(key: string): Promise<void> {
+    const { endpoint, listener } = this.listeners.get(key) ?? {};
     if (!endpoint || !listener) return;
-    this.listeners.delete(id);
-    this.counters.forgetEndpoint(id);
-    for (const [connection, at] of this.unauthenticated) if (at === endpoint) connection.destroy();
+    this.listeners.delete(key);
+    this.counters.forgetEndpoint(endpoint.id);
+    this.doorman.cutOff(endpoint);
     for (const { session, endpoint: at } of this.sessions.all)
       if (at === endpoint) session.terminate(endpointGone(endpoint));
     this.visits.terminate(endpointGone(endpoint), endpoint);
@@ -158,7 +179,7 @@ export class EndpointServer {
 
   /** Whether it is listened at still, and has not been opened anew since. */
   private isOpen(endpoint: Endpoint): boolean {
-    return !this.isClosing && this.listeners.get(endpoint.id)?.endpoint === endpoint;
+    return !this.isClosing && this.listeners.get(endpointKey(endpoint))?.endpoint === endpoint;
   }
 
   /** Stops listening, and ends every session: 57P01, or 08007 where a commit is under way. */
@@ -166,28 +187,23 @@ export class EndpointServer {
     this.isClosing = true;
     this.stopWatching();
     await Promise.all([...this.listeners.values()].map(({ listener }) => listener.close()));
-    for (const connection of this.unauthenticated.keys()) connection.destroy();
+    this.doorman.close();
+    this.turns.close();
     for (const { session } of this.sessions.all) session.terminate(shutdown);
     this.visits.terminate(shutdown);
     this.pools.close();
     await this.admin.close();
+    this.audits.close();
   }
 
   private onConnection(endpoint: Endpoint, connection: Connection): void {
-    this.counters.connected(endpoint.id);
-    if (this.unauthenticated.size >= this.limits.unauthenticatedMax) {
-      connection.end(this.farewell(tooManyClients));
-      connection.onData(() => undefined);
-      this.options.clock.after(1_000, () => connection.destroy());
-      return;
-    }
-    this.unauthenticated.set(connection, endpoint);
+    if (!this.doorman.letIn(endpoint, connection)) return;
     this.serve(endpoint, connection)
       .catch((error: unknown) => {
         this.options.logger.error({ event: "session.broken", endpoint: endpoint.id, err: error });
         connection.end(encodeError(error, "FATAL"));
       })
-      .finally(() => this.unauthenticated.delete(connection));
+      .finally(() => this.doorman.leave(connection));
   }
 
   private async serve(endpoint: Endpoint, connection: Connection): Promise<void> {
@@ -198,31 +214,33 @@ export class EndpointServer {
       tls: this.tls,
       requiresTls: this.options.tls?.mode === "require",
       mockSecret: this.mockSecret,
+      turns: this.turns,
+      loopback: endpoint.loopback,
     };
-    const opening = await new LoginConversation(connection, deps).run();
+    const login = new LoginConversation(connection, deps);
+    this.doorman.accompany(connection, () => login.standing);
+    const opening = await login.run();
     if (opening.kind === "cancel") {
       await this.cancel(opening.pid, opening.key);
       connection.end();
-    } else if (opening.kind === "refused") {
-      const { reason, user } = opening;
-      this.counters.loginRefused();
-      this.options.logger.info({
-        event: "login.refused",
-        endpoint: endpoint.id,
-        remote: connection.remote,
-        user,
-        reason,
-      });
       this.linger(connection);
-    } else if (opening.wishes.database === adminDatabaseName) {
-      this.unauthenticated.delete(connection);
-      if (this.isOpen(endpoint)) return this.visits.begin(endpoint, connection, opening);
+      return;
+    }
+    if (opening.kind === "refused") {
+      this.counters.loginRefused();
+      this.audits.refused(endpoint, connection, opening);
+      this.linger(connection);
+      return;
+    }
+    this.doorman.leave(connection);
+    const audit = this.audits.begin(endpoint, connection, opening);
+    const ended = (): void => audit?.ended();
+    if (opening.wishes.database === adminDatabaseName) {
+      if (this.isOpen(endpoint)) return this.visits.begin(endpoint, connection, opening, ended);
       connection.end(this.farewell(this.whyNobody(endpoint)));
       this.linger(connection);
-    } else {
-      this.unauthenticated.delete(connection);
-      await this.connectBackend(endpoint, connection, opening);
-    }
+      ended();
+    } else if (!(await this.connectBackend(endpoint, connection, opening, audit))) ended();
   }
 
   /** A client that was told goodbye has a moment to read it; what it sends is dropped. */
@@ -232,11 +250,13 @@ export class EndpointServer {
     this.options.clock.after(2_000, () => connection.destroy());
   }
 
+  /** False: there is no session. */
   private async connectBackend(
     endpoint: Endpoint,
     client: Connection,
     login: LoggedIn,
-  ): Promise<void> {
+    audit: SessionAudit | undefined,
+  ): Promise<boolean> {
     // Bytes of an eager client wait in the kernel.
     client.pause();
     const arrival: Arrival = {
@@ -256,43 +276,49 @@ export class EndpointServer {
     if (start.kind !== "ready") {
       client.end(this.refusalOf(start, endpoint));
       this.linger(client);
-      return;
+      return false;
     }
     const mayRead = endpoint.type !== "writer";
-    const forwarding = mayRead
-      ? this.forwardingFor(client, login, arrival.isWanted, endpoint)
-      : undefined;
+    const link = audit?.linkTo(client) ?? client;
+    const forwarding = mayRead ? this.forwardingFor(link, client, login, endpoint) : undefined;
     const session = await openSession(shared, arrival, {
-      client: forwarding?.link ?? client,
+      client: forwarding?.link ?? link,
       backend: start,
       pooling,
-      onEnd: (ended) => this.sessions.forget(ended),
+      onEnd: (ended) => {
+        this.sessions.forget(ended);
+        audit?.ended();
+      },
       ...(forwarding && { adapt: (world) => forwarding.adapt(world) }),
     });
-    if (!session) return;
+    if (!session) return false;
     this.remember(session, { endpoint, login, client, forwarding });
+    audit?.started(session, login.rest);
     if (forwarding) forwarding.start(session, login.rest);
     else session.start(login.rest);
+    return true;
   }
 
+  /** `link`: what it has for its client. */
   private forwardingFor(
+    link: ClientLink,
     client: Connection,
     login: LoggedIn,
-    isOpen: () => boolean,
     endpoint: Endpoint,
   ): Forwarding {
     const { shared } = this;
     return new Forwarding({
       ...shared,
-      client,
+      client: link,
+      mayLeadToWriter: endpoint.type === "reader",
       acknowledgedOn: (target) => shared.admin.acknowledgedLsn(target),
       replayedOn: (target) => shared.admin.replayedLsn(target),
-      openWriter: async (link, { withinMs, isWanted }) => {
+      openWriter: async (side, { withinMs, isWanted }) => {
         const session = await openAtWriter(shared, login, {
-          client: link,
+          client: side,
           clientKey: this.options.entropy.bytes(32),
           withinMs,
-          isWanted: () => isWanted() && isOpen(),
+          isWanted: () => isWanted() && this.isOpen(endpoint),
           onEnd: (ended) => this.sessions.forget(ended),
         });
         this.remember(session, { endpoint, login, client, forwarding: undefined });
@@ -342,23 +368,27 @@ export class EndpointServer {
         return topology.reader(choice);
       case "custom":
         return topology.custom(endpoint.id, choice);
-      case "instance":
-        return endpoint.instanceId === undefined
-          ? undefined
-          : topology.instance(endpoint.instanceId);
+      case "instance": {
+        const target = endpoint.instanceId && topology.instance(endpoint.instanceId);
+        return target && !topology.isLeaving(target) ? target : undefined;
+      }
     }
   }
 
   /** A session whose PostgreSQL has stopped, or is no writer any more, goes on with another. */
   private onTopologyChange(): void {
-    const isRewinding = this.options.topology.isRewinding();
+    const { topology } = this.options;
+    const isRewinding = topology.isRewinding();
     const begins = isRewinding && !this.wasRewinding;
     this.wasRewinding = isRewinding;
     for (const { session } of this.sessions.all) {
       if (begins) session.terminate(rewound);
-      else if (this.options.topology.hasEnded(session.target)) session.retire();
+      else if (topology.hasEnded(session.target)) session.retire();
+      else session.noteLeaving();
     }
-    this.pools.retire((target) => begins || this.options.topology.hasEnded(target));
+    this.pools.retire(
+      (target) => begins || topology.hasEnded(target) || topology.isLeaving(target),
+    );
   }
 
   private async cancel(pid: number, key: Buffer): Promise<void> {

@@ -1,74 +1,32 @@
 import { Deque } from "../base/deque.ts";
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { type BorealisError, sqlState } from "../base/errors.ts";
 import { encodeParameterStatus, transactionState } from "../wire/index.ts";
 import type { Action, UpTo } from "./action.ts";
-import { consistencySetting } from "./consistency.ts";
 import { type Cycle, newCycle } from "./cycle.ts";
+import type { ExchangeOptions, Succession } from "./exchange-options.ts";
+import { isGoingAway, lostInCommit, lostOtherwise } from "./farewells.ts";
 import { Journal } from "./journal.ts";
 import type { Memory } from "./memory.ts";
-import type { TextPlan, TextPlanner } from "./plan.ts";
+import { isPlainText } from "./plain-text.ts";
+import { prepareTag, type TextPlan, type TextPlanner, type TraitChange } from "./plan.ts";
 import {
   type Answer,
   defaultHonesty,
   flushedQueryProbe,
+  flushedTakingProbe,
   type HonestySettings,
   isLowered,
+  worseOf,
 } from "./probe.ts";
 import { readbackSteps } from "./readback.ts";
 import { StatementBook } from "./statement-book.ts";
-import { applyWish, defaultWishes, type SurvivalWishes } from "./survival-wishes.ts";
-import { Comparison, type Told, Transcript } from "./transcript.ts";
-
-/** In these a byte that looks like a backslash may be the second half of a character. */
-const trickyEncodings = new Set([
-  "SJIS",
-  "BIG5",
-  "GBK",
-  "UHC",
-  "GB18030",
-  "JOHAB",
-  "SHIFT_JIS_2004",
-]);
-const hasOther = /[^ -~\s]/;
-const endsOnPurpose = new Set<string>([sqlState.adminShutdown, sqlState.cannotConnectNow]);
-
-export interface ExchangeOptions {
-  /** On a writer: no success may be told for what is not durable. */
-  readonly isHonest: boolean;
-  readonly planner: TextPlanner;
-  /** From start-up options and ALTER ROLE or DATABASE. */
-  readonly honesty?: HonestySettings;
-  /** synchronous_commit at the start; undefined: the server's own. */
-  readonly synchronousCommit?: string;
-  /** client_min_messages keeps warnings from us from the start. */
-  readonly hidesWarnings?: boolean;
-  readonly wishes?: SurvivalWishes;
-  /** The session's book: one over all its servers. */
-  readonly memory: Memory;
-  /** How much of a client's messages is kept; 1 MiB unless told. */
-  readonly journalBytesMax?: number;
-}
-
-/** What goes over to another server connection. */
-export interface Succession {
-  readonly before: Exchange;
-  /** The transaction state that the new connection is in. */
-  readonly state: number;
-  /** What is told first must be this, and the client has it already. */
-  readonly expected?: Told | undefined;
-  /** The transaction is lost: the client hears it with the next answer that is an error, or should be one. */
-  readonly pendingError?: Buffer | undefined;
-}
+import type { SurvivalWishes } from "./survival-wishes.ts";
+import { Comparison, Transcript } from "./transcript.ts";
+import { WishBook } from "./wish-book.ts";
 
 /** Notifications, mostly. */
 const lateAsidesMax = 1_000;
 const journalBytesDefault = 1024 * 1024;
-/** The server ends its sessions because it goes away itself; or an operator ends one. */
-const goingAway = new Set<string>([
-  sqlState.adminShutdown,
-  sqlState.crashShutdown,
-  sqlState.cannotConnectNow,
-]);
 
 /** What both directions of one session share: what the server still owes, and what the session is. */
 export class Exchange {
@@ -88,9 +46,13 @@ export class Exchange {
   pendingError: Buffer | undefined;
   /** The transaction was lost with its server: nothing of it can be run again. */
   isLostTransaction: boolean;
-  wishes: SurvivalWishes;
+  readonly wishBook: WishBook;
   /** What the server said as it went: not for the client, unless somebody ended this session on purpose. */
   lastWords: { readonly code: string; readonly bytes: Buffer } | undefined;
+  /** It was told to end while a commit waited for the quorum: it says nothing more. */
+  wasEndedInCommit = false;
+  /** It went at a point where PostgreSQL looks whether it shall: inside no commit. */
+  wasCutShort = false;
   /** The client has heard of the end of a cycle on this server. */
   hasAdvanced = false;
   /** The client has the beginning of a message only: what is no part of that has to wait for an end. */
@@ -107,14 +69,14 @@ export class Exchange {
   hidesWarnings: boolean;
   /** The transaction has something that writes inside COMMIT. */
   writesAtCommit = false;
-  /** The transaction has a NOTIFY: it is lost with the transaction, though that may write nothing else. */
-  hasNotified = false;
+  /** ... and that others hear of, when PostgreSQL may have waited for nothing. */
+  notifies = false;
   /** The client has said goodbye. */
   hasTerminated = false;
   /** The server has ended the session with a FATAL error, which the client got. */
   hasFatal = false;
   private actions: Action[] = [];
-  private areTraitsDirty = false;
+  private traitsDirty: TraitChange | undefined;
 
   constructor(options: ExchangeOptions, succession?: Succession) {
     const before = succession?.before;
@@ -138,14 +100,24 @@ export class Exchange {
     this.comparison = succession?.expected && new Comparison(succession.expected);
     this.pendingError = succession?.pendingError;
     this.isLostTransaction = this.state !== transactionState.idle;
-    this.wishes = before?.wishes ?? options.wishes ?? defaultWishes;
+    this.wishBook = before?.wishBook.succeed(before.finishedCount) ?? new WishBook(options.wishes);
+  }
+
+  get wishes(): SurvivalWishes {
+    return this.wishBook.current;
+  }
+
+  /** Cycles of the client's that are over. */
+  private get finishedCount(): number {
+    let count = this.openedCount;
+    for (let index = 0; index < this.cycles.length; index++)
+      if (this.cycles.at(index)?.isOwn === false) count--;
+    return count;
   }
 
   /** PostgreSQL reads the text as our parser does. */
   isPlain(sql: string): boolean {
-    if (this.parameters.get("standard_conforming_strings") === "off") return false;
-    const isSafe = !trickyEncodings.has(this.parameters.get("client_encoding") ?? "UTF8");
-    return isSafe || !hasOther.test(sql);
+    return isPlainText(sql, this.parameters);
   }
 
   add(action: Action): void {
@@ -205,9 +177,18 @@ export class Exchange {
 
   /** True: it is kept, and the client does not hear it now. */
   keepLastWords(code: string, bytes: Buffer): boolean {
-    if (!goingAway.has(code)) return false;
+    if (!isGoingAway(code)) return false;
     this.lastWords ??= { code, bytes: Buffer.from(bytes) };
     return true;
+  }
+
+  /** An operator may have ended this server, and that alone; or its whole PostgreSQL ends. */
+  get mayBeOnPurpose(): boolean {
+    // The client has heard why.
+    if (this.hasFatal) return false;
+    if (this.lastWords?.code === sqlState.adminShutdown || this.wasEndedInCommit) return true;
+    // It could not have told.
+    return this.hidesWarnings && this.isHonest && this.mayHaveCommitted;
   }
 
   takeActions(): Action[] {
@@ -242,6 +223,7 @@ export class Exchange {
     }
     // What is run again to be compared was in one transaction. What follows in it would commit by itself here.
     if (this.isComparing) this.comparison?.fail();
+    if (this.wishBook.hasLocal) this.wishBook.ended(this.finishedCount);
     this.transcript.reset();
     this.isLostTransaction = false;
     this.pendingError = undefined;
@@ -264,7 +246,16 @@ export class Exchange {
       isReadback: true,
       stepsSent: readbackSteps,
     });
+    this.wishBook.asked();
     this.add({ kind: "toServer", bytes: this.memory.askReadback() });
+  }
+
+  /** `row` is what came of it, if anything did. */
+  readbackAnswered(row: readonly (string | null)[] | undefined): void {
+    const { memory } = this;
+    const isIdle = this.state === transactionState.idle;
+    if (memory.readbackAnswered(row, isIdle))
+      this.wishBook.answered((name) => memory.customValue(name));
   }
 
   /** The batch that has no Sync yet, if there is one: always the last. */
@@ -282,25 +273,29 @@ export class Exchange {
     }
     if (plan.mayHideWarnings) this.hidesWarnings = true;
     if (plan.writesAtCommit) this.writesAtCommit = true;
-    if (plan.notifies) this.hasNotified = true;
+    if (plan.notifies) this.notifies = true;
     if (plan.mayDraw || this.planner.traits.hidden === undefined) this.memory.drawSent();
-    if (plan.changesTraits && !this.areTraitsDirty) {
-      this.areTraitsDirty = true;
-      this.add({ kind: "traitsChanging" });
+    const change = plan.changesTraits;
+    if (change && this.traitsDirty !== change && this.traitsDirty !== "code") {
+      this.traitsDirty = change;
+      this.add({ kind: "traitsChanging", change });
     }
     if (plan.deallocates !== undefined) this.book.deallocate(plan.deallocates);
     if (plan.obstacle !== undefined) this.journal.bar(plan.obstacle);
-    for (const { name, value, isLocal } of plan.wishes) {
-      // Of one transaction only: forwarding is a matter of the session.
-      if (isLocal && name === consistencySetting) continue;
-      this.wishes = applyWish(this.wishes, name, value, this.options.wishes);
-    }
+    for (const change of plan.wishes) this.wishBook.note(change, this.openedCount);
+  }
+
+  /** No transaction is open, and none is under way. */
+  endTransaction(): void {
+    this.writesAtCommit = false;
+    this.notifies = false;
+    this.book.endTransaction();
   }
 
   /** No transaction is open any more: what it did to the catalogs can be seen. */
   settleTraits(): void {
-    if (!this.areTraitsDirty) return;
-    this.areTraitsDirty = false;
+    if (!this.traitsDirty) return;
+    this.traitsDirty = undefined;
     this.add({ kind: "traitsSettled" });
   }
 
@@ -310,10 +305,18 @@ export class Exchange {
   }
 
   learn(cycle: Cycle, answer: Answer): void {
-    const before = cycle.answer;
-    // Two commits in one batch: the worse counts.
-    cycle.answer = before && isLowered(before.synchronousCommit) ? before : answer;
+    cycle.answer = worseOf(cycle.answer, answer);
     cycle.answersSeen++;
+    this.learnWishes(cycle, answer);
+  }
+
+  /** Before a cycle that cannot be asked about: it says nothing of what that commits itself. */
+  learnAhead(cycle: Cycle, answer: Answer): void {
+    cycle.preparedXid = answer.xid;
+    this.learnWishes(cycle, answer);
+  }
+
+  private learnWishes(cycle: Cycle, answer: Answer): void {
     if (answer.settings) {
       this.honesty = answer.settings;
       this.isSuspicious = isLowered(answer.synchronousCommit) || !answer.settings.isForced;
@@ -321,9 +324,14 @@ export class Exchange {
     } else if (isLowered(answer.synchronousCommit)) this.isSuspicious = true;
   }
 
-  /** Our question within extended messages. */
-  get question(): Buffer {
-    return flushedQueryProbe;
+  /** Our question within extended messages, before a commit or a Sync. */
+  question(commit?: Pick<TextPlan, "commitTag">): Buffer {
+    return this.takesId(commit) ? flushedTakingProbe : flushedQueryProbe;
+  }
+
+  /** The transaction that `commit` ends takes an id inside that, if it has none before. */
+  takesId(commit?: Pick<TextPlan, "commitTag">): boolean {
+    return this.writesAtCommit || commit?.commitTag === prepareTag;
   }
 
   startTimer(cycle: Cycle): void {
@@ -345,8 +353,8 @@ export class Exchange {
   }
 
   private waitForAnswer(cycle: Cycle): UpTo | undefined {
-    if (!this.honesty.isForced) return undefined;
     const { answer } = cycle;
+    if (!this.honesty.isForced && answer?.settings?.isForced !== true) return undefined;
     // No answer: the question was swallowed somehow; then the worst is true.
     if (!answer) return "inserted";
     if (answer.xid === null && !this.writesAtCommit) {
@@ -370,26 +378,6 @@ export class Exchange {
 
   /** What the client is told when the backend is gone, or its answer cannot be waited for. */
   lossOf(cause?: unknown): BorealisError {
-    const facts = cause === undefined ? {} : { cause };
-    if (this.mayHaveCommitted) {
-      return new BorealisError(
-        sqlState.outcomeUnknown,
-        "the outcome of the transaction is not known",
-        {
-          hint: "The instance was lost while a commit was under way. Look for the transaction's effects before you repeat it.",
-          ...facts,
-        },
-      );
-    }
-    // Who ends the session on purpose says why.
-    if (cause instanceof BorealisError && endsOnPurpose.has(cause.code)) return cause;
-    return new BorealisError(
-      sqlState.adminShutdown,
-      "terminating connection because its instance is gone",
-      {
-        hint: "Nothing was being committed. Connect again.",
-        ...facts,
-      },
-    );
+    return this.mayHaveCommitted ? lostInCommit(cause) : lostOtherwise(cause);
   }
 }

@@ -1,5 +1,37 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 
+const goingAway = new Set<string>([
+  sqlState.adminShutdown,
+  sqlState.crashShutdown,
+  sqlState.cannotConnectNow,
+]);
+const endsOnPurpose = new Set<string>([sqlState.adminShutdown, sqlState.cannotConnectNow]);
+
+/** A server's last word: it ends its sessions because it goes away itself; or an operator ends one. */
+export function isGoingAway(code: string): boolean {
+  return goingAway.has(code);
+}
+
+export function lostInCommit(cause?: unknown): BorealisError {
+  return new BorealisError(sqlState.outcomeUnknown, "the outcome of the transaction is not known", {
+    hint: "The instance was lost while a commit was under way. Look for the transaction's effects before you repeat it.",
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+/** Nothing was being committed. Who ends the session on purpose says why. */
+export function lostOtherwise(cause?: unknown): BorealisError {
+  if (cause instanceof BorealisError && endsOnPurpose.has(cause.code)) return cause;
+  return new BorealisError(
+    sqlState.adminShutdown,
+    "terminating connection because its instance is gone",
+    {
+      hint: "Nothing was being committed. Connect again.",
+      ...(cause !== undefined && { cause }),
+    },
+  );
+}
+
 /** A result was held at the gate of reads for too long. */
 export const mayBeFenced = new BorealisError(
   sqlState.cannotConnectNow,
@@ -22,6 +54,12 @@ export const rewound = new BorealisError(
   sqlState.adminShutdown,
   "terminating connection because the cluster is set back to an earlier moment",
   { hint: "Connect again." },
+);
+
+/** PostgreSQL's own words, where it could not say them any more. */
+export const endedByOperator = new BorealisError(
+  sqlState.adminShutdown,
+  "terminating connection due to administrator command",
 );
 
 export const shutdown = new BorealisError(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fateOf, readFate, type WriterLife } from "./fate.ts";
+import { fateOf, readFate, readLivingFate, type WriterLife } from "./fate.ts";
 
 function life(name: string, epoch: number, cutoff: bigint): WriterLife {
   return { incarnation: name, epoch, cutoff, postmaster: `pg of ${name}` };
@@ -55,5 +55,26 @@ describe("an answer of a writer", () => {
   it("counts up to who answered: a later life takes nothing back from it", () => {
     const kept = { incarnation: "a", xid: 995n };
     expect(readFate(lives, kept, ["committed", "pg of b"])).toBe("committed");
+  });
+});
+
+describe("an answer of the writer that a server process was ended on", () => {
+  it.each([
+    ["committed", "f", "committed"],
+    ["aborted", "f", "aborted"],
+    ["in progress", "t", "prepared"],
+    // Of a server process that has not ended yet.
+    ["in progress", "f", "askAgain"],
+    [null, "f", "unknown"],
+  ])("%s, prepared: %s, means %s", (status, isPrepared, fate) => {
+    expect(readLivingFate(lives, "d", [status, "pg of d", isPrepared])).toBe(fate);
+  });
+
+  it("is none where another PostgreSQL has answered, or it is not known whose it is", () => {
+    for (const postmaster of ["pg of c", "pg of e"])
+      expect(readLivingFate(lives, "d", ["committed", postmaster, "f"])).toBe("askAgain");
+    expect(readLivingFate(lives, "x", ["committed", "pg of d", "f"])).toBe("askAgain");
+    const twice = [...lives, life("d", 12, 3000n)];
+    expect(readLivingFate(twice, "d", ["committed", "pg of d", "f"])).toBe("askAgain");
   });
 });

@@ -65,6 +65,32 @@ export function readFate(
   }
 }
 
+/** One row for readLivingFate: status, postmaster, and whether it waits for its second phase. */
+export function livingFateQuery(xid: bigint): string {
+  const short = xid & 0xffff_ffffn;
+  return (
+    `SELECT pg_catalog.pg_xact_status('${xid}'::pg_catalog.xid8), ${postmasterSql},` +
+    ` EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE transaction OPERATOR(pg_catalog.=) '${short}'::pg_catalog.xid)`
+  );
+}
+
+/**
+ * What a row of livingFateQuery means, of a transaction whose server process is gone while its PostgreSQL lives on: whether
+ * it is committed *there*, which says nothing yet of the quorum. `askAgain`: another PostgreSQL has answered, or it is not over.
+ */
+export function readLivingFate(
+  lives: readonly WriterLife[],
+  incarnation: string,
+  row: readonly (string | null)[],
+): Fate | "askAgain" {
+  const [status = null, postmaster, isPrepared] = row;
+  const [own, ...others] = lives.filter((life) => life.incarnation === incarnation);
+  if (!own || others.length > 0 || own.postmaster !== postmaster) return "askAgain";
+  if (status === "committed" || status === "aborted") return status;
+  if (status === "in progress") return isPrepared === "t" ? "prepared" : "askAgain";
+  return "unknown";
+}
+
 function livesAfter(
   lives: readonly WriterLife[],
   incarnation: string,

@@ -1,6 +1,6 @@
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
-import type { Connection, Logger, Timer } from "../io/index.ts";
-import { encodeError } from "../wire/index.ts";
+import type { Logger, Timer } from "../io/index.ts";
+import { encodeError, transactionState } from "../wire/index.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
 import { cancelledByClient, writerEnded } from "./farewells.ts";
@@ -15,7 +15,9 @@ import type { Target } from "./topology.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
 export interface ForwardingOptions extends ReadinessOptions {
-  readonly client: Connection;
+  /** Its endpoint is for whoever there is, not for some. */
+  readonly mayLeadToWriter: boolean;
+  readonly client: ClientLink;
   readonly logger: Logger;
   /** Opens a session of the same login at the writer, whose client is `link`. Raises BorealisError. */
   readonly openWriter: (link: ClientLink, limits: WriterLimits) => Promise<Session>;
@@ -114,23 +116,19 @@ export class Forwarding {
     return {
       ...world,
       connect: async (wanted) => {
-        const start = await world.connect(wanted);
-        if (start.kind !== "ready" || start.target.role !== "reader") return start;
         const { lost, isWanted } = wanted;
-        if (this.mayRunAgain(lost)) await this.readiness.ofNext(start.target, isWanted);
-        else
-          await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
+        const start = await world.connect({ ...wanted, needsWriter: this.needsWriter(lost) });
+        if (start.kind !== "ready" || start.target.role !== "reader") return start;
+        await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
         return start;
       },
     };
   }
 
-  /** What it sent to the writer itself, as its own server, may be run on a reader that lacks what it wrote there. */
-  private mayRunAgain(lost: Target | undefined): boolean {
-    const { board, session } = this;
-    if (!board || !session || lost?.role !== "writer" || board.isQuiet) return false;
-    const mode = consistencyOf(session.conversation.exchange);
-    return board.hasUnseen && (mode === "session" || mode === "global");
+  /** What it had sent to the writer itself, as its own server, and may have to run again: a reader refuses writes. */
+  private needsWriter(lost: Target | undefined): boolean {
+    const { mayLeadToWriter } = this.options;
+    return mayLeadToWriter && lost?.role === "writer" && this.board?.isOutside === false;
   }
 
   private linkWith(own: Pick<LinkOwner, "write" | "end" | "destroy">): SideLink {
@@ -172,8 +170,11 @@ export class Forwarding {
   /** Between two statements: from here on each message is looked at. */
   private wantsBoard(): boolean {
     const conversation = this.session?.conversation;
-    if (!conversation || this.session?.survivor.isLive !== true) return false;
-    if (consistencyOf(conversation.exchange) === "off") return false;
+    if (!conversation || consistencyOf(conversation.exchange) === "off") return false;
+    // One without a server at this moment has none because it needs none, or gets another soon.
+    const { isLive = false, holdsNothing = false } = this.session?.survivor ?? {};
+    const isIdle = conversation.exchange.state === transactionState.idle;
+    if (!isLive && !(isIdle && holdsNothing)) return false;
     return frontOf(conversation.exchange) === undefined && conversation.client.isAtBoundary;
   }
 
@@ -185,6 +186,7 @@ export class Forwarding {
       ...textSourceOf(exchange),
       mode: () => consistencyOf(exchange()),
       isReader: () => session.target.role === "reader",
+      isServed: () => session.survivor.isLive,
       carrying: this.carrying,
       isSettled: () => session.conversation.isIdle,
       state: exchange().state,

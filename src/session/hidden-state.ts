@@ -1,4 +1,5 @@
 import * as patterns from "./source-patterns.ts";
+import { calls, isUsers, literal, matches, sourceParts, trees, without } from "./source-sql.ts";
 
 /** What the code in one database (functions, procedures, triggers) may do to the session that runs it. */
 export interface HiddenState {
@@ -36,39 +37,19 @@ const namesMax = 200;
 /** Kept by C code where nobody sees it, and not reached by what cleans a connection. */
 const keepers = ["dblink", "orafce", "pg_variables", "session_variable", "pgtt", "pg_background"];
 
-const matches = (text: string, pattern: string): string => `${text} ~* ${literal(pattern)}`;
-const without = (text: string, pattern: string, flags: string): string =>
-  `pg_catalog.regexp_replace(${text}, ${literal(pattern)}, ' ', ${literal(flags)})`;
-const code = without(without("raw", patterns.blockComment, "g"), patterns.lineComment, "g");
-/** A comment's beginning within a string would hide what stands behind it. */
-const oddComment = "'[^\\n]*(?:--|/\\*)";
-/** Calls in expressions and rules, by the numbers of those functions: how the catalogs keep them. */
-const calls = (names: string): string =>
-  `(SELECT pg_catalog.format(':(?:op)?funcid (?:%s)\\M', pg_catalog.string_agg(oid::pg_catalog.text, '|'))
-    FROM pg_catalog.pg_proc WHERE oid < 16384 AND ${matches("proname", `^(?:${names})$`)})`;
-
-/**
- * Neither PostgreSQL's own nor Borealis's, which leave the session alone. The bootstrap superuser's in pg_catalog are not all
- * ours: anybody with a database of theirs may have a trusted extension put there.
- */
-const isUsers = `p.oid >= 16384 AND NOT (p.proowner = 10 AND p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
-    AND ${matches("p.proname", "^(?:aurora|borealis)_")})`;
-
 /**
  * Gives one row for parseHiddenState. An extension's functions count only where they are likely to: PostGIS and others
  * build statements, and leave the session alone. Functions in C are not looked into.
  */
 export const hiddenStateQuery = `
 WITH functions AS (
-  SELECT p.oid, p.proname, p.prorettype, p.proconfig,
-    pg_catalog.concat_ws(';', prosrc, CASE WHEN prosqlbody IS NOT NULL
-      THEN pg_catalog.pg_get_function_sqlbody(p.oid) END) AS raw,
+  SELECT p.oid, p.proname, p.prorettype, p.proconfig, ${sourceParts.raw} AS raw,
     EXISTS (SELECT FROM pg_catalog.pg_depend
       WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND objid = p.oid AND deptype = 'e') AS is_extension
   FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
   WHERE ${isUsers} AND l.lanname NOT IN ('c', 'internal')),
 sources AS (
-  SELECT *, ${code} AS code, CASE WHEN ${matches("raw", oddComment)} THEN raw ELSE '' END AS odd FROM functions),
+  SELECT *, ${sourceParts.code} AS code, ${sourceParts.odd} AS odd FROM functions),
 unseen AS (
   SELECT oid, proname, prorettype FROM sources
   WHERE ${matches("code", patterns.unseen)} OR ${matches("odd", patterns.unseen)}),
@@ -77,12 +58,7 @@ names AS (
   FROM (SELECT raw AS text FROM sources UNION ALL SELECT code FROM sources
     UNION ALL SELECT 'set ' || pg_catalog.unnest(proconfig) FROM sources) s,
     pg_catalog.regexp_matches(text, ${literal(patterns.customName)}, 'gi') m LIMIT ${namesMax + 1}),
-trees AS (
-  SELECT ev_action::pg_catalog.text AS tree FROM pg_catalog.pg_rewrite WHERE oid >= 16384
-  UNION ALL SELECT adbin::pg_catalog.text FROM pg_catalog.pg_attrdef WHERE oid >= 16384
-  UNION ALL SELECT pg_catalog.concat(polqual, polwithcheck) FROM pg_catalog.pg_policy
-  UNION ALL SELECT conbin::pg_catalog.text FROM pg_catalog.pg_constraint WHERE oid >= 16384
-  UNION ALL SELECT tgqual::pg_catalog.text FROM pg_catalog.pg_trigger WHERE oid >= 16384)
+trees AS (${trees})
 SELECT pg_catalog.bool_or(${matches("code", patterns.likely)} OR ${matches("odd", patterns.likely)})
     OR EXISTS (SELECT FROM trees WHERE tree ~ ${calls("set_config|pg_(?:try_)?advisory_.*")}),
   pg_catalog.bool_or(NOT is_extension AND (${matches(without("code", patterns.updates, "gi"), patterns.perhaps)}
@@ -120,9 +96,4 @@ export function parseHiddenState(row: readonly (string | null)[] | undefined): H
     hasNative: hasNative === "t",
     leavesUnseen: leavesUnseen === "no" || leavesUnseen === "named" ? leavesUnseen : "behind",
   };
-}
-
-/** For a connection with standard_conforming_strings on. */
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }

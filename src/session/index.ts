@@ -7,8 +7,10 @@
  */
 export type { Action, UpTo } from "./action.ts";
 export type { AdminDatabase, AdminVisit, AdminVisitor } from "./admin-visit.ts";
+export type { AuditedStatements, AuditEvent, AuditFacts, Auditor } from "./auditor.ts";
 export type { AwaitDurable } from "./durability-shell.ts";
 export { Conversation } from "./conversation.ts";
+export type { Admission } from "./doorman-shell.ts";
 export {
   type Endpoint,
   type EndpointLimits,
@@ -18,11 +20,12 @@ export {
 export { EndpointServer, startEndpoints } from "./endpoint-shell.ts";
 export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife } from "./fate.ts";
 export { EndpointSet, type EndpointSetOptions, type EndpointState } from "./endpoint-set-shell.ts";
-export type { ExchangeOptions } from "./exchange.ts";
+export type { ExchangeOptions } from "./exchange-options.ts";
 export { LeaseGate, RoundGate } from "./gate.ts";
 export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
 export type { HonestySettings } from "./probe.ts";
 export { parseBindTexts } from "./bind-values.ts";
+export { codeNamesQuery, parseCodeNames } from "./code-names.ts";
 export { type HiddenState, hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 export { readbackSteps } from "./readback.ts";
 export type { RestoreCycle, RestorePlan } from "./restore.ts";
@@ -30,8 +33,14 @@ export { type Moment, SessionBook, type SessionBookOptions } from "./session-boo
 export type { Change } from "./session-change.ts";
 export { type KeptKind, keptKinds } from "./kept-kind.ts";
 export { outcomeNames } from "./outcomes.ts";
-export { SessionCounters, type SessionFigures, type SessionState } from "./session-counters.ts";
+export {
+  refusedReasons,
+  SessionCounters,
+  type SessionFigures,
+  type SessionState,
+} from "./session-counters.ts";
 export { type SessionRow, sessionStates } from "./session-registry.ts";
 export type { SessionTouch } from "./session-touch.ts";
 export type { ReadGate, ReadGates } from "./read-gate-shell.ts";
+export type { TokenLogins, TokenVerdict } from "./token-logins.ts";
 export type { Choice, EndpointType, Target, Topology } from "./topology.ts";

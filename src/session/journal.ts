@@ -1,6 +1,7 @@
 /** What a client sent that may have to be sent again: kept by the cycle that it belongs to. */
 interface Segment {
   parts: Buffer[];
+  sizeBytes: number;
   /** Why it may not be run a second time. */
   obstacle: string | undefined;
 }
@@ -15,19 +16,26 @@ export interface Kept {
   readonly later: readonly Buffer[];
   /** Why `finished` and `front` may not be run again. */
   readonly obstacle: string | undefined;
-  readonly isComplete: boolean;
+  /** All of `later` is here. */
+  readonly isLaterWhole: boolean;
 }
+
+/** A client may run ahead by so much in any case, and its session goes on. */
+const laterBytesMin = 64 * 1024;
 
 /**
  * The client's messages since the last moment when no transaction was open and nothing was owed: in order, as they came.
- * Bounded; what is over the bound is forgotten as a whole.
+ * Bounded, what has begun and what has not each by itself; what is over its bound is forgotten as a whole.
  */
 export class Journal {
   private readonly bytesMax: number;
   private segments: Segment[] = [];
   private answered = 0;
-  private sizeBytes = 0;
-  private isTooLong = false;
+  /** Of what is answered, and the first that is not. */
+  private begunBytes = 0;
+  private laterBytes = 0;
+  private isBegunCut = false;
+  private isLaterCut = false;
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
@@ -35,16 +43,19 @@ export class Journal {
 
   /** The message at hand opens a new cycle. */
   begin(): void {
-    this.segments.push({ parts: [], obstacle: undefined });
+    this.segments.push({ parts: [], sizeBytes: 0, obstacle: undefined });
   }
 
   /** More of the last cycle. */
   add(bytes: Buffer): void {
     const segment = this.segments.at(-1);
-    if (!segment || this.isTooLong || bytes.length === 0) return;
+    const isLater = this.segments.length - 1 > this.answered;
+    if (!segment || bytes.length === 0 || (isLater ? this.isLaterCut : this.isBegunCut)) return;
     segment.parts.push(bytes);
-    this.sizeBytes += bytes.length;
-    if (this.sizeBytes > this.bytesMax) this.forget();
+    segment.sizeBytes += bytes.length;
+    if (isLater) this.laterBytes += bytes.length;
+    else this.begunBytes += bytes.length;
+    this.keepBound();
   }
 
   /** ... and of the one before it. */
@@ -69,14 +80,16 @@ export class Journal {
   /** The first cycle that was not answered is; `isIdle`: and no transaction is open after it. */
   finish(isIdle: boolean): void {
     this.answered++;
-    if (!isIdle) return;
-    if (this.answered >= this.segments.length) this.segments = [];
-    else this.segments.splice(0, this.answered);
-    this.answered = 0;
-    this.sizeBytes = 0;
-    for (const { parts } of this.segments) for (const { length } of parts) this.sizeBytes += length;
+    if (isIdle) {
+      for (const { sizeBytes } of this.segments.splice(0, this.answered))
+        this.begunBytes -= sizeBytes;
+      this.answered = 0;
+      this.isBegunCut = false;
+    }
+    const begun = this.segments[this.answered];
+    if (begun) this.hasBegun(begun);
     // What was forgotten of those that still wait does not come back.
-    if (this.segments.length === 0) this.isTooLong = false;
+    else this.isLaterCut = false;
   }
 
   /** The first two that are not answered turn out to be one. */
@@ -84,8 +97,10 @@ export class Journal {
     const [first, second] = this.segments.slice(this.answered, this.answered + 2);
     if (!first || !second) return;
     first.parts.push(...second.parts);
+    first.sizeBytes += second.sizeBytes;
     first.obstacle ??= second.obstacle;
     this.segments.splice(this.answered + 1, 1);
+    this.hasBegun(second);
   }
 
   get kept(): Kept {
@@ -93,19 +108,40 @@ export class Journal {
     const front = this.segments[this.answered];
     const later = this.segments.slice(this.answered + 1);
     const all = front ? [...finished, front] : finished;
-    const tooLong = this.isTooLong ? "it sent more than is kept" : undefined;
+    const tooLong = this.isBegunCut ? "it sent more than is kept" : undefined;
     return {
       finished: finished.flatMap(({ parts }) => parts),
       front: front?.parts,
       later: later.flatMap(({ parts }) => parts),
       obstacle: tooLong ?? all.find(({ obstacle }) => obstacle !== undefined)?.obstacle,
-      isComplete: !this.isTooLong,
+      isLaterWhole: !this.isLaterCut,
     };
   }
 
-  private forget(): void {
-    this.isTooLong = true;
-    this.sizeBytes = 0;
-    for (const segment of this.segments) segment.parts = [];
+  private hasBegun({ sizeBytes }: Segment): void {
+    this.laterBytes -= sizeBytes;
+    this.begunBytes += sizeBytes;
+    this.isBegunCut ||= this.isLaterCut;
+    this.keepBound();
+  }
+
+  private keepBound(): void {
+    if (this.begunBytes > this.bytesMax) {
+      this.isBegunCut = true;
+      this.begunBytes = 0;
+      forget(this.segments.slice(0, this.answered + 1));
+    }
+    if (this.laterBytes > Math.max(this.bytesMax, laterBytesMin)) {
+      this.isLaterCut = true;
+      this.laterBytes = 0;
+      forget(this.segments.slice(this.answered + 1));
+    }
+  }
+}
+
+function forget(segments: readonly Segment[]): void {
+  for (const segment of segments) {
+    segment.parts = [];
+    segment.sizeBytes = 0;
   }
 }

@@ -1,3 +1,4 @@
+import type { Standing } from "../access/index.ts";
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import {
   acceptTls,
@@ -8,17 +9,21 @@ import {
   type TlsServer,
 } from "../io/index.ts";
 import {
+  encodeCleartextRequest,
   encodeError,
   encodeNegotiateVersion,
   frontend,
+  parsePassword,
   protocolMinorMax,
   type StartupRequest,
 } from "../wire/index.ts";
 import { type AdminDatabase, adminDatabaseName } from "./admin-visit.ts";
 import { type AdminSessions, adminUser, type Login, noInstance } from "./admin-shell.ts";
-import { Authentication } from "./authentication.ts";
+import { Authentication, type AuthenticationStep } from "./authentication.ts";
 import { PacketReader } from "./packet-reader-shell.ts";
-import { readStart, type StartWishes } from "./start-options.ts";
+import type { PasswordTurns } from "./password-turns-shell.ts";
+import { arrivedAt, readStart, type StartWishes } from "./start-options.ts";
+import { plainRefusal, tokenRefusal, type TokenLogins, type TokenProof } from "./token-logins.ts";
 import type { Topology } from "./topology.ts";
 
 export interface LoginDeps {
@@ -29,9 +34,13 @@ export interface LoginDeps {
   readonly tls: TlsServer | undefined;
   readonly requiresTls: boolean;
   readonly mockSecret: Buffer;
+  readonly turns: PasswordTurns;
   readonly authenticationTimeoutMs: number;
   readonly holdTimeoutMs: number;
   readonly adminDatabase?: AdminDatabase;
+  readonly tokenLogins?: TokenLogins | undefined;
+  /** As in Endpoint. */
+  readonly loopback?: string | undefined;
 }
 
 /** How a connection's opening ended. */
@@ -39,7 +48,14 @@ export type Opening =
   | { readonly kind: "cancel"; readonly pid: number; readonly key: Buffer }
   | LoggedIn
   /** The client was told why, or is gone. */
-  | { readonly kind: "refused"; readonly reason: string; readonly user: string | undefined };
+  | {
+      readonly kind: "refused";
+      readonly reason: string;
+      /** What more is known of it, of which the client may not have been told. */
+      readonly why: string | undefined;
+      readonly user: string | undefined;
+      readonly database: string | undefined;
+    };
 
 export interface LoggedIn {
   readonly kind: "loggedIn";
@@ -50,6 +66,8 @@ export interface LoggedIn {
   readonly settings: readonly string[];
   /** See Login. */
   readonly stamp: string | undefined;
+  /** Of a member of rds_iam. */
+  readonly proof: TokenProof | undefined;
   /** What the client sent beyond its login. */
   readonly rest: Buffer;
 }
@@ -64,12 +82,26 @@ export class LoginConversation {
   private isSecure = false;
   private isShakingHands = false;
   private hasStarted = false;
-  private user: string | undefined;
+  private wishes: StartWishes | undefined;
+  private why: string | undefined;
 
   constructor(connection: Connection, deps: LoginDeps) {
     this.connection = connection;
     this.deps = deps;
     this.reader = new PacketReader(connection);
+  }
+
+  /** How far it is, for whoever has to make room. */
+  get standing(): Standing {
+    if (this.isShakingHands) return "silent";
+    switch (this.reader.waitsFor) {
+      case "client":
+        return this.wishes ? "owing" : "silent";
+      case "us":
+        return "slowed";
+      case undefined:
+        return "served";
+    }
   }
 
   async run(): Promise<Opening> {
@@ -98,7 +130,9 @@ export class LoginConversation {
     if (this.reader.isGone || this.isShakingHands) this.connection.destroy();
     // Who never finished a start-up packet does not speak our language; an error goes out all the same, as stock does.
     else this.connection.end(encodeError(error, "FATAL"));
-    return { kind: "refused", reason: error.message, user: this.user };
+    const { why, wishes } = this;
+    const { user, database } = wishes ?? { user: undefined, database: undefined };
+    return { kind: "refused", reason: error.message, why, user, database };
   }
 
   private async converse(): Promise<Opening> {
@@ -156,13 +190,14 @@ export class LoginConversation {
     this.reader = new PacketReader(this.connection);
   }
 
-  private async logIn(request: StartupRequest): Promise<Opening> {
+  private async logIn(received: StartupRequest): Promise<Opening> {
+    const request = arrivedAt(received, this.deps.loopback);
     const minor = Math.min(request.minor, protocolMinorMax);
     if (request.minor > protocolMinorMax || request.protocolOptions.length > 0) {
       this.connection.write(encodeNegotiateVersion(minor, request.protocolOptions));
     }
     const wishes = readStart(request);
-    this.user = wishes.user;
+    this.wishes = wishes;
     if (this.deps.requiresTls && !this.isSecure) {
       throw new BorealisError(
         sqlState.invalidAuthorization,
@@ -180,16 +215,22 @@ export class LoginConversation {
       );
     }
     const login = await this.lookUp(wishes);
-    await this.authenticate(wishes, login);
-    this.refuseAdmin(wishes);
+    const proof = await this.authenticate(wishes, login);
+    this.refuseAdmin(wishes, login);
     const { settings, stamp } = login;
     const rest = this.reader.takeRest();
-    return { kind: "loggedIn", request, wishes, minor, settings, stamp, rest };
+    return { kind: "loggedIn", request, wishes, minor, settings, stamp, proof, rest };
   }
 
   /** The database `borealis` is no PostgreSQL's, and the master user's alone. */
-  private refuseAdmin({ user, database }: StartWishes): void {
+  private refuseAdmin({ user, database }: StartWishes, { mayLogIn }: Login): void {
     if (database !== adminDatabaseName) return;
+    // Elsewhere PostgreSQL says so itself.
+    if (!mayLogIn)
+      throw new BorealisError(
+        sqlState.invalidAuthorization,
+        `role "${user}" is not permitted to log in`,
+      );
     const { adminDatabase } = this.deps;
     if (!adminDatabase) {
       throw new BorealisError(
@@ -214,8 +255,10 @@ export class LoginConversation {
   private async lookUp({ user, database }: StartWishes): Promise<Login> {
     const { admin, clock, holdTimeoutMs } = this.deps;
     const startMs = clock.nowMs();
+    const address = this.connection.remoteAddress ?? "[local]";
+    const isGone = (): boolean => this.reader.isGone;
     for (;;) {
-      const login = await admin.findLogin(user, database);
+      const login = await admin.logins.ask({ address, user, database, isGone });
       if (login) return login;
       if (this.reader.isGone)
         throw new BorealisError(sqlState.connectionFailure, "the client went away");
@@ -224,8 +267,13 @@ export class LoginConversation {
     }
   }
 
-  private async authenticate({ user }: StartWishes, { role }: Login): Promise<void> {
-    const { tls, mockSecret, entropy } = this.deps;
+  private async authenticate(
+    wishes: StartWishes,
+    { role, needsToken }: Login,
+  ): Promise<TokenProof | undefined> {
+    const { tls, mockSecret, entropy, tokenLogins } = this.deps;
+    if (tokenLogins && needsToken) return this.authenticateByToken(wishes, tokenLogins);
+    const { user } = wishes;
     const authentication = new Authentication({
       user,
       role,
@@ -235,10 +283,64 @@ export class LoginConversation {
     });
     this.connection.write(authentication.start());
     for (;;) {
-      const step = authentication.answer(await this.reader.message(frontend.password));
-      if (step.kind === "refused") throw step.error;
+      const message = await this.reader.message(frontend.password);
+      const answer = (): Exclude<AuthenticationStep, { kind: "refused" }> | BorealisError => {
+        const given = authentication.answer(message);
+        return given.kind === "refused" ? given.error : given;
+      };
+      const step = authentication.isAtProof ? await this.inTurn(answer) : answer();
+      if (step instanceof BorealisError) throw step;
       if (step.bytes.length > 0) this.connection.write(step.bytes);
-      if (step.kind === "accepted") return;
+      if (step.kind === "accepted") return undefined;
     }
+  }
+
+  /** What the client sends is passed on to be judged, and goes nowhere else. */
+  private async authenticateByToken(
+    wishes: StartWishes,
+    { judge, tellsWhy }: TokenLogins,
+  ): Promise<TokenProof> {
+    const { user } = wishes;
+    if (!this.isSecure) {
+      const host = this.connection.remoteAddress ?? "[local]";
+      throw plainRefusal(wishes, { host, hasTls: this.deps.tls !== undefined });
+    }
+    this.connection.write(encodeCleartextRequest());
+    const token = parsePassword(await this.reader.message(frontend.password));
+    return this.inTurn(() => {
+      const verdict = judge({ token, user });
+      if (verdict.kind === "accepted") return verdict;
+      this.why = verdict.why;
+      return tokenRefusal(user, tellsWhy ? verdict.why : undefined);
+    });
+  }
+
+  /**
+   * What has arrived is judged when it is its turn, and that at once: nobody has a turn while something is waited for. Raises
+   * the error of what was wrong: after a while, where many have been. Whoever does not wait for it is wrong all the same.
+   */
+  private async inTurn<T>(judge: () => T | BorealisError): Promise<T> {
+    const turn = this.deps.turns.ask(this.connection.remoteAddress ?? "[local]");
+    try {
+      await this.reader.unlessOver(turn.mayGo);
+      const verdict = judge();
+      if (verdict instanceof BorealisError) {
+        await this.keepWaiting(turn.end("wrong"));
+        throw verdict;
+      }
+      turn.end("right");
+      return verdict;
+    } finally {
+      turn.end("left");
+    }
+  }
+
+  private async keepWaiting(delayMs: number): Promise<void> {
+    if (delayMs === 0) return;
+    this.reader.dropAll();
+    const over = new AbortController();
+    const delay = sleep(this.deps.clock, delayMs, over.signal);
+    await this.reader.unlessOver(delay).catch(() => undefined); // gone, or timed out: told at once
+    over.abort();
   }
 }

@@ -8,6 +8,7 @@ import {
 import type { Cycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fate } from "./fate.ts";
+import { prepareTag } from "./plan.ts";
 
 /**
  * What can be said of the cycle that was under way when the server was lost, without asking anybody.
@@ -31,9 +32,6 @@ export type Sight =
   | { readonly kind: "ask"; readonly xid: bigint }
   | { readonly kind: "doubt" };
 
-/** What PREPARE TRANSACTION is answered with. */
-export const prepareTag = "PREPARE TRANSACTION";
-
 /** The first of the client's cycles that is not answered. */
 export function frontOf(exchange: Exchange): Cycle | undefined {
   const { cycles } = exchange;
@@ -55,8 +53,9 @@ export function sightOf(exchange: Exchange): Sight {
     case "nothing":
       return { kind: "undone" };
     case "always":
-      if (front.endsPrepared && front.answer?.xid) return { kind: "ask", xid: front.answer.xid };
-      return isHarmless(front) ? { kind: "undone" } : { kind: "doubt" };
+      if (front.endsPrepared && front.preparedXid) return { kind: "ask", xid: front.preparedXid };
+      if (isRolledBack(exchange, front) || isHarmless(front)) return { kind: "undone" };
+      return { kind: "doubt" };
     case "answer":
       return sightOfAnswer(exchange, front);
   }
@@ -71,6 +70,16 @@ function isFailureTold({ state }: Exchange, front: Cycle): boolean {
   return front.isFailureTold && !front.isOpen && staysOutside && state === transactionState.idle;
 }
 
+/**
+ * A Query that is one transaction, ended by the server before its last statement: that one's completion is written directly
+ * behind the commit, and before the next look at interrupts (exec_simple_query in PostgreSQL's postgres.c).
+ */
+export function isRolledBack({ wasCutShort }: Exchange, front: Cycle): boolean {
+  const { statementsInOne, completionsSeen, wasInterrupted } = front;
+  if (!wasCutShort || wasInterrupted || statementsInOne === undefined) return false;
+  return completionsSeen < statementsInOne;
+}
+
 /** Nothing of it that could commit has been sent. */
 function isHarmless({ kind, executes, isOpen, isCopying, isCopyEnded, isSingle }: Cycle): boolean {
   if (kind === "batch" && isOpen && executes === 0) return true;
@@ -79,25 +88,37 @@ function isHarmless({ kind, executes, isOpen, isCopying, isCopyEnded, isSingle }
 
 function sightOfAnswer(exchange: Exchange, front: Cycle): Sight {
   const { answer } = front;
-  if (!answer) return { kind: "undone" };
-  // The answer is about one commit: of several, each has a fate.
-  if (answer.xid === undefined || front.answersSeen > 1) return { kind: "doubt" };
+  if (!answer || isWithoutCommit(exchange, front)) return { kind: "undone" };
+  // The answer is about one commit: of several, each has a fate. That of a question is for what stands behind it.
+  const isOfAll = front.questionsSent <= 1 && front.answersSeen <= 1;
+  if (answer.xid === undefined || !isOfAll) return { kind: "doubt" };
   if (answer.xid !== null) return { kind: "ask", xid: answer.xid };
-  // PREPARE TRANSACTION takes an id in any case.
-  if (exchange.writesAtCommit || front.commitTag === prepareTag) return { kind: "doubt" };
+  // They take an id in any case.
+  if (exchange.takesId(front)) return { kind: "doubt" };
   return restOfAnswer(front) ? { kind: "done" } : { kind: "undone" };
 }
 
+/** A COMMIT that it began with was asked about, and is not among what was run. */
+function isWithoutCommit({ state }: Exchange, front: Cycle): boolean {
+  const { kind, commitFromStep, mayCommitAtSync } = front;
+  if (kind !== "batch" || state !== transactionState.open || mayCommitAtSync) return false;
+  return commitFromStep === Number.POSITIVE_INFINITY;
+}
+
 /** Whether what was under way has happened, since `fate` is that of the transaction that was asked about. */
-export function isDone(front: Cycle | undefined, fate: Fate): boolean | undefined {
+export function isDone(exchange: Exchange, fate: Fate): boolean | undefined {
   if (fate === "unknown") return undefined;
+  const front = frontOf(exchange);
   if (front?.endsPrepared === true) {
     if (fate === "prepared") return false;
     // Somebody else may have ended it the other way.
     return fate === (front.commitTag === "COMMIT PREPARED" ? "committed" : "aborted") || undefined;
   }
   if (fate === "prepared") return front?.commitTag === prepareTag || undefined;
-  return fate === "committed";
+  if (fate === "committed") return true;
+  // It wrote nothing besides, so PostgreSQL waited for nothing: who listens may have heard of it, and would again.
+  const mayBeHeard = exchange.notifies && front?.answer?.isFresh === true;
+  return mayBeHeard ? undefined : false;
 }
 
 /**
@@ -105,8 +126,11 @@ export function isDone(front: Cycle | undefined, fate: Fate): boolean | undefine
  * cannot be told without the server.
  */
 export function restOfAnswer(front: Cycle): Buffer | undefined {
-  if (front.hasFailed || front.isOpen) return undefined;
-  const ready = encodeReadyForQuery(transactionState.idle);
+  // What has begun behind its commit is lost.
+  if (front.hasFailed || front.isOpen || front.begins) return undefined;
+  const ready = encodeReadyForQuery(
+    front.isChained ? transactionState.open : transactionState.idle,
+  );
   if (front.kind === "query") {
     if (front.completionsSeen > 0) return ready;
     const tag = front.commitTag;
@@ -144,5 +168,5 @@ export function isAllKept({ journal, cycles }: Exchange): boolean {
   let count = 0;
   for (let index = 0; index < cycles.length; index++)
     if (cycles.at(index)?.isOwn === false) count++;
-  return count <= 1 || journal.kept.isComplete;
+  return count <= 1 || journal.kept.isLaterWhole;
 }

@@ -7,12 +7,17 @@ import {
   type StartupPacket,
 } from "../wire/index.ts";
 
+const gone = new BorealisError(sqlState.connectionFailure, "the client went away");
+
 /** Whole packets of a client that is not logged in yet, one at a time. What it sends ahead is bounded. */
 export class PacketReader {
   private readonly connection: Connection;
   private bytes: Buffer = Buffer.alloc(0);
   private hasEnded = false;
   private wake: (() => void) | undefined;
+  private isDropping = false;
+  /** For what: whole packets of the client, or something of ours that it has to wait for. */
+  waitsFor: "client" | "us" | undefined;
   private failure: BorealisError | undefined;
 
   constructor(connection: Connection) {
@@ -24,6 +29,7 @@ export class PacketReader {
     connection.onEnd(onGone);
     connection.onClose(onGone);
     connection.onData((chunk) => {
+      if (this.isDropping) return;
       this.bytes = this.bytes.length === 0 ? chunk : Buffer.concat([this.bytes, chunk]);
       // One packet is never larger; the rest stays in the kernel until the session reads it.
       if (this.bytes.length > loginBytesMax) connection.pause();
@@ -37,6 +43,13 @@ export class PacketReader {
 
   get bufferedBytes(): number {
     return this.bytes.length;
+  }
+
+  /** Nothing more of what it sends is wanted. */
+  dropAll(): void {
+    this.isDropping = true;
+    this.bytes = Buffer.alloc(0);
+    this.connection.resume();
   }
 
   /** Ends the wait for a packet, now or later, with this error. */
@@ -77,6 +90,27 @@ export class PacketReader {
     return body;
   }
 
+  /** What `work` comes to, unless the client goes, or the wait is aborted, before. Raises BorealisError then. */
+  async unlessOver<T>(work: Promise<T>): Promise<T> {
+    let result: { readonly value: T } | undefined;
+    const done = work.then((value) => {
+      result = { value };
+    });
+    for (;;) {
+      if (result) return result.value;
+      if (this.failure) throw this.failure;
+      if (this.hasEnded) throw gone;
+      this.readOn();
+      const woken = new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      this.waitsFor = "us";
+      await Promise.race([done, woken]);
+      this.waitsFor = undefined;
+      this.wake = undefined;
+    }
+  }
+
   /** All that was read and not used. */
   takeRest(): Buffer {
     const rest = this.bytes;
@@ -84,15 +118,21 @@ export class PacketReader {
     return rest;
   }
 
+  /** Whoever sends more than any packet has is read on when that has been taken. */
+  private readOn(): void {
+    if (this.bytes.length <= loginBytesMax) this.connection.resume();
+  }
+
   private async until(isThere: () => boolean): Promise<void> {
     while (!isThere()) {
       if (this.failure) throw this.failure;
-      if (this.hasEnded)
-        throw new BorealisError(sqlState.connectionFailure, "the client went away");
-      this.connection.resume();
+      if (this.hasEnded) throw gone;
+      this.readOn();
+      this.waitsFor = "client";
       await new Promise<void>((resolve) => {
         this.wake = resolve;
       });
+      this.waitsFor = undefined;
       this.wake = undefined;
     }
     if (this.failure) throw this.failure;

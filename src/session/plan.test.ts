@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { ClassificationCache, loadParser } from "../route/index.ts";
-import { type DatabaseTraits, TextPlanner } from "./plan.ts";
+import { type DatabaseTraits, TextPlanner, traitsDuring } from "./plan.ts";
 import { parseDurationMs, parseSwitch } from "./probe.ts";
-import { honestyAtStart, readStart, splitOptions } from "./start-options.ts";
+import { arrivedAt, honestyAtStart, readStart, splitOptions } from "./start-options.ts";
 import { StatementBook } from "./statement-book.ts";
 
 beforeAll(() => loadParser());
@@ -11,6 +11,8 @@ const plain: DatabaseTraits = {
   hasDeferrableTriggers: false,
   hasRules: false,
   relationsWithCode: new Set(["sly"]),
+  codeNames: new Set(),
+  outsideNames: new Set(),
 };
 
 function planOf(sql: string, traits: DatabaseTraits = plain) {
@@ -95,9 +97,158 @@ describe("planText", () => {
     expect(planner.plan("select * from é1", true).role).toBe("write");
   });
 
+  describe("where users have made what bears the name of something harmless", () => {
+    const names = ["upper", "->", "=", ">=", "full_name", "date"];
+    const traits: DatabaseTraits = { ...plain, codeNames: new Set(names) };
+    it.each([
+      ["select upper(5)"],
+      ["select pg_catalog.upper('a')"],
+      ["select 5 -> 'a'::text"],
+      ["select a from t where a = 1"],
+      ["select case a when 1 then 2 end from t"],
+      ["select 1 from t join u using (a)"],
+      ["select 1 from t natural join u"],
+      ["select 1 from t where a in (select 2)"],
+      ["select 1 from t where a between 1 and 2"],
+      ["select u.full_name from t u"],
+      ["select (u).full_name from t u"],
+      ["select '1'::date"],
+      ["explain analyze select upper(5)"],
+      ["copy (select upper(5)) to stdout"],
+    ])("%s may write", (sql) => {
+      expect(planOf(sql).role).toBe("harmless");
+      expect(planOf(sql, traits)).toMatchObject({ role: "write", touch: { callsCode: true } });
+    });
+
+    it.each([
+      ["select lower('a'), full_name from t where a > 1"],
+      ["select case when a > 1 then 2 end from t join u on t.a < u.a"],
+      ["prepare p as select upper(5)"],
+      ["set work_mem = 1"],
+      ["begin"],
+    ])("%s does not", (sql) => {
+      expect(planOf(sql, traits).role).toBe(planOf(sql).role);
+    });
+
+    it("counts each read while it is not known what they have made", () => {
+      const unknown: DatabaseTraits = { ...plain, codeNames: "any" };
+      const roles = ["select a from t", "select upper('a')", "select 1", "begin", "show work_mem"];
+      expect(roles.map((sql) => planOf(sql, unknown).role)).toEqual([
+        "write",
+        "write",
+        "harmless",
+        "begin",
+        "harmless",
+      ]);
+      // It must not wait for a quorum where it wrote nothing.
+      expect(planOf("select a from t", { ...unknown, hasRules: true }).mayBeRewritten).toBe(true);
+      const touches = ["select a from t", "select upper('a')"].map(
+        (sql) => planOf(sql, unknown).touch,
+      );
+      expect(touches).toEqual([planOf("select a from t").touch, planOf("select 1").touch]);
+    });
+  });
+
+  it.each([
+    ["select ('q'::regclass).nextval"],
+    ["select (12345::oid).lo_unlink"],
+    ["select (1::bigint).pg_advisory_xact_lock"],
+  ])("%s calls a function", (sql) => {
+    expect(planOf(sql).role === "write" || planOf(sql).touch.touchesLocks).toBe(true);
+  });
+
+  describe("a transaction that is not to be run again", () => {
+    const beyond = "functions in this database can reach beyond it";
+    const traits: DatabaseTraits = { ...plain, outsideNames: new Set(["side"]) };
+    it.each([
+      ["select side()", beyond],
+      ["insert into t values (side())", beyond],
+      ["select u.side from u", beyond],
+      ["create table u (a int default side())", beyond],
+      ["execute p", beyond],
+      ["select f()", undefined],
+      ["insert into t values (1)", undefined],
+      ["select 'side'", undefined],
+      ["commit", undefined],
+    ])("%s: %s", (sql, why) => {
+      expect(planOf(sql, traits).obstacle).toBe(why);
+      expect(planOf(sql).obstacle).toBeUndefined();
+    });
+
+    it("has a text too long to be parsed: it may name any function", () => {
+      const bulk = `insert into t values ${"(1),".repeat(10_000)}(1)`;
+      expect(planOf(bulk, traits).obstacle).toBe(beyond);
+      expect(planOf(bulk).obstacle).toBeUndefined();
+    });
+
+    it("has anything that may run code, where no name says so", () => {
+      const any: DatabaseTraits = { ...plain, outsideNames: "any" };
+      const texts = ["select f()", "insert into t values (1)", "select 1"];
+      const found = texts.map((sql) => planOf(sql, any).obstacle);
+      expect(found).toEqual([beyond, beyond, undefined]);
+    });
+
+    it.each([
+      ["select pg_logical_emit_message(false, 'a', 'b')", true],
+      ["select pg_log_backend_memory_contexts(1)", true],
+      ["select pg_stat_reset()", true],
+      ["select * from pg_logical_slot_get_changes('s', null, null)", true],
+      [
+        "create function f() returns void language plpgsql as $$begin copy t to program 'x'; end$$",
+        true,
+      ],
+      [
+        "create function f() returns void language plpgsql as $$begin insert into t select 'copy'; end$$",
+        false,
+      ],
+      ["insert into t values ('copy it to ''me''')", false],
+    ])("%s: %s", (sql, is) => {
+      expect(planOf(sql).obstacle !== undefined).toBe(is);
+    });
+  });
+
+  it.each([
+    ["create function f() returns int language sql as 'select 1'", "code"],
+    ["create operator -> (leftarg = int, rightarg = text, function = w)", "code"],
+    ["create aggregate sum(text) (sfunc = f, stype = text)", "code"],
+    ["create cast (int as point) with function f(int)", "code"],
+    [
+      "create operator class o default for type point using btree as function 1 f(point, point)",
+      "code",
+    ],
+    ["create domain date as text", "code"],
+    ["create extension dblink", "code"],
+    ["create server s foreign data wrapper f", "code"],
+    ["alter function f() rename to upper", "code"],
+    ["create view v as select 1", "relations"],
+    ["create trigger a after insert on t execute function f()", "relations"],
+    ["alter table t enable row level security", "relations"],
+    ["create table u (a int default side())", "relations"],
+    ["create table u (a int)", undefined],
+    ["create index on t (a)", undefined],
+    ["insert into t values (side())", undefined],
+  ])("%s changes %s", (sql, change) => {
+    expect(planOf(sql, { ...plain, outsideNames: new Set(["side"]) }).changesTraits).toBe(change);
+  });
+
   it("takes a text in a strange encoding for anything", () => {
     const planner = new TextPlanner(new ClassificationCache());
     expect(planner.plan("select 1", false).role).toBe("several");
+  });
+});
+
+describe("while somebody changes a database", () => {
+  const { codeNames, relationsWithCode } = plain;
+
+  it("what is named the same is not known if functions change, and stays if only relations do", () => {
+    expect(traitsDuring("code", plain)).toMatchObject({ codeNames: "any", outsideNames: "any" });
+    expect(traitsDuring("relations", plain)).toMatchObject({ codeNames, relationsWithCode });
+  });
+
+  it("functions that act beyond it may come to be behind a relation, if there are any", () => {
+    expect(traitsDuring("relations", plain).outsideNames).toEqual(new Set());
+    const acting: DatabaseTraits = { ...plain, outsideNames: new Set(["side"]) };
+    expect(traitsDuring("relations", acting).outsideNames).toBe("any");
   });
 });
 
@@ -146,6 +297,14 @@ describe("start-up options", () => {
     [{ user: "a", application_name: "borealis_log" }, "reserved"],
     [{ user: "a", options: "-c application_name=BOREALIS_LOG" }, "reserved"],
     [{ user: "a", options: "--application-name=borealis_log" }, "reserved"],
+    [
+      { user: "a", options: "-c borealis.pool=session" },
+      'invalid value for parameter "borealis.pool"',
+    ],
+    [{ user: "a", options: "-c borealis.commit_timeout=soon" }, "invalid value"],
+    [{ user: "a", options: "-c borealis.force_durable_commit=perhaps" }, "invalid value"],
+    [{ user: "a", "borealis.replay": "maybe" }, "invalid value"],
+    [{ user: "a", options: "-c apg_write_forward.consistency_mode=always" }, "invalid value"],
   ])("%j is refused", (parameters, why) => {
     expect(() => start(parameters)).toThrow(why);
   });
@@ -154,6 +313,15 @@ describe("start-up options", () => {
     expect(start({ user: "ann" }).database).toBe("ann");
     expect(start({ user: "é".repeat(40) }).user.length).toBeLessThanOrEqual(32);
     expect(start({ user: "ann", replication: "off" }).user).toBe("ann");
+  });
+
+  it("of who came in at a further address say so, as if the client had; others stay as they came", () => {
+    const request = { kind: "startup", minor: 0, protocolOptions: [], parameters: [] } as const;
+    expect(arrivedAt(request, undefined)).toBe(request);
+    const { parameters } = arrivedAt(request, "127.0.0.12");
+    expect(parameters.map(({ name, value }) => `${name}=${value.toString()}`)).toEqual([
+      "borealis.endpoint_address=127.0.0.12",
+    ]);
   });
 
   it("outrank what roles and databases have stored", () => {

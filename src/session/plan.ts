@@ -7,6 +7,7 @@ import {
   type StatementClass,
 } from "../route/index.ts";
 import type { HiddenState } from "./hidden-state.ts";
+import { actsOutside } from "./source-patterns.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
@@ -17,6 +18,9 @@ import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
  * - several: anything else; it may end transactions on its way
  */
 export type Role = "harmless" | "begin" | "commit" | "rollback" | "write" | "several";
+
+/** What PREPARE TRANSACTION is answered with. */
+export const prepareTag = "PREPARE TRANSACTION";
 
 /** What a session has to know of one text, derived once from its classification. */
 export interface TextPlan {
@@ -35,7 +39,7 @@ export interface TextPlan {
   readonly mayHideWarnings: boolean;
   /** It has no transaction id before COMMIT, and may write in it all the same. */
   readonly writesAtCommit: boolean;
-  /** NOTIFY: it takes an id inside COMMIT, and nothing of it is left on disk. */
+  /** Others may hear of it, if they listen. */
   readonly notifies: boolean;
   /** Its answer may be a sequence's value that another transaction logged, and that is not durable yet. */
   readonly drawsSequence: boolean;
@@ -43,8 +47,8 @@ export interface TextPlan {
   readonly mayDraw: boolean;
   /** It asks for what its session has drawn. */
   readonly readsDrawn: boolean;
-  /** Triggers, rules, views or policies may differ afterwards. */
-  readonly changesTraits: boolean;
+  /** What may differ afterwards of what the catalogs say. */
+  readonly changesTraits: TraitChange | undefined;
   /** The prepared statement it forgets; "*" for all. */
   readonly deallocates: string | undefined;
   /** What it may do to the session beyond its transaction. */
@@ -52,6 +56,8 @@ export interface TextPlan {
   readonly refusal: Refusal | undefined;
   /** A transaction block is open after it that was not open before. */
   readonly begins: boolean;
+  /** Of how many statements it is, if they make one transaction by themselves, that ends with the last of them. */
+  readonly statementsInOne: number | undefined;
   /** What PostgreSQL answers to it where it is a commit and nothing else. */
   readonly commitTag: string | undefined;
   /** The gid of the prepared transaction that it commits or rolls back. */
@@ -62,6 +68,9 @@ export interface TextPlan {
   readonly wishes: readonly SettingChange[];
 }
 
+/** - relations: triggers, rules, views, policies; code: functions, operators, types and casts as well */
+export type TraitChange = "relations" | "code";
+
 /** What the catalogs of one database say, as far as a text alone cannot. */
 export interface DatabaseTraits {
   /** A user's deferrable trigger runs inside COMMIT, after every question that could be asked before it. */
@@ -70,18 +79,35 @@ export interface DatabaseTraits {
   readonly hasRules: boolean;
   /** Names of views, and of tables with policies: reading them may run a user's functions. */
   readonly relationsWithCode: ReadonlySet<string>;
+  /** Names of what users have made that may write where a text seems to read; see StatementClass.names. */
+  readonly codeNames: Names;
+  /** Names of functions that act beyond their transaction: on files, programs, other servers or processes. */
+  readonly outsideNames: Names;
   /** What its code may do to a session; absent where that is not known. */
   readonly hidden?: HiddenState;
-  /** Functions can reach beyond this database: dblink, foreign tables, languages that are not trusted. */
-  readonly reachesOutside?: boolean;
 }
+
+/** "any": not known, or no name in a text says so. */
+export type Names = ReadonlySet<string> | "any";
 
 /** Nothing known: every doubt counts. */
 export const unknownTraits: DatabaseTraits = {
   hasDeferrableTriggers: true,
   hasRules: true,
   relationsWithCode: new Set(),
+  codeNames: "any",
+  outsideNames: "any",
 };
+
+/** While somebody makes a change, of what was known before. */
+export function traitsDuring(change: TraitChange, before: DatabaseTraits): DatabaseTraits {
+  const { relationsWithCode, codeNames, outsideNames } = before;
+  if (change === "code") return { ...unknownTraits, relationsWithCode };
+  // What has a name may come to be behind a relation.
+  const isNothing = outsideNames !== "any" && outsideNames.size === 0;
+  const known = { relationsWithCode, codeNames, ...(isNothing && { outsideNames }) };
+  return { ...unknownTraits, ...known };
+}
 
 /** A text too long to be looked at. */
 export const opaquePlan: TextPlan = {
@@ -97,11 +123,12 @@ export const opaquePlan: TextPlan = {
   drawsSequence: false,
   mayDraw: true,
   readsDrawn: false,
-  changesTraits: false,
+  changesTraits: undefined,
   deallocates: undefined,
   touch: unknownTouch,
   refusal: undefined,
   begins: false,
+  statementsInOne: undefined,
   commitTag: undefined,
   gid: undefined,
   obstacle: "a text of it was too long to be looked at",
@@ -147,19 +174,17 @@ export class TextPlanner {
   }
 }
 
-// What these do, a rollback does not undo; and a pid means somebody else on another server.
-const outside =
-  /\b(dblink\w*|lo_(import|export)|pg_(terminate|cancel)_backend|pg_file_\w+|pg_(promote|reload_conf|rotate_logfile|switch_wal|create_restore_point|wal_replay_\w+)|pg_\w*replication_slot\w*)\b/i;
-
 const drawn = /\b(currval|lastval)\b/i;
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
-const traitTags =
-  /\b(TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE|EXTENSION|SCHEMA|RENAME|FUNCTION|PROCEDURE)\b|^ALTER$/;
+const traitTags = /\b(?:TRIG|TRIGGER|RULE|VIEW|POLICY|ALTER TABLE)\b/;
+const codeTags =
+  /\b(?:FUNCTION|PROCEDURE|EXTENSION|SCHEMA|CAST|OP|DOMAIN|FOREIGN|PLANG|RENAME)\b|^(?:ALTER|CREATE)$/;
+const queries = new Set(["SELECT", "EXPLAIN", "DECLARE CURSOR", "COPY"]);
 
 /** `sql` is the text that was classified; parameters in it ($1) mean something else in the two protocols. */
 export function planText(sql: string, classified: Classified, traits: DatabaseTraits): TextPlan {
-  const { statements } = classified;
+  const statements = classified.statements.map((statement) => judged(statement, traits));
   const only = statements.length === 1 ? statements[0] : undefined;
   const role = only ? roleOf(only, traits) : roleOfSeveral(statements, traits);
   const mayBeProbed = role === "write" && statements.every(mayShareTransaction);
@@ -172,38 +197,77 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       mayBeProbed &&
       only !== undefined &&
       rewritableKinds.has(only.kind) &&
-      !traits.hasRules &&
+      // Of what reads by its text rules make nothing else.
+      (!traits.hasRules || classified.statements[0]?.kind === "read") &&
       !/\$\d/.test(sql),
     mayEndTransaction: statements.some(
       ({ kind, endsTransaction }) => endsTransaction || kind === "unknown",
     ),
     changesHonesty: statements.some(changesHonesty),
     mayHideWarnings: statements.some(mayHideWarnings),
-    writesAtCommit: statements.some(
-      (statement) => statement.writesAtCommit && statement.tag !== "NOTIFY",
-    ),
-    notifies: statements.some(({ tag }) => tag === "NOTIFY"),
+    writesAtCommit: statements.some((statement) => statement.writesAtCommit),
+    notifies: statements.some((statement) => notifies(statement, traits)),
     drawsSequence: statements.some((statement) => statement.drawsSequence),
     mayDraw: statements.some(
       (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
     ),
     readsDrawn: drawn.test(sql),
-    changesTraits: statements.some(
-      (statement) => traitTags.test(statement.tag) || statement.kind === "unknown",
-    ),
+    changesTraits: traitChangeOf(statements, traits),
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
       : statements.find((statement) => statement.deallocates !== undefined)?.deallocates,
-    touch: touchOf(classified, sql),
+    // Where any name will do, each read would be followed by a question, and keep its connection from others.
+    touch: touchOf(traits.codeNames === "any" ? classified : { ...classified, statements }, sql),
     refusal,
     begins: statements.findLast(isBoundary)?.transaction === "begin",
+    statementsInOne: statements.every(staysInOne) ? statements.length : undefined,
     commitTag: only && commitTagOf(only),
     gid: only && endsPrepared(only) ? only.gid : undefined,
-    obstacle: outside.test(sql)
+    obstacle: actsOutside(
+      sql,
+      statements.some(({ tag }) => tag === "CREATE FUNCTION"),
+    )
       ? "it acts beyond its transaction"
       : firstObstacle(statements, traits),
     wishes: statements.flatMap(wishesOf),
   };
+}
+
+/** As its text says, and what users have made in its database. */
+function judged(statement: StatementClass, traits: DatabaseTraits): StatementClass {
+  if (!queries.has(statement.tag) || !runsCode(statement, traits.codeNames)) return statement;
+  const kind = statement.kind === "read" ? "mayWrite" : statement.kind;
+  return { ...statement, kind, mayWrite: true, mayRunUserCode: true, callsUnknown: true };
+}
+
+function runsCode({ names, relations }: StatementClass, code: Names): boolean {
+  if (code === "any") return names === undefined || names.length + relations.length > 0;
+  if (code.size === 0) return false;
+  return names === undefined || names.some((name) => code.has(name));
+}
+
+function traitChangeOf(
+  statements: readonly StatementClass[],
+  traits: DatabaseTraits,
+): TraitChange | undefined {
+  if (statements.some(({ tag, kind }) => codeTags.test(tag) || kind === "unknown")) return "code";
+  const isOfRelations = statements.some(
+    (statement) => traitTags.test(statement.tag) || spreads(statement, traits),
+  );
+  return isOfRelations ? "relations" : undefined;
+}
+
+/** Others may reach what it names afterwards: a default, an index. */
+function spreads({ kind, names = [] }: StatementClass, { outsideNames }: DatabaseTraits): boolean {
+  return kind === "utility" && outsideNames !== "any" && names.some((n) => outsideNames.has(n));
+}
+
+function reachesOutside(statement: StatementClass, outsideNames: Names): boolean {
+  const { names, executes, mayRunUserCode } = statement;
+  if (outsideNames === "any") return mayRunUserCode;
+  if (outsideNames.size === 0) return false;
+  if (names === undefined || executes !== undefined) return true;
+  return names.some((name) => outsideNames.has(name));
 }
 
 function wishesOf({ settings, tag, sessionEffects }: StatementClass): SettingChange[] {
@@ -211,6 +275,17 @@ function wishesOf({ settings, tag, sessionEffects }: StatementClass): SettingCha
   if (isReset && settings.some(({ name }) => name === "*"))
     return [{ name: "*", value: null, isLocal: false }];
   return settings.filter(({ name }) => /^(?:borealis\.|apg_write_forward\.|\*$)/.test(name));
+}
+
+function staysInOne(statement: StatementClass): boolean {
+  const { kind, endsTransaction, mayCommitInside, forbidsTransactionBlock } = statement;
+  return kind !== "unknown" && !endsTransaction && !mayCommitInside && !forbidsTransactionBlock;
+}
+
+/** A held cursor takes an id inside COMMIT, too; what its query may do there, only that tells. */
+function notifies(statement: StatementClass, traits: DatabaseTraits): boolean {
+  if (!statement.writesAtCommit) return false;
+  return !statement.sessionEffects.includes("heldCursor") || mayWrite(statement, traits);
 }
 
 function isBoundary({ transaction, endsTransaction }: StatementClass): boolean {
@@ -222,10 +297,10 @@ function endsPrepared({ transaction }: StatementClass): boolean {
 }
 
 function commitTagOf(statement: StatementClass): string | undefined {
-  const { transaction, isChained, tag } = statement;
+  const { transaction, tag } = statement;
   if (endsPrepared(statement)) return tag;
-  if (transaction === "prepare") return "PREPARE TRANSACTION";
-  return transaction === "commit" && !isChained ? "COMMIT" : undefined;
+  if (transaction === "prepare") return prepareTag;
+  return transaction === "commit" ? "COMMIT" : undefined;
 }
 
 function firstObstacle(
@@ -248,7 +323,7 @@ function obstacleOf(statement: StatementClass, traits: DatabaseTraits): string |
   if (statement.forbidsTransactionBlock && !endsPrepared(statement)) return `it has ${tag}`;
   if (copy !== undefined && copy !== "out") return "it has COPY into a table, a file or a program";
   if (transaction === "prepare") return "it is a two-phase commit";
-  if (statement.mayRunUserCode && traits.reachesOutside === true)
+  if (reachesOutside(statement, traits.outsideNames))
     return "functions in this database can reach beyond it";
   return undefined;
 }

@@ -86,10 +86,11 @@ class World {
       leavesUnseen: "no",
     };
     this.planner.learnTraits({
-      reachesOutside: false,
       hasDeferrableTriggers: false,
       hasRules: false,
       relationsWithCode: new Set(),
+      codeNames: new Set(),
+      outsideNames: new Set(),
       hidden: this.hidden,
     });
   }
@@ -117,7 +118,10 @@ class World {
         untilFlushed: () => Promise.resolve(),
         untilInserted: () => Promise.resolve(),
       },
-      fates: { of: () => Promise.resolve("neverHappened") },
+      fates: {
+        of: () => Promise.resolve("neverHappened"),
+        ofEnded: () => Promise.resolve("unknown"),
+      },
       holdTimeoutMs: 500,
       gateOf: () => undefined,
       exchangeOf: () => exchange,
@@ -126,6 +130,7 @@ class World {
       connect: (wanted) =>
         borrowServer(shared, arrival, pooling, wanted, (name) => memory.hasCustom(name)),
       isOver: () => false,
+      isLeaving: () => false,
       isServing: () => Promise.resolve(this.isServing),
       wasEndedOnPurpose: () => Promise.resolve(false),
       onTraitsChanging() {},

@@ -18,6 +18,8 @@ export interface Answer {
   readonly synchronousCommit: string;
   /** Null: it certainly has no transaction id so far. Undefined: not asked. */
   readonly xid: bigint | null | undefined;
+  /** It had none until we asked, and has taken it for us: it has written nothing so far. */
+  readonly isFresh?: boolean;
   /** Undefined: not asked. */
   readonly settings: HonestySettings | undefined;
 }
@@ -69,11 +71,20 @@ const queryProbe = encodeProbe(sql);
  */
 export const flushedQueryProbe = Buffer.concat([queryProbe, encodeFlush()]);
 
+// What takes its id inside COMMIT would leave us without it; COALESCE looks at its second argument only if it has to.
+const freshMark = " new";
+const takenId = `COALESCE(${ownId}::pg_catalog.text, pg_catalog.concat(pg_catalog.pg_current_xact_id()::pg_catalog.text, '${freshMark}'))`;
+const takingProbe = encodeProbe(sql.replace(ownId, takenId));
+/** Likewise, of a transaction that takes an id inside its COMMIT if it has none: it takes it now. */
+export const flushedTakingProbe = Buffer.concat([takingProbe, encodeFlush()]);
+
 /** Answers of queryProbe that end a step: ParseComplete, BindComplete, CommandComplete, CloseComplete twice. */
 export const queryProbeSteps = 5;
 
 /** The query alone in a cycle of its own, for a COMMIT in an open transaction. */
 export const syncedQueryProbe = Buffer.concat([queryProbe, encodeSync()]);
+/** ... that takes its id now. */
+export const syncedTakingProbe = Buffer.concat([takingProbe, encodeSync()]);
 
 /** The same, in a cycle of its own, of the transaction that was prepared under `gid`; no id: there is none. */
 export function preparedProbe(gid: string): Buffer {
@@ -105,12 +116,31 @@ function xidOf(text: string | null | undefined): bigint | null {
 
 export function answerOfRow(values: readonly (string | null)[]): Answer {
   const [id, , synchronousCommit, force, timeout] = values;
+  const isFresh = id?.endsWith(freshMark) === true;
   return {
     synchronousCommit: synchronousCommit ?? "on",
-    xid: xidOf(id),
+    xid: xidOf(isFresh ? id.slice(0, -freshMark.length) : id),
+    isFresh,
     settings: {
       isForced: parseSwitch(force ?? undefined) ?? true,
       commitTimeoutMs: parseDurationMs(timeout ?? undefined) ?? 0,
+    },
+  };
+}
+
+/** What holds of both, where one cycle has two commits: of each fact the one that asks for more patience. */
+export function worseOf(before: Answer | undefined, answer: Answer): Answer {
+  if (!before) return answer;
+  const levels = [before.synchronousCommit, answer.synchronousCommit];
+  const lowest = levels.find((level) => level === "off") ?? levels.find(isLowered);
+  return {
+    ...answer,
+    synchronousCommit: lowest ?? answer.synchronousCommit,
+    // Null would say that neither wrote.
+    xid: answer.xid === null ? before.xid : answer.xid,
+    settings: answer.settings && {
+      ...answer.settings,
+      isForced: answer.settings.isForced || before.settings?.isForced === true,
     },
   };
 }

@@ -47,8 +47,8 @@ export const readbackSteps = 6;
 /**
  * The question, as extended messages with their Sync: a simple Query would destroy the client's unnamed statement.
  * Texts travel as hexadecimal and base64 of UTF-8, so that no setting of the session changes how they are read.
- * pg_settings costs most of it (0.7-2 ms); pg_locks takes a lock on each part of the lock table, and is asked only
- * where somebody may have taken one.
+ * What is behind pg_settings costs most of it (0.7-2 ms); the view may have rows that are not PostgreSQL's. pg_locks takes a
+ * lock on each part of the lock table, and is asked only where somebody may have taken one.
  */
 export function encodeReadback(customNames: readonly string[], asksLocks: boolean): Buffer {
   const locks =
@@ -57,7 +57,7 @@ export function encodeReadback(customNames: readonly string[], asksLocks: boolea
   const sql =
     "SELECT pg_catalog.encode(pg_catalog.convert_to(pg_catalog.json_build_object(" +
     "'settings',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(name, setting, context))" +
-    " FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session')," +
+    " FROM pg_catalog.pg_show_all_settings() WHERE source OPERATOR(pg_catalog.=) 'session')," +
     "'custom',(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n, pg_catalog.current_setting(n, true)))" +
     ` FROM pg_catalog.json_array_elements_text(${jsonLiteral(customNames)}) n),` +
     "'super',pg_catalog.current_setting('is_superuser'),'user',SESSION_USER,'role',pg_catalog.current_setting('role')," +

@@ -47,8 +47,11 @@ export class ReaderSight {
 
   /** ... what the session was shown elsewhere. Resolves all the same once `targetOf` gives nobody any more. */
   async untilCaughtUp(targetOf: () => Target | undefined): Promise<void> {
-    if (this.shown === lsnZero) return;
-    await this.untilReplayed(targetOf, this.shown, Number.POSITIVE_INFINITY);
+    // It may be shown more elsewhere meanwhile.
+    for (let at = lsnZero; at !== this.shown;) {
+      at = this.shown;
+      if (!(await this.untilReplayed(targetOf, at, Number.POSITIVE_INFINITY))) return;
+    }
   }
 
   /** It must be shown this, too, wherever it comes to. */

@@ -78,7 +78,7 @@ export class Readiness {
     }
     // Settings of ours are kept by the endpoint, and only there.
     const writer = sides.writer();
-    if (writer) writer.conversation.exchange.wishes = { ...wishes, consistency: "off" };
+    writer?.conversation.exchange.wishBook.adopt({ ...wishes, consistency: "off" });
     if (signal.aborted) throw cancelledByClient;
     if (begin === undefined) return;
     const { errors } = await sides.ask("writer", ownQuery(begin));
@@ -90,22 +90,17 @@ export class Readiness {
     const session = this.sides.own();
     const withinMs = this.withinMs();
     const at = await this.acknowledged(withinMs, signal);
+    if (session.survivor.isParked) {
+      // Whichever it wakes on shows that first.
+      this.sight.note(at);
+      return;
+    }
     const targetOf = (): Target | undefined => (signal.aborted ? undefined : session.target);
     try {
       await this.sight.untilShown(targetOf, at, withinMs);
     } catch (error) {
       throw signal.aborted ? cancelledByClient : error;
     }
-  }
-
-  /** The session moves from the writer, where it ran something that it may run again, to this reader. */
-  async ofNext(target: Target, isWanted: () => boolean): Promise<void> {
-    const waiting = new AbortController();
-    const stop = this.options.clock.after(this.withinMs(), () => waiting.abort());
-    const at = await this.acknowledged(this.withinMs(), waiting.signal).catch(() => undefined);
-    stop.cancel();
-    if (at !== undefined) this.sight.note(at);
-    await this.sight.untilCaughtUp(() => (isWanted() ? target : undefined));
   }
 
   private withinMs(): number {
@@ -119,7 +114,8 @@ export class Readiness {
       const { conversation } = session;
       const isKnown = conversation.exchange.memory.needsReadback === "no";
       if (conversation.isIdle && !isKnown) session.readBack();
-      if (conversation.isIdle) return;
+      // Without a server it cannot be asked, and gets one.
+      if (conversation.isIdle && (isKnown || session.survivor.isLive)) return;
       // Behind the question: then that is answered, too.
       await this.sides.ask("reader", encodeSync());
     }

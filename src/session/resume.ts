@@ -3,8 +3,9 @@ import { encodeError, encodeReadyForQuery, transactionState } from "../wire/inde
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
 import type { Cycle } from "./cycle.ts";
-import type { Exchange, ExchangeOptions } from "./exchange.ts";
-import { frontOf, restOfAnswer } from "./loss.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange-options.ts";
+import { frontOf, restOfAnswer, type Sight } from "./loss.ts";
 import type { Memory } from "./memory.ts";
 import type { Told } from "./transcript.ts";
 
@@ -43,12 +44,33 @@ export const lossesMax = 3;
 export const lostAgain = "one server after the other was lost while it ran";
 
 /** ... and is not run on yet another. */
-export function giveUp(conversation: Conversation): Refused {
+function giveUp(conversation: Conversation): Refused {
   return refuse(conversation, serializationFailure(lostAgain), lostAgain);
 }
 
+export type SettledSight = Exclude<Sight["kind"], "ask">;
+
+/** How it goes on from a loss of which all is known that will be. `isSuspect`: what is under way may take servers down. */
+export function afterLoss(
+  sight: SettledSight,
+  conversation: Conversation,
+  { memory, isSuspect }: { readonly memory: Memory; readonly isSuspect: boolean },
+): Resume | Refused {
+  switch (sight) {
+    case "doubt":
+      return refuse(conversation, unknownOutcome(false), "it may have been committed in parts");
+    case "done":
+      return answeredOrAgain(conversation, memory);
+    case "failed":
+      return readyAgain(conversation, memory);
+    case "idle":
+    case "undone":
+      return isSuspect ? giveUp(conversation) : runAgain(conversation);
+  }
+}
+
 /** What was under way is run again, if that can do no harm and can go unseen. */
-export function runAgain(conversation: Conversation): Resume | Refused {
+function runAgain(conversation: Conversation): Resume | Refused {
   const { exchange, client } = conversation;
   const { kept } = exchange.journal;
   const front = frontOf(exchange);
@@ -145,15 +167,22 @@ export function answered(conversation: Conversation, memory: Memory): Resume | R
   server.outbox.letGo();
   exchange.tell(bytes);
   exchange.state = transactionState.idle;
+  const { isChained } = front;
   for (let step = front.stepsSeen; step < front.stepsSent; step++)
     memory.answeredStep(front.changes, step);
   memory.ready(front.changes, true);
   const { later } = exchange.journal.kept;
-  return goingOn("answered", [...later, ...client.takeRest()]);
+  const next = goingOn("answered", [...later, ...client.takeRest()]);
+  if (!isChained) return next;
+  // The transaction that it began is lost with its server, and has nothing in it: its first statement hears so.
+  const error = encodeError(serializationFailure(chained), "ERROR");
+  return { ...next, isFailed: true, pendingError: error };
 }
 
+const chained = "it began with the COMMIT AND CHAIN of another one";
+
 /** All that its client has still to hear is that the server is ready again. */
-export function readyAgain(conversation: Conversation, memory: Memory): Resume {
+function readyAgain(conversation: Conversation, memory: Memory): Resume {
   const { exchange, client } = conversation;
   const front = frontOf(exchange);
   exchange.tell(encodeReadyForQuery(transactionState.idle));
@@ -166,12 +195,12 @@ export function readyAgain(conversation: Conversation, memory: Memory): Resume {
 
 /**
  * It wrote nothing, and its answer is here. Not told if there is another way: a writer that was replaced without its
- * knowing may have said it, and a sequence's value, or a NOTIFY, may be lost.
+ * knowing may have said it, and a sequence's value may be lost.
  */
-export function answeredOrAgain(conversation: Conversation, memory: Memory): Resume | Refused {
-  const { exchange } = conversation;
+function answeredOrAgain(conversation: Conversation, memory: Memory): Resume | Refused {
   const next = runAgain(conversation);
-  const isCommit = frontOf(exchange)?.commitTag !== undefined && !exchange.hasNotified;
+  const front = frontOf(conversation.exchange);
+  const isCommit = front?.commitTag !== undefined && !front.isChained;
   return isCommit || "resume" in next ? answered(conversation, memory) : next;
 }
 

@@ -1,7 +1,10 @@
 import { afterReading, type Clock, type Timer } from "../io/index.ts";
 import type { BackendReady } from "./backend-shell.ts";
+import { CommitStopwatch } from "./commit-stopwatch.ts";
+import type { Exchange } from "./exchange.ts";
 import { HeldOutput, type ReadGate } from "./read-gate-shell.ts";
 import { send } from "./send.ts";
+import type { SessionCounters } from "./session-counters.ts";
 import type { Target } from "./topology.ts";
 
 export interface ServerLineOptions {
@@ -39,12 +42,17 @@ export class ServerLine {
   /** The gate is nothing to what it says: it is not told. */
   private isUngated = false;
   isRetired = false;
+  /** It was left while it lived, since it is to stop: it may be had again, if that comes to nothing. */
+  wasLeft = false;
   private isOver = false;
   private saidSinceBytes = 0;
+  private readonly stopwatch: CommitStopwatch | undefined;
 
   constructor(options: ServerLineOptions) {
     this.options = options;
     this.backend = options.backend;
+    // Readers commit nothing.
+    if (this.target.role === "writer") this.stopwatch = new CommitStopwatch(options.clock);
     if (options.isThere === false) {
       this.hasLeft = true;
       this.wasReleased = true;
@@ -94,11 +102,19 @@ export class ServerLine {
 
   /** False: stop until onDrain. */
   send(parts: readonly Buffer[]): boolean {
+    this.stopwatch?.sent();
     return this.hasLeft || send(this.backend.connection, parts);
   }
 
-  noteStatement(): void {
+  /** The client has said something, which `exchange` has not seen yet. */
+  noteStatement(exchange: Exchange): void {
+    this.stopwatch?.arrived(exchange);
     if (!this.hasLeft) this.output?.noteStatement();
+  }
+
+  /** The client is told of a commit now. */
+  noteCommitted(counters: SessionCounters): void {
+    this.stopwatch?.told(counters);
   }
 
   pause(): void {
@@ -131,6 +147,12 @@ export class ServerLine {
     this.awaitQuiet();
   }
 
+  /** As `end`, of one that lives and is to stop. */
+  letGo(): void {
+    this.wasLeft = true;
+    this.end();
+  }
+
   /** No more is sent; it ends by itself. */
   end(): void {
     if (!this.wasReleased) this.backend.connection.end();
@@ -153,6 +175,7 @@ export class ServerLine {
   private onData(chunk: Buffer): void {
     if (this.hasLeft) return;
     if (this.isOver) this.noteSaid(chunk.length);
+    this.stopwatch?.heard();
     const isAdmitted = !this.output || this.isUngated || this.output.admits(chunk);
     if (isAdmitted) this.options.onBytes(chunk);
     else this.pause();

@@ -11,6 +11,7 @@ import {
 import { type Cycle, isOwnStep } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import { heldBytesMax, type Outbox } from "./outbox.ts";
+import { isRolledBack } from "./loss.ts";
 import { answerOfFunction, answerOfRow } from "./probe.ts";
 
 /**
@@ -22,6 +23,8 @@ export type ServerVerdict = "pass" | "aside" | "drop" | "hold";
 type Verdict = ServerVerdict;
 
 const staleRoutine = "RevalidateCachedQuery";
+/** Where a server that is to end, or whose transaction_timeout is over, says so: PostgreSQL keeps it out of commits. */
+const interruptRoutine = "ProcessInterrupts";
 
 /** What each message of a server means for the exchange, and whether the client may have it. */
 export class ServerMessages {
@@ -134,6 +137,7 @@ export class ServerMessages {
     if (exchange.isHonest && report.get("R") === "SyncRepWaitForLSN") {
       // The warning would tell the client what is about to be made untrue.
       cycle.wasInterrupted = true;
+      if (report.get("C") === sqlState.adminShutdown) exchange.wasEndedInCommit = true;
       if (cycle.verify === "nothing") {
         cycle.verify = "answer";
         cycle.answer ??= { synchronousCommit: "on", xid: undefined, settings: undefined };
@@ -150,10 +154,13 @@ export class ServerMessages {
     const { exchange } = this;
     const report = parseReport(this.body);
     if (report.get("V") !== "FATAL" && report.get("V") !== "PANIC") return undefined;
+    exchange.wasCutShort ||= report.get("R") === interruptRoutine;
     if (exchange.keepLastWords(report.get("C") ?? "", this.bytes)) return "drop";
     // A statement that ends so before its completion was rolled back; of several, some may have been committed.
     const isUncertain =
-      cycle && (cycle.verify === "always" || cycle.hasCompleted || cycle.wasInterrupted);
+      cycle &&
+      !isRolledBack(exchange, cycle) &&
+      (cycle.verify === "always" || cycle.hasCompleted || cycle.wasInterrupted);
     if (isUncertain === true) return "drop";
     exchange.hasFatal = true;
     return "aside";
@@ -219,8 +226,11 @@ export class ServerMessages {
       return "drop";
     }
     if (cycle.isOwn || (cycle.sections.length > 0 && isOwnStep(cycle, cycle.stepsSeen))) {
-      if (this.isWhole)
-        this.exchange.learn(cycle.answers ?? cycle, answerOfRow(parseDataRow(this.body)));
+      if (!this.isWhole) return "drop";
+      const answer = answerOfRow(parseDataRow(this.body));
+      const about = cycle.answers ?? cycle;
+      if (cycle.asksAhead) this.exchange.learnAhead(about, answer);
+      else this.exchange.learn(about, answer);
       return "drop";
     }
     return this.shown(cycle);
@@ -302,13 +312,11 @@ export class ServerMessages {
     exchange.state = this.body[0] ?? exchange.state;
     exchange.cycles.popFront();
     const isIdle = exchange.state === transactionState.idle;
-    if (cycle.isReadback) exchange.memory.readbackAnswered(cycle.readRow, isIdle);
+    if (cycle.isReadback) exchange.readbackAnswered(cycle.readRow);
     else if (!cycle.isOwn) exchange.memory.ready(cycle.changes, isIdle);
     if (exchange.state === transactionState.idle) {
-      exchange.writesAtCommit = false;
-      exchange.hasNotified = false;
-      // Those that a Bind behind it makes are of the next transaction.
-      if (exchange.cycles.length === 0) exchange.book.endTransaction();
+      // What was sent behind it is of the next transaction.
+      if (exchange.cycles.length === 0) exchange.endTransaction();
       exchange.settleTraits();
     }
     if (

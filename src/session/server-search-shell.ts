@@ -8,6 +8,8 @@ import type { Survivor } from "./survivor.ts";
 import { returnServer } from "./tenancy-shell.ts";
 import type { ServerStart, SessionWorld, WantedServer } from "./world-shell.ts";
 
+type FateWanted = Extract<Action, { kind: "askFate" }>;
+
 /** A session, as far as its next server is concerned. */
 export interface Searcher {
   readonly world: SessionWorld;
@@ -26,6 +28,7 @@ export interface Searcher {
 /** Finds a session its next server: after it has lost one, or when it has something to do and none to do it. */
 export class ServerSearch {
   private readonly searcher: Searcher;
+  private readonly asking = new AbortController();
   private holdTimer: Timer | undefined;
   private heldSinceMs = 0;
   /** Counts what was asked for. */
@@ -53,11 +56,32 @@ export class ServerSearch {
     counters.holdEnded(clock.nowMs() - this.heldSinceMs);
   }
 
+  /** What became of a commit on the server that was lost; nobody is told after `close`. */
+  async askFate(
+    { xid, isEndedAlone, endsPrepared = false }: FateWanted,
+    pid: number,
+  ): Promise<void> {
+    const { world, survivor, run } = this.searcher;
+    this.holdFor();
+    const { target } = this.searcher.line();
+    const { signal } = this.asking;
+    const fate = await (isEndedAlone === true
+      ? world.fates.ofEnded(target, { xid, endsPrepared }, signal)
+      : world.fates.of(target.incarnation, xid, signal));
+    world.logger.info({ event: "session.fate", pid, xid: String(xid), fate });
+    run(survivor.fateKnown(fate));
+  }
+
+  close(): void {
+    this.asking.abort();
+    this.stopHolding();
+  }
+
   async reconnect(): Promise<void> {
     const { survivor, world, hasEnded, run, readOn } = this.searcher;
     const line = this.searcher.line();
     // One that we leave while it lives may be had again.
-    const isLost = !line.wasReleased && (line.closed || line.isRetired);
+    const isLost = !line.wasReleased && !line.wasLeft && (line.closed || line.isRetired);
     line.leave();
     const { isWaking } = survivor;
     // It may wait longer for its turn in a pool than for an instance.

@@ -1,10 +1,14 @@
 import { backend, MessageScanner, parseReport } from "../wire/index.ts";
+import type { Action } from "./action.ts";
+import type { Cycle } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import { heldBytesMax, Outbox } from "./outbox.ts";
 import { ServerMessages, type ServerVerdict } from "./server-messages.ts";
 
 /** What a server may say behind the ReadyForQuery of the last cycle that it has begun with. */
 const unasked = new Set<number>([backend.notice, backend.notification, backend.parameterStatus]);
+/** One for all: commits are many. */
+const committed: Action = { kind: "committed" };
 const drainedBacklogBytesMax = 64 * 1024;
 const readbackBytesMax = 16 * 1024 * 1024;
 /** Small messages are presented whole, so that nothing has to be put together later. */
@@ -144,7 +148,7 @@ export class ServerSide {
       if (isSame && isReady && !wasCollecting) {
         this.emit(from, scanner.end, false);
         from = scanner.end;
-        if (cycle?.isOwn === false) this.exchange.finished(cycle);
+        if (cycle?.isOwn === false) this.finished(cycle);
         continue;
       }
       this.emit(from, scanner.start, wasCollecting);
@@ -156,10 +160,15 @@ export class ServerSide {
         return;
       }
       this.follow(verdict, isReady);
-      if (isReady && cycle && !cycle.isOwn) this.exchange.finished(cycle);
+      if (isReady && cycle && !cycle.isOwn) this.finished(cycle);
     }
     this.emit(from, scanner.forwardEnd, outbox.isCollecting);
     this.letGoIfLarge();
+  }
+
+  private finished(cycle: Cycle): void {
+    if (cycle.answer?.xid && cycle.hasCompleted && !cycle.hasFailed) this.exchange.add(committed);
+    this.exchange.finished(cycle);
   }
 
   /** What becomes of the message at hand; all before it is out. */

@@ -4,7 +4,8 @@ import { classify, loadParser } from "../route/index.ts";
 import { encodeClose, encodeParse, frontend, queryTextOf } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import type { HiddenState } from "./hidden-state.ts";
-import { SessionBook, unread } from "./session-book.ts";
+import { unread } from "./reasons.ts";
+import { SessionBook } from "./session-book.ts";
 import type { Change } from "./session-change.ts";
 import { touchOf, unknownTouch, unseenNames } from "./session-touch.ts";
 

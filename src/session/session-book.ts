@@ -2,6 +2,7 @@ import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback, settingsOf } from "./readback.ts";
 import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
+import { listening, unread } from "./reasons.ts";
 import { RepeatableTexts } from "./repeatable-texts.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { Change, Circumstances, NumberedTouch } from "./session-change.ts";
@@ -28,8 +29,6 @@ const noSettings: ReadonlyMap<string, string> = new Map();
 const customNamesMax = 500;
 const loadsMax = 100;
 
-/** Why a session keeps its connection until it has been asked what it has. */
-export const unread = "what its last statements changed is not known yet";
 const unknownYet = "what its last statements changed is not known";
 
 /**
@@ -198,14 +197,17 @@ export class SessionBook {
     return encodeReadback([...names], this.asksLocks);
   }
 
-  /** Its cycle is over. `row` is the DataRow's values, if one came; `isIdle` what ReadyForQuery says. */
-  readbackAnswered(row: readonly (string | null)[] | undefined, isIdle: boolean): void {
+  /**
+   * Its cycle is over. `row` is the DataRow's values, if one came; `isIdle` what ReadyForQuery says. False: it says nothing of
+   * what the session has.
+   */
+  readbackAnswered(row: readonly (string | null)[] | undefined, isIdle: boolean): boolean {
     const upTo = this.touches.takeAnswer();
     // Within a transaction it says what may still be undone.
     const read = row && isIdle ? parseReadback(row) : undefined;
     if (!read) {
       this.touches.noAnswer(isIdle);
-      return;
+      return false;
     }
     this.touches.answer(upTo);
     this.repeatable.readBack(upTo);
@@ -222,6 +224,7 @@ export class SessionBook {
     this.prepared.settle();
     // What was sent behind the question may have taken one since.
     if (read.hasAdvisoryLock === false && this.touches.isLast(upTo)) this.asksLocks = false;
+    return true;
   }
 
   /** The text of a prepared statement: of its Parse message, or the whole PREPARE that made it. */
@@ -311,7 +314,7 @@ export class SessionBook {
   keeps({ readsDrawn }: { readonly readsDrawn: boolean }): string | undefined {
     const obstacle = this.obstacle();
     if (obstacle !== undefined) return obstacle;
-    if ((this.known?.channels.length ?? 0) > 0) return "it listens";
+    if ((this.known?.channels.length ?? 0) > 0) return listening;
     if (this.loads.size > 0) return "it has loaded a library";
     const hidden = this.hidden();
     const unseen = this.unseen.why(hidden);

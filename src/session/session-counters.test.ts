@@ -4,6 +4,8 @@ import { SessionCounters } from "./session-counters.ts";
 const nothing = {
   sessions: [],
   unauthenticated: 0,
+  loginsSlowed: 0,
+  auditLost: 0,
   instances: [],
   reasons: new Map<string, number>(),
 };

@@ -18,6 +18,12 @@ export interface SessionFigures {
   /** Connections that came in, by endpoint. */
   readonly connections: Readonly<Record<string, number>>;
   readonly loginsRefused: number;
+  /** Connections of which nothing was read, by reason. */
+  readonly connectionsRefused: Readonly<Partial<Record<RefusedReason, number>>>;
+  /** Wrong passwords that were told late: somebody may be guessing. */
+  readonly loginsSlowed: number;
+  /** Records of the audit that could not be written. */
+  readonly auditLost: number;
   /** How losses of servers ended. */
   readonly outcomes: Readonly<Record<Outcome, number>>;
   /** Errors of the endpoints' own that clients were told, by SQLSTATE. */
@@ -26,7 +32,24 @@ export interface SessionFigures {
   readonly held: number;
   /** How long those waited that wait no more. */
   readonly holds: HistogramFigures;
+  readonly commits: CommitFigures;
   readonly pool: PoolFigures;
+}
+
+export const refusedReasons = ["notAllowed", "tooMany", "madeRoom"] as const;
+/**
+ * - notAllowed: its endpoint takes none from there
+ * - tooMany: too many are not logged in, of its address or of all
+ * - madeRoom: it was not logged in, and had said less than others, or was of the network with the most
+ */
+export type RefusedReason = (typeof refusedReasons)[number];
+
+/** Of commits that had a transaction's id, and that nothing else of their sessions was under way beside. */
+export interface CommitFigures {
+  /** From the moment when it was sent to PostgreSQL until its answer had come. */
+  readonly server: HistogramFigures;
+  /** From there until it was told. */
+  readonly gate: HistogramFigures;
 }
 
 export interface PoolFigures {
@@ -57,8 +80,11 @@ export class SessionCounters {
   readonly outcomes = new Outcomes();
   private readonly errors = new Map<string, number>();
   private readonly connections = new Map<string, number>();
+  private readonly refused = new Map<RefusedReason, number>();
   private readonly holds = new Histogram();
   private readonly waits = new Histogram();
+  private readonly commitServer = new Histogram();
+  private readonly commitGate = new Histogram();
   private heldNow = 0;
   private loginsRefused = 0;
   private timeouts = 0;
@@ -84,6 +110,10 @@ export class SessionCounters {
     this.loginsRefused++;
   }
 
+  connectionRefused(reason: RefusedReason): void {
+    add(this.refused, reason);
+  }
+
   /** Somebody waits for an instance from now on. */
   holdBegun(): void {
     this.heldNow++;
@@ -92,6 +122,16 @@ export class SessionCounters {
   holdEnded(durationMs: number): void {
     this.heldNow--;
     this.holds.observe(durationMs);
+  }
+
+  /** A commit is told now. */
+  committed(at: {
+    readonly sentMs: number;
+    readonly heardMs: number;
+    readonly nowMs: number;
+  }): void {
+    this.commitServer.observe(at.heardMs - at.sentMs);
+    this.commitGate.observe(at.nowMs - at.heardMs);
   }
 
   /** Somebody has, or has given up, a server connection that was waited for. */
@@ -111,10 +151,12 @@ export class SessionCounters {
   figures(now: {
     readonly sessions: SessionFigures["sessions"];
     readonly unauthenticated: number;
+    readonly loginsSlowed: number;
+    readonly auditLost: number;
     readonly instances: PoolFigures["instances"];
     readonly reasons: ReadonlyMap<string, number>;
   }): SessionFigures {
-    const { sessions, unauthenticated, instances, reasons } = now;
+    const { sessions, unauthenticated, loginsSlowed, auditLost, instances, reasons } = now;
     const kept: Partial<Record<KeptKind, number>> = {};
     for (const [why, count] of reasons) {
       const kind = keptKind(why);
@@ -126,15 +168,19 @@ export class SessionCounters {
       unauthenticated,
       connections: Object.fromEntries(this.connections),
       loginsRefused,
+      connectionsRefused: Object.fromEntries(this.refused),
+      loginsSlowed,
+      auditLost,
       outcomes: this.outcomes.all,
       errors: Object.fromEntries(this.errors),
       held,
       holds: this.holds.figures,
+      commits: { server: this.commitServer.figures, gate: this.commitGate.figures },
       pool: { instances, waits: this.waits.figures, timeouts, opened, kept },
     };
   }
 }
 
-function add(counts: Map<string, number>, key: string): void {
+function add<Key extends string>(counts: Map<Key, number>, key: Key): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }

@@ -1,19 +1,20 @@
-import type { Timer } from "../io/index.ts";
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { type BorealisError, messageOf } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
 import { mayBeFenced } from "./farewells.ts";
+import { GivingWay, type Remaining } from "./departure.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 import { oneMore } from "./outcomes.ts";
 import { send } from "./send.ts";
+import { SessionTimers } from "./session-timers.ts";
 import { ServerLine } from "./server-line-shell.ts";
 import { Survivor } from "./survivor.ts";
 import { type Searcher, ServerSearch } from "./server-search-shell.ts";
 import { Tenancy, type Tenant } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
-import { type SessionWorld, tellWorld } from "./world-shell.ts";
+import { type SessionWorld, tellOutcome, tellWorld, untilDurable } from "./world-shell.ts";
 
 export interface SessionOptions {
   readonly client: ClientLink;
@@ -23,9 +24,6 @@ export interface SessionOptions {
   readonly clientKey: Buffer;
   readonly world: SessionWorld;
 }
-
-/** What is asked of an idle session is not worth its while earlier. */
-const readLaterMs = 50;
 
 /** Moves the bytes of one session between its client and its servers, as its survivor decides. */
 export class Session {
@@ -38,15 +36,14 @@ export class Session {
   private line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
-  private commitTimer: Timer | undefined;
-  private readTimer: Timer | undefined;
-  private readonly asking = new AbortController();
+  private readonly timers: SessionTimers;
   /** An operator may have ended the server; the client's next words must not go there. */
   private isJudging = false;
   private isGated = false;
   private isClientFull = false;
   private isServerFull = false;
   private hasEnded = false;
+  private readonly givingWay = new GivingWay();
   /** How losses of its servers have ended; undefined: it has lost none. */
   outcomes: ReadonlyMap<Outcome, number> | undefined;
   /** Its place in a pool, if it has one. */
@@ -56,6 +53,7 @@ export class Session {
   constructor(options: SessionOptions) {
     const { backend, world } = options;
     this.world = world;
+    this.timers = new SessionTimers(world.clock);
     this.client = options.client;
     this.pid = backend.key.pid;
     this.clientKey = options.clientKey;
@@ -107,16 +105,14 @@ export class Session {
       this.readOn();
     });
     client.onEnd(() => {
-      if (this.tenancy.giveBack()) {
-        this.finish();
-        return;
-      }
+      if (this.tenancy.giveBack()) return this.finish();
       this.survivor.clientEnded();
       if (this.survivor.isLive) this.line.end();
       else this.finish();
     });
     client.onClose(() => this.onClientGone());
     if (!this.survivor.isParked) this.line.attach();
+    this.noteLeaving();
     if (early.length > 0) this.fromClient(early);
     client.onData((chunk) => this.fromClient(chunk));
     this.readOn();
@@ -155,6 +151,32 @@ export class Session {
     if (world.isOver(line.target)) line.noteOver();
   }
 
+  /**
+   * Whether its writer hands over, or is to be started again, may have changed: what has begun there then comes to its end, within a
+   * moment; nothing more begins. So the loss of that server undoes nothing, and leaves nothing in doubt.
+   */
+  noteLeaving(): void {
+    if (this.world.isLeaving(this.line.target)) {
+      this.givingWay.begin();
+      this.leaveAtRest();
+    } else if (this.givingWay.end()) this.readOn();
+  }
+
+  /** What the server that it is leaving has still to do for it. */
+  get remaining(): Remaining {
+    return this.givingWay.remaining(this.survivor, this.line);
+  }
+
+  private leaveAtRest(): void {
+    if (this.hasEnded || this.isJudging || this.isServerFull) return;
+    const next = this.givingWay.next(this.survivor, this.line);
+    if (next !== "stay") this.client.pause();
+    if (next === "ask") this.follow(this.survivor.readBack());
+    if (next !== "leave") return;
+    this.retire();
+    this.line.letGo();
+  }
+
   private makeLine(backend: BackendReady, isThere = true): ServerLine {
     const { clock, holdTimeoutMs } = this.world;
     const gate = this.world.gateOf(backend.target);
@@ -184,17 +206,15 @@ export class Session {
   }
 
   private fromClient(chunk: Buffer): void {
-    if (this.world.isPooled && this.tenancy.tookGoodbye(chunk)) {
-      this.finish();
-      return;
-    }
-    this.line.noteStatement();
+    if (this.world.isPooled && this.tenancy.tookGoodbye(chunk)) return this.finish();
+    this.line.noteStatement(this.conversation.exchange);
     this.run(this.survivor.fromClient(chunk));
   }
 
   private run(actions: Action[]): void {
     this.follow(actions);
     this.tenancy.settled();
+    this.leaveAtRest();
   }
 
   private follow(actions: Action[]): void {
@@ -236,19 +256,19 @@ export class Session {
         this.readOn();
         return;
       case "readLater":
-        this.readTimer ??= this.world.clock.after(readLaterMs, () => {
-          this.readTimer = undefined;
-          this.run(this.survivor.readBack());
-        });
+        this.timers.readLater(() => this.readBack());
         return;
       case "commitTimer":
-        this.setCommitTimer(action.timeoutMs);
+        this.timers.setCommit(action.timeoutMs, () => this.run(this.survivor.commitTimedOut()));
         return;
       case "reconnect":
         void this.search.reconnect();
         return;
       case "askFate":
-        void this.askFate(action.xid);
+        void this.search.askFate(action, this.pid);
+        return;
+      case "committed":
+        this.line.noteCommitted(this.world.counters);
         return;
       case "outcome":
         this.onOutcome(action.outcome, action.reason);
@@ -263,7 +283,6 @@ export class Session {
         return;
       case "close":
         this.finish();
-        return;
     }
   }
 
@@ -275,24 +294,21 @@ export class Session {
   }
 
   private onOutcome(outcome: Outcome, reason: string | undefined): void {
-    const { logger } = this.world;
-    const instance = this.target.instanceId;
     this.search.stopHolding();
-    logger.info({ event: "session.survived", pid: this.pid, outcome, reason, instance });
-    this.world.counters.outcomes.count(outcome);
+    tellOutcome(this.world, { pid: this.pid, outcome, reason, instance: this.target.instanceId });
     this.outcomes = oneMore(this.outcomes, outcome);
   }
 
   private async awaitDurable(upTo: UpTo): Promise<void> {
-    const { awaitDurable, logger } = this.world;
     const { line } = this;
-    const { instanceId } = line.target;
     try {
-      await (upTo === "inserted"
-        ? awaitDurable.untilInserted(instanceId)
-        : awaitDurable.untilFlushed(instanceId));
+      await untilDurable(this.world, upTo, line.target);
     } catch (error) {
-      logger.warn({ event: "commit.unconfirmed", pid: this.pid, reason: messageOf(error) });
+      this.world.logger.warn({
+        event: "commit.unconfirmed",
+        pid: this.pid,
+        reason: messageOf(error),
+      });
       // The next writer knows what became of it.
       if (line === this.line) this.retire();
       return;
@@ -300,24 +316,11 @@ export class Session {
     if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
   }
 
-  private async askFate(xid: bigint): Promise<void> {
-    this.search.holdFor();
-    const { incarnation } = this.target;
-    const fate = await this.world.fates.of(incarnation, xid, this.asking.signal);
-    this.world.logger.info({ event: "session.fate", pid: this.pid, xid: String(xid), fate });
-    this.run(this.survivor.fateKnown(fate));
-  }
-
-  private setCommitTimer(timeoutMs: number): void {
-    this.commitTimer?.cancel();
-    const onTimeout = (): void => this.run(this.survivor.commitTimedOut());
-    this.commitTimer = timeoutMs > 0 ? this.world.clock.after(timeoutMs, onTimeout) : undefined;
-  }
-
   /** Reads whichever side may be read. */
   private readOn(): void {
     if (this.hasEnded) return;
-    const isLeaving = this.survivor.isLive && (this.line.isRetired || this.isJudging);
+    const { isBetween } = this.givingWay;
+    const isLeaving = this.survivor.isLive && (this.line.isRetired || this.isJudging || isBetween);
     if (isLeaving) this.client.pause();
     else if (!this.isServerFull && !this.isGated) this.client.resume();
     // What waits for the gate, or for the quorum, must not be followed by more.
@@ -339,10 +342,7 @@ export class Session {
 
   private onClientGone(): void {
     const { line, survivor } = this;
-    if (this.tenancy.giveBack()) {
-      this.ended();
-      return;
-    }
+    if (this.tenancy.giveBack()) return this.ended();
     // Half closed, its server is nobody else's.
     survivor.clientEnded();
     for (const chunk of line.openGate()) this.run(survivor.fromServer(chunk));
@@ -358,10 +358,11 @@ export class Session {
 
   private adopt(backend: BackendReady): void {
     this.line = this.makeLine(backend);
+    this.noteLeaving();
     backend.lease?.hold(this.tenancy);
     this.line.attach();
     // What has come for it meanwhile.
-    this.line.noteStatement();
+    this.line.noteStatement(this.conversation.exchange);
   }
 
   private onServerGone(): void {
@@ -371,10 +372,9 @@ export class Session {
     }
     if (this.hasEnded || this.tenancy.leaveIfUnused()) return;
     this.drain();
-    const { lastWords, hasTerminated } = this.conversation.exchange;
-    const mayBeOnPurpose = lastWords?.code === sqlState.adminShutdown && !this.line.isRetired;
+    const { mayBeOnPurpose, hasTerminated } = this.conversation.exchange;
     if (hasTerminated) this.finish();
-    else if (mayBeOnPurpose && this.survivor.isLive) void this.judge();
+    else if (mayBeOnPurpose && !this.line.isRetired && this.survivor.isLive) void this.judge();
     else this.run(this.survivor.lost());
   }
 
@@ -391,12 +391,10 @@ export class Session {
   private ended(): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
-    this.asking.abort();
     this.tenancy.close();
     this.line.leave();
-    this.commitTimer?.cancel();
-    this.search.stopHolding();
-    this.readTimer?.cancel();
+    this.search.close();
+    this.timers.cancel();
     this.world.onEnd();
   }
 }

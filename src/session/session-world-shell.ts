@@ -17,7 +17,7 @@ import type { Session } from "./session-shell.ts";
 import type { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
 import { sleepUntilChange } from "./until-change-shell.ts";
-import type { ExchangeOptions } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange-options.ts";
 import type { SessionWorld } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
 import type { Choice, Target, Topology } from "./topology.ts";
@@ -142,7 +142,8 @@ export function worldOf(
     connect: (asked) => {
       const { lost, holdTimeoutMs } = asked;
       const isWanted = (): boolean => arrival.isWanted() && asked.isWanted();
-      const here = { ...arrival, isWanted };
+      const findTarget = asked.needsWriter === true ? () => topology.writer() : arrival.findTarget;
+      const here = { ...arrival, isWanted, findTarget };
       if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
       const wanted = { ...asked, isWanted };
       return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
@@ -153,9 +154,10 @@ export function worldOf(
       const writer = topology.writer();
       return writer !== undefined && !isSameLife(writer, target);
     },
+    isLeaving: (target) => topology.isLeaving(target),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
-    onTraitsChanging: () => traits.changing(database, sessionOf()),
+    onTraitsChanging: (change) => traits.changing(database, sessionOf(), change),
     onTraitsSettled: () => {
       const session = sessionOf();
       traits.settled(session.target, database, session);

@@ -30,6 +30,21 @@ export const backendFunctions =
   "setseed|pg_backup_start|pg_start_backup|pg_replication_origin_session_setup" +
   "|pg_(?:create|copy)_(?:physical|logical)_replication_slot";
 
+/** Built-in functions whose work no rollback undoes, or to which a pid means somebody else on another server. */
+export const outsideFunctions =
+  "dblink\\w*|aurora_inject_\\w+|lo_(?:import|export)|pg_(?:terminate|cancel)_backend|pg_file_\\w+|pg_logical_emit_message" +
+  "|pg_(?:promote|reload_conf|rotate_logfile|switch_wal|create_restore_point|wal_replay_\\w+)" +
+  "|pg_\\w*replication_(?:slot|origin)\\w*|pg_logical_slot_\\w+|pg_backup_\\w+|pg_log_\\w+|pg_stat_reset\\w*";
+
+const copies = "\\mcopy\\M";
+const toOutside = "\\m(?:program\\M|to\\s*(?:e?'|[%$|]))";
+
+/** Without one of these, in comments too, it does not act beyond its transaction. */
+export const outsideWords = `\\m(?:${outsideFunctions})\\M|${copies}`;
+
+/** It acts beyond its transaction. */
+export const outside = `\\m(?:${outsideFunctions})\\M|${copies}[^;]*${toOutside}`;
+
 /** It sets what is not named in it, so that nobody can ask for that; or it calls one of those functions. */
 export const unseen = [
   `\\m(?:${backendFunctions})\\M`,
@@ -50,6 +65,9 @@ export const blockComment = "/\\*.*?\\*/";
 export const lineComment = "--[^\\n]*";
 
 const ours = {
+  outsideFunctions: expression(`\\m(?:${outsideFunctions})\\M`, "is"),
+  copies: expression(copies, "is"),
+  toOutside: expression(toOutside, "is"),
   customName: expression(customName),
   unseen: expression(`${unseen}|${runsUnseen}`),
   blockComment: expression(blockComment),
@@ -74,7 +92,15 @@ export function factsOfSource(source: string): SourceFacts {
   };
 }
 
+/** As `outside`, of a client's text; `definesCode`: which makes a function, whose source it is then. */
+export function actsOutside(sql: string, definesCode: boolean): boolean {
+  if (ours.outsideFunctions.test(sql)) return true;
+  // In pieces: one expression for both takes a time that grows with the square of the text.
+  const isOutside = (part: string): boolean => ours.copies.test(part) && ours.toOutside.test(part);
+  return definesCode && sql.split(";").some(isOutside);
+}
+
 /** One of PostgreSQL's as one of ours. */
-function expression(pattern: string): RegExp {
-  return new RegExp(pattern.replaceAll(/\\[mM]/g, "\\b"), "gis");
+function expression(pattern: string, flags = "gis"): RegExp {
+  return new RegExp(pattern.replaceAll(/\\[mM]/g, "\\b"), flags);
 }

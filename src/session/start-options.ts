@@ -1,8 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { isReservedApplicationName, reservedNameRefusal } from "../route/index.ts";
+import { isReservedApplicationName, reservedNameRefusal, settingRefusal } from "../route/index.ts";
 import { findParameter, type StartupParameter, type StartupRequest } from "../wire/index.ts";
-import { consistencyModeOf, consistencySetting } from "./consistency.ts";
-import type { ExchangeOptions } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange-options.ts";
 import { hidesWarnings } from "./plan.ts";
 import { defaultHonesty, parseDurationMs, parseSwitch } from "./probe.ts";
 import { applyWish, defaultWishes } from "./survival-wishes.ts";
@@ -39,16 +38,21 @@ export function readStart(request: StartupRequest): StartWishes {
       hint: reservedNameRefusal.hint,
     });
   }
-  const mode = settings.get(consistencySetting);
-  if (mode !== undefined && consistencyModeOf(mode) === undefined) {
-    throw new BorealisError(
-      sqlState.invalidParameter,
-      `invalid value for parameter "${consistencySetting}": "${mode}"`,
-      { hint: "Available values: off, session, eventual, global." },
-    );
+  for (const [setting, value] of settings) {
+    const refusal = value === "" ? undefined : settingRefusal(setting, value);
+    // Without the value: this is told in logs, too, and who sent it may be anybody.
+    const message = `invalid value for parameter "${setting}"`;
+    if (refusal) throw new BorealisError(refusal.code, message, { hint: refusal.hint });
   }
   const database = findParameter(request, "database") || user;
   return { user: cutName(user), database: cutName(database), settings };
+}
+
+/** Where a session came in, for Aurora's functions (instance/surface-functions.ts), as if its client had said so at its start. */
+export function arrivedAt(request: StartupRequest, loopback: string | undefined): StartupRequest {
+  if (loopback === undefined) return request;
+  const own = { name: "borealis.endpoint_address", value: Buffer.from(loopback) };
+  return { ...request, parameters: [...request.parameters, own] };
 }
 
 function refuseReplication(value: string | undefined): void {

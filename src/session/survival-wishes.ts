@@ -26,6 +26,17 @@ export interface SurvivalWishes {
   readonly isPooled: boolean | undefined;
 }
 
+/** The settings that say so. */
+export const wishSettings: readonly string[] = [
+  "borealis.on_failover",
+  "borealis.replay",
+  "borealis.hold_timeout",
+  "borealis.pool",
+  consistencySetting,
+  connectTimeoutSetting,
+  idleTimeoutSetting,
+];
+
 export const defaultWishes: SurvivalWishes = {
   onFailover: "continue",
   isReplayed: true,

@@ -2,11 +2,13 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { BorealisError } from "../base/errors.ts";
 import {
   aBook,
+  aPlanner,
   asked,
   began,
   bytesTo,
   extended,
   failure,
+  freshAnswer,
   functionResult,
   letters,
   one,
@@ -217,6 +219,52 @@ describe("a statement in flight outside a transaction", () => {
     ]);
   });
 
+  it("that calls what users have made under a built-in's name is asked about, and not just run again", () => {
+    const select = encodeQuery("select upper(5)");
+    const planner = aPlanner({ codeNames: new Set(["upper"]) });
+    const script = new SurvivorScript({ planner }).client(select);
+    expect(script.lines).toEqual(["client: > P B D E C P B E C C H S"]);
+    script.server(
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      row("x"),
+      one(backend.closeComplete),
+      ...queryAnswer("77"),
+    );
+    script.lost().fate("committed");
+    expect(script.lines.slice(1)).toEqual([
+      "server:",
+      "lost: ask 77",
+      "committed: < T D C(SELECT 1) Z(I) reconnect",
+    ]);
+  });
+
+  it("that notifies is told as done if it was committed, and run again only if it had not come to that", () => {
+    const notify = (...answers: Buffer[]): SurvivorScript =>
+      new SurvivorScript()
+        .client(encodeQuery("notify x"))
+        .server(...answers)
+        .lost();
+    expect(notify().lines.at(-1)).toBe("lost: reconnect");
+    const ran = [
+      one(backend.parseComplete),
+      one(backend.bindComplete),
+      one(backend.noData),
+      encodeCommandComplete("NOTIFY"),
+      one(backend.closeComplete),
+    ];
+    const asking = (): SurvivorScript => notify(...ran, ...freshAnswer("77"));
+    expect(asking().lines.at(-1)).toBe("lost: ask 77");
+    expect(asking().fate("committed").lines.at(-1)).toBe("committed: < C(NOTIFY) Z(I) reconnect");
+    // Nothing waited for the quorum: who listens may have heard of it.
+    expect(asking().fate("neverHappened").lines.at(-1)).toBe(
+      "neverHappened: < E(08007) Z(I) reconnect",
+    );
+    expect(notify(...ran, ...queryAnswer(null)).lines.at(-1)).toBe(
+      "lost: < E(08007) Z(I) reconnect",
+    );
+  });
+
   it("whose fate nobody knows is 08007, and the session goes on", () => {
     const script = atCommit().fate("unknown").connected();
     expect(script.lines.slice(3)).toEqual([
@@ -265,6 +313,14 @@ describe("a statement in flight outside a transaction", () => {
   it("that wrote nothing, and is not to be run again, is answered with what it gave", () => {
     const script = wroteNothing("select dblink('x')");
     expect(script.lost().lines.at(-1)).toBe("lost: < T D C(SELECT 1) Z(I) reconnect");
+  });
+
+  it("that crashes its server is not run on the next", () => {
+    const text = encodeQuery("select aurora_inject_crash('instance')");
+    for (const options of [{}, { isHonest: false }]) {
+      const script = new SurvivorScript(options).client(text).forget().lost().connected();
+      expect(script.lines).toEqual(["lost: < E(40001) Z(I) reconnect", "connected: refused"]);
+    }
   });
 
   it.each([
@@ -503,6 +559,17 @@ describe("a transaction", () => {
         .lost(),
     );
 
+  it("that called a function with an effect outside is not run again", () => {
+    const planner = aPlanner({ outsideNames: new Set(["side"]) });
+    const script = new SurvivorScript({ planner }).inTransaction();
+    script.ran("select f()", row("1")).lost().connected();
+    expect(script.lines.at(-1)).toBe("connected: > Q(begin) pauseClient");
+    const other = new SurvivorScript({ planner }).inTransaction();
+    other.ran("select side()", row("1")).lost().connected();
+    expect(other.lines.at(-1)).toBe("connected: > Q(begin) Q(refused by the endpoint)");
+    expect(other.told).toEqual(["40001"]);
+  });
+
   it("that is lost is not told of to a ROLLBACK, and a COMMIT does not succeed", () => {
     const rollback = lostOne().forget().client(encodeQuery("rollback"));
     rollback.server(encodeCommandComplete("ROLLBACK"), encodeReadyForQuery(idle));
@@ -538,7 +605,11 @@ describe("a transaction", () => {
     expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) ended fail 57P01");
   });
 
-  it.each(["copy t from '/x'", "select dblink('a')"])("with %s is not run again", (text) => {
+  it.each([
+    "copy t from '/x'",
+    "select dblink('a')",
+    "select pg_catalog.aurora_inject_disk_failure(100, 0, false, 9)",
+  ])("with %s is not run again", (text) => {
     const script = new SurvivorScript().inTransaction().ran(text, encodeCommandComplete("X"));
     script.client(encodeQuery("select 1")).lost();
     expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) reconnect");
@@ -565,6 +636,25 @@ describe("a transaction", () => {
       expect(script.lines.at(-1)).toBe("lost: < E(40001) Z(E) reconnect");
     },
   );
+
+  it("that COMMIT AND CHAIN began is lost; the one that was committed is told", () => {
+    const script = new SurvivorScript().inTransaction().ran("update t set a = 1", row("1"));
+    script
+      .client(encodeQuery("commit and chain"))
+      .server(...asked("77"))
+      .lost();
+    script.forget().fate("committed");
+    expect(script.lines).toEqual(["committed: < C(COMMIT) Z(T) reconnect"]);
+    script
+      .connected()
+      .server(...began)
+      .server(failure("42601"), encodeReadyForQuery(failed));
+    script
+      .client(encodeQuery("select 1"))
+      .forget()
+      .server(failure("25P02"), encodeReadyForQuery(failed));
+    expect(script.lines.join("; ")).toContain("< E(40001) Z(E)");
+  });
 
   it("whose BEGIN fails the second time runs nothing more: it would commit by itself", () => {
     const script = new SurvivorScript().inTransaction().ran("update t set a = 1", row("1"));
@@ -690,27 +780,67 @@ describe("a COMMIT in flight", () => {
     expect(commit(...asked(null)).lines[2]).toBe("lost: < C(COMMIT) Z(I) reconnect");
   });
 
-  it("that has no id, but a NOTIFY, is run again with that", () => {
-    const script = new SurvivorScript().inTransaction().ran("notify x", row("1"));
-    script
-      .client(encodeQuery("commit"))
-      .server(...asked(null))
-      .lost()
-      .connected();
-    script.server(...began);
-    expect(script.lines.slice(-2)).toEqual([
-      "connected: > Q(begin) pauseClient",
-      "server: > Q(notify x)",
-    ]);
+  /** It takes an id inside COMMIT, so it takes it before: `answer` says whether it had one. */
+  const takingId = (text: string, answer: Buffer[], commitText = "commit"): SurvivorScript => {
+    const script = new SurvivorScript().inTransaction().ran(text, row("1"));
+    script.client(encodeQuery(commitText)).server(...answer, encodeReadyForQuery(open));
+    expect(script.lines).toEqual([`client: > P B E C C S Q(${commitText})`, "server:"]);
+    return script.lost();
+  };
+  const held = "declare c cursor with hold for select 1";
+
+  it.each([
+    ["notify x", "reconnect"],
+    ["select pg_notify('x', '')", "reconnect"],
+    // The cursor is lost with its server.
+    [held, "ended fail 57P01"],
+  ])("with %s alone is answered if it is committed", (text, then) => {
+    const script = takingId(text, freshAnswer("77")).fate("committed");
+    expect(script.lines[3]).toBe(`committed: < C(COMMIT) Z(I) ${then}`);
   });
 
-  it("of two phases is in doubt without an id: it would have taken one", () => {
+  it.each([
+    ["notify x", freshAnswer("77"), "< E(08007) Z(I) reconnect"],
+    ["select pg_notify('x', '')", freshAnswer("77"), "< E(08007) Z(I) reconnect"],
+    [
+      "declare c cursor with hold for select pg_notify('x', '')",
+      freshAnswer("77"),
+      "< E(08007) Z(I) reconnect",
+    ],
+    // With a write beside it PostgreSQL waits for the quorum before anybody hears.
+    ["notify x", queryAnswer("77"), "reconnect"],
+    [held, freshAnswer("77"), "reconnect"],
+  ])(
+    "with %s that never happened is in doubt only if somebody may have heard",
+    (text, answer, then) => {
+      const script = takingId(text, answer).fate("neverHappened");
+      expect(script.lines[3]).toBe(`neverHappened: ${then}`);
+    },
+  );
+
+  it.each([
+    ["prepared", "< C(PREPARE TRANSACTION) Z(I) reconnect"],
+    ["aborted", "< E(40001) Z(I) reconnect"],
+    ["neverHappened", "< E(40001) Z(I) reconnect"],
+  ] as const)("of two phases, that wrote nothing and is %s, is known", (fate, then) => {
+    const script = takingId("select 1", freshAnswer("77"), "prepare transaction 'x'").fate(fate);
+    expect(script.lines[3]).toBe(`${fate}: ${then}`);
+  });
+
+  it("that was sent before the one in front of it had ended keeps what takes an id", () => {
     const script = new SurvivorScript().inTransaction();
-    script
-      .client(encodeQuery("prepare transaction 'x'"))
-      .server(...asked(null))
-      .lost();
-    expect(script.lines.at(-1)).toBe("lost: < E(08007) Z(I) reconnect");
+    script.client(extended("commit"), encodeSync(), extended("begin"), encodeSync());
+    script.client(extended("notify x"), encodeSync());
+    const ran = [one(backend.parseComplete), one(backend.bindComplete)];
+    script.server(
+      ...asked("77"),
+      ...ran,
+      encodeCommandComplete("COMMIT"),
+      encodeReadyForQuery(idle),
+    );
+    script.server(...ran, encodeCommandComplete("BEGIN"), encodeReadyForQuery(open));
+    script.server(...ran, encodeCommandComplete("NOTIFY"), encodeReadyForQuery(open)).forget();
+    expect(script.client(encodeQuery("commit")).lines).toEqual(["client: > P B E C C S Q(commit)"]);
   });
 
   it("that the server had not come to is run again without asking", () => {
@@ -800,6 +930,70 @@ describe("COMMIT PREPARED in flight", () => {
       "lost: reconnect",
       "connected: > P B E C C S Q(commit prepared 'x') rerun",
     ]);
+  });
+
+  const executed = (...texts: string[]): Buffer =>
+    Buffer.concat([...texts.map((text) => extended(text)), encodeSync()]);
+  const ran = [one(backend.parseComplete), one(backend.bindComplete)];
+
+  it.each([
+    ["committed", ran, "< C(COMMIT PREPARED) Z(I) reconnect"],
+    ["committed", [], "< 1 2 C(COMMIT PREPARED) Z(I) reconnect"],
+    ["prepared", [], "reconnect"],
+    ["prepared", ran, "< E(40001) Z(I) reconnect"],
+    ["aborted", ran, "< E(08007) Z(I) reconnect"],
+  ] as const)("in extended messages, of one that is %s", (fate, answers, told) => {
+    const script = new SurvivorScript().client(executed("commit prepared 'x'"));
+    script
+      .server(...known, ...answers)
+      .lost()
+      .fate(fate);
+    expect(script.lines[0]).toBe("client: > P B E C C S P B E S");
+    expect(script.lines.slice(2)).toEqual(["lost: ask 77", `${fate}: ${told}`]);
+  });
+
+  it("in extended messages behind others waits until they are answered, and is asked about then", () => {
+    const script = new SurvivorScript().client(
+      encodeQuery("select 1"),
+      executed("commit prepared 'x'"),
+    );
+    script
+      .server(row("1"), encodeReadyForQuery(idle))
+      .server(...known)
+      .lost();
+    expect(script.lines).toEqual([
+      "client: > Q(select 1) pauseClient",
+      "server: > P B E C C S P B E S < T D C(SELECT 1) Z(I)",
+      "server:",
+      "lost: ask 77",
+    ]);
+  });
+
+  it("in extended messages, of a statement that was prepared before, is asked about at its Bind", () => {
+    const script = new SurvivorScript();
+    script.client(encodeParse("s", "commit prepared 'x'"), encodeSync());
+    script.server(...known, one(backend.parseComplete), encodeReadyForQuery(idle)).forget();
+    script.client(encodeBind("", "s"), encodeExecute(""), encodeSync());
+    script.server(...known).lost();
+    expect(script.lines).toEqual(["client: > P B E C C S B E S", "server:", "lost: ask 77"]);
+  });
+
+  it.each([
+    [
+      "with another statement behind it",
+      executed("commit prepared 'x'", "insert into t values (1)"),
+    ],
+    ["with another one behind it", executed("commit prepared 'x'", "commit prepared 'y'")],
+    [
+      "with another one in its place",
+      Buffer.concat([encodeParse("", "commit prepared 'x'"), executed("commit prepared 'y'")]),
+    ],
+  ])("in one batch %s is in doubt", (_, batch) => {
+    const script = new SurvivorScript()
+      .client(batch)
+      .server(...known)
+      .lost();
+    expect(script.lines.at(-1)).toBe("lost: < E(08007) Z(I) reconnect");
   });
 
   it("of one that is not there is in doubt", () => {

@@ -1,8 +1,9 @@
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { BorealisError } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome } from "./action.ts";
 import { Conversation } from "./conversation.ts";
-import type { ExchangeOptions } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange-options.ts";
+import { endingOf, lastWordsOf } from "./ending.ts";
 import { Dormancy } from "./dormancy.ts";
 import type { Carried } from "./handover.ts";
 import type { Fate } from "./fate.ts";
@@ -10,23 +11,21 @@ import { frontOf, isAllKept, isDone, sightOf } from "./loss.ts";
 import type { Memory } from "./memory.ts";
 import { type Found, Restoration } from "./restoration.ts";
 import {
+  afterLoss,
   answered,
-  answeredOrAgain,
   ended,
-  giveUp,
   goingOn,
   lossesMax,
   lostAgain,
-  readyAgain,
   refuse,
   type Refused,
   type Resume,
-  runAgain,
+  type SettledSight,
   succeed,
   tellings,
   unknownOutcome,
 } from "./resume.ts";
-import type { Phase } from "./survivor-phase.ts";
+import { holdsNothing, type Phase } from "./survivor-phase.ts";
 import { WaitingBytes } from "./waiting-bytes.ts";
 
 /**
@@ -82,6 +81,11 @@ export class Survivor {
     this.actions.push({ kind: "told", code: error.code }, { kind: "resumeClient" });
     for (const bytes of this.waiting.takeAll(0)) this.actions.push(...this.fromClient(bytes));
     return this.take();
+  }
+
+  /** Nothing of what the client has sent is kept for a server. */
+  get holdsNothing(): boolean {
+    return holdsNothing(this.phase) && this.waiting.isEmpty;
   }
 
   /** It needs a server that nobody has used. */
@@ -177,9 +181,10 @@ export class Survivor {
   /** What `askFate` asked for. */
   fateKnown(fate: Fate): Action[] {
     if (this.phase.kind !== "asking") return [];
-    const hasHappened = isDone(frontOf(this.current.exchange), fate);
+    const hasHappened = isDone(this.current.exchange, fate);
+    if (this.phase.isEnding === true) return this.endKnown(hasHappened);
     if (hasHappened === true) this.goOn(answered(this.current, this.memory));
-    else if (hasHappened === false) this.again();
+    else if (hasHappened === false) this.goOnFrom("undone");
     else this.refuse(refuse(this.current, unknownOutcome(false), "its fate is not known"));
     return this.take();
   }
@@ -210,12 +215,10 @@ export class Survivor {
     if (this.phase.kind === "live") {
       const isUnknown = this.current.exchange.mayHaveCommitted;
       this.count(isUnknown ? "unknown" : "expired", error.message);
-      const farewell = this.terminate(error);
-      return [...this.take(), ...farewell];
+      return [...this.take(), ...this.terminate(error)];
     }
-    const isUnknown = this.phase.kind === "asking";
-    const outcome = isUnknown ? "unknown" : "expired";
-    this.fail(isUnknown ? unknownOutcome(false) : error, outcome, error.message);
+    if (this.phase.kind === "asking") this.fail(unknownOutcome(false), "unknown", error.message);
+    else this.fail(error, "expired", error.message);
     return this.take();
   }
 
@@ -230,11 +233,24 @@ export class Survivor {
     return this.take();
   }
 
-  /** Somebody has ended this session's server process, and only that: it hears what the server said. */
+  /**
+   * Somebody has ended this session's server process, and only that: it hears what the server said; before that, whether
+   * what it was committing is.
+   */
   endedOnPurpose(): Action[] {
     if (this.phase.kind !== "live") return [];
+    this.wasMidMessage = this.current.server.isMidMessage;
+    const ending = endingOf(this.current);
+    if (ending === "doubt") return this.terminate();
+    if (ending === "known") return this.endKnown(false);
+    this.phase = { kind: "asking", isEnding: true };
+    return [ending];
+  }
+
+  private endKnown(hasHappened: boolean | undefined): Action[] {
+    const last = lastWordsOf(this.current, this.memory, hasHappened);
     this.phase = { kind: "ended" };
-    return this.current.endedOnPurpose();
+    return last instanceof BorealisError ? [this.farewell(last)] : last;
   }
 
   private wake(chunk: Buffer): Action[] {
@@ -259,20 +275,13 @@ export class Survivor {
     this.memory.connectionLost();
     const sight = sightOf(exchange);
     // What the client sent behind the front may have begun, too; or it is not kept.
-    const isTangled = this.current.server.hasMore || !isAllKept(exchange);
-    if (isTangled) {
-      const error = exchange.lossOf();
-      const isUnknown = error.code === sqlState.outcomeUnknown;
-      this.fail(error, isUnknown ? "unknown" : "ended", "it ran ahead");
-    } else if (sight.kind === "doubt") {
-      const reason = "it may have been committed in parts";
-      this.refuse(refuse(this.current, unknownOutcome(false), reason));
+    if (this.current.server.hasMore || !isAllKept(exchange)) {
+      const outcome = exchange.mayHaveCommitted ? "unknown" : "ended";
+      this.fail(exchange.lossOf(), outcome, "it ran ahead");
     } else if (sight.kind === "ask") {
       this.phase = { kind: "asking" };
       this.actions.push({ kind: "askFate", xid: sight.xid });
-    } else if (sight.kind === "done") this.goOn(answeredOrAgain(this.current, this.memory));
-    else if (sight.kind === "failed") this.goOn(readyAgain(this.current, this.memory));
-    else this.again();
+    } else this.goOnFrom(sight.kind);
   }
 
   /** The next server has gone, too, before the client's own messages were going there. */
@@ -284,16 +293,13 @@ export class Survivor {
     else this.fail(ended(lostAgain), "ended", lostAgain);
   }
 
-  private again(): void {
+  private goOnFrom(sight: SettledSight): void {
     const isSuspect = this.losses > lossesMax && frontOf(this.current.exchange) !== undefined;
-    this.goOn(isSuspect ? giveUp(this.current) : runAgain(this.current));
+    this.goOn(afterLoss(sight, this.current, { memory: this.memory, isSuspect }));
   }
 
   private goOn(next: Resume | Refused): void {
-    if ("resume" in next) {
-      this.refuse(next);
-      return;
-    }
+    if ("resume" in next) return this.refuse(next);
     this.takeFrom(this.current);
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
     this.connect(next);
@@ -301,20 +307,19 @@ export class Survivor {
 
   private refuse({ told, resume }: Refused): void {
     this.actions.push({ kind: "commitTimer", timeoutMs: 0 });
-    if (!told) {
-      this.count(resume.outcome ?? "ended", "the client was in the middle of a message");
-      this.end({ kind: "close" });
-      return;
+    if (told) {
+      this.actions.push(...tellings(told, resume));
+      return this.connect(resume);
     }
-    this.actions.push(...tellings(told, resume));
-    this.connect(resume);
+    this.count(resume.outcome ?? "ended", "the client was in the middle of a message");
+    this.end({ kind: "close" });
   }
 
   private connect(resume: Resume): void {
     const obstacle = this.memory.obstacle(resume.moment);
     if (obstacle !== undefined) {
-      this.fail(ended(`it cannot be made again on another one: ${obstacle}`), "ended", obstacle);
-      return;
+      const why = `it cannot be made again on another one: ${obstacle}`;
+      return this.fail(ended(why), "ended", obstacle);
     }
     this.phase = { kind: "connecting", resume };
     this.actions.push({ kind: "reconnect" });
@@ -327,14 +332,10 @@ export class Survivor {
     if (!rest) return;
     if (restoration.isSpoilt) {
       this.spoilt++;
-      this.onLostAgain(resume);
-      return;
+      return this.onLostAgain(resume);
     }
     const problem = restoration.problem();
-    if (problem !== undefined) {
-      this.fail(ended(problem), "ended", problem);
-      return;
-    }
+    if (problem !== undefined) return this.fail(ended(problem), "ended", problem);
     const { replay } = resume;
     if (resume.outcome === undefined && exchange.options === options) this.current.goesOn();
     else this.current = succeed(exchange, options, resume);

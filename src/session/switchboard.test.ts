@@ -52,6 +52,7 @@ class Desk {
   readonly prepares: Extract<SwitchAction, { kind: "prepare" }>[] = [];
   mode: ConsistencyMode = "session";
   isReader = true;
+  isServed = true;
   isSettled = true;
   readonly board: Switchboard;
 
@@ -66,6 +67,7 @@ class Desk {
       },
       mode: () => this.mode,
       isReader: () => this.isReader,
+      isServed: () => this.isServed,
       carrying: this.carrying,
       isSettled: () => this.isSettled,
       state,
@@ -193,6 +195,29 @@ describe("simple queries", () => {
     for (const desk of [off, atWriter]) {
       desk.client(encodeQuery(insert));
       expect(desk.take("reader")).toBe(`Q(${insert})`);
+    }
+  });
+});
+
+describe("a session that has lost its server", () => {
+  it("forwards what would open a transaction, and what goes on with one stays where that runs again", () => {
+    for (const [opened, isForwarded] of [
+      [[], true],
+      [["begin"], true],
+      [["begin", insert], false],
+    ] as const) {
+      const desk = new Desk();
+      desk.isReader = false;
+      for (const text of opened) {
+        desk.client(encodeQuery(text));
+        desk.done("reader", text === "begin" ? "BEGIN" : "INSERT 0 1", ready.open);
+      }
+      desk.take("reader");
+      desk.isServed = false;
+      desk.client(encodeQuery(insert));
+      expect([desk.prepares.length, desk.take("reader")]).toEqual(
+        isForwarded ? [1, ""] : [0, `Q(${insert})`],
+      );
     }
   });
 });
@@ -598,6 +623,15 @@ describe("what a read is shown", () => {
       expect(desk.take("reader")).toBe(`Q(${sql})`);
       desk.done("reader", "SET");
     }
+  });
+
+  it("is what the session wrote on the writer itself, and is told of while it has no server", () => {
+    const desk = new Desk();
+    desk.isReader = false;
+    desk.client(encodeQuery(insert));
+    desk.isServed = false;
+    desk.done("reader", "INSERT 0 1");
+    expect(desk.board.hasUnseen).toBe(true);
   });
 
   it("is what the session wrote when it was on the writer itself", () => {

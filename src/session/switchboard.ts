@@ -10,6 +10,7 @@ import {
 import { type OwnAnswer, type OwnFailure, SideAnswers } from "./switch-answers.ts";
 import type { SwitchAction } from "./switch-action.ts";
 import { SwitchMessages } from "./switch-messages.ts";
+import type { SwitchPhase } from "./switch-phase.ts";
 import type { Destination, SideName, StatementStep, TextSource, Unit } from "./switch-unit.ts";
 import {
   backend,
@@ -26,29 +27,16 @@ export type { SideName } from "./switch-unit.ts";
 
 export interface SwitchboardOptions extends TextSource {
   readonly mode: () => ConsistencyMode;
-  /** The session's own server is a reader at this moment. */
+  /** The session's own server, or the last one, is a reader. */
   readonly isReader: () => boolean;
+  /** It has one at this moment. */
+  readonly isServed: () => boolean;
   readonly carrying: Carrying;
   /** Nothing is being asked of the reader about what the session has. */
   readonly isSettled: () => boolean;
   /** Of the transaction that is open as it begins. */
   readonly state: number;
 }
-
-type Phase =
-  /** Messages of the client are looked at; a unit may have begun, and not be decided. */
-  | { readonly kind: "listening"; readonly unit: Unit | undefined }
-  /** A side is being made ready; the client waits. `decides`: the unit goes there then. */
-  | {
-      readonly kind: "preparing";
-      readonly unit: Unit;
-      readonly side: SideName;
-      readonly decides: boolean;
-    }
-  /** All of the unit has been sent: ReadyForQuery is owed. */
-  | { readonly kind: "answering"; readonly unit: Unit }
-  /** What a forwarded unit prepared is made on the reader, or what a unit did there to the session is looked at. */
-  | { readonly kind: "settling" };
 
 const endsStep = new Set<number>([
   backend.parseComplete,
@@ -68,7 +56,7 @@ export class Switchboard {
   private readonly options: SwitchboardOptions;
   private readonly messages: SwitchMessages;
   private readonly answers: Record<SideName, SideAnswers>;
-  private phase: Phase = { kind: "listening", unit: undefined };
+  private phase: SwitchPhase = { kind: "listening", unit: undefined };
   private place: ForwardPlace;
   private beginSql: string | undefined;
   private actions: SwitchAction[] = [];
@@ -108,6 +96,11 @@ export class Switchboard {
   /** Nothing of the client's is under way: the writer's side may be closed. */
   get isQuiet(): boolean {
     return this.phase.kind === "listening" && !this.phase.unit && this.place !== "writing";
+  }
+
+  /** ... and no transaction is open. */
+  get isOutside(): boolean {
+    return this.isQuiet && this.place === "outside";
   }
 
   /** The client waits for a side to be made ready: its servers run nothing of its. */
@@ -179,15 +172,21 @@ export class Switchboard {
     return this.take();
   }
 
+  /** Its next server may be one; but where something of a transaction has run, that is run again where it was. */
+  private get mayBeReader(): boolean {
+    const { isReader, isServed } = this.options;
+    return isReader() || (!isServed() && (this.place === "outside" || this.place === "begun"));
+  }
+
   private get unit(): Unit | undefined {
     return this.phase.kind === "settling" ? undefined : this.phase.unit;
   }
 
   /** Where a unit goes that runs `text`; "wait": not now. */
   private decide(unit: Unit, text: ForwardText): "decided" | "wait" {
-    const { mode, isReader } = this.options;
-    const { place } = this;
-    const decision = decideForward(text, { mode: mode(), isReader: isReader(), place });
+    const { place, mayBeReader } = this;
+    const mode = this.options.mode();
+    const decision = decideForward(text, { mode, isReader: mayBeReader, place });
     const side = decision.kind === "forward" || place === "writing" ? "writer" : "reader";
     if (decision.kind === "refuse") {
       this.refuseUnit(unit, side, decision.error);
@@ -222,8 +221,7 @@ export class Switchboard {
   private needsPreparing(side: SideName, { readsData }: ForwardText): boolean {
     const { place } = this;
     if (side === "writer") return place === "outside" || place === "begun";
-    if (place === "failed" || this.hasLooked || !readsData || !this.options.isReader())
-      return false;
+    if (place === "failed" || this.hasLooked || !readsData || !this.mayBeReader) return false;
     const mode = this.options.mode();
     return mode === "global" || (mode === "session" && this.hasUnseen);
   }

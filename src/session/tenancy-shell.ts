@@ -7,7 +7,7 @@ import { whyKept } from "./keeping.ts";
 import type { Holder } from "./lease.ts";
 import { frontOf } from "./loss.ts";
 import type { ServerLine } from "./server-line-shell.ts";
-import { unread } from "./session-book.ts";
+import { unread } from "./reasons.ts";
 import { idleTimeoutSetting } from "./start-options.ts";
 import type { Survivor } from "./survivor.ts";
 import type { SessionWorld } from "./world-shell.ts";

@@ -33,6 +33,8 @@ export interface Topology {
   instance(id: InstanceId): Target | undefined;
   /** True if its PostgreSQL has ended or has another role now; false also while nobody knows. */
   hasEnded(target: Target): boolean;
+  /** A writer that hands over to another, or is to be started again: what runs there may end, nothing more begins. */
+  isLeaving(target: Target): boolean;
   /** Who has been the writer, and from which xid on: for fateOf. Told before the newest of them takes sessions. */
   lives(): readonly WriterLife[];
   /** True while the cluster is set back to an earlier moment: no session may go on from before it to after it. */

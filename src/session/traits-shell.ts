@@ -1,8 +1,8 @@
 import { messageOf } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
-import { ClassificationCache } from "../route/index.ts";
+import { ClassificationCache, type Classified, classifyUnparsed } from "../route/index.ts";
 import type { AdminSessions } from "./admin-shell.ts";
-import { TextPlanner, unknownTraits } from "./plan.ts";
+import { TextPlanner, type TraitChange, traitsDuring } from "./plan.ts";
 import type { Target } from "./topology.ts";
 
 /** What functions with dynamic SQL did to the catalogs is noticed by new sessions after so long. */
@@ -19,7 +19,7 @@ interface Known {
   learning: Promise<void> | undefined;
 }
 
-/** The traits of each database that has sessions. While they are being changed, every doubt counts. */
+/** The traits of each database that has sessions. While they are being changed, every doubt that this makes counts. */
 export class TraitsBook {
   private readonly admin: AdminSessions;
   private readonly clock: Clock;
@@ -31,6 +31,11 @@ export class TraitsBook {
     this.admin = admin;
     this.clock = clock;
     this.logger = logger;
+  }
+
+  /** As sessions see it. `isPlain` as for TextPlanner.plan. */
+  classify(sql: string, isPlain: boolean): Classified {
+    return isPlain ? this.cache.classify(sql) : classifyUnparsed(sql);
   }
 
   /** For a session that begins; `leave` when it ends. Resolves when the traits are known, or cannot be. */
@@ -60,10 +65,11 @@ export class TraitsBook {
     if (known.sessions <= 0 && this.databases.size > databasesMax) this.databases.delete(database);
   }
 
-  changing(database: string, session: object): void {
+  changing(database: string, session: object, change: TraitChange): void {
     const known = this.databases.get(database);
-    known?.changing.add(session);
-    known?.planner.learnTraits(unknownTraits);
+    if (!known) return;
+    known.changing.add(session);
+    known.planner.learnTraits(traitsDuring(change, known.planner.traits));
   }
 
   settled(target: Target, database: string, session: object): void {

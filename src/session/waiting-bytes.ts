@@ -9,6 +9,10 @@ export class WaitingBytes {
   private sizeBytes = 0;
   private skippedBytes = 0;
 
+  get isEmpty(): boolean {
+    return this.parts.length === 0 && this.skippedBytes === 0;
+  }
+
   /** full: with this chunk, it is to be read no more. */
   add(chunk: Buffer): "full" | undefined {
     const wasFull = this.sizeBytes > waitingBytesMax;

@@ -1,16 +1,19 @@
 import type { BorealisError } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
-import type { Action } from "./action.ts";
+import type { Action, Outcome, UpTo } from "./action.ts";
 import type { BackendStart } from "./backend-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
-import type { ExchangeOptions } from "./exchange.ts";
+import type { ExchangeOptions } from "./exchange-options.ts";
 import type { Fates } from "./fates-shell.ts";
+import type { TraitChange } from "./plan.ts";
 import type { ReadGate } from "./read-gate-shell.ts";
 import type { SessionCounters } from "./session-counters.ts";
 import type { Target } from "./topology.ts";
 
 export interface WantedServer {
   readonly lost: Target | undefined;
+  /** Wherever its endpoint leads: a reader would refuse what is to be run. */
+  readonly needsWriter?: boolean;
   /** Of a pool: one that nobody has used. */
   readonly isNew?: boolean;
   readonly holdTimeoutMs: number;
@@ -45,14 +48,36 @@ export interface SessionWorld {
   connect(wanted: WantedServer): ServerStart | Promise<ServerStart>;
   /** Whether what a server there does from here on counts for nothing: no commit of it can come to be any more. */
   isOver(target: Target): boolean;
+  /** A writer that is about to stop: nothing more is to begin there. */
+  isLeaving(target: Target): boolean;
   /** Whether this life of it goes on, and takes connections at this moment: then one server's end was its alone. */
   isServing(target: Target): Promise<boolean>;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
   wasEndedOnPurpose(target: Target): Promise<boolean>;
-  onTraitsChanging(): void;
+  onTraitsChanging(change: TraitChange): void;
   onTraitsSettled(): void;
   /** Called once, when both connections are done with. */
   onEnd(): void;
+}
+
+/** Rejects as AwaitDurable does. */
+export function untilDurable(
+  { awaitDurable }: Pick<SessionWorld, "awaitDurable">,
+  upTo: UpTo,
+  { instanceId }: Target,
+): Promise<void> {
+  return upTo === "inserted"
+    ? awaitDurable.untilInserted(instanceId)
+    : awaitDurable.untilFlushed(instanceId);
+}
+
+/** How a session has lost a server. */
+export function tellOutcome(
+  { logger, counters }: Pick<SessionWorld, "logger" | "counters">,
+  facts: { pid: number; outcome: Outcome; reason: string | undefined; instance: string },
+): void {
+  logger.info({ event: "session.survived", ...facts });
+  counters.outcomes.count(facts.outcome);
 }
 
 /** What happens in a session that others need to know. */
@@ -61,6 +86,6 @@ export function tellWorld(
   action: Extract<Action, { kind: "told" | "traitsChanging" | "traitsSettled" }>,
 ): void {
   if (action.kind === "told") world.counters.told(action.code);
-  else if (action.kind === "traitsChanging") world.onTraitsChanging();
+  else if (action.kind === "traitsChanging") world.onTraitsChanging(action.change);
   else world.onTraitsSettled();
 }

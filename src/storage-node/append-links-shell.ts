@@ -1,10 +1,12 @@
 import type { NodeId, VolumeId } from "../base/ids.ts";
 import {
+  afterReading,
   type BlockingSocket,
   type Connection,
   type Logger,
   startWorker,
   takeFromLoop,
+  type Timer,
   type WorkerThread,
 } from "../io/index.ts";
 import type {
@@ -12,8 +14,8 @@ import type {
   AppendWorkerReport,
   AppendWorkerSetup,
 } from "./append-worker-shell.ts";
-import type { SharedKeys } from "./shared-keys.ts";
-import type { SharedLog } from "./shared-log.ts";
+import type { LogStore } from "./log-store-shell.ts";
+import type { SharedFaults } from "./shared-faults.ts";
 
 /** Threads at most: one for the owner's link, the others for links of former owners that hang in their read. */
 const workersMax = 3;
@@ -23,10 +25,13 @@ interface Seat {
   serving: { readonly link: number; readonly socket: BlockingSocket } | undefined;
 }
 
+type RecentReport = Extract<AppendWorkerReport, { kind: "recent" }>;
+
 /** The append workers of a node and the links that they serve. */
 export class AppendLinks {
   private readonly seats: Seat[] = [];
   private readonly options: AppendLinksOptions;
+  private progress: Timer | undefined;
 
   constructor(options: AppendLinksOptions) {
     this.options = options;
@@ -57,10 +62,11 @@ export class AppendLinks {
   }
 
   private addSeat(): Seat {
-    const { shared, keys, volumeId, nodeId, markFd } = this.options;
+    const { log, faults, volumeId, nodeId, markFd } = this.options;
     const setup: AppendWorkerSetup = {
-      memory: shared.memory,
-      keys: keys.memory,
+      memory: log.shared.memory,
+      keys: log.files.cipher.shared.memory,
+      faults: faults.memory,
       holder: this.seats.length + 1,
       volumeId,
       nodeId,
@@ -75,7 +81,17 @@ export class AppendLinks {
     return seat;
   }
 
+  /** Several may be there at once: what follows from all of them is done once. */
+  private onRecent(report: RecentReport): void {
+    this.options.log.recent.add(report.pieces, report.cuts);
+    this.progress ??= afterReading(() => {
+      this.progress = undefined;
+      this.options.onReport({ kind: "progress" });
+    });
+  }
+
   private onReport(seat: Seat, report: AppendWorkerReport): void {
+    if (report.kind === "recent") return this.onRecent(report);
     if (report.kind !== "linkEnded") return this.options.onReport(report);
     const { serving } = seat;
     seat.serving = undefined;
@@ -92,13 +108,15 @@ export class AppendLinks {
 export interface AppendLinksOptions {
   /** False: every append link is served by the event loop. */
   readonly hasWorkers: boolean;
-  readonly shared: SharedLog;
-  readonly keys: SharedKeys;
+  readonly log: Pick<LogStore, "shared" | "recent" | "files">;
+  readonly faults: SharedFaults;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
   readonly markFd: number;
   readonly logger: Logger;
-  readonly onReport: (report: Exclude<AppendWorkerReport, { kind: "linkEnded" }>) => void;
+  readonly onReport: (
+    report: Exclude<AppendWorkerReport, { kind: "linkEnded" } | RecentReport>,
+  ) => void;
   /** The peer has finished, or broke the protocol: the link is to be closed. */
   readonly onEnded: (link: number) => void;
   /** Something else than an Append came: the event loop goes on with these bytes. */

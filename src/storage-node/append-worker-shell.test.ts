@@ -15,6 +15,8 @@ import { scanFrame } from "./frame-scan.ts";
 import { fileHeaderBytes, frameEnd, frameHeaderBytes, parseFileHeader } from "./frame.ts";
 import { LogCipher } from "./log-cipher.ts";
 import { SharedKeys } from "./shared-keys.ts";
+import { recentBytesMax } from "./recent-log.ts";
+import { noFaults, SharedFaults } from "./shared-faults.ts";
 import { mainHolder, SharedLog } from "./shared-log.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
@@ -49,6 +51,9 @@ function serve(options: {
   arrange?: (shared: SharedLog) => void;
   failsAt?: number;
   dataKey?: Buffer;
+  /** Which acknowledgement finds nobody. */
+  answerFailsAt?: number;
+  faults?: SharedFaults;
 }) {
   const shared = new SharedLog();
   const keys = new SharedKeys();
@@ -68,6 +73,7 @@ function serve(options: {
   const setup: AppendWorkerSetup = {
     memory: shared.memory,
     keys: keys.memory,
+    faults: (options.faults ?? new SharedFaults()).memory,
     holder: 1,
     volumeId: volume,
     nodeId: node,
@@ -78,6 +84,7 @@ function serve(options: {
   const parent: ParentThread = {
     data: setup,
     entropy: realEntropy,
+    giveWay: () => undefined,
     post: (message) => void reports.push(message as AppendWorkerReport), // the worker posts nothing else
     onMessage: (handler) => {
       deliver = handler;
@@ -92,6 +99,8 @@ function serve(options: {
       },
       write(_fd, bytes) {
         calls.push("answer");
+        if (calls.filter((call) => call === "answer").length === options.answerFailsAt)
+          throw new Error("EPIPE");
         const { answer } = decodeAppendAck(Buffer.from(bytes));
         // M10: between the check of the epoch and its acknowledgement nobody else may have the grant.
         if (answer.kind === "appendAck") expect(shared.isHeldBy(1)).toBe(true);
@@ -116,6 +125,11 @@ function serve(options: {
     files,
     file: logOf(files, fileFd),
     spare: logOf(files, spareFd),
+    /** Another link, behind that one. */
+    again: (more: readonly Buffer[]) => {
+      chunks.push(...more);
+      deliver({ kind: "link", link: 2, fd: 3, early: Buffer.alloc(0) });
+    },
   };
 }
 
@@ -258,6 +272,37 @@ describe("an append worker", () => {
     expect(shared.isHeldBy(mainHolder)).toBe(true);
   });
 
+  it("does nothing of what an injected fault refuses, and takes it when that is over", () => {
+    const faults = new SharedFaults();
+    faults.set({ ...noFaults, refusedPercent: 100 });
+    const chunks = [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 100, text: "b" })];
+    const during = serve({ chunks, faults });
+    const refusal = { kind: "refuse", epoch: 5, promised: 5, reason: "full" };
+    expect(during.answers).toEqual([refusal, refusal]);
+    expect([during.file, during.shared.scl]).toEqual(["", 100n]);
+    expect(during.shared.takeForMain(0)).toBe(true);
+    faults.set(noFaults);
+    expect(serve({ chunks, faults }).answers).toEqual([ack(101), ack(101)]);
+    expect(faults.counts).toEqual({ refused: 2, delayed: 0 });
+  });
+
+  it("tells a former epoch's driver that it is stale, also where a fault refuses", () => {
+    const faults = new SharedFaults();
+    faults.set({ ...noFaults, refusedPercent: 100 });
+    const { answers } = serve({ chunks: [anAppend({ lsn: 100, text: "a", epoch: 4 })], faults });
+    expect(answers).toEqual([{ kind: "refuse", epoch: 4, promised: 5, reason: "stale" }]);
+  });
+
+  it("takes what an injected fault delays, and holds the grant for none of that time", () => {
+    const faults = new SharedFaults();
+    faults.set({ ...noFaults, delayedPercent: 100, delayMinMs: 1, delayMaxMs: 2 });
+    const chunks = [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 101, text: "b" })];
+    const { answers, file } = serve({ chunks, faults });
+    expect(answers).toEqual([ack(101), ack(102)]);
+    expect(file).toBe("ab");
+    expect(faults.counts).toEqual({ refused: 0, delayed: 2 });
+  });
+
   it("drops a link whose bytes are not what their CRC says", () => {
     const bytes = anAppend({ lsn: 100, text: "abc" });
     for (let index = 0; index < bytes.length; index++) {
@@ -280,13 +325,88 @@ describe("an append worker", () => {
     ]);
   });
 
-  it("wakes the main thread only for subscribers, and once", () => {
-    const stream = [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 101, text: "b" })];
+  it("tells nobody of progress whom it does not concern", () => {
+    const { reports } = serve({ chunks: [anAppend({ lsn: 100, text: "a" })] });
+    expect(reports.map((report) => report.kind)).toEqual(["linkEnded"]);
+  });
+
+  it.each([undefined, Buffer.alloc(32, 7)])(
+    "tells subscribers what it has written, as it came, and under which cut (key: %s)",
+    (dataKey) => {
+      const whole = anAppend({ lsn: 103, text: "def" });
+      // Comes again, in part: what is new of it is told.
+      const stream = [
+        anAppend({ lsn: 100, text: "abc" }),
+        whole,
+        anAppend({ lsn: 104, text: "efg" }),
+      ];
+      const arrange = (shared: SharedLog): void => {
+        shared.subscriberCount = 1;
+        shared.cuts = 4;
+      };
+      const { reports, shared } = serve({ chunks: stream, arrange, ...(dataKey && { dataKey }) });
+      const told = reports.flatMap((report) => (report.kind === "recent" ? report : []));
+      expect(told.map(({ cuts }) => cuts)).toEqual([4, 4, 4]);
+      const pieces = told.flatMap((report) => report.pieces);
+      expect(pieces.map(({ lsn, bytes }) => [lsn, Buffer.from(bytes).toString()])).toEqual([
+        [100n, "abc"],
+        [103n, "def"],
+        [106n, "g"],
+      ]);
+      expect(shared.addRecent(0)).toBe(7);
+    },
+  );
+
+  it("tells of nothing that it could not write", () => {
     const arrange = (shared: SharedLog): void => {
       shared.subscriberCount = 1;
     };
-    const { reports } = serve({ chunks: stream, arrange });
+    const stream = [anAppend({ lsn: 100, text: "abc" }), anAppend({ lsn: 103, text: "def" })];
+    const { reports } = serve({ chunks: stream, arrange, failsAt: 2 });
+    const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
+    expect(told.map(({ lsn }) => lsn)).toEqual([100n]);
+  });
+
+  it("tells nothing of a grant that ended in a failure, also not under the next one", () => {
+    const arrange = (shared: SharedLog): void => {
+      shared.subscriberCount = 1;
+    };
+    const corrupt = Buffer.from(anAppend({ lsn: 103, text: "def" }));
+    corrupt.writeUInt8(corrupt.readUInt8(corrupt.length - 1) ^ 1, corrupt.length - 1);
+    const chunks = [Buffer.concat([anAppend({ lsn: 100, text: "abc" }), corrupt])];
+    const { reports, shared, file, again } = serve({ chunks, arrange });
+    expect([file, shared.scl]).toEqual(["", 100n]);
+    again([anAppend({ lsn: 100, text: "" })]);
+    const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
+    expect(told).toEqual([]);
+    expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded", "linkEnded"]);
+  });
+
+  it("tells nothing of what it could not acknowledge, also not when it was cut off since", () => {
+    const arrange = (shared: SharedLog): void => {
+      shared.subscriberCount = 1;
+    };
+    const chunks = [anAppend({ lsn: 100, text: "abc" })];
+    const { reports, shared, again } = serve({ chunks, arrange, answerFailsAt: 1 });
+    expect(shared.scl).toBe(103n);
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
+    Object.assign(shared, { promised: epoch(6), accepted: epoch(6), scl: at(100), cuts: 1 });
+    again([anAppend({ lsn: 100, text: "x", epoch: 6 })]);
+    const told = reports.flatMap((report) => (report.kind === "recent" ? report : []));
+    expect(told.map(({ cuts, pieces }) => [cuts, pieces.map((piece) => piece.epoch)])).toEqual([
+      [1, [epoch(6)]],
+    ]);
+  });
+
+  it("only wakes a main thread that does not keep up, and once", () => {
+    const stream = [anAppend({ lsn: 100, text: "a" }), anAppend({ lsn: 101, text: "b" })];
+    const arrange = (shared: SharedLog): void => {
+      shared.subscriberCount = 1;
+      shared.addRecent(recentBytesMax);
+    };
+    const { reports, shared } = serve({ chunks: stream, arrange });
+    expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
+    expect(shared.addRecent(0)).toBe(recentBytesMax);
   });
 
   it("writes a file header that names the node and the first LSN", () => {

@@ -23,6 +23,8 @@ import {
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
 import { FrameBatch } from "./frame-batch.ts";
 import { PlaceSealer } from "./log-cipher.ts";
+import { bytesOf, type RecentPiece, recentBytesMax } from "./recent-log.ts";
+import { randomOf, SharedFaults } from "./shared-faults.ts";
 import { SharedKeys } from "./shared-keys.ts";
 import { SharedLog } from "./shared-log.ts";
 import { encodeSyncMark, syncMarkBytes } from "./sync-mark.ts";
@@ -30,7 +32,7 @@ import { encodeSyncMark, syncMarkBytes } from "./sync-mark.ts";
 /**
  * One append link, outside the event loop (decisions.md D7):
  *
- *     read (blocks) ─▶ [take grant ─▶ check epochs ─▶ one write of all frames, O_DSYNC ─▶ acknowledge ─▶ give back]
+ *     read (blocks) ─▶ injected faults ─▶ [take grant ─▶ check epochs ─▶ one write of all frames, O_DSYNC ─▶ acknowledge ─▶ give back]
  *
  * What piled up during a write is the next write: group commit without a timer. The bracket is what M10 needs: no
  * promise can be made between the check and the acknowledgement.
@@ -47,6 +49,8 @@ export interface AppendWorkerSetup {
   readonly memory: SharedArrayBuffer;
   /** Memory of the current data key. */
   readonly keys: SharedArrayBuffer;
+  /** Memory of the injected faults. */
+  readonly faults: SharedArrayBuffer;
   /** The worker's name as a holder of the grant. */
   readonly holder: number;
   readonly volumeId: VolumeId;
@@ -65,6 +69,8 @@ export type AppendWorkerReport =
     }
   /** The log moved and somebody is interested. */
   | { readonly kind: "progress" }
+  /** Likewise; with what it moved by. It is log as long as `cuts` is what it was. */
+  | { readonly kind: "recent"; readonly cuts: number; readonly pieces: readonly RecentPiece[] }
   /** A new log file was begun, or one is needed. */
   | { readonly kind: "files" }
   /** A write failed: this node is finished. */
@@ -87,6 +93,7 @@ class AppendLoop {
   private readonly parent: ParentThread;
   private readonly setup: AppendWorkerSetup;
   private readonly shared: SharedLog;
+  private readonly faults: SharedFaults;
   private readonly ids: LinkIds;
   private readonly buffer = Buffer.allocUnsafeSlow(receiveBytes);
   private readonly batch: FrameBatch;
@@ -99,11 +106,14 @@ class AppendLoop {
   /** The last Append taken since the last acknowledgement: one acknowledgement speaks for all before it. */
   private taken: AppendHeader | undefined;
   private marked: Lsn | undefined;
+  /** What was written under this grant, as it came: for those who follow the log. */
+  private recent: RecentPiece[] = [];
 
   constructor(parent: ParentThread, setup: AppendWorkerSetup) {
     this.parent = parent;
     this.setup = setup;
     this.shared = new SharedLog(setup.memory);
+    this.faults = new SharedFaults(setup.faults);
     this.ids = { volume: uuidToBytes(setup.volumeId), node: uuidToBytes(setup.nodeId) };
     const sealer = new PlaceSealer({
       owner: setup,
@@ -172,6 +182,7 @@ class AppendLoop {
 
   private handleWhole(): void {
     while (this.wholeBytes() !== undefined) {
+      if (this.meetsFault()) continue;
       const epoch = readEpochAt(this.buffer, this.at + appendAt.epoch);
       const { shared } = this;
       const isHopeless = (): boolean =>
@@ -181,14 +192,28 @@ class AppendLoop {
         continue;
       }
       let outcome: Outcome;
+      const { cuts } = shared;
       try {
         outcome = this.handleUnderGrant();
+      } catch (error) {
+        // Of this grant nothing may be told under the next one: a cut may lie between. What was written can be read.
+        this.recent = [];
+        if (shared.askForWake()) this.report({ kind: "progress" });
+        throw error;
       } finally {
         shared.release(this.setup.holder);
       }
-      this.afterGrant();
+      this.afterGrant(cuts);
       if (outcome === "needsFile") this.awaitFile();
     }
+  }
+
+  /** True: an append was refused. Without the grant, which claims wait for. */
+  private meetsFault(): boolean {
+    const fate = this.faults.judge(() => randomOf(this.parent.entropy));
+    if (fate.kind === "refused") this.refuseOne();
+    if (fate.kind === "delayed") this.faults.wait(fate.ms);
+    return fate.kind === "refused";
   }
 
   /** The main thread makes files; it may need the grant for what it is doing, so this waits without it. */
@@ -252,7 +277,11 @@ class AppendLoop {
       const payloadAt = this.at + appendHeaderBytes + skip;
       const payload = this.buffer.subarray(payloadAt, payloadAt + newBytes);
       const known = skip === 0 ? { payloadCrc: header.payloadCrc } : {};
-      batch.add({ epoch: header.epoch, timeline: header.timeline, payload, ...known });
+      const { epoch, timeline } = header;
+      // Now: sealing it overwrites it.
+      if (shared.hasSubscribers)
+        this.recent.push({ lsn: batch.endLsn, epoch, timeline, bytes: new Uint8Array(payload) });
+      batch.add({ epoch, timeline, payload, ...known });
     }
     this.taken = header;
     if (header.vdl > shared.vdl) shared.vdl = header.vdl;
@@ -328,7 +357,7 @@ class AppendLoop {
   }
 
   /** What may wait until the acknowledgement is on its way. */
-  private afterGrant(): void {
+  private afterGrant(cuts: number): void {
     const { shared } = this;
     const { scl } = shared;
     if (scl !== this.marked) {
@@ -336,6 +365,17 @@ class AppendLoop {
       const mark = encodeSyncMark({ sequence: shared.place.sequence, lsn: scl }, this.markBuffer);
       this.write(this.setup.markFd, mark, 0);
     }
+    this.tell(cuts);
+  }
+
+  /** Wakes the main thread if somebody follows the log; as much of it goes along as the main thread keeps up with. */
+  private tell(cuts: number): void {
+    const { shared, recent: pieces } = this;
+    this.recent = [];
+    const bytes = bytesOf(pieces);
+    if (bytes > 0 && shared.addRecent(bytes) <= recentBytesMax)
+      return this.report({ kind: "recent", cuts, pieces });
+    if (bytes > 0) shared.addRecent(-bytes);
     if (shared.askForWake()) this.report({ kind: "progress" });
   }
 }

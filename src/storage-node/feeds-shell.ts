@@ -3,7 +3,7 @@ import type { Epoch } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { Logger } from "../io/index.ts";
 import { type Reply } from "../acceptor/index.ts";
-import { type History, isOnPath, type QuorumMessage } from "../quorum/index.ts";
+import { type History, isOnPath, type QuorumMessage, type Run } from "../quorum/index.ts";
 import { type LogStore, runsEnd } from "./log-store-shell.ts";
 
 /** Log in one FeedData, at most. */
@@ -132,6 +132,12 @@ export class Feeds {
 
   private pump(feed: Feed): void {
     if (feed.state !== "waiting" || feed.link.unsentBytes > unsentBytesMax) return;
+    for (let runs = this.recent(feed); runs.length > 0; runs = this.recent(feed)) {
+      const end = runsEnd(feed.at, runs);
+      this.say(feed, runs);
+      feed.at = end;
+      if (feed.link.unsentBytes > unsentBytesMax) return;
+    }
     const { limit, vdl } = this.view();
     if (feed.at < limit) {
       feed.state = "sending";
@@ -140,6 +146,13 @@ export class Feeds {
     } else if (vdl !== feed.toldVdl) {
       this.say(feed, []);
     }
+  }
+
+  /** What may be shown next and is still in memory. */
+  private recent(feed: Feed): readonly Run[] {
+    const { limit } = this.view();
+    if (feed.at >= limit) return [];
+    return this.store.recent.read({ from: feed.at, to: limit, limitBytes: chunkBytes });
   }
 
   private async advance(feed: Feed, limit: Lsn): Promise<void> {
@@ -162,7 +175,7 @@ export class Feeds {
     this.pump(feed);
   }
 
-  private say(feed: Feed, runs: Parameters<typeof runsEnd>[1]): void {
+  private say(feed: Feed, runs: readonly Run[]): void {
     const { vdl, vdlEpoch, history } = this.view();
     feed.toldVdl = vdl;
     feed.spokeAtMs = this.nowMs();

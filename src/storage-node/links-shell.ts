@@ -1,4 +1,4 @@
-import type { NodeId, VolumeId } from "../base/ids.ts";
+import type { Epoch, NodeId, VolumeId } from "../base/ids.ts";
 import { messageOf, ProtocolViolation } from "../base/errors.ts";
 import type { Clock, Connection, Logger } from "../io/index.ts";
 import { type Reply } from "../acceptor/index.ts";
@@ -14,6 +14,7 @@ import {
   type QuorumMessage,
   type ReceivedMessage,
 } from "../quorum/index.ts";
+import type { Faults } from "./faults-shell.ts";
 import type { FeedLink } from "./feeds-shell.ts";
 
 /** A peer that leaves more than this unread is gone or stuck; its link is closed. */
@@ -61,7 +62,7 @@ export class Links {
     const onData = (chunk: Buffer): void => {
       try {
         for (const bytes of link.framer.push(chunk)) {
-          this.options.onMessage(number, decodeMessage(bytes));
+          this.meet(number, decodeMessage(bytes));
         }
       } catch (error) {
         if (!(error instanceof ProtocolViolation)) throw error;
@@ -72,6 +73,18 @@ export class Links {
     link.connection.onDrain(() => this.options.onDrain(number));
     if (early.length > 0) onData(early);
     link.connection.onData(onData);
+  }
+
+  /** Injected faults come before the node. */
+  private meet(number: number, received: ReceivedMessage): void {
+    const { faults, promised, onMessage } = this.options;
+    if (!faults.shared.isActive) return onMessage(number, received);
+    faults.meet(received, {
+      serve: (served) => onMessage(number, served),
+      answer: (requestId, message) => this.send({ link: number, requestId }, message),
+      isOpen: () => this.links.has(number),
+      promised,
+    });
   }
 
   send(reply: Reply, message: QuorumMessage): void {
@@ -127,6 +140,8 @@ export interface LinksOptions {
   readonly logger: Logger;
   /** Gives an append link to a worker; false: serve it here. */
   readonly lend: (link: number, connection: Connection, early: Buffer) => boolean;
+  readonly faults: Faults;
+  readonly promised: () => Epoch;
   /** Objects are served by themselves. */
   readonly takeObjectLink: (accepted: AcceptedLink) => void;
   readonly onMessage: (link: number, received: ReceivedMessage) => void;

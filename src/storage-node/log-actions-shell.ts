@@ -27,6 +27,8 @@ export interface LogActionsDeps {
   readonly storage: NodeStorage;
   readonly links: Links;
   readonly peers: Peers;
+  /** False: log of peers is refused. */
+  readonly admitFill: () => Promise<boolean>;
   readonly clock: Clock;
   /** Carries on when the task ends. */
   readonly run: (task: () => Promise<AcceptorEvent | undefined>) => void;
@@ -45,7 +47,7 @@ export class LogActions {
   }
 
   perform(action: LogAction): void {
-    const { storage, peers, noteProgress, run } = this.deps;
+    const { storage, peers, clock, admitFill, noteProgress, run } = this.deps;
     switch (action.kind) {
       case "writeLog":
         return this.write(action);
@@ -55,6 +57,7 @@ export class LogActions {
       case "pull":
         return run(async () => {
           const { peer, from, maxBytes, accepted } = action;
+          if (!(await admitFill())) return { kind: "pullFailed", nowMs: clock.nowMs() };
           const heard = await peers.pull(peer, { kind: "pull", from, maxBytes, accepted });
           noteProgress();
           return heard;
@@ -62,6 +65,7 @@ export class LogActions {
       case "pullPin":
         return run(async () => {
           const { peer, pinId, from } = action;
+          if (!(await admitFill())) return { kind: "pinPullFailed", pinId, nowMs: clock.nowMs() };
           const heard = await peers.pullPin(peer, { kind: "pinPull", pinId, from });
           noteProgress();
           return heard;

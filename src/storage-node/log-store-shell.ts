@@ -11,6 +11,7 @@ import { type CipherOptions, LogCipher, UnknownDataKey } from "./log-cipher.ts";
 import type { SourceFile } from "./kept-log-shell.ts";
 import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
+import { RecentLog } from "./recent-log.ts";
 import { type LogClaims, recoverLog } from "./log-recovery-shell.ts";
 import { type Segment, SegmentTable } from "./segment-table.ts";
 import { SharedLog } from "./shared-log.ts";
@@ -37,6 +38,7 @@ export interface LogStoreOptions {
 export class LogStore {
   readonly shared: SharedLog;
   readonly files: LogFiles;
+  readonly recent: RecentLog;
   /** What was found at start. */
   readonly suspectTail: boolean;
   readonly rotKnownEnd: Lsn | undefined;
@@ -48,8 +50,6 @@ export class LogStore {
   private current: DiskFile | undefined;
   private spare: DiskFile | undefined;
   private spareUnderWay: Promise<void> | undefined;
-  /** Grows with each cut: a read that began before it may hold bytes that are no longer log. */
-  private cuts = 0;
   /** Files without live log that go once a cut is durable, and not while the node is damaged. */
   private heldDead: number[];
   private removing: Promise<void> = Promise.resolve();
@@ -67,6 +67,7 @@ export class LogStore {
     this.claimedCut = options.state.cut;
     this.baseLsn = options.state.acceptor.base;
     this.shared = new SharedLog();
+    this.recent = new RecentLog(this.shared);
     this.shared.scl = found.scl;
     this.sealer = files.cipher.sealerFor(() => this.shared.place);
     this.heldDead = found.dead;
@@ -285,7 +286,7 @@ export class LogStore {
   cut(to: Lsn): void {
     assert(to <= this.scl, "a log is cut at or below its end");
     this.follow();
-    this.cuts++;
+    this.recent.cut();
     this.closeFile(this.shared.place.sequence);
     this.claimedCut = { to, sequence: this.shared.place.sequence };
     this.shared.scl = to;
@@ -342,17 +343,17 @@ export class LogStore {
    */
   async read(range: { from: Lsn; to: Lsn; limitBytes: number }): Promise<Run[]> {
     // First the end, then the files: a worker begins a file before it moves the end into it.
-    const { cuts, scl } = this;
+    const { scl, cutCount: cuts } = this;
     this.follow();
     const { from } = range;
     const to = lsnMin(range.to, scl);
     if (from < this.baseLsn || from > scl) throw noLogAt(from);
     try {
       const runs = await readLog(this.files, this.table, { ...range, to });
-      return cuts === this.cuts ? runs : [];
+      return cuts === this.cutCount ? runs : [];
     } catch (error) {
       // What was cut off or trimmed meanwhile is no log any more: it can neither rot nor be missing.
-      if (cuts !== this.cuts) return [];
+      if (cuts !== this.cutCount) return [];
       if (from < this.baseLsn) throw noLogAt(from);
       throw error;
     }
@@ -360,7 +361,7 @@ export class LogStore {
 
   /** The log was never cut between two looks at this that find the same. */
   get cutCount(): number {
-    return this.cuts;
+    return this.shared.cuts;
   }
 
   /** Ends background work and closes the files. */

@@ -1,12 +1,13 @@
 import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { type Epoch, epochNone } from "../base/ids.ts";
+import type { Epoch } from "../base/ids.ts";
 import type { Lsn } from "../base/lsn.ts";
 import type { Listener, Timer } from "../io/index.ts";
 import { Acceptor, type AcceptorAction, type AcceptorEvent } from "../acceptor/index.ts";
 import { type ReceivedMessage } from "../quorum/index.ts";
 import { AppendGrant } from "./append-grant.ts";
 import { AppendLinks } from "./append-links-shell.ts";
+import { Faults } from "./faults-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
 import { listenForLinks } from "./listen-shell.ts";
@@ -35,6 +36,8 @@ export class StorageNode {
   private readonly logActions: LogActions;
   private readonly scrubs: Scrubs;
   private readonly objectLinks: ObjectLinks;
+  /** Those that somebody has asked for. */
+  readonly faults: Faults;
   private readonly ended = new AbortController();
   private readonly events: AcceptorEvent[] = [];
   private isStepping = false;
@@ -62,12 +65,14 @@ export class StorageNode {
       pinsKept: storage.pinsKept,
     });
     this.grant = new AppendGrant(storage.log.shared);
+    this.faults = new Faults({ ...config, ...deps });
     const onFailed = (error: unknown): void => this.fail(error);
     this.objectLinks = new ObjectLinks({
       ...config,
       ...deps,
       segmentBytes: storage.log.files.segmentBytes,
       storage,
+      admit: () => this.faults.meetObjects(),
       onFailed,
     });
     this.links = this.makeLinks();
@@ -87,6 +92,7 @@ export class StorageNode {
       storage,
       links: this.links,
       peers: this.peers,
+      admitFill: () => this.faults.meetFill(),
       clock: deps.clock,
       run: (task) => this.run(task),
       post: (event) => this.post(event),
@@ -119,6 +125,8 @@ export class StorageNode {
       lend: (link, connection, early) =>
         this.loopEpoch !== this.acceptor.state.accepted &&
         this.appendLinks.lend(link, connection, early),
+      faults: this.faults,
+      promised: () => this.acceptor.state.promised,
       takeObjectLink: (accepted) => this.objectLinks.accept(accepted),
       onMessage: (link, received) => this.receive(link, received),
       onDrain: (link) => this.feeds.pumpLink(link),
@@ -130,8 +138,8 @@ export class StorageNode {
     return new AppendLinks({
       ...this.config,
       hasWorkers,
-      shared: this.storage.log.shared,
-      keys: this.storage.log.files.cipher.shared,
+      log: this.storage.log,
+      faults: this.faults.shared,
       markFd: this.storage.markFd,
       logger: this.deps.logger,
       onReport: (report) => this.onWorkerReport(report),
@@ -166,7 +174,7 @@ export class StorageNode {
     const { health } = storage;
     const { scl, base, suspectTail } = storage.log;
     this.post({ kind: "healthChanged", health, suspectTail });
-    this.publish();
+    this.storage.publish();
     this.post({ kind: "started", nowMs });
     await this.objectLinks.start();
     this.listener = await listenForLinks(config, this.deps.logger, (connection) => {
@@ -266,7 +274,7 @@ export class StorageNode {
       case "persist":
         return this.run(async () => {
           await storage.persist(action.state);
-          this.publish();
+          this.storage.publish();
           return { kind: "persisted", nowMs: clock.nowMs() };
         });
       case "send":
@@ -293,16 +301,6 @@ export class StorageNode {
       default:
         return this.logActions.perform(action);
     }
-  }
-
-  /** Workers refuse by themselves what the state on disk refuses. */
-  private publish(): void {
-    const { shared } = this.storage.log;
-    const { promised, accepted, sealed } = this.storage.acceptorState;
-    shared.promised = promised;
-    shared.accepted = sealed === undefined ? accepted : epochNone;
-    shared.health = this.storage.health;
-    shared.wakeWorkers();
   }
 
   // The append path of workers.
@@ -378,7 +376,7 @@ export class StorageNode {
     const health = await this.storage.refreshHealth();
     if (health === before) return undefined;
     this.deps.logger.warn({ event: "node.health_changed", health, before });
-    this.publish();
+    this.storage.publish();
     this.post({ kind: "healthChanged", health, suspectTail: this.storage.log.suspectTail });
     return undefined;
   }
@@ -388,6 +386,7 @@ export class StorageNode {
       this.run(async () => {
         this.noteProgress();
         this.feeds.tick();
+        this.faults.tick();
         if (this.tickCount++ % storageTicks === 0) await this.storage.tick();
         await this.noteHealth();
         this.post({ kind: "logSizeChanged", logBytes: this.storage.log.logBytes });

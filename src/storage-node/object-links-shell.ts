@@ -124,6 +124,9 @@ class ObjectLink {
     this.connection.destroy(error);
   }
 
+  /** Else its sender waits no more, and may have said something else since. */
+  private readonly isWanted = (): boolean => !this.isClosed;
+
   private onData(chunk: Buffer): void {
     try {
       for (const bytes of this.framer.push(chunk)) {
@@ -161,7 +164,7 @@ class ObjectLink {
         });
       case "deleteObjects":
         onWrite();
-        return this.run(requestId, () => done(objects.delete(message.names)));
+        return this.run(requestId, () => done(objects.delete(message.names, this.isWanted)));
       case "tidyObjects":
         onWrite();
         return this.run(requestId, () => done(objects.tidy(message.beforeMs)));
@@ -257,11 +260,8 @@ class ObjectLink {
           await draft.write(part);
           left -= part.length;
         }
-        // Its sender waits no more, and may have said something else since.
-        if (this.isClosed) return undefined;
-        await draft.keep();
-        isKept = true;
-        return { kind: "objectsDone" };
+        isKept = await draft.keep(this.isWanted);
+        return isKept ? { kind: "objectsDone" } : undefined;
       } finally {
         if (!isKept) await draft.drop();
       }
@@ -317,7 +317,7 @@ interface LinkOptions extends ObjectLinksOptions {
   readonly onClosed: (error: Error | undefined) => void;
 }
 
-async function done(work: Promise<void>): Promise<ObjectMessage> {
+async function done(work: Promise<unknown>): Promise<ObjectMessage> {
   await work;
   return { kind: "objectsDone" };
 }

@@ -28,8 +28,8 @@ export class NodeObjects {
   /** Of puts that are under way, and not on the disk yet. */
   private expectedBytes = 0;
   private expecting: Promise<unknown> = Promise.resolve();
-  /** Puts that are past the point where they could be taken back, by name. */
-  private readonly publishing = new Map<string, Set<Promise<void>>>();
+  /** Puts and deletions that are past the point where they could be taken back, by name. */
+  private readonly changing = new Map<string, Set<Promise<void>>>();
 
   constructor(deps: NodeObjectsDeps) {
     this.deps = deps;
@@ -51,7 +51,7 @@ export class NodeObjects {
   /** A put of so many bytes, to be written in order, then kept or dropped. */
   draft(name: string, sizeBytes: number): Promise<IncomingObject> {
     return this.watch(async () => {
-      this.require("vouches");
+      await this.require("vouches");
       if (!isObjectName(name))
         throw new BorealisError(sqlState.ioError, `${name} is not the name of an object`);
       await this.deps.storage.requireFolder();
@@ -64,7 +64,7 @@ export class NodeObjects {
             await this.watch(() => draft.write(bytes));
             expected.release(bytes.length);
           },
-          keep: () => this.keep(draft, name),
+          keep: (isWanted) => this.keep(draft, name, isWanted),
           drop: () => {
             expected.release(sizeBytes);
             return draft.drop();
@@ -80,15 +80,15 @@ export class NodeObjects {
   /** Undefined: there is no such object. */
   open(name: string): Promise<ObjectFile | undefined> {
     return this.watch(async () => {
-      this.require("gives");
+      await this.require("gives");
       const file = isObjectName(name) ? await this.store.open(name) : undefined;
       return file && { ...file, read: (into, at) => this.watch(() => file.read(into, at)) };
     });
   }
 
   has(names: readonly string[]): Promise<ReadonlySet<string>> {
-    return this.watch(() => {
-      this.require("vouches");
+    return this.watch(async () => {
+      await this.require("vouches");
       return this.store.has(names.filter(isObjectName));
     });
   }
@@ -96,7 +96,7 @@ export class NodeObjects {
   /** At most `limit` of them, behind `after`, in the order of names. */
   list(prefix: string, after: string, limit: number): Promise<ListedObject[]> {
     return this.watch(async () => {
-      this.require("gives");
+      await this.require("gives");
       const found: ListedObject[] = [];
       for await (const one of this.store.list(prefix, after)) {
         found.push(one);
@@ -106,49 +106,70 @@ export class NodeObjects {
     });
   }
 
-  delete(names: readonly string[]): Promise<void> {
+  /** False: nothing was deleted, since nobody wanted it any more when its turn came. */
+  delete(names: readonly string[], isWanted: () => boolean): Promise<boolean> {
     return this.watch(async () => {
-      this.require("gives");
+      await this.require("gives");
       const known = names.filter(isObjectName);
-      // One that is being put was asked for before this: it must not come after it.
-      for (const name of known) {
-        const puts = this.publishing.get(name);
-        if (puts) await Promise.allSettled(puts);
-      }
-      await this.store.delete(known);
+      return this.inTurn(known, isWanted, () => this.store.delete(known));
     });
   }
 
   tidy(beforeMs: number): Promise<void> {
-    return this.watch(() => {
-      this.require("gives");
+    return this.watch(async () => {
+      await this.require("gives");
       return this.store.tidy(beforeMs);
     });
   }
 
-  private async keep(draft: ObjectDraft, name: string): Promise<void> {
-    const kept = this.watch(async () => {
-      await draft.keep(name);
-      // Acknowledged only if it lies where the node's log does.
-      await this.deps.storage.requireFolder();
-    });
-    const sameName = this.publishing.get(name) ?? new Set();
-    this.publishing.set(name, sameName.add(kept));
+  private keep(draft: ObjectDraft, name: string, isWanted: () => boolean): Promise<boolean> {
+    return this.inTurn([name], isWanted, () =>
+      this.watch(async () => {
+        await draft.keep(name);
+        // Acknowledged only if it lies where the node's log does.
+        await this.deps.storage.requireFolder();
+      }),
+    );
+  }
+
+  /**
+   * Changes what lies under these names, behind whatever is changing under one of them now: that was asked for before this, and
+   * must not come after it. Who waited is asked again whether he is wanted. False: he was not.
+   */
+  private async inTurn(
+    names: readonly string[],
+    isWanted: () => boolean,
+    change: () => Promise<void>,
+  ): Promise<boolean> {
+    for (let before = this.changesOf(names); before.length > 0; before = this.changesOf(names))
+      await Promise.allSettled(before);
+    if (!isWanted()) return false;
+    const changed = change();
+    for (const name of names)
+      this.changing.set(name, (this.changing.get(name) ?? new Set()).add(changed));
     try {
-      await kept;
+      await changed;
     } finally {
-      sameName.delete(kept);
-      if (sameName.size === 0 && this.publishing.get(name) === sameName)
-        this.publishing.delete(name);
+      for (const name of names) {
+        const others = this.changing.get(name);
+        others?.delete(changed);
+        if (others?.size === 0) this.changing.delete(name);
+      }
     }
+    return true;
+  }
+
+  private changesOf(names: readonly string[]): Promise<void>[] {
+    return names.flatMap((name) => [...(this.changing.get(name) ?? [])]);
   }
 
   /**
    * `gives`: what it has, to a reader who checks it. `vouches`: takes an object, or says that it has one, which somebody will
    * rely on; not while its disk is known to lose bytes.
    */
-  private require(how: "gives" | "vouches"): void {
-    const { kind, name, storage } = this.deps;
+  private async require(how: "gives" | "vouches"): Promise<void> {
+    const { kind, name, storage, admit } = this.deps;
+    await admit?.();
     if (kind === "tail") {
       const why = `${name} is a tail node, which keeps log only`;
       throw new BorealisError(sqlState.notSupported, why);
@@ -210,7 +231,8 @@ export class NodeObjects {
 
 /** An object on its way to the disk. */
 export interface IncomingObject extends Omit<ObjectDraft, "keep"> {
-  keep(): Promise<void>;
+  /** False: it was not kept, since nobody wanted it any more when its turn came. */
+  keep(isWanted: () => boolean): Promise<boolean>;
 }
 
 export interface NodeObjectsDeps {
@@ -223,4 +245,6 @@ export interface NodeObjectsDeps {
   readonly entropy: Pick<Entropy, "uuid">;
   readonly logger: Logger;
   readonly storage: Pick<NodeStorage, "health" | "fail" | "requireFolder">;
+  /** Before each request: raises if it is refused. */
+  readonly admit?: () => Promise<void>;
 }

@@ -9,6 +9,7 @@ import {
   type History,
   type QuorumMessage,
   type Run,
+  type ScrubProgress,
   type ScrubReport,
 } from "../quorum/index.ts";
 import { KeptHealer, type Source } from "./kept-heal-shell.ts";
@@ -29,6 +30,8 @@ export interface ScrubDeps {
   readonly history: () => History;
   /** A read of the log found rot: the node starts anew and heals. */
   readonly onReadFailed: (error: unknown) => void;
+  /** Told of each stretch. */
+  readonly onProgress?: (progress: ScrubProgress) => void;
 }
 
 /**
@@ -39,6 +42,7 @@ export interface ScrubDeps {
 export class Scrub {
   private readonly deps: ScrubDeps;
   private checkedBytes = 0;
+  private totalBytes = 0;
   private unhealed = 0;
   private compared = 0;
 
@@ -51,6 +55,10 @@ export class Scrub {
     const { storage, logger } = this.deps;
     try {
       await storage.scrubFacts();
+      this.totalBytes = storage.kept.all.reduce(
+        (sum, { from, to }) => sum + bytesBetween(from, to),
+        storage.log.logBytes,
+      );
       await this.log(pace, signal);
       for (const part of storage.kept.all) await this.part(part);
     } catch (error) {
@@ -65,6 +73,12 @@ export class Scrub {
     const report: ScrubReport = { kind: "scrubReport", checkedBytes, healed, unhealed, compared };
     logger.info({ event: "scrub.done", ...report });
     return report;
+  }
+
+  private noteChecked(bytes: number): void {
+    this.checkedBytes += bytes;
+    const { checkedBytes, totalBytes } = this;
+    this.deps.onProgress?.({ kind: "scrubProgress", checkedBytes, totalBytes });
   }
 
   // The log.
@@ -99,7 +113,7 @@ export class Scrub {
       this.deps.onReadFailed(error);
       return;
     }
-    this.checkedBytes += runBytes(runs);
+    this.noteChecked(runBytes(runs));
     if (areWhole(runs, range)) await this.compare(range, runs);
   }
 
@@ -153,7 +167,7 @@ export class Scrub {
       if (range.from >= range.to) continue;
       try {
         await part.files.checkHeader(file.sequence, file.firstLsn);
-        this.checkedBytes += await kept.checkPart(part, range);
+        this.noteChecked(await kept.checkPart(part, range));
       } catch (error) {
         if (!(error instanceof RottenLog)) throw error;
         await this.heal(part, { sequence: file.sequence, ...range }, error);

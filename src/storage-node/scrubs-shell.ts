@@ -1,6 +1,6 @@
 import { type Clock, type Logger, sleep } from "../io/index.ts";
 import type { Reply } from "../acceptor/index.ts";
-import type { History, QuorumMessage, ReceivedMessage } from "../quorum/index.ts";
+import type { History, QuorumMessage, ReceivedMessage, ScrubProgress } from "../quorum/index.ts";
 import type { StorageNodeConfig } from "./node-config.ts";
 import type { Peers } from "./peers-shell.ts";
 import { Scrub } from "./scrub-shell.ts";
@@ -9,6 +9,8 @@ import type { NodeStorage } from "./storage-shell.ts";
 /** How long a scrub in the background takes unless told: a week. Between two of them it rests a minute. */
 const intervalMs = 7 * 24 * 3_600_000;
 const restMs = 60_000;
+/** Who asked for one is told so often how it gets on. */
+const tellEveryMs = 200;
 
 export interface ScrubsDeps {
   readonly config: StorageNodeConfig;
@@ -37,9 +39,10 @@ export class Scrubs {
     const { config, run, say, signal } = this.deps;
     if (envelope.target !== config.nodeId || envelope.volumeId !== config.volumeId) return false;
     run(async () => {
-      const scrub = this.fresh();
       const said =
-        message.kind === "digest" ? await scrub.answer(message) : await scrub.run("now", signal);
+        message.kind === "digest"
+          ? await this.fresh().answer(message)
+          : await this.fresh(this.teller(link)).run("now", signal);
       say({ link, requestId: envelope.requestId }, said);
       return undefined;
     });
@@ -57,10 +60,22 @@ export class Scrubs {
     return undefined;
   }
 
-  private fresh(): Scrub {
+  private teller(link: number): (progress: ScrubProgress) => void {
+    const { clock, say } = this.deps;
+    let toldMs = -Infinity;
+    return (progress) => {
+      const nowMs = clock.nowMs();
+      if (nowMs - toldMs < tellEveryMs) return;
+      toldMs = nowMs;
+      say({ link, requestId: 0n }, progress); // no answer to anything
+    };
+  }
+
+  private fresh(onProgress?: (progress: ScrubProgress) => void): Scrub {
     const { config, peers } = this.deps;
     const { volumeId, nodeId } = config;
     const peerIds = peers.ids;
-    return new Scrub({ ...this.deps, peerIds, owner: { volumeId, nodeId } });
+    const told = onProgress ? { onProgress } : {};
+    return new Scrub({ ...this.deps, ...told, peerIds, owner: { volumeId, nodeId } });
   }
 }

@@ -28,6 +28,8 @@ const word = {
   fileFd: 5,
   spareFd: 6,
   spareState: 7,
+  cuts: 8,
+  recentBytes: 9,
 } as const;
 const wordCount = 16;
 const cell = {
@@ -159,6 +161,14 @@ export class SharedLog {
     Atomics.store(this.words, word.health, healths.indexOf(value));
   }
 
+  /** Grows with each cut: a read that began before it may hold bytes that are no longer log. Set by the holder of the grant only. */
+  get cuts(): number {
+    return Atomics.load(this.words, word.cuts);
+  }
+  set cuts(value: number) {
+    Atomics.store(this.words, word.cuts, value);
+  }
+
   get place(): FilePlace {
     return {
       fd: Atomics.load(this.words, word.fileFd),
@@ -225,6 +235,11 @@ export class SharedLog {
   }
   wakeTaken(): void {
     Atomics.store(this.words, word.wakePending, 0);
+  }
+
+  /** Log that is under way to the main thread beside a wake-up: so many bytes more, or less. Gives how many there are then. */
+  addRecent(bytes: number): number {
+    return Atomics.add(this.words, word.recentBytes, bytes) + bytes;
   }
 }
 

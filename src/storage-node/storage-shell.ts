@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { assert } from "../base/assert.ts";
+import { epochNone } from "../base/ids.ts";
 import { advance, bytesBetween, type Lsn, lsnMaxOf } from "../base/lsn.ts";
 import { type Disk, type DiskFile, systemCodeOf } from "../io/index.ts";
 import type { AcceptorState, PendingCut } from "../acceptor/index.ts";
@@ -380,6 +381,16 @@ export class NodeStorage {
   /** Called once, when the failed-marker is written if it has to be; at once if that has happened. */
   onFailure(handler: (error: unknown) => void): void {
     this.failure.onFailure(handler);
+  }
+
+  /** Workers refuse by themselves what the state on disk refuses. */
+  publish(): void {
+    const { shared } = this.log;
+    const { promised, accepted, sealed } = this.acceptorState;
+    shared.promised = promised;
+    shared.accepted = sealed === undefined ? accepted : epochNone;
+    shared.health = this.health;
+    shared.wakeWorkers();
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { epoch, timeline } from "../base/ids.ts";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { bytesBetween, type Lsn, lsn } from "../base/lsn.ts";
 import {
   ArchiveIndex,
   type ArchivedRange,
+  inheritedRanges,
   leftBehind,
   type LogPath,
   planArchive,
@@ -155,5 +156,38 @@ describe("merging", () => {
   it("goes over no gap", () => {
     const apart = Array.from({ length: 40 }, (_, i) => range(1, i * 100, i * 100 + 99));
     expect(planMerge(apart, 4 * mebi)).toBeUndefined();
+  });
+});
+
+describe("what a clone has of its parent's archive", () => {
+  const parent = volumeId("11111111-2222-3333-4444-555555555555");
+  const oldest = volumeId("99999999-2222-3333-4444-555555555555");
+  const [first, second, own] = pathOf([1, 0], [2, 500], [4, 800]);
+  const path = [{ ...first, volumeId: oldest }, { ...second, volumeId: parent }, own] as LogPath;
+  const inherited = (ranges: ArchivedRange[], of: string) =>
+    inheritedRanges(new ArchiveIndex(ranges), path, of).map((one) => [
+      Number(one.from),
+      Number(one.to),
+    ]);
+
+  it("is of the path and of nothing else", () => {
+    const ranges = [
+      range(2, 500, 600),
+      range(2, 600, 800),
+      // Beyond the branch, and over it.
+      range(2, 700, 810),
+      range(2, 800, 900),
+      // The parent's own fourth epoch, and one that the path does not have.
+      range(4, 800, 900),
+      range(3, 600, 700),
+    ];
+    expect(inherited(ranges, parent)).toEqual([
+      [500, 600],
+      [600, 800],
+    ]);
+    expect(inherited([...ranges, range(1, 0, 500), range(1, 500, 600)], oldest)).toEqual([
+      [0, 500],
+    ]);
+    expect(inherited(ranges, "11111111-0000-0000-0000-555555555555")).toEqual([]);
   });
 });

@@ -85,6 +85,26 @@ function isOver(range: LogRange, { from, to }: Span): boolean {
   return lsnMaxOf(range.from, from) < end;
 }
 
+/**
+ * What of a relative's archive is log of the path of a clone, and of nothing else: epochs that the path has from that volume, as
+ * far as it goes along with them. Both may use the same number for an epoch behind the branch.
+ */
+export function inheritedRanges(
+  index: ArchiveIndex,
+  path: LogPath,
+  relative: string,
+): ArchivedRange[] {
+  return path
+    .filter(({ volumeId }) => volumeId === relative)
+    .flatMap(({ epoch }) =>
+      spanOf(path, epoch).flatMap(({ from, to }) =>
+        index
+          .ranges(epoch)
+          .filter((range) => from <= range.from && to !== undefined && range.to <= to),
+      ),
+    );
+}
+
 /** What the volume has left by going from one path to another, if any of it was archived. */
 export function leftBehind(
   before: LogPath,

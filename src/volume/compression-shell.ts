@@ -20,7 +20,11 @@ type UnpackZstd = (
 ) => void;
 
 /** Since Node 22.15 and 23.8; the types that we build with are those of Node 20. */
-const zstd = zlib as { zstdCompress?: PackZstd; zstdDecompress?: UnpackZstd };
+const zstd = zlib as {
+  zstdCompress?: PackZstd;
+  zstdCompressSync?: (bytes: Uint8Array) => Buffer;
+  zstdDecompress?: UnpackZstd;
+};
 
 /** Node goes to its pool once for each chunk of output: with its 16 KiB, unpacking a MiB takes four times the CPU. */
 const chunkSize = 64 * 1024;
@@ -31,6 +35,11 @@ const level = 1;
 /** What this Node does best: zstd where it has it, else deflate. */
 export function bestCompression(): Compression {
   return zstd.zstdCompress ? withZstd : withDeflate;
+}
+
+/** As bestCompression does, in this thread, which waits. */
+export function packHere(plain: Uint8Array): Buffer {
+  return zstd.zstdCompressSync?.(plain) ?? zlib.deflateRawSync(plain, { level, chunkSize });
 }
 
 /** For peers that may be older. */

@@ -131,7 +131,13 @@ async function eachGood(
       }
     }),
   );
-  return { good: stores.filter((store) => !failures.has(store)), failures };
+  const good = stores.filter((store) => !failures.has(store));
+  // In the order of the stores, not of who failed first: people read it.
+  const inOrder = stores.flatMap((store) => {
+    const failure = failures.get(store);
+    return failure ? [[store, failure] as const] : [];
+  });
+  return { good, failures: new Map(inOrder) };
 }
 
 function tooFew(id: string, failures: Failures): BorealisError {

@@ -8,10 +8,12 @@ import {
   systemCodeOf,
 } from "../io/index.ts";
 import { isObjectName } from "./object-names.ts";
-import type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
+import type { ObjectFacts, ObjectStore, Relative } from "./object-store-shell.ts";
 
 /** Where puts write before they are whole; nothing in it is an object. */
 const draftFolder = "making";
+/** Gone meanwhile, another file system, one without further names, more names than a file may have. */
+const isFull = new Set(["ENOSPC", "EDQUOT"]);
 const folderForm = /^(?:|extents|extents\/[0-9a-f]{2}|snapshots|deleted|log|log\/[0-9]{16})$/;
 
 /** An object that comes in pieces: nothing is seen of it before it is kept. One verb at a time; all raise as `put` does. */
@@ -134,6 +136,19 @@ export class FolderStore implements ObjectStore {
     });
   }
 
+  /** Further names of the same files: they take no room, and nothing is ever written to them. */
+  copyFrom(relative: Relative, names: readonly string[]): Promise<ReadonlySet<string>> {
+    const { store: from, putBeforeMs = Number.POSITIVE_INFINITY } = relative;
+    return this.tell("share objects with", async () => {
+      const shared = new Set<string>();
+      if (!(from instanceof FolderStore)) return shared;
+      for (const name of names) if (await this.share(from, name, putBeforeMs)) shared.add(name);
+      for (const folder of new Set([...shared].map(folderIn)))
+        await this.disk.syncFolder(this.pathOf(folder));
+      return shared;
+    });
+  }
+
   tidy(beforeMs: number): Promise<void> {
     return this.tell("tidy", async () => {
       const folder = this.pathOf(draftFolder);
@@ -157,6 +172,21 @@ export class FolderStore implements ObjectStore {
     const folder = folderIn(name);
     await this.inFolder(folder, () => this.disk.rename(draft, this.pathOf(name)));
     await this.disk.syncFolder(this.pathOf(folder));
+  }
+
+  private async share(from: FolderStore, name: string, putBeforeMs: number): Promise<boolean> {
+    const source = from.pathOf(name);
+    try {
+      const facts = await this.disk.factsOf(source);
+      if (!facts || facts.modifiedAtMs > putBeforeMs) return false;
+      await this.inFolder(folderIn(name), () => this.disk.link(source, this.pathOf(name)));
+      return true;
+    } catch (error) {
+      const code = systemCodeOf(error);
+      if (code === undefined || isFull.has(code)) throw error;
+      // It would only have saved bytes: a put that follows says what is wrong here.
+      return code === "EEXIST";
+    }
   }
 
   /** Once more with new folders if somebody has removed those that were there before. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -123,6 +123,43 @@ describe("a folder of objects", () => {
     rmSync(join(root, "extents"), { recursive: true });
     await draft.keep(name);
     expect((await store.get(name))?.toString()).toBe("b");
+  });
+
+  it("shares what another folder has: further names of the same files", async () => {
+    const [parent, clone] = [new FolderStore(`${root}/parent`), new FolderStore(`${root}/clone`)];
+    for (const name of names.slice(0, 4)) await parent.put(name, Buffer.from(`of ${name}`));
+    await clone.put(names[1] ?? "", Buffer.from("its own"));
+    const shared = await clone.copyFrom({ volumeId: "parent", store: parent }, names.slice(0, 5));
+    expect([...shared].toSorted()).toEqual(names.slice(0, 4));
+    expect((await clone.get(names[0] ?? ""))?.toString()).toBe(`of ${names[0]}`);
+    expect((await clone.get(names[1] ?? ""))?.toString()).toBe("its own");
+    const inodes = ["parent", "clone"].map((dir) => statSync(join(root, dir, names[3] ?? "")).ino);
+    expect(inodes[0]).toBe(inodes[1]);
+    // Either may put it anew, or delete it, and the other does not notice.
+    await clone.put(names[0] ?? "", Buffer.from("healed"));
+    await parent.delete(names.slice(2, 4));
+    expect((await parent.get(names[0] ?? ""))?.toString()).toBe(`of ${names[0]}`);
+    expect((await clone.get(names[3] ?? ""))?.toString()).toBe(`of ${names[3]}`);
+  });
+
+  it("shares nothing that was put later than is wanted", async () => {
+    const [parent, clone] = [new FolderStore(`${root}/parent`), new FolderStore(`${root}/clone`)];
+    for (const name of names.slice(0, 2)) await parent.put(name, Buffer.from("a"));
+    utimesSync(join(root, "parent", names[0] ?? ""), 1000, 1000);
+    const relative = { volumeId: "parent", store: parent, putBeforeMs: 1_000_000 };
+    expect([...(await clone.copyFrom(relative, names))]).toEqual([names[0]]);
+  });
+
+  it("shares nothing where files cannot have further names", async () => {
+    const link: Disk["link"] = () =>
+      Promise.reject(Object.assign(new Error("no"), { code: "EXDEV" }));
+    const [parent, clone] = [
+      new FolderStore(`${root}/parent`),
+      new FolderStore(`${root}/clone`, { ...realDisk, link }),
+    ];
+    await parent.put(names[0] ?? "", Buffer.from("a"));
+    expect([...(await clone.copyFrom({ volumeId: "parent", store: parent }, names))]).toEqual([]);
+    expect(await clone.has(names)).toEqual(new Set());
   });
 
   it("lists from any name on", async () => {

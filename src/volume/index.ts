@@ -8,14 +8,15 @@ export { archivedLogBytesMax, type ArchivedRange, ArchiveIndex } from "./archive
 export {
   type ArchiveNeeds,
   type ArchivePlan,
+  inheritedRanges,
   leftBehind,
   planArchive,
   planMerge,
 } from "./archive-plan.ts";
 export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
-export { type Compression, withDeflate } from "./compression-shell.ts";
+export { bestCompression, type Compression, packHere, withDeflate } from "./compression-shell.ts";
 export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
-export { extentBytesMax } from "./extent-format.ts";
+export { type Codec, extentBytesMax } from "./extent-format.ts";
 export type { CutExtent } from "./extent-packer.ts";
 export { ExtentSealer, type SealerKeys } from "./extent-sealer-shell.ts";
 export { ExtentUpload, type UploadOptions } from "./extent-upload-shell.ts";
@@ -97,12 +98,18 @@ export {
   tombstonePrefix,
   volumeObject,
 } from "./object-names.ts";
-export type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
-export { objectStoreEnv, openObjectStore } from "./open-store-shell.ts";
+export type { ObjectFacts, ObjectStore, Relative } from "./object-store-shell.ts";
+export { objectStoreEnv, openObjectStore, tryObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
+export { futureOfLsn, futureOfTime, type LeftFuture } from "./left-futures.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
-export { type CopiedExtents, type Replication, replicateSnapshots } from "./replicate-shell.ts";
+export {
+  type CopiedExtents,
+  type Reached,
+  type Replication,
+  replicateSnapshots,
+} from "./replicate-shell.ts";
 export {
   type ArchiveScrubOptions,
   describeLostLog,
@@ -133,11 +140,12 @@ export {
   snapshotIds,
 } from "./snapshots-shell.ts";
 export { Deletions, incarnationOf, type Tombstone, tombstoneBytesMax } from "./tombstone.ts";
+export { TriedReplicas } from "./tried-replicas-shell.ts";
 export {
-  findUsableSnapshot,
   isUsable,
   type SnapshotSearch,
   type SnapshotWish,
+  usableSnapshots,
 } from "./usable-snapshot-shell.ts";
 export type { Env } from "./s3-location.ts";
 export { openS3Store, type S3Limits, type S3OpenOptions } from "./s3-open-shell.ts";

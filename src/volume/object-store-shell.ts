@@ -18,6 +18,9 @@ export interface ObjectStore {
   /** For people: `objects folder`, `s3://bucket/prefix`, `az1-full`. */
   readonly label: string;
 
+  /** Why calls have been tried again for a while now, and what to do, for people; undefined: they go well. */
+  readonly trouble?: string | undefined;
+
   /** Replaces what had the name. Durable when it resolves; putting the same again makes it young again. */
   put(name: string, bytes: Uint8Array): Promise<void>;
 
@@ -33,8 +36,26 @@ export interface ObjectStore {
   /** Durable when it resolves: nothing comes back with the power. What is not there is gone already. */
   delete(names: readonly string[]): Promise<void>;
 
+  /**
+   * Takes what another store has of these under the same names, where both are places of one service that copies by itself: no
+   * bytes come through this process. Gives the names that are here now, durable as puts are; the others are for the caller to
+   * put. Nothing is looked at on the way, so damage comes along. What is taken may be as old as it was there.
+   */
+  copyFrom?(from: Relative, names: readonly string[]): Promise<ReadonlySet<string>>;
+
   /** Takes away what puts left behind that began before then and never ended, where a store has such a thing. */
   tidy?(beforeMs: number): Promise<void>;
 
   close(): Promise<void>;
+}
+
+/** Where another volume of the family has its objects. */
+export interface Relative {
+  readonly volumeId: string;
+  readonly store: ObjectStore;
+  /**
+   * What was put there later, in milliseconds of the Unix epoch, is its own affair: it may be sealed with a key that this volume
+   * has not. Undefined: the volume is no more, or has no other keys.
+   */
+  readonly putBeforeMs?: number | undefined;
 }

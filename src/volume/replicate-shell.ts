@@ -1,11 +1,11 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { ExtentSealer } from "./extent-sealer-shell.ts";
 import { parseManifest } from "./manifest-codec.ts";
-import type { SnapshotManifest } from "./manifest.ts";
-import { extentObject, snapshotObject } from "./object-names.ts";
-import type { ObjectStore } from "./object-store-shell.ts";
+import { extentObject, findExtentId, snapshotObject } from "./object-names.ts";
+import type { ObjectStore, Relative } from "./object-store-shell.ts";
 import { onlyStore } from "./replicas-shell.ts";
 import { snapshotIds } from "./snapshots-shell.ts";
+import { incarnationOf } from "./tombstone.ts";
 
 export interface Replication {
   /** Nearest first: a store is asked before those behind it. */
@@ -15,6 +15,10 @@ export interface Replication {
   /** Extents on their way at the same time. */
   readonly parallel: number;
   readonly signal: AbortSignal;
+  /** Where the same extents may be, from where a store may copy by itself. */
+  readonly relatives?: readonly Relative[];
+  /** How far each store was when `signal` ended the copying before; kept up to date. While they wait nothing is collected there. */
+  readonly reached?: Map<ObjectStore, Reached>;
   /** A store lacks one, or more: copying begins. */
   readonly onLacking?: (store: ObjectStore) => void;
   /** A store has a snapshot that it lacked. */
@@ -25,8 +29,21 @@ export interface Replication {
 
 export interface CopiedExtents {
   readonly extents: number;
+  /** Of those that were put. */
   readonly bytes: number;
+  /** So many of the extents were not put: the store has copied them from a relative. */
+  readonly taken: number;
 }
+
+/** A store has the first so many extents of a snapshot, in the manifest's order. */
+export interface Reached {
+  /** Another one may have taken the snapshot's id meanwhile. */
+  readonly incarnation: string;
+  readonly extents: number;
+}
+
+/** Looked for, copied and put together: a far store is asked for many at a time, and `signal` is not to wait for long. */
+const batchExtents = 500;
 
 /**
  * Gives each store the snapshots that it lacks and another has, newest names first: a node that has taken another's place,
@@ -83,37 +100,69 @@ interface Copying {
 }
 
 async function copySnapshot(
-  { sealer, parallel, signal }: Replication,
+  replication: Replication,
   id: string,
-  { sources, target }: Copying,
+  copying: Copying,
 ): Promise<CopiedExtents> {
+  const { sealer, signal, reached } = replication;
+  const { sources, target } = copying;
   const { sealed, manifest } = await fromFirst(sources, snapshotObject(id), async (bytes) => ({
     sealed: bytes,
     manifest: parseManifest(id, await sealer.openManifest(id, bytes)),
   }));
-  const missing = await missingExtents(target, manifest);
-  const copied = { extents: missing.length, bytes: 0 };
+  const ids = [...manifest.extents.keys()];
+  const incarnation = incarnationOf(sealed);
+  const before = reached?.get(target);
+  let at = before?.incarnation === incarnation ? before.extents : 0;
+  const copied = { extents: 0, bytes: 0, taken: 0 };
+  for (; at < ids.length; at += batchExtents) {
+    reached?.set(target, { incarnation, extents: at });
+    if (signal.aborted) throw signal.reason;
+    const batch = await giveExtents(replication, ids.slice(at, at + batchExtents), copying);
+    copied.extents += batch.extents;
+    copied.bytes += batch.bytes;
+    copied.taken += batch.taken;
+  }
+  await target.put(snapshotObject(id), sealed);
+  reached?.delete(target);
+  return copied;
+}
+
+async function giveExtents(
+  { sealer, parallel, signal, relatives = [] }: Replication,
+  ids: readonly string[],
+  { sources, target }: Copying,
+): Promise<CopiedExtents> {
+  const names = ids.map(extentObject);
+  const lacking = await without(names, () => target.has(names));
+  let left = lacking;
+  for (const relative of relatives)
+    left = await without(left, (some) => target.copyFrom?.(relative, some));
+  const copied = { extents: lacking.length, bytes: 0, taken: lacking.length - left.length };
+  const missing = [...left];
   const lane = async (): Promise<void> => {
-    for (let extent = missing.pop(); extent !== undefined; extent = missing.pop()) {
+    for (let name = missing.pop(); name !== undefined; name = missing.pop()) {
       if (signal.aborted) throw signal.reason;
-      const own = extent;
-      const bytes = await fromFirst(sources, extentObject(own), async (found) => {
-        await sealer.openExtent(own, found);
+      const own = name;
+      const bytes = await fromFirst(sources, own, async (found) => {
+        await sealer.openExtent(findExtentId(own) ?? "", found);
         return found;
       });
-      await target.put(extentObject(own), bytes);
+      await target.put(own, bytes);
       copied.bytes += bytes.length;
     }
   };
   await allOrFirst(Array.from({ length: parallel }, lane), () => (missing.length = 0));
-  await target.put(snapshotObject(id), sealed);
   return copied;
 }
 
-async function missingExtents(target: ObjectStore, manifest: SnapshotManifest): Promise<string[]> {
-  const ids = [...manifest.extents.keys()];
-  const found = await target.has(ids.map(extentObject));
-  return ids.filter((id) => !found.has(extentObject(id)));
+/** Those of the names that `find` does not find. */
+async function without(
+  names: readonly string[],
+  find: (names: readonly string[]) => Promise<ReadonlySet<string>> | undefined,
+): Promise<readonly string[]> {
+  const found = names.length > 0 ? await find(names) : undefined;
+  return found ? names.filter((name) => !found.has(name)) : names;
 }
 
 /** All of them have ended when it resolves, or raises what the first raised; `stop` tells the others. */

@@ -9,6 +9,8 @@ import {
   extentPrefix,
   ExtentSealer,
   type ObjectStore,
+  type Reached,
+  type Replication,
   replicateSnapshots,
   snapshotIds,
   snapshotObject,
@@ -48,7 +50,11 @@ async function threeStores() {
   return { a, b, c, shared, own };
 }
 
-function replicate(stores: readonly ObjectStore[], signal = new AbortController().signal) {
+function replicate(
+  stores: readonly ObjectStore[],
+  signal = new AbortController().signal,
+  more: Pick<Replication, "relatives" | "reached"> = {},
+) {
   const copied: string[] = [];
   const leftOut: string[] = [];
   const run = replicateSnapshots({
@@ -56,6 +62,7 @@ function replicate(stores: readonly ObjectStore[], signal = new AbortController(
     sealer,
     parallel: 3,
     signal,
+    ...more,
     onCopied: (store, id, { extents }) => copied.push(`${store.label} ${id} ${extents}`),
     onLeftOut: (store, error) => leftOut.push(`${store.label} ${error.code}`),
   });
@@ -134,5 +141,57 @@ describe("snapshots that a store lacks", () => {
     };
     await expect(replicate([a, c], stopping.signal).run).rejects.toThrow("stopped");
     expect(await snapshotIds(c)).toEqual([]);
+  });
+
+  it("of a clone, a store copies from the parent's by itself, as far as that has them; the rest is put", async () => {
+    const { a, c, shared, own } = await threeStores();
+    const parent = new MemoryStore("parent");
+    for (const id of shared)
+      parent.kept.set(extentObject(id), a.kept.get(extentObject(id)) ?? Buffer.alloc(0));
+    const { run } = replicate([a, c], undefined, {
+      relatives: [{ volumeId: "parent", store: parent }],
+    });
+    expect(labels(await run)).toEqual(["a", "c"]);
+    expect(c.taken.toSorted()).toEqual(shared.map(extentObject).toSorted());
+    const put = c.events.filter((name) => name.startsWith(extentPrefix));
+    expect(put.toSorted()).toEqual(own.map(extentObject).toSorted());
+    expect([...c.kept.keys()].toSorted()).toEqual([...a.kept.keys()].toSorted());
+  });
+
+  it("go on where they were when they had to stop, however large; an id that is another's begins anew", async () => {
+    const [a, c] = [new MemoryStore("a"), new MemoryStore("c")];
+    const ids = await extentsIn(a, 1_200);
+    await snapshotIn(a, "auto-1", ids);
+    const stopping = new AbortController();
+    const [put, has] = [c.put.bind(c), c.has.bind(c)];
+    let asked = 0;
+    c.put = (name, bytes) => {
+      if (c.puts === 700) stopping.abort(new Error("stopped"));
+      return put(name, bytes);
+    };
+    c.has = (names) => {
+      asked += names.length;
+      return has(names);
+    };
+    const reached = new Map<ObjectStore, Reached>();
+    await expect(replicate([a, c], stopping.signal, { reached }).run).rejects.toThrow("stopped");
+    asked = 0;
+    const again = replicate([a, c], undefined, { reached });
+    expect(labels(await again.run)).toEqual(["a", "c"]);
+    expect(asked).toBe(700);
+    expect(c.kept.size).toBe(1_201);
+
+    const stopped = new AbortController();
+    c.kept.clear();
+    c.puts = 0;
+    c.put = (name, bytes) => {
+      if (c.puts === 700) stopped.abort(new Error("stopped"));
+      return put(name, bytes);
+    };
+    await expect(replicate([a, c], stopped.signal, { reached }).run).rejects.toThrow("stopped");
+    c.kept.clear();
+    await snapshotIn(a, "auto-1", ids.toReversed());
+    expect(labels(await replicate([a, c], undefined, { reached }).run)).toEqual(["a", "c"]);
+    expect(c.kept.size).toBe(1_201);
   });
 });

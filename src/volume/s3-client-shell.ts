@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { AwsV4Signer } from "aws4fetch";
+import { adviceOf } from "../base/errors.ts";
 import type { Rng } from "../base/rng.ts";
 import { type Clock, type HttpAnswer, type HttpClient, retry } from "../io/index.ts";
 import type { S3Credentials } from "./s3-credentials.ts";
@@ -35,8 +36,13 @@ export interface S3ClientOptions {
   readonly retryMs: number;
 }
 
+/** Makes a PUT without a body a copy of what it names: `/BUCKET/KEY`. */
+export const copySourceHeader = "x-amz-copy-source";
+
 const firstDelayMs = 100;
 const maxDelayMs = 5_000;
+/** Calls may be tried again for so long before it is worth a word: services say "slow down" now and then. */
+const troubleAfterMs = 5_000;
 
 /** Signed calls to one bucket: each is tried again while its failure may pass, and ends as an S3Error otherwise. */
 export class S3Client {
@@ -46,6 +52,8 @@ export class S3Client {
   /** Those under way. A signal each: one for all would have a listener for each of them. */
   private readonly calls = new Set<AbortController>();
   private isClosed = false;
+  /** Since when no call has succeeded, and why the last one did not. */
+  private failing: { readonly sinceMs: number; readonly why: S3Error } | undefined;
 
   constructor(options: S3ClientOptions) {
     this.options = options;
@@ -67,6 +75,13 @@ export class S3Client {
     } finally {
       this.calls.delete(ending);
     }
+  }
+
+  /** As ObjectStore has it. */
+  get trouble(): string | undefined {
+    const { failing, options } = this;
+    if (!failing || options.clock.nowMs() - failing.sinceMs < troubleAfterMs) return undefined;
+    return adviceOf(failing.why);
   }
 
   /** Ends what is under way, with a failure. */
@@ -94,19 +109,27 @@ export class S3Client {
         firstDelayMs,
         maxDelayMs,
         deadlineMs: retryMs,
-        mayRetry: (error) => error instanceof S3Error && error.isPassing,
+        mayRetry: (error) => this.isPassing(error),
       },
       async () => {
         const credentials = await this.options.credentials();
         const asked = { location: this.options.location, credentials, what: request.what };
         const answer = await this.send(request, sha256, asked);
-        // CompleteMultipartUpload says 200 before it knows, and puts the error into the body.
+        // Some say 200 before they know, and put the error into the body.
         const body = answer.status === 200 ? findErrorAfterAll(request, answer) : undefined;
         const isGood = (answer.status < 300 && !body) || accepted.includes(answer.status);
-        if (isGood) return read(answer, asked);
-        throw this.refusal(answer, asked, body !== undefined);
+        if (!isGood) throw this.refusal(answer, asked, body !== undefined);
+        const result = read(answer, asked);
+        this.failing = undefined;
+        return result;
       },
     );
+  }
+
+  private isPassing(error: unknown): boolean {
+    if (!(error instanceof S3Error) || !error.isPassing) return false;
+    this.failing = { sinceMs: this.failing?.sinceMs ?? this.options.clock.nowMs(), why: error };
+    return true;
   }
 
   /** The error that an answer stands for, for a caller that accepted its status and thinks again. */
@@ -149,8 +172,10 @@ export class S3Client {
   }
 }
 
+/** CompleteMultipartUpload and CopyObject work behind their 200. */
 function findErrorAfterAll(request: S3Request, answer: HttpAnswer): object | undefined {
-  return request.method === "POST" ? findErrorBody(answer.body) : undefined;
+  const isLate = request.method === "POST" || request.headers?.[copySourceHeader] !== undefined;
+  return isLate ? findErrorBody(answer.body) : undefined;
 }
 
 function urlOf(location: S3Location, request: S3Request): URL {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { HttpAnswer } from "../io/index.ts";
-import type { ObjectFacts, ObjectStore } from "./object-store-shell.ts";
-import type { S3Client } from "./s3-client-shell.ts";
+import type { ObjectFacts, ObjectStore, Relative } from "./object-store-shell.ts";
+import { copySourceHeader, type S3Client } from "./s3-client-shell.ts";
 import { eachLimited } from "./s3-each-shell.ts";
 import { errorOfDamage, type S3Asked, S3Error } from "./s3-errors.ts";
 import type { S3Location } from "./s3-location.ts";
@@ -22,12 +22,17 @@ export interface S3StoreOptions {
 const deletesMax = 250;
 /** What we put beside an object, so that it can be checked whoever carried it. */
 const sumHeader = "x-amz-meta-sha256";
+/** To CopyObject: the source is not to be younger than this. */
+const unmodifiedHeader = "x-amz-copy-source-if-unmodified-since";
+/** Reasons not to copy one object. */
+const isOfOne = new Set(["NoSuchKey", "PreconditionFailed"]);
 /** Codes of services that do not offer DeleteObjects. */
 const unoffered = new Set(["NotImplemented", "MethodNotAllowed"]);
 
 /**
  * Objects in a bucket of an S3 service. Each carries its SHA-256 as metadata, which `get` compares, and is put with its
- * MD5, which the service compares. It uses single and multi-part PUT, GET, HEAD, DELETE, ListObjectsV2 and DeleteObjects.
+ * MD5, which the service compares. It uses single and multi-part PUT, GET, HEAD, DELETE, ListObjectsV2, DeleteObjects and
+ * CopyObject.
  * `has` asks for each object alone, never by a listing: listings of OpenStack Swift may lag behind, and an extent that is
  * believed to be there but is not would be missing from a snapshot.
  */
@@ -38,6 +43,7 @@ export class S3Store implements ObjectStore {
   private readonly prefix: string;
   private hasBulkDelete = true;
   private hasConditions = true;
+  private hasCopies = true;
   private hasSeenBucket = false;
 
   constructor(options: S3StoreOptions) {
@@ -126,6 +132,19 @@ export class S3Store implements ObjectStore {
     } while (token !== undefined);
   }
 
+  /** From another bucket too, if it is the same service's: the key has to be good for both. */
+  async copyFrom(relative: Relative, names: readonly string[]): Promise<ReadonlySet<string>> {
+    const copied = new Set<string>();
+    const { store: from, putBeforeMs } = relative;
+    if (!(from instanceof S3Store) || !this.isBeside(from)) return copied;
+    // (A service that overlooks it copies too much in rare cases, which a scrub then tells of.)
+    const condition = putBeforeMs === undefined ? {} : { [unmodifiedHeader]: dateOf(putBeforeMs) };
+    await eachLimited(names, this.options.callsMax, async (name) => {
+      if (this.hasCopies && (await this.copyOne(from, name, condition))) copied.add(name);
+    });
+    return copied;
+  }
+
   async delete(names: readonly string[]): Promise<void> {
     const { callsMax } = this.options;
     let done = 0;
@@ -147,9 +166,46 @@ export class S3Store implements ObjectStore {
     );
   }
 
+  get trouble(): string | undefined {
+    return this.client.trouble;
+  }
+
   close(): Promise<void> {
     this.client.close();
     return Promise.resolve();
+  }
+
+  private isBeside({ options }: S3Store): boolean {
+    return options.location.endpoint.origin === this.options.location.endpoint.origin;
+  }
+
+  /** False: it is not there, or was put too late, or the service does not copy for us. */
+  private async copyOne(
+    from: S3Store,
+    name: string,
+    condition: Readonly<Record<string, string>>,
+  ): Promise<boolean> {
+    // Names and prefixes are of letters that mean the same in a header (s3-location.ts).
+    const source = `/${from.options.location.bucket}/${from.prefix}${name}`;
+    try {
+      const isCopied = await this.client.call(
+        {
+          what: `copy ${name} from ${from.label}`,
+          method: "PUT",
+          key: this.prefix + name,
+          headers: { [copySourceHeader]: source, ...condition },
+        },
+        // A service that overlooks the header has taken it for a put of nothing.
+        ({ body }) => body.includes("CopyObjectResult"),
+      );
+      if (!isCopied) this.hasCopies = false;
+      return isCopied;
+    } catch (error) {
+      if (!(error instanceof S3Error)) throw error;
+      // It would only have saved bytes. Whatever else stands in the way of it stands in the way of all; a put that follows says what it is.
+      if (!isOfOne.has(error.reason)) this.hasCopies = false;
+      return false;
+    }
   }
 
   private async write(
@@ -279,6 +335,10 @@ function sumOf(bytes: Uint8Array): string {
 
 function md5Of(bytes: Uint8Array): Buffer {
   return createHash("md5").update(bytes).digest();
+}
+
+function dateOf(wallMs: number): string {
+  return new Date(wallMs).toUTCString();
 }
 
 function unordered(label: string): BorealisError {

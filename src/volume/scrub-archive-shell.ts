@@ -60,9 +60,10 @@ class ArchiveScrub {
   }
 
   async log(): Promise<void> {
-    const { store, sealer, pace, clock, signal, healLog } = this.options;
+    const { store, sealer, tally, pace, clock, signal, healLog } = this.options;
     const ranges = await this.list();
     const totalBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    tally.noteToCome(totalBytes);
     for (const range of ranges) {
       const name = logObject(range.epoch, range.from, range.to);
       const read = (): Promise<unknown> => openArchivedLog(store, sealer(), range);

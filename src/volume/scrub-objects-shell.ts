@@ -154,6 +154,7 @@ export class ObjectScrub {
     const stretch = pace === "now" ? quickStretch : pacedStretch;
     const stores = this.options.targets().length;
     const totalBytes = stores * [...named.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.tally.noteToCome(this.readBytes + totalBytes);
     while (named.size > 0) {
       const ids = firstOf(named, stretch.extents);
       for (const id of ids) named.delete(id);

@@ -26,6 +26,18 @@ it("counts each store for itself, and tells the worst of it", () => {
   expect(tally.stores).toEqual(["a", "b"]);
 });
 
+it("knows how much has been read of what there is, in all stores together", () => {
+  const tally = new ScrubTally<string>();
+  tally.noteChecked("a", 100);
+  expect(tally.progress).toEqual({ doneBytes: 100, totalBytes: null });
+  tally.noteToCome(300);
+  tally.noteToCome(50);
+  tally.noteChecked("b", 200);
+  expect(tally.progress).toEqual({ doneBytes: 300, totalBytes: 350 });
+  tally.noteChecked("a", 100);
+  expect(tally.progress).toEqual({ doneBytes: 400, totalBytes: 400 });
+});
+
 it("what is lost is told once, with the snapshots that it hurts", () => {
   const tally = new ScrubTally<string>();
   expect(describeLost(tally.lost)).toBeUndefined();

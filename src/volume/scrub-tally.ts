@@ -32,6 +32,7 @@ interface Counts {
 export class ScrubTally<Store> {
   private readonly byStore = new Map<Store, Counts>();
   private readonly lostByName = new Map<string, LostObject>();
+  private toComeBytes: number | undefined;
 
   /** In the order in which they were found. */
   get lost(): readonly LostObject[] {
@@ -46,6 +47,22 @@ export class ScrubTally<Store> {
   /** Stores that anything is known of. */
   get stores(): Store[] {
     return [...this.byStore.keys()];
+  }
+
+  /** Bytes that were read so far, and that will have been in the end; null: not known yet. */
+  get progress(): { readonly doneBytes: number; readonly totalBytes: number | null } {
+    const { toComeBytes } = this;
+    const doneBytes = [...this.byStore.values()].reduce((sum, one) => sum + one.checkedBytes, 0);
+    // What is not counted before it is read (manifests) may make it more.
+    return {
+      doneBytes,
+      totalBytes: toComeBytes === undefined ? null : Math.max(toComeBytes, doneBytes),
+    };
+  }
+
+  /** So many bytes more are going to be read. */
+  noteToCome(bytes: number): void {
+    this.toComeBytes = (this.toComeBytes ?? 0) + bytes;
   }
 
   /** A copy was looked at; one that is missing has no bytes. */

@@ -87,12 +87,20 @@ describe("retention", () => {
 
 describe("the next snapshot", () => {
   const schedule = { everyLogBytes: 1000, everyMs: 500, logBytesMin: 10, anyLogEveryMs: 24 * hour };
-  const last = { endLsn: lsn(5000n), takenAtMs: 100 };
-  const due = (vdl: bigint, nowMs: number): boolean =>
-    isSnapshotDue(schedule, { last, vdl: lsn(vdl), nowMs });
+  const path: LogPath = [
+    { epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" },
+  ];
+  const last = at(0, { endLsn: lsn(5000n), takenAtMs: 100 });
+  const due = (vdl: bigint, nowMs: number, others: readonly PlannedSnapshot[] = [last]): boolean =>
+    isSnapshotDue(schedule, {
+      snapshots: others.map((one) => ({ ...one, history: path })),
+      path,
+      vdl: lsn(vdl),
+      nowMs,
+    });
 
   it("is due by the log since the last one, or by its age if there is any log", () => {
-    expect(isSnapshotDue(schedule, { last: undefined, vdl: lsn(0n), nowMs: 0 })).toBe(true);
+    expect(due(0n, 0, [])).toBe(true);
     expect(due(5999n, 101)).toBe(false);
     expect(due(6000n, 101)).toBe(true);
     expect(due(5010n, 599)).toBe(false);
@@ -104,9 +112,20 @@ describe("the next snapshot", () => {
     expect(due(4000n, 101)).toBe(false);
   });
 
-  const path: LogPath = [
-    { epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" },
-  ];
+  it("is as due when users take theirs all the time, since log goes behind automatic ones only", () => {
+    const mine = at(0, { id: "mine", kind: "manual", endLsn: lsn(5990n), takenAtMs: 590 });
+    const [byLog, byAge] = [due(6000n, 101, [last, mine]), due(5999n, 600, [last, mine])];
+    expect([byLog, byAge]).toEqual([true, true]);
+    expect(due(5999n, 599, [last, mine])).toBe(false);
+    const born = at(0, { id: "genesis", kind: "genesis", endLsn: lsn(1n), takenAtMs: 1 });
+    const daily = Array.from({ length: 30 }, (_, day) =>
+      at(day, { kind: "manual", takenAtMs: day * 24 * hour }),
+    );
+    const all = [born, ...daily].map((one) => ({ ...one, history: path }));
+    const now = { path, vdl: lsn(at(29).endLsn + 5n), nowMs: 29 * 24 * hour + 1 };
+    expect(planRetention(all, { ...now, windowMs: hour }).logFrom).toBe(0n);
+    expect(isSnapshotDue(schedule, { ...now, snapshots: all })).toBe(true);
+  });
   const before: SnapshotManifest = {
     ...at(1),
     volumeId: volumeId("11111111-2222-3333-4444-555555555555"),

@@ -55,16 +55,24 @@ export interface Schedule {
   readonly anyLogEveryMs: number;
 }
 
-/** Whether the next snapshot is due. `last` is the newest of the volume's path, of any kind; undefined: there is none. */
+/**
+ * Whether the next automatic snapshot is due. Users' do not count, though instances are built from them too: log goes behind
+ * automatic ones only (planRetention), so a user who takes one each hour would else keep all log for ever.
+ */
 export function isSnapshotDue(
   schedule: Schedule,
   now: {
-    readonly last: Pick<PlannedSnapshot, "endLsn" | "takenAtMs"> | undefined;
+    readonly snapshots: readonly (PlannedSnapshot & Pick<SnapshotFacts, "history">)[];
+    readonly path: LogPath;
     readonly vdl: Lsn;
     readonly nowMs: number;
   },
 ): boolean {
-  const { last, vdl, nowMs } = now;
+  const { snapshots, path, vdl, nowMs } = now;
+  const last = snapshots
+    .filter((one) => one.kind !== "manual" && isOnPath(one, path))
+    .toSorted((a, b) => compareLsn(a.endLsn, b.endLsn))
+    .at(-1);
   if (!last) return true;
   const newBytes = vdl - last.endLsn;
   if (newBytes >= BigInt(schedule.everyLogBytes)) return true;

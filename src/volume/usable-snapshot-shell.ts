@@ -28,26 +28,25 @@ export interface SnapshotSearch extends SnapshotWish {
 }
 
 /**
- * The snapshot from which `at` is reached with least log: manifests are read in the order in which they were put, newest
- * first, until one will do. Undefined: none will. Raises what a store raises that cannot be listed, if none can.
+ * Snapshots from which `at` is reached, that with least log first: manifests are read in the order in which they were put,
+ * newest first, as they are asked for. Raises what a store raises that cannot be listed, if none can.
  */
-export async function findUsableSnapshot(
-  search: SnapshotSearch,
-): Promise<SnapshotManifest | undefined> {
+export async function* usableSnapshots(search: SnapshotSearch): AsyncGenerator<SnapshotManifest> {
   const { stores, replicas, sealer, onSkipped, signal } = search;
   const putAtMs = await putTimes(stores);
   const newestFirst = [...putAtMs].toSorted(([, a], [, b]) => b - a);
   for (const [id] of newestFirst) {
     if (signal.aborted) throw signal.reason;
+    let manifest: SnapshotManifest;
     try {
-      const manifest = await readSnapshot(replicas, id, sealer);
-      if (isUsable(manifest, search)) return manifest;
+      manifest = await readSnapshot(replicas, id, sealer);
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
       onSkipped?.(id, error);
+      continue;
     }
+    if (isUsable(manifest, search)) yield manifest;
   }
-  return undefined;
 }
 
 /** When each snapshot was first put, by its id: a store that is filled again has them all at once, in any order. */

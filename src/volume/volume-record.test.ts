@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,6 +55,28 @@ const record: VolumeRecord = {
   instances: 3,
   history,
   left: [{ history: history.slice(0, 1), from: lsn(0x1_2345_6789n), leftAtMs: 1_767_000_000_000 }],
+  futures: [
+    {
+      fork: lsn(0x1_2345_6789n),
+      end: lsn(0x1_2345_9999n),
+      leftAtMs: 1_767_000_000_000,
+      firstUs: 1_766_999_999_123_456n,
+      returned: undefined,
+      untilMs: 1_767_086_400_000,
+    },
+    {
+      fork: lsn(0x1_2345_6789n),
+      end: lsn(0x1_2345_8888n),
+      leftAtMs: 1_767_000_009_000,
+      firstUs: undefined,
+      returned: {
+        leftAtMs: 1_767_000_000_000,
+        to: lsn(0x1_2345_7777n),
+        nextUs: 1_766_999_999_999_999n,
+      },
+      untilMs: undefined,
+    },
+  ],
 };
 
 describe("volume.json", () => {
@@ -81,6 +104,16 @@ describe("volume.json", () => {
       expect(() => parseVolumeRecord(bad), `byte ${byte}`).toThrow();
       expect(() => parseVolumeRecord(bytes.subarray(0, byte))).toThrow(/damaged/);
     }
+  });
+
+  it("of before backtracks were remembered there is read as one without", () => {
+    const { futures: _, ...older } = record;
+    const bytes = encodeVolumeRecord({ ...older, futures: [] }).toString();
+    const { record: inner } = JSON.parse(bytes) as { record: Record<string, unknown> };
+    delete inner["futures"];
+    const sha256 = createHash("sha256").update(JSON.stringify(inner)).digest("hex");
+    const whole = Buffer.from(JSON.stringify({ format: 1, sha256, record: inner }));
+    expect(parseVolumeRecord(whole)).toEqual({ ...record, futures: [] });
   });
 
   it("of a newer Borealis is told apart from damage", () => {

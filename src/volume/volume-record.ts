@@ -18,6 +18,7 @@ import {
   volumeId,
 } from "../base/ids.ts";
 import { findLsn, formatLsn, type Lsn } from "../base/lsn.ts";
+import type { LeftFuture, Return } from "./left-futures.ts";
 import { isSoundPath, type LogPath, type PathEntry } from "./log-path.ts";
 import { volumeObject } from "./object-names.ts";
 
@@ -50,6 +51,8 @@ export interface VolumeRecord {
   readonly history: LogPath;
   /** Paths that backtracks left, oldest first, while their log is kept. */
   readonly left: readonly LeftPath[];
+  /** What the cluster remembers of its backtracks: moments that are the volume's no more. Records of before have none. */
+  readonly futures: readonly LeftFuture[];
 }
 
 export interface RecordedMember {
@@ -77,6 +80,7 @@ export function encodeVolumeRecord(record: VolumeRecord): Buffer {
       from: formatLsn(from),
       leftAtMs,
     })),
+    futures: record.futures.map(futureJson),
   };
   const sha256 = digest(JSON.stringify(json));
   const whole = { format: volumeRecordFormat, sha256, record: json };
@@ -125,6 +129,41 @@ export function parseVolumeRecord(bytes: Uint8Array): VolumeRecord {
       from: one.lsn("from"),
       leftAtMs: one.count("leftAtMs"),
     })),
+    futures: of.any("futures") === undefined ? [] : of.list("futures").map(parseFuture),
+  };
+}
+
+function futureJson({ fork, end, firstUs, returned, ...times }: LeftFuture): unknown {
+  return {
+    fork: formatLsn(fork),
+    end: formatLsn(end),
+    ...times,
+    ...(firstUs !== undefined && { firstUs: String(firstUs) }),
+    ...(returned && { returned: returnJson(returned) }),
+  };
+}
+
+function returnJson({ leftAtMs, to, nextUs }: Return): unknown {
+  return { leftAtMs, to: formatLsn(to), ...(nextUs !== undefined && { nextUs: String(nextUs) }) };
+}
+
+function parseReturn(of: Fields): Return {
+  return {
+    leftAtMs: of.count("leftAtMs"),
+    to: of.lsn("to"),
+    nextUs: of.any("nextUs") === undefined ? undefined : of.micros("nextUs"),
+  };
+}
+
+function parseFuture(of: Fields): LeftFuture {
+  const [returned] = of.any("returned") === undefined ? [] : [of.fields("returned")];
+  return {
+    fork: of.lsn("fork"),
+    end: of.lsn("end"),
+    leftAtMs: of.count("leftAtMs"),
+    firstUs: of.any("firstUs") === undefined ? undefined : of.micros("firstUs"),
+    returned: returned && parseReturn(returned),
+    untilMs: of.any("untilMs") === undefined ? undefined : of.count("untilMs"),
   };
 }
 
@@ -161,35 +200,42 @@ function pathJson(path: LogPath): readonly unknown[] {
 
 /** A JSON object's fields; each getter raises XX001 for what is of another kind. */
 class Fields {
-  private readonly fields: Readonly<Record<string, unknown>>;
+  private readonly values: Readonly<Record<string, unknown>>;
 
   constructor(value: unknown, what: string) {
     if (typeof value !== "object" || value === null || Array.isArray(value))
       throw damaged(`${what} is no object`);
-    this.fields = { ...value };
+    this.values = { ...value };
   }
 
   any(name: string): unknown {
-    return this.fields[name];
+    return this.values[name];
   }
   text(name: string): string {
-    const value = this.fields[name];
+    const value = this.values[name];
     return typeof value === "string" ? value : this.refuse(name);
   }
   count(name: string): number {
-    const value = this.fields[name];
+    const value = this.values[name];
     const isCount = typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
     return isCount ? value : this.refuse(name);
   }
   lsn(name: string): Lsn {
     return findLsn(this.text(name)) ?? this.refuse(name);
   }
+  micros(name: string): bigint {
+    const text = this.text(name);
+    return /^\d{1,18}$/.test(text) ? BigInt(text) : this.refuse(name);
+  }
+  fields(name: string): Fields {
+    return new Fields(this.values[name], name);
+  }
   oneOf<Value extends string | boolean>(name: string, values: readonly Value[]): Value {
-    const value = this.fields[name];
+    const value = this.values[name];
     return values.find((one) => one === value) ?? this.refuse(name);
   }
   list(name: string): Fields[] {
-    const value: unknown = this.fields[name];
+    const value: unknown = this.values[name];
     if (!Array.isArray(value)) return this.refuse(name);
     return value.map((one: unknown) => new Fields(one, `one of ${name}`));
   }

@@ -17,6 +17,7 @@ export const crcOffset = 20;
 /** PostgreSQL cannot read a longer record: it assembles one in a single allocation. */
 export const recordBytesMax = 0x3fff_ffff;
 
+const word = 0x1_0000_0000;
 const managerXlog = 0;
 const infoSwitch = 0x40;
 const managerTransaction = 1;
@@ -75,6 +76,22 @@ export function findCommitTimeUs(front: Buffer): bigint | undefined {
   else if (front[at] === idDataLong) at += 5;
   else return undefined;
   return at + 8 > front.length ? undefined : front.readBigInt64LE(at) + microsTo2000;
+}
+
+const msTo2000 = Number(microsTo2000 / 1000n);
+
+/**
+ * The same of the commit record that begins at `at`, in milliseconds and without a bigint: to a fraction of a microsecond. NaN if
+ * it does not look like a commit's. What lies behind the bytes reads as zeros.
+ */
+export function commitTimeMs(b: Bytes, at: number): number {
+  let i = at + recordHeaderBytes;
+  if (u8(b, i) === idOrigin) i += 3;
+  if (u8(b, i) === idTopLevel) i += 5;
+  if (u8(b, i) === idDataShort) i += 2;
+  else if (u8(b, i) === idDataLong) i += 5;
+  else return Number.NaN;
+  return (u32(b, i + 4) * word + u32(b, i)) / 1000 + msTo2000;
 }
 
 /** Of the record of `total` bytes at `at`: its body first, then its header, as PostgreSQL does it. */

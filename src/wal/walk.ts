@@ -20,6 +20,8 @@ export interface WalCommit {
 export interface WalkerOptions {
   /** Told of every commit and commit of a prepared transaction, in log order. */
   readonly onCommit?: (commit: WalCommit) => void;
+  /** The same, for who counts only: when PostgreSQL made it, milliseconds since 1970; NaN: that is not found in it. */
+  readonly onCommitTime?: (timeMs: number) => void;
   /** Whoever hands the log over has verified it: its records' CRCs, half of the cost of a walk, are not computed again. */
   readonly isTrusted?: boolean;
 }

@@ -266,11 +266,18 @@ test("every commit in real log is told with its end and its time, however it is 
   const body = bytes.subarray(Number(first - parseLsn("0/70C4000")));
   const commitsOf = (stepBytes: number): WalCommit[] => {
     const commits: WalCommit[] = [];
+    const timesMs: number[] = [];
     const walker = new WalWalker(
       { at: first, kind: "recordEnd" },
-      { onCommit: (commit) => void commits.push(commit) },
+      {
+        onCommit: (commit) => void commits.push(commit),
+        onCommitTime: (timeMs) => void timesMs.push(timeMs),
+      },
     );
     endsOf(walker, body, stepBytes);
+    expect(timesMs.map((ms) => Math.round(ms * 1000))).toEqual(
+      commits.map(({ timeUs }) => Number(timeUs)),
+    );
     return commits;
   };
   const whole = commitsOf(body.length);

@@ -29,6 +29,7 @@ import {
 import {
   aligned,
   commitFrontBytes,
+  commitTimeMs,
   crcOffset,
   findCommitTimeUs,
   isCommit,
@@ -61,6 +62,7 @@ export class WalWalker {
   private readonly originLow: number;
   private readonly originHigh: number;
   private readonly onCommit: ((commit: WalCommit) => void) | undefined;
+  private readonly onCommitTime: ((timeMs: number) => void) | undefined;
   private readonly isTrusted: boolean;
   private readonly pageHead = Buffer.alloc(longHeaderBytes);
   private readonly front = Buffer.alloc(commitFrontBytes);
@@ -103,6 +105,7 @@ export class WalWalker {
     this.boundary = start.kind === "recordEnd" ? this.at : -1;
     this.lastEnd = this.at;
     this.onCommit = options.onCommit;
+    this.onCommitTime = options.onCommitTime;
     this.isTrusted = options.isTrusted ?? false;
   }
 
@@ -190,8 +193,9 @@ export class WalWalker {
       i += padded;
       const manager = u8(b, i - padded + 17);
       const info = u8(b, i - padded + 16);
-      if (this.onCommit && isCommit(manager, info)) {
-        this.reportCommit(bytes.subarray(i - padded, i), start + padded);
+      if (isCommit(manager, info)) {
+        this.onCommitTime?.(commitTimeMs(b, i - padded));
+        if (this.onCommit) this.reportCommit(bytes.subarray(i - padded, i), start + padded);
       }
       this.finish(start, start + padded, isSwitch(manager, info));
       // The padding of a switch is no record.
@@ -251,8 +255,10 @@ export class WalWalker {
     }
     const manager = u8(front, 17);
     const info = u8(front, 16);
-    if (this.onCommit && isCommit(manager, info)) {
-      this.reportCommit(front.subarray(0, Math.min(this.total, commitFrontBytes)), this.at);
+    if (isCommit(manager, info)) {
+      this.onCommitTime?.(commitTimeMs(front, 0));
+      if (this.onCommit)
+        this.reportCommit(front.subarray(0, Math.min(this.total, commitFrontBytes)), this.at);
     }
     this.phase = "boundary";
     this.finish(this.start, this.at, isSwitch(manager, info));

@@ -5,12 +5,17 @@ import { backend, frontend } from "./types.ts";
 
 /**
  * Authentication messages: u32 code, then what belongs to it:
- * 0 ok; 5 md5 (salt 4 bytes); 10 SASL (mechanism names, zero byte); 11 continue (bytes); 12 final (bytes).
+ * 0 ok; 3 clear-text password; 5 md5 (salt 4 bytes); 10 SASL (mechanism names, zero byte); 11 continue (bytes); 12 final (bytes).
  */
-const code = { ok: 0, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
+const code = { ok: 0, cleartext: 3, md5: 5, sasl: 10, saslContinue: 11, saslFinal: 12 } as const;
 
 export function encodeAuthenticationOk(): Buffer {
   return encodeMessage(backend.authentication, (body) => body.u32(code.ok));
+}
+
+/** Only ever over TLS: the answer is the secret itself. */
+export function encodeCleartextRequest(): Buffer {
+  return encodeMessage(backend.authentication, (body) => body.u32(code.cleartext));
 }
 
 export function encodeMd5Request(salt: Uint8Array): Buffer {

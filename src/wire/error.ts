@@ -3,7 +3,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { encodeMessage } from "./message.ts";
 import { backend } from "./types.ts";
 
-export type Severity = "ERROR" | "FATAL" | "WARNING";
+export type Severity = "ERROR" | "FATAL" | "WARNING" | "NOTICE";
 
 /** ErrorResponse for an error of ours. What is no BorealisError is XX000 and shows nothing of itself. */
 export function encodeError(error: unknown, severity: Severity): Buffer {

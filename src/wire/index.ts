@@ -6,6 +6,7 @@
 export {
   authenticationCode,
   encodeAuthenticationOk,
+  encodeCleartextRequest,
   encodeMd5Request,
   encodePassword,
   encodeSaslContinue,

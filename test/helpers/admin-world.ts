@@ -1,6 +1,7 @@
 import { parse } from "pgsql-ast-parser";
 import { BorealisError } from "../../src/base/errors.ts";
 import { compileParsed } from "../../src/api/command.ts";
+import { type ClusterOrder, orderText } from "../../src/api/command-orders.ts";
 import type { Answer, Ask } from "../../src/api/ask.ts";
 import { AdminConversation } from "../../src/api/conversation.ts";
 import type { SessionFacts } from "../../src/api/functions.ts";
@@ -67,13 +68,23 @@ export function aStatus(report: Partial<StatusReport> = {}): StatusReport {
       supervisorPid: 7,
     },
     endpoints: [
-      { id: "writer", type: "writer", host: "127.0.0.1", port: 5432, members: ["instance-1"] },
+      {
+        id: "writer",
+        type: "writer",
+        host: "127.0.0.1",
+        port: 5432,
+        loopback: null,
+        members: ["instance-1"],
+        allow: null,
+      },
       {
         id: "mine",
         type: "custom",
         host: "127.0.0.1",
+        loopback: null,
         port: 5463,
         members: [],
+        allow: null,
         custom: { type: "reader", static: ["instance-1", "instance-2"], excluded: null },
       },
     ],
@@ -87,6 +98,7 @@ export function aStatus(report: Partial<StatusReport> = {}): StatusReport {
       logStart: "0/1",
       snapshots: 1,
       damage: null,
+      problem: null,
       earliestRestorableTime: "2026-01-01T00:00:00Z",
       latestRestorableTime: null,
       archive: null,
@@ -139,6 +151,8 @@ export function failure(sql: string, sight: Sight = aSight()): string {
 export class TalkingClient {
   readonly conversation: AdminConversation;
   sight = aSight();
+  /** What the cluster was asked to do. */
+  readonly orders: ClusterOrder[] = [];
   /** What the next question fails with. */
   trouble: BorealisError | undefined;
 
@@ -164,6 +178,10 @@ export class TalkingClient {
     const { trouble } = this;
     this.trouble = undefined;
     if (trouble) return work.throw(trouble);
+    if (ask.kind === "command") {
+      this.orders.push(ask.order);
+      return work.next({ kind: "lines", lines: ["done", orderText(ask.order)] });
+    }
     let answer: Answer;
     try {
       answer = answerAt(ask, this.sight);
@@ -185,6 +203,7 @@ const evaluator = new Evaluator((text) => {
 /** What the thread would answer; everything goes over as it would there. */
 export function answerAt(ask: Ask, sight: Sight = aSight()): Answer {
   if (ask.kind === "turn") return ask;
+  if (ask.kind === "command") return { kind: "lines", lines: [orderText(ask.order)] };
   if (ask.kind === "prepare") return structuredClone(evaluator.answer(structuredClone(ask)));
   const { sources: _, ...order } = ask;
   return structuredClone(evaluator.answer(structuredClone({ ...order, sight })));

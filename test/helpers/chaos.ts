@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Fault, FaultKind } from "./chaos-schedule.ts";
 import { childrenOf, commandLine, type TestCluster } from "./cluster.ts";
+import { signalAll } from "./signals.ts";
 import { count } from "./history.ts";
 import { layoutFor } from "./volume-log.ts";
 
@@ -107,7 +108,7 @@ export class Chaos {
 
   private kill(whom: string, ...pids: readonly (number | undefined)[]): string | undefined {
     const there = pids.filter((pid) => pid !== undefined);
-    signal(there, "SIGKILL");
+    signalAll(there, "SIGKILL");
     return there.length === 0 ? undefined : `${whom} (${there.join(", ")})`;
   }
 
@@ -118,14 +119,14 @@ export class Chaos {
   ): string | undefined {
     const there = pids.filter((pid) => pid !== undefined);
     if (there.length === 0) return undefined;
-    signal(there, "SIGSTOP");
+    signalAll(there, "SIGSTOP");
     for (const pid of there) this.frozen.add(pid);
     void delay(forMs, undefined, { ref: false }).then(() => this.thaw(there));
     return `${whom} (${there.length} processes) for ${forMs} ms`;
   }
 
   private thaw(pids: readonly number[]): void {
-    signal(pids, "SIGCONT");
+    signalAll(pids, "SIGCONT");
     for (const pid of pids) this.frozen.delete(pid);
   }
 
@@ -201,15 +202,4 @@ export class Chaos {
 
 function pick<T>(from: readonly T[], who: number): T | undefined {
   return from[Math.floor(who * from.length)];
-}
-
-/** Sends it to those that are there still. */
-function signal(pids: readonly number[], name: NodeJS.Signals): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name);
-    } catch {
-      // Gone meanwhile.
-    }
-  }
 }

@@ -4,6 +4,7 @@ import pg from "pg";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
 import type { TestCluster } from "./cluster.ts";
 import {
+  type Append,
   type CommitForm,
   count,
   type Exchange,
@@ -45,14 +46,21 @@ const view = `SELECT
   ARRAY(SELECT row FROM appends ORDER BY place DESC LIMIT 40) ||
   ARRAY(SELECT row FROM transfers ORDER BY place DESC LIMIT 20) AS rows`;
 
+/** It shares its server connections with others. */
+const pooled = "-c borealis.pool=auto";
+/** It writes at the reader endpoint, and sees there what it has written. */
+const forwarding = "-c apg_write_forward.consistency_mode=session";
+
 type Endpoint = "writer" | "reader" | `instance-${number}`;
 
 /** One session's part: what it does again and again, over whatever connection it has. */
 interface Part {
   readonly session: number;
   readonly endpoint: Endpoint;
+  /** What it sets at its start. */
+  readonly options: string;
   readonly rng: Rng;
-  readonly act: (client: pg.Client, part: Part) => Promise<void>;
+  readonly act: (client: pg.Client, part: Part) => Promise<unknown>;
 }
 
 export class CheckerSessions {
@@ -89,9 +97,13 @@ export class CheckerSessions {
       ["reader", (client, part) => this.view(client, part)],
     ];
     for (let n = 0; n < this.options.ofEachKind; n++) {
-      for (const [endpoint, act] of parts) this.add(endpoint, act);
-      this.add(`instance-${1 + (n % 3)}`, (client, part) => this.view(client, part));
+      // The last of each kind.
+      const options = n > 0 && n === this.options.ofEachKind - 1 ? pooled : "";
+      for (const [endpoint, act] of parts) this.add(endpoint, act, options);
+      this.add(`instance-${1 + (n % 3)}`, (client, part) => this.view(client, part), options);
     }
+    for (const options of [forwarding, `${forwarding} ${pooled}`])
+      this.add("reader", (client, part) => this.forward(client, part), options);
   }
 
   /** Resolves when every session has ended, or when `patienceMs` are over: what is running then is left so. */
@@ -100,18 +112,18 @@ export class CheckerSessions {
     await Promise.race([Promise.all(this.running), delay(patienceMs, undefined, { ref: false })]);
   }
 
-  private add(endpoint: Endpoint, act: Part["act"]): void {
+  private add(endpoint: Endpoint, act: Part["act"], options: string): void {
     const session = this.running.length + 1;
     const rng = seededRng(this.options.seed * 1_000 + session);
-    this.running.push(this.run({ session, endpoint, rng, act }));
+    this.running.push(this.run({ session, endpoint, options, rng, act }));
   }
 
   private async run(part: Part): Promise<void> {
-    const { endpoint, rng } = part;
+    const { endpoint, options, rng } = part;
     while (!this.isStopping) {
       let client: pg.Client | undefined;
       try {
-        client = await this.cluster.client(endpoint);
+        client = await this.cluster.client(endpoint, { options });
       } catch (error) {
         count(this.history.refusedConnections, outcomeOf(error));
         await delay(50);
@@ -137,9 +149,25 @@ export class CheckerSessions {
     return session * numbersPerSession + next;
   }
 
-  private async append(client: pg.Client, { session, rng }: Part): Promise<void> {
-    const chance = rng.below(8);
-    const form: CommitForm = chance < 3 ? "own" : chance < 7 ? "alone" : "several";
+  private append(client: pg.Client, part: Part): Promise<unknown> {
+    const chance = part.rng.below(8);
+    const form = chance < 3 ? "own" : chance < 7 ? "alone" : "several";
+    return this.appendAs(form, client, part);
+  }
+
+  /** Several statements in one Query are not forwarded. */
+  private async forward(client: pg.Client, part: Part): Promise<void> {
+    const form = part.rng.below(2) === 0 ? "own" : "alone";
+    const write = await this.appendAs(form, client, part);
+    for (const row of write.rows) await this.look(client, row, part.endpoint);
+    if (part.rng.below(3) === 0) await this.view(client, part);
+  }
+
+  private async appendAs(
+    form: CommitForm,
+    client: pg.Client,
+    { session, rng }: Part,
+  ): Promise<Append> {
     const length = { own: 1 + rng.below(3), alone: 1, several: 2 }[form];
     const rows = Array.from({ length }, () => this.number(session));
     this.asked.push(...rows);
@@ -158,6 +186,7 @@ export class CheckerSessions {
       const steps = rows.map((row) => () => client.query(insert(row)));
       await this.transaction(client, write, rng, steps);
     }
+    return write;
   }
 
   private async transfer(client: pg.Client, { session, rng }: Part): Promise<void> {
@@ -239,12 +268,18 @@ export class CheckerSessions {
     const back = part.rng.below(4) === 0 ? part.rng.below(this.asked.length) : part.rng.below(50);
     const row = this.asked[this.asked.length - 1 - back];
     if (row === undefined || part.rng.below(3) === 0) return this.view(client, part);
+    await this.look(client, row, part.endpoint);
+  }
+
+  /** Looks for a row where it must be, once it was acknowledged: at the writer, or in the session that wrote it. */
+  private async look(client: pg.Client, row: number, endpoint: Endpoint): Promise<void> {
     const startMs = performance.now();
     try {
       const { rows } = await client.query("SELECT count(*) FROM appends WHERE row = $1", [row]);
       const times = Number((rows[0] as { count: string }).count);
-      this.history.looks.push({ row, startMs, endMs: performance.now(), count: times });
-      if (times > 0) this.history.show([row], "writer", startMs);
+      const endMs = performance.now();
+      this.history.looks.push({ row, by: endpoint, startMs, endMs, count: times });
+      if (times > 0) this.history.show([row], endpoint, startMs);
     } catch (error) {
       this.readFailed(error);
     }
@@ -324,6 +359,7 @@ async function settle(
     write.outcome = command === rolledBack ? rolledBack : "ok";
   } catch (error) {
     write.outcome = outcomeOf(error);
+    write.said = error instanceof Error ? error.message : String(error);
     if (isOver(error)) throw error;
   } finally {
     write.endMs = performance.now();

@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { readReport } from "../../src/main/commands.ts";
+import { keysOf, SecretScanner } from "./secrets.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const startScript = join(root, "scripts", "start.mjs");
@@ -75,6 +76,12 @@ export async function until<T>(
   }
 }
 
+/** BOREALIS_TEST_POSTGRES_BIN has clusters run on another PostgreSQL, where the test names none. */
+function otherEngine(): string[] {
+  const bin = process.env["BOREALIS_TEST_POSTGRES_BIN"];
+  return bin === undefined ? [] : [`--postgres-bin=${bin}`];
+}
+
 export interface CliResult {
   readonly code: number | null;
   readonly stdout: string;
@@ -105,6 +112,10 @@ export interface ClusterOptions {
   readonly firstArgs?: readonly string[];
   readonly dataDir?: string;
   readonly port?: number;
+  /** Of the master user. */
+  readonly password?: string;
+  /** It is told by BOREALIS_PASSWORD, and not on the command line, which everybody may read. */
+  readonly hidesPassword?: boolean;
   readonly env?: Record<string, string>;
   /** What `up` waits for: the writer, as the command does, or every instance, so that a test may use any at once. */
   readonly awaits?: "writer" | "everybody";
@@ -123,6 +134,7 @@ export interface Status {
     id: string;
     type: string;
     port: number;
+    loopback: string | null;
     members: string[];
     custom?: { type: string; static: string[] | null; excluded: string[] | null };
   }[];
@@ -152,6 +164,7 @@ export interface Status {
     sharedBytes: number;
     snapshots: number;
     damage: string | null;
+    problem: string | null;
     earliestRestorableTime: string | null;
     latestRestorableTime: string | null;
     archive: {
@@ -165,7 +178,7 @@ export interface Status {
 export class TestCluster {
   readonly dataDir: string;
   readonly port: number;
-  readonly password = "test-password";
+  readonly password: string;
   private readonly options: ClusterOptions;
   private process: ChildProcess | undefined;
   output = "";
@@ -174,13 +187,20 @@ export class TestCluster {
     this.dataDir = dataDir;
     this.port = port;
     this.options = options;
+    this.password = options.password ?? "test-password";
   }
 
   static async create(options: ClusterOptions = {}): Promise<TestCluster> {
     const dataDir = options.dataDir ?? join(makeFolder(), "data");
     const port = options.port ?? (await freeBasePort((options.readers ?? 2) + 1));
     const cluster = new TestCluster(dataDir, port, options);
-    await cluster.up();
+    try {
+      await cluster.up();
+    } catch (error) {
+      // Nobody else knows of it, and would end what runs of it.
+      await cluster.destroy().catch(() => undefined);
+      throw error;
+    }
     return cluster;
   }
 
@@ -190,18 +210,24 @@ export class TestCluster {
 
   /** Starts it and waits for "Borealis is ready", and for the readers, which come after that. */
   async up(): Promise<void> {
+    const { hidesPassword = false } = this.options;
     const args = [
       startScript,
       "up",
       `--data-dir=${this.dataDir}`,
       `--port=${this.port}`,
       `--readers=${this.options.readers ?? 2}`,
-      `--password=${this.password}`,
+      ...(hidesPassword ? [] : [`--password=${this.password}`]),
+      ...otherEngine(),
       ...(this.options.args ?? []),
       ...(this.process ? [] : (this.options.firstArgs ?? [])),
     ];
     const child = spawn(process.execPath, args, {
-      env: { ...process.env, ...this.options.env },
+      env: {
+        ...process.env,
+        ...(hidesPassword && { BOREALIS_PASSWORD: this.password }),
+        ...this.options.env,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.process = child;
@@ -242,12 +268,15 @@ export class TestCluster {
     return gone;
   }
 
-  /** Down, checks that nothing runs in the data directory any more, and removes it. */
+  /** Down, checks that nothing runs in the data directory any more and that no log has a secret, and removes it. */
   async destroy(): Promise<void> {
     await this.down();
     await until("nothing of the cluster runs", () => this.processesLeft().length === 0, 10_000);
+    const secrets = [{ name: "master password", value: this.password }, ...keysOf(this.dataDir)];
+    const leaks = new SecretScanner(secrets).below(join(this.dataDir, "log"));
     if (process.env["BOREALIS_KEEP"] === undefined)
       rmSync(dirname(this.dataDir), { recursive: true, force: true });
+    if (leaks.length > 0) throw new Error(`logs have secrets: ${leaks.join(", ")}`);
   }
 
   /** Pids of processes that belong to this data directory, by working directory and command line. */
@@ -264,7 +293,7 @@ export class TestCluster {
   ): string {
     const offset =
       endpoint === "writer" ? 0 : endpoint === "reader" ? 1 : 10 + Number(endpoint.split("-")[1]);
-    return `postgresql://postgres:${this.password}@127.0.0.1:${this.port + offset}/${database}`;
+    return `postgresql://postgres:${encodeURIComponent(this.password)}@127.0.0.1:${this.port + offset}/${database}`;
   }
 
   async client(

@@ -6,6 +6,13 @@ import { promisify } from "node:util";
 
 const repository = resolve(import.meta.dirname, "../..");
 
+/** Where the build of this checkout is, which is made if it is older than the sources: what clusters run, threads and all. */
+export async function builtDir(): Promise<string> {
+  const start = join(repository, "scripts", "start.mjs");
+  await promisify(execFile)(process.execPath, [start, "--version"], { cwd: repository });
+  return join(repository, "dist");
+}
+
 /**
  * Compiles `rooms` and what they import, for tests that start plain Node processes, into a folder of their own that
  * any user may read. Returns the directory that stands for `src`, and a function that removes it.

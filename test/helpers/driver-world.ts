@@ -1,5 +1,5 @@
 /** Six storage nodes, log drivers, and PostgreSQL instances made from one image: all real processes and threads. */
-import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -11,51 +11,32 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 import { openLogger, realClock, realRng } from "../../src/io/index.ts";
 import { type LogDriverHandle, LogFeed, type VolumeNode } from "../../src/log-driver/index.ts";
 import { connectPg, type PgAddress, type PgClient } from "../../src/wire/index.ts";
+import { builtDir } from "./compiled.ts";
 import { eventually } from "./eventually.ts";
 import { findEngines } from "./stock-postgres.ts";
-import { NodeGroup } from "./storage-process.ts";
+import { NodeGroup, storageNodeProgram } from "./storage-process.ts";
 
-const repository = resolve(import.meta.dirname, "../..");
 const names = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-tail"];
 
 export interface DriverProgram {
   readonly node: string;
   readonly startLogDriver: typeof import("../../src/log-driver/index.ts").startLogDriver;
-  remove(): void;
 }
 
-/** Storage node and log driver, compiled: threads load no TypeScript. */
-export async function compileDriver(): Promise<DriverProgram> {
-  const root = mkdtempSync(join(tmpdir(), "borealis-driver-program-"));
-  symlinkSync(join(repository, "node_modules"), join(root, "node_modules"));
-  writeFileSync(join(root, "package.json"), '{"type":"module"}\n');
-  const source = join(repository, "src");
-  const files = ["main/storage-node.ts", "io/worker-entry.ts", "log-driver/index.ts"];
-  const config = {
-    extends: join(repository, "tsconfig.base.json"),
-    compilerOptions: { rootDir: source, outDir: join(root, "src") },
-    files: [...files, "log-driver/worker-shell.ts"].map((file) => join(source, file)),
-  };
-  writeFileSync(join(root, "tsconfig.json"), JSON.stringify(config));
-  const tsc = join(repository, "node_modules/.bin/tsc");
-  await promisify(execFile)(tsc, ["-p", join(root, "tsconfig.json")], { cwd: repository });
-  const module: unknown = await import(join(root, "src/log-driver/index.js"));
-  // Compiled a moment ago from the sources whose type is named here.
+/** Storage node and log driver, built: threads load no TypeScript. */
+export async function driverProgram(): Promise<DriverProgram> {
+  const dir = await builtDir();
+  const module: unknown = await import(join(dir, "log-driver/index.js"));
+  // Built from the sources whose type is named here.
   const { startLogDriver } = module as typeof import("../../src/log-driver/index.ts");
-  return {
-    node: join(root, "src/main/storage-node.js"),
-    startLogDriver,
-    remove: () => rmSync(root, { recursive: true, force: true }),
-  };
+  return { node: await storageNodeProgram(), startLogDriver };
 }
 
 /** One PostgreSQL of the world. */
@@ -160,9 +141,18 @@ export class Instance {
   }
 }
 
+/** Of an image that each world's volume begins with: all are made from one, which the first one makes. */
+let imageFolder: string | undefined;
+
+/** At the end of a file. */
+export function removeImage(): void {
+  if (imageFolder !== undefined) rmSync(imageFolder, { recursive: true, force: true });
+  imageFolder = undefined;
+}
+
 export class DriverWorld {
   readonly dir = mkdtempSync(join(tmpdir(), "bd-"));
-  readonly image = join(this.dir, "image");
+  readonly image: string;
   readonly bin: string;
   readonly version: string;
   readonly user: { uid: number; gid: number } | undefined;
@@ -180,16 +170,25 @@ export class DriverWorld {
     this.program = program;
     this.group = group;
     this.user = process.getuid?.() === 0 ? unprivileged() : undefined;
+    this.image = join((imageFolder ??= this.makeImage()), "image");
+  }
+
+  /** By initdb. */
+  private makeImage(): string {
+    const folder = mkdtempSync(join(tmpdir(), "bd-"));
+    const image = join(folder, "image");
+    chmodSync(folder, 0o755);
+    mkdirSync(image, { mode: 0o700 });
+    this.own(image);
+    const args = ["-D", image, "-U", "rdsadmin", "-A", "trust", "-N", "-k", "-E", "UTF8"];
+    const options = { ...this.user, cwd: folder, env: { ...process.env, LC_ALL: "C" } };
+    execFileSync(join(this.bin, "initdb"), args, { ...options, stdio: "ignore" });
+    return folder;
   }
 
   static async create(program: DriverProgram): Promise<DriverWorld> {
     const world = new DriverWorld(program, await NodeGroup.create(program.node, names));
     chmodSync(world.dir, 0o755);
-    mkdirSync(world.image, { mode: 0o700 });
-    world.own(world.image);
-    const args = ["-D", world.image, "-U", "rdsadmin", "-A", "trust", "-N", "-k", "-E", "UTF8"];
-    const options = { ...world.user, cwd: world.dir, env: { ...process.env, LC_ALL: "C" } };
-    execFileSync(join(world.bin, "initdb"), args, { ...options, stdio: "ignore" });
     // pg_control begins with the system identifier, in the machine's byte order.
     const control = readFileSync(join(world.image, "global/pg_control"));
     world.systemId = control.readBigUInt64LE(0).toString();

@@ -3,12 +3,14 @@ import { instanceId } from "../../src/base/ids.ts";
 import { OutcomeUnknown } from "../../src/base/errors.ts";
 import { openLogger, realClock, realEntropy, type TlsIdentity } from "../../src/io/index.ts";
 import {
+  type Auditor,
   type EndpointLimits,
   type EndpointServer,
   type PoolingOptions,
   type ReadGates,
   startEndpoints,
   type Target,
+  type TokenLogins,
   type Topology,
   type WriterLife,
 } from "../../src/session/index.ts";
@@ -19,6 +21,7 @@ export class PlainTopology implements Topology {
   private readonly listeners = new Set<() => void>();
   known: readonly WriterLife[] = [];
   private isSetBack = false;
+  private leaving: string | undefined;
   current: { writer: Target | undefined; reader: Target | undefined };
 
   constructor(writer: Target | undefined, reader?: Target) {
@@ -44,6 +47,20 @@ export class PlainTopology implements Topology {
     return (
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
     );
+  }
+  isLeaving(target: Target): boolean {
+    return this.leaving === target.incarnation;
+  }
+  /** The writer hands over: it is there still, and nobody is sent there. */
+  handOver(): void {
+    const { writer, reader } = this.current;
+    this.leaving = writer?.incarnation;
+    this.set({ writer: undefined, reader: reader ?? writer });
+  }
+  /** ... which comes to nothing, or did not begin. */
+  staysWriter(writer: Target | undefined): void {
+    this.leaving = undefined;
+    this.set({ writer, reader: undefined });
   }
   lives(): readonly WriterLife[] {
     return this.known;
@@ -110,6 +127,9 @@ export async function openEndpoints(
     limits?: Partial<EndpointLimits>;
     gates?: ReadGates;
     pooling?: Partial<PoolingOptions>;
+    tokenLogins?: TokenLogins;
+    auditor?: Auditor;
+    logFile?: string;
   } = {},
 ): Promise<TestEndpoints> {
   const topology = new PlainTopology(targetOf(postgres));
@@ -126,7 +146,9 @@ export async function openEndpoints(
     gates: options.gates,
     clock: realClock,
     entropy: realEntropy,
-    logger: openLogger({ file: undefined, process: "test" }),
+    logger: openLogger({ file: options.logFile, process: "test" }),
+    tokenLogins: options.tokenLogins,
+    auditor: options.auditor,
     ...(options.limits && { limits: options.limits }),
     ...(options.pooling && { pooling: options.pooling }),
   });

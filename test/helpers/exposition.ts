@@ -61,6 +61,20 @@ export function valueOf(
   return found[0]?.value;
 }
 
+/** Samples of counters and histograms that are smaller than they were. */
+export function fallen(
+  before: ReadonlyMap<string, ReadFamily>,
+  now: ReadonlyMap<string, ReadFamily>,
+): ReadFamily["samples"] {
+  const keyOf = ({ name, labels }: ReadFamily["samples"][number]): string =>
+    JSON.stringify([name, Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1))]);
+  return [...now].flatMap(([family, { kind, samples }]) => {
+    if (kind === "gauge") return [];
+    const old = new Map(before.get(family)?.samples.map((one) => [keyOf(one), one.value]));
+    return samples.filter((one) => one.value < (old.get(keyOf(one)) ?? 0));
+  });
+}
+
 function readSample(line: string): ReadFamily["samples"][number] {
   const [, name, labelText = "", value = ""] = sample.exec(line) ?? [];
   if (name === undefined || !number.test(value)) throw new Error(`no sample: ${line}`);
@@ -86,6 +100,9 @@ function isOf({ name, family }: { name: string; family: ReadFamily }, sampleName
 
 function check(name: string, { kind, samples }: ReadFamily): void {
   if (samples.length === 0) throw new Error(`${name} has no samples`);
+  const others = samples.map((one) => Object.keys(one.labels).filter((key) => key !== "le"));
+  if (new Set(others.map((keys) => keys.toSorted().join())).size !== 1)
+    throw new Error(`${name}: samples have different labels`);
   if (kind === "counter") {
     if (!name.endsWith("_total")) throw new Error(`the counter ${name} does not end in _total`);
     if (samples.some(({ value }) => !(value >= 0))) throw new Error(`${name} is below nothing`);
@@ -98,6 +115,8 @@ function check(name: string, { kind, samples }: ReadFamily): void {
     series.set(key, [...(series.get(key) ?? []), one]);
   }
   for (const [labels, all] of series) checkSeries(`${name} ${labels}`, all);
+  const bounds = [...series.values()].map((all) => all.map(({ labels }) => labels["le"]).join());
+  if (new Set(bounds).size !== 1) throw new Error(`${name}: series have other bounds`);
 }
 
 function checkSeries(what: string, all: ReadFamily["samples"]): void {

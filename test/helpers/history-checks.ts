@@ -50,7 +50,10 @@ function unanswered({ writes }: History): Contradiction[] {
     const atMs = write.startMs;
     if (write.outcome === "running") found.push({ what: `never answered: ${nameOf(write)}`, atMs });
     else if (!isExpected(write.outcome))
-      found.push({ what: `answered ${write.outcome}: ${nameOf(write)}`, atMs: write.endMs });
+      found.push({
+        what: `answered ${write.outcome}: ${nameOf(write)}${write.said === undefined ? "" : `: ${write.said}`}`,
+        atMs: write.endMs,
+      });
   }
   return found;
 }
@@ -128,14 +131,14 @@ function staleLooks({ looks, writes }: History): Contradiction[] {
   for (const write of writes)
     if (write.kind !== "exchange") for (const row of rowsOf(write)) writeOf.set(row, write);
   const found: Contradiction[] = [];
-  for (const { row, startMs, endMs, count } of looks) {
+  for (const { row, by, startMs, endMs, count } of looks) {
     const write = writeOf.get(row);
     const fate = write ? fateOf(write) : "undone";
     if (fate === "done" && count === 0 && (write?.endMs ?? 0) < startMs)
-      found.push({ what: `the writer did not show row ${row}, acknowledged before`, atMs: endMs });
+      found.push({ what: `${by} did not show row ${row}, acknowledged before`, atMs: endMs });
     if (fate === "undone" && count > 0)
-      found.push({ what: `the writer showed row ${row}, which was refused`, atMs: endMs });
-    if (count > 1) found.push({ what: `the writer showed row ${row} ${count} times`, atMs: endMs });
+      found.push({ what: `${by} showed row ${row}, which was refused`, atMs: endMs });
+    if (count > 1) found.push({ what: `${by} showed row ${row} ${count} times`, atMs: endMs });
   }
   return found;
 }

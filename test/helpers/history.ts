@@ -25,6 +25,8 @@ interface Attempt {
   /** When its outcome was known; 0 while it is running. */
   endMs: number;
   outcome: Outcome;
+  /** Of an error: its words. */
+  said?: string;
 }
 
 /** Rows that are there together or not at all. A row's number is nobody else's. */
@@ -68,9 +70,11 @@ export interface View {
   readonly lastPlace: number;
 }
 
-/** One row looked for at the writer: how often it is there. */
+/** One row looked for where it must be once it was acknowledged: how often it is there. */
 export interface Look {
   readonly row: number;
+  /** The writer; or, of a row that its own session wrote, where that reads. */
+  readonly by: string;
   readonly startMs: number;
   readonly endMs: number;
   readonly count: number;

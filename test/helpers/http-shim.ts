@@ -34,6 +34,8 @@ export class HttpShim {
   private server: Server | undefined;
   /** First lines of all requests so far. */
   readonly seen: string[] = [];
+  /** Heads and bodies of all requests that have come so far. */
+  bytesToServer = 0;
 
   constructor(serverPort: number) {
     this.serverPort = serverPort;
@@ -44,11 +46,12 @@ export class HttpShim {
     return typeof bound === "object" && bound ? bound.port : 0;
   }
 
-  async listen(): Promise<void> {
+  /** On a free port, or again on the one that it had. */
+  async listen(port = 0): Promise<void> {
     const server = createServer((client) => this.accept(client));
     this.server = server;
     await new Promise<void>((resolve) => {
-      server.listen(0, "127.0.0.1", resolve);
+      server.listen(port, "127.0.0.1", resolve);
     });
   }
 
@@ -65,6 +68,7 @@ export class HttpShim {
   forget(): void {
     this.plans.length = 0;
     this.seen.length = 0;
+    this.bytesToServer = 0;
   }
 
   async close(): Promise<void> {
@@ -91,6 +95,7 @@ export class HttpShim {
     }
     let answered = 0;
     client.on("data", (chunk: Buffer) => {
+      this.bytesToServer += chunk.length;
       const line = firstLine.exec(chunk.toString("latin1"))?.[0];
       if (line !== undefined && !fault) fault = this.take(line);
       if (fault?.kind === "drop") end();

@@ -53,6 +53,12 @@ export class Lives {
     while (pids.some((pid) => isAlive(pid))) await sleep(10);
   }
 
+  /** Servers of clients run nothing more; to be killed. */
+  async freezeServers(): Promise<void> {
+    const sql = "select pid from pg_stat_activity where usename = 'postgres'";
+    for (const [pid] of (await this.stock.query(sql)).rows) process.kill(Number(pid), "SIGSTOP");
+  }
+
   /** The next life, with the same files. */
   async revive(): Promise<void> {
     const { dir } = this.stock;

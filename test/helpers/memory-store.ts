@@ -1,5 +1,5 @@
 import type { BorealisError } from "../../src/base/errors.ts";
-import type { ObjectFacts, ObjectStore } from "../../src/volume/index.ts";
+import type { ObjectFacts, ObjectStore, Relative } from "../../src/volume/index.ts";
 
 /** An object store of this process, which fails while it is told to. */
 export class MemoryStore implements ObjectStore {
@@ -9,6 +9,8 @@ export class MemoryStore implements ObjectStore {
   readonly events: string[] = [];
   /** Puts that were asked for, also those that failed. */
   puts = 0;
+  /** Names that were taken from another store of this process, in order. */
+  readonly taken: string[] = [];
   failure: BorealisError | undefined;
   constructor(label: string) {
     this.label = label;
@@ -26,6 +28,16 @@ export class MemoryStore implements ObjectStore {
   async has(names: readonly string[]): Promise<ReadonlySet<string>> {
     if (this.failure) throw this.failure;
     return new Set(names.filter((name) => this.kept.has(name)));
+  }
+  async copyFrom(
+    { store: from }: Relative,
+    names: readonly string[],
+  ): Promise<ReadonlySet<string>> {
+    if (this.failure) throw this.failure;
+    const found = from instanceof MemoryStore ? names.filter((name) => from.kept.has(name)) : [];
+    for (const name of found) this.kept.set(name, (from as MemoryStore).kept.get(name) as Buffer);
+    this.taken.push(...found);
+    return new Set(found);
   }
   async *list(prefix: string): AsyncIterable<ObjectFacts> {
     if (this.failure) throw this.failure;

@@ -9,6 +9,12 @@ export function mountMemory(folder: string, sizeBytes: number): void {
   execFileSync("mount", ["-t", "tmpfs", "-o", options, "none", folder], { stdio: "ignore" });
 }
 
+/** Somebody makes room. */
+export function resizeMemory(folder: string, sizeBytes: number): void {
+  const options = `remount,size=${sizeBytes}`;
+  execFileSync("mount", ["-o", options, folder], { stdio: "ignore" });
+}
+
 export function unmount(folder: string): void {
   execFileSync("umount", [folder], { stdio: "ignore" });
 }

@@ -14,11 +14,11 @@ export class RawClient {
     this.socket = socket;
   }
 
-  /** Logs in as postgres with the tests' password. */
-  static async open(port: number): Promise<RawClient> {
+  /** Logs in as postgres, with the tests' password unless told. */
+  static async open(port: number, password?: string): Promise<RawClient> {
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     const client = new RawClient(socket);
-    await rawLogin(socket, 0);
+    await rawLogin(socket, 0, password);
     socket.on("close", () => {
       client.hasClosed = true;
       client.wake?.();

@@ -18,7 +18,7 @@ export interface RawSession {
 }
 
 /** Logs in by hand, message by message, with protocol 3.`minor`; the socket stays open. */
-export function rawLogin(socket: Duplex, minor: number): Promise<RawSession> {
+export function rawLogin(socket: Duplex, minor: number, password = "secret"): Promise<RawSession> {
   const bare = "n=,r=abcdef";
   const scanner = new MessageScanner((_, totalBytes) => totalBytes);
   const session = { pid: 0, key: Buffer.alloc(0), seen: [] as string[] };
@@ -36,7 +36,7 @@ export function rawLogin(socket: Duplex, minor: number): Promise<RawSession> {
       } else if (type === backend.authentication && body.readUInt32BE(0) === 11) {
         const serverFirst = body.subarray(4).toString();
         const { clientFinal } = scramClientFinal({
-          password: "secret",
+          password,
           clientFirstBare: bare,
           serverFirst,
           binding: "biws",

@@ -2,7 +2,7 @@ import { BorealisError } from "../../src/base/errors.ts";
 import { ClassificationCache } from "../../src/route/index.ts";
 import type { Action } from "../../src/session/action.ts";
 import { Conversation } from "../../src/session/conversation.ts";
-import type { ExchangeOptions } from "../../src/session/exchange.ts";
+import type { ExchangeOptions } from "../../src/session/exchange-options.ts";
 import type { Fate } from "../../src/session/fate.ts";
 import type { Memory } from "../../src/session/memory.ts";
 import { type DatabaseTraits, TextPlanner } from "../../src/session/plan.ts";
@@ -66,6 +66,33 @@ export const queryAnswer = (xid: string | null, synchronousCommit = "on"): Buffe
   one(backend.closeComplete),
   one(backend.closeComplete),
 ];
+/** ... of a transaction that had none, and has taken it for us. */
+export const freshAnswer = (xid: string): Buffer[] => queryAnswer(`${xid} new`);
+/** A report of PostgreSQL's, with the routine that it comes from. */
+export const report = (
+  type: typeof backend.error | typeof backend.notice,
+  fields: Readonly<Record<string, string>>,
+): Buffer =>
+  encodeMessage(type, (body) => {
+    for (const [key, value] of Object.entries(fields)) body.text(key).cString(value);
+    return body.u8(0);
+  });
+/** What a server says that is told to end, where PostgreSQL looks for that. */
+export const cutShort = report(backend.error, {
+  S: "FATAL",
+  V: "FATAL",
+  C: "57P01",
+  M: "terminating connection due to administrator command",
+  R: "ProcessInterrupts",
+});
+/** ... while a commit waits for the quorum: then it says nothing more. */
+export const endedInCommit = report(backend.notice, {
+  S: "WARNING",
+  V: "WARNING",
+  C: "57P01",
+  M: "canceling the wait for synchronous replication and terminating connection due to administrator command",
+  R: "SyncRepWaitForLSN",
+});
 /** Parse, Bind and Execute of a client's. */
 export const extended = (text: string): Buffer =>
   Buffer.concat([encodeParse("", text), encodeBind("", ""), encodeExecute("")]);
@@ -91,6 +118,8 @@ export function aPlanner(traits: Partial<DatabaseTraits> = {}): TextPlanner {
     hasDeferrableTriggers: false,
     hasRules: false,
     relationsWithCode: new Set<string>(),
+    codeNames: new Set<string>(),
+    outsideNames: new Set<string>(),
     ...traits,
   });
   return planner;
@@ -104,6 +133,9 @@ export function exchangeOptions(options: Partial<ExchangeOptions> = {}): Exchang
 export function aConversation(options: Partial<ExchangeOptions> = {}): Conversation {
   return new Conversation(exchangeOptions(options));
 }
+
+/** Bytes are told by their letters; that a commit was told is measured only. */
+const unseen = new Set<Action["kind"]>(["toServer", "toClient", "committed"]);
 
 /** Letters of the messages in some bytes: "PBES". */
 export function letters(bytes: Buffer): string {
@@ -156,7 +188,7 @@ export class ConversationScript {
     const server = letters(bytesTo("toServer", actions));
     const client = letters(bytesTo("toClient", actions));
     const others = actions.flatMap((action) => {
-      if (action.kind === "toServer" || action.kind === "toClient") return [];
+      if (unseen.has(action.kind)) return [];
       if (action.kind === "awaitDurable") return [`await ${action.upTo}`];
       return action.kind === "fail" ? [`fail ${action.error.code}`] : [action.kind];
     });
@@ -188,6 +220,10 @@ export class SurvivorScript {
   }
   lost(): this {
     return this.note("lost", [...this.survivor.drain(), ...this.survivor.lost()]);
+  }
+  /** An operator has ended its server, and that alone. */
+  endedOnPurpose(): this {
+    return this.note("ended", [...this.survivor.drain(), ...this.survivor.endedOnPurpose()]);
   }
   durable(): this {
     return this.note("durable", this.survivor.durable());
@@ -222,6 +258,7 @@ export class SurvivorScript {
         case "toServer":
         case "toClient":
         case "resumeClient":
+        case "committed":
         case "commitTimer":
           return [];
         case "fail":
@@ -232,7 +269,9 @@ export class SurvivorScript {
           this.told.push(action.code);
           return [];
         case "askFate":
-          return [`ask ${action.xid}`];
+          return [
+            action.isEndedAlone === true ? `ask the living ${action.xid}` : `ask ${action.xid}`,
+          ];
         default:
           return [action.kind];
       }

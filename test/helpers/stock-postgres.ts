@@ -28,9 +28,16 @@ export interface StockPostgres {
   kill(): Promise<void>;
 }
 
-/** Folders with postgres and initdb, by major version, as far as this machine has them. */
+/**
+ * Folders with postgres and initdb, by major version, as far as this machine has them: where Debian has them, and in
+ * BOREALIS_TEST_ENGINES, a list like PATH.
+ */
 export function findEngines(): { version: string; bin: string }[] {
-  const engines: { version: string; bin: string }[] = [];
+  const named = (process.env["BOREALIS_TEST_ENGINES"] ?? "").split(":").filter((dir) => dir !== "");
+  const engines = named.map((bin) => {
+    const text = execFileSync(join(bin, "postgres"), ["--version"], { encoding: "utf8" });
+    return { version: /\d+/.exec(text)?.[0] ?? "", bin };
+  });
   for (const version of ["15", "16", "17", "18"]) {
     const bin = `/usr/lib/postgresql/${version}/bin`;
     if (existsSync(join(bin, "postgres"))) engines.push({ version, bin });

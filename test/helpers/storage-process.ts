@@ -1,11 +1,10 @@
 /** Storage nodes as real processes, and a hand-driven driver for them. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { promisify } from "node:util";
+import { join } from "node:path";
 import { crc32c } from "../../src/base/crc32c.ts";
 import { BorealisError } from "../../src/base/errors.ts";
 import { epoch, type NodeId, nodeId, timeline, volumeId } from "../../src/base/ids.ts";
@@ -28,9 +27,9 @@ import {
   writeAppendHeader,
 } from "../../src/quorum/index.ts";
 import { type AppendPath, formatStorageNode } from "../../src/storage-node/index.ts";
+import { builtDir } from "./compiled.ts";
 import { eventually } from "./eventually.ts";
 
-const repository = resolve(import.meta.dirname, "../..");
 export const base: Lsn = lsn(0x100_0000n);
 
 /** As eventually, for hosts whose disks and processors are busy with other tests: a sync alone may take a second. */
@@ -41,24 +40,9 @@ export function patiently<T>(
   return eventually(what, probe, 60_000);
 }
 
-/** The program of a storage node, compiled into a folder of its own. */
-export async function compileStorageNode(): Promise<{ program: string; remove: () => void }> {
-  const root = mkdtempSync(join(tmpdir(), "borealis-node-program-"));
-  symlinkSync(join(repository, "node_modules"), join(root, "node_modules"));
-  writeFileSync(join(root, "package.json"), '{"type":"module"}\n');
-  const source = join(repository, "src");
-  const config = {
-    extends: join(repository, "tsconfig.base.json"),
-    compilerOptions: { rootDir: source, outDir: join(root, "src") },
-    files: [join(source, "main/storage-node.ts"), join(source, "io/worker-entry.ts")],
-  };
-  writeFileSync(join(root, "tsconfig.json"), JSON.stringify(config));
-  const tsc = join(repository, "node_modules/.bin/tsc");
-  await promisify(execFile)(tsc, ["-p", join(root, "tsconfig.json")], { cwd: repository });
-  return {
-    program: join(root, "src/main/storage-node.js"),
-    remove: () => rmSync(root, { recursive: true, force: true }),
-  };
+/** The program of a storage node, as clusters run it. */
+export async function storageNodeProgram(): Promise<string> {
+  return join(await builtDir(), "app", "storage-node.js");
 }
 
 /** A group of nodes of one volume in a temporary folder. */

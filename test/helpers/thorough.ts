@@ -2,7 +2,7 @@
 import { it } from "vitest";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
 
-const isThorough = process.env["BOREALIS_TEST"] === "thorough";
+export const isThorough = process.env["BOREALIS_TEST"] === "thorough";
 
 /** The first `few` run always; the others show up as skipped. Their names are made from the case, as it.each does. */
 export function someOf<T>(
@@ -10,16 +10,29 @@ export function someOf<T>(
   few: number,
 ): (name: string, run: (one: T) => Promise<void>) => void {
   const rest = cases.slice(few);
+  const mayBegin = untilTimeIsUp();
   return (name, run) => {
     it.each(cases.slice(0, few))(name, run);
-    if (isThorough) it.each(rest)(name, run);
-    else it.skip.each(rest)(name, run);
+    if (!isThorough) return it.skip.each(rest)(name, run);
+    it.for(rest)(name, (one, context) => {
+      mayBegin(context);
+      return run(one);
+    });
   };
 }
 
 /** How many kills at random moments: none by default, with BOREALIS_TEST=thorough BOREALIS_KILLS, or `usual`. */
 export function killsWanted(usual: number): number {
   return isThorough ? Number(process.env["BOREALIS_KILLS"] ?? usual) : 0;
+}
+
+/** After BOREALIS_MINUTES none of them begins any more, so that a run ends by itself; what was left out shows up as skipped. */
+export function untilTimeIsUp(): (context: { skip(note: string): void }) => void {
+  const minutes = Number(process.env["BOREALIS_MINUTES"] ?? Number.POSITIVE_INFINITY);
+  const startMs = performance.now();
+  return (context) => {
+    if (performance.now() - startMs > minutes * 60_000) context.skip("its time is up");
+  };
 }
 
 /** Randomness from BOREALIS_SEED, or from a seed that is printed, so that what it found can be run again. */

@@ -3,15 +3,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "../helpers/cluster.ts";
+import { StoredExtents } from "../helpers/extents.ts";
 import { killEverything, killOne, logged } from "../helpers/kills.ts";
-import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { killsWanted, randomMoments, untilTimeIsUp } from "../helpers/thorough.ts";
 
 /** Two backtracks, a restart of everything and two caches built anew: on a busy machine more than the usual. */
 const killTimeoutMs = 300_000;
 
 let cluster: TestCluster;
+let extents: StoredExtents;
 beforeAll(async () => {
   cluster = await TestCluster.create({ readers: 1 });
+  extents = await StoredExtents.open(cluster);
   await cluster.query("CREATE TABLE steps (n int PRIMARY KEY, filler text)");
   await write(200);
 });
@@ -54,6 +57,8 @@ async function untilSettled(): Promise<void> {
   await until("nothing is pending", () => keptState().backtrack === undefined, 90_000);
   await cluster.untilEverybody(90_000);
 }
+
+const mayBegin = untilTimeIsUp();
 
 /** `successor`: who is to write when the backtrack is done; `former`: who wrote before. */
 const victims = ["control-plane", "former", "successor", "everything"] as const;
@@ -130,9 +135,11 @@ describe("kill -9 in the middle of a backtrack", () => {
     { victim: "successor", step: "epoch.opened", afterMs: 0 },
     { victim: "everything", step: "backtrack.planned", afterMs: 0 },
   ];
-  it.each(casesFrom(few))(
+  it.for(casesFrom(few))(
     "of $victim $afterMs ms after $step",
-    async (one) => {
+    { timeout: killTimeoutMs },
+    async (one, context) => {
+      mayBegin(context);
       await write(30);
       const [moment, lsn] = [await look(), await lsnNow()];
       await write(30);
@@ -140,8 +147,9 @@ describe("kill -9 in the middle of a backtrack", () => {
       await killDuring(lsn, one);
       await expectOneOf([moment, now]);
     },
-    killTimeoutMs,
   );
+
+  it("leaks no extent", () => extents.expectNoLeak());
 });
 
 /** The writer's next life opens while its successor is still being made ready: what is acknowledged there counts, too. */
@@ -221,9 +229,11 @@ describe("kill -9 in the middle of a return", () => {
     { victim: "former", step: "failover.begun", afterMs: 0 },
     { victim: "everything", step: "recovery.replayed", afterMs: 0 },
   ];
-  it.each(casesFrom(few))(
+  it.for(casesFrom(few))(
     "of $victim $afterMs ms after $step",
-    async (one) => {
+    { timeout: killTimeoutMs },
+    async (one, context) => {
+      mayBegin(context);
       await write(10);
       const fork = await lsnNow();
       await write(40);
@@ -238,6 +248,7 @@ describe("kill -9 in the middle of a return", () => {
       await killDuring(end, one);
       await expectOneOf([far, now]);
     },
-    killTimeoutMs,
   );
+
+  it("leaks no extent", () => extents.expectNoLeak());
 });

@@ -12,7 +12,7 @@ import {
   remove,
   start,
 } from "../helpers/clones.ts";
-import { documentIn } from "../helpers/json.ts";
+import { documentIn, expectSteps } from "../helpers/json.ts";
 import { freeBasePort, runCli, TestCluster, until } from "../helpers/cluster.ts";
 
 let parent: TestCluster;
@@ -58,7 +58,9 @@ describe("a clone that cannot be", () => {
     expect(readdirSync(into)).toEqual([]);
     writeFileSync(join(into, "precious"), "");
     await refused(/is not empty/, "--into", into);
-    await runCli(["delete", "--yes", "--data-dir", beside(parent, "taken")]);
+    const gone = await runCli(["delete", "--yes", "--json", "--data-dir", taken]);
+    expect(documentIn(gone.stdout)).toMatchObject({ deleted: taken });
+    expectSteps(gone.stderr, "removing files");
     expect(await pins(parent)).toEqual([]);
   });
 

@@ -1,14 +1,16 @@
 /**
  * kill -9 while a clone is made, and while one is deleted: of the command, or of everything of the parent as well. Repeating the
- * command then ends it; the parent loses nothing, keeps nothing for what is gone, and a clone has what was there at its branch.
+ * command then ends it; the parent loses nothing, keeps nothing for what is gone, neither log nor extents, and a clone has what
+ * was there at its branch.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { beside, clone, count, keptBy, pins, start, startedCommand } from "../helpers/clones.ts";
 import { TestCluster, until } from "../helpers/cluster.ts";
+import { StoredExtents } from "../helpers/extents.ts";
 import { killAll } from "../helpers/kills.ts";
-import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { killsWanted, randomMoments, untilTimeIsUp } from "../helpers/thorough.ts";
 import { Workload } from "../helpers/workload.ts";
 
 const killTimeoutMs = 180_000;
@@ -16,11 +18,13 @@ const nodes = ["az1-full", "az1-tail", "az2-full", "az2-tail", "az3-full", "az3-
 
 let parent: TestCluster;
 let workload: Workload;
+let extents: StoredExtents;
 beforeAll(async () => {
   parent = await TestCluster.create({ readers: 0 });
   await parent.query("CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 20000) n");
   // Its log begins behind the volume's beginning from here on, as that of any volume that has lived for a while.
   await parent.cli("snapshot", "create", "first");
+  extents = await StoredExtents.open(parent);
   workload = new Workload(parent, 2);
   await workload.start();
 });
@@ -72,6 +76,7 @@ function extentsOf(folder: string): string[] {
 
 describe("kill -9 while a clone comes or goes", () => {
   const moments = randomMoments();
+  const mayBegin = untilTimeIsUp();
   const rounds = Array.from(
     { length: killsWanted(100) || 3 },
     (_, round): Case & { round: number } => {
@@ -81,9 +86,11 @@ describe("kill -9 while a clone comes or goes", () => {
     },
   );
 
-  it.each(rounds)(
+  it.for(rounds)(
     "in round $round, of $victim $afterMs ms into $phase, loses and leaks nothing",
-    async (one) => {
+    { timeout: killTimeoutMs },
+    async (one, context) => {
+      mayBegin(context);
       const into = beside(parent, `clone-${one.round}`);
       const making = ["clone", "--data-dir", parent.dataDir, "--into", into, "--readers", "0"];
       const deleting = ["delete", "--data-dir", into, "--yes"];
@@ -109,7 +116,7 @@ describe("kill -9 while a clone comes or goes", () => {
       // More may have come with a snapshot; none went with the clone.
       const now = extentsOf(join(parent.dataDir, "storage/az1-full/objects")).length;
       expect(now).toBeGreaterThanOrEqual(before);
+      await extents.expectNoLeak();
     },
-    killTimeoutMs,
   );
 });

@@ -1,13 +1,14 @@
 /**
  * kill -9 while caches are built anew, of everything or of one agent; then `up`. No acknowledged row is missing, and nothing is
- * left of what was built halfway.
+ * left of what was built halfway, nor of extents that no snapshot names.
  */
 import { readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "../helpers/cluster.ts";
+import { StoredExtents } from "../helpers/extents.ts";
 import { killAll, killEverything, killOne, logged } from "../helpers/kills.ts";
-import { killsWanted, randomMoments } from "../helpers/thorough.ts";
+import { killsWanted, randomMoments, untilTimeIsUp } from "../helpers/thorough.ts";
 import { Workload } from "../helpers/workload.ts";
 
 const killTimeoutMs = 360_000;
@@ -15,6 +16,7 @@ const killTimeoutMs = 360_000;
 let cluster: TestCluster;
 let workload: Workload;
 let instances: string;
+let extents: StoredExtents;
 beforeAll(async () => {
   cluster = await TestCluster.create({ readers: 1 });
   instances = realpathSync(join(cluster.dataDir, "instances"));
@@ -23,6 +25,7 @@ beforeAll(async () => {
     "CREATE TABLE filler AS SELECT n, repeat(md5(n::text), 8) AS text FROM generate_series(1, 150000) n",
   );
   await cluster.cli("snapshot", "create", "whole");
+  extents = await StoredExtents.open(cluster);
   workload = new Workload(cluster, 2);
   await workload.start();
 });
@@ -59,6 +62,7 @@ function hasFiles(id: string): boolean {
 
 describe("kill -9 while caches are built", () => {
   const moments = randomMoments();
+  const mayBegin = untilTimeIsUp();
   const count = killsWanted(100) || victims.length;
   const rounds = Array.from({ length: count }, (_, round) => {
     const victim = victims[round % victims.length] ?? "everything";
@@ -66,9 +70,11 @@ describe("kill -9 while caches are built", () => {
     return { round, victim, afterMs: Math.floor(moments.next() ** 2 * 1_500) };
   });
 
-  it.each(rounds)(
+  it.for(rounds)(
     "in round $round, of $victim after $afterMs ms, loses nothing",
-    async ({ victim, afterMs }) => {
+    { timeout: killTimeoutMs },
+    async ({ victim, afterMs }, context) => {
+      mayBegin(context);
       await interrupted(victim, afterMs);
       workload = await workload.goOn();
       expect(await workload.missingOn("writer")).toEqual([]);
@@ -78,7 +84,7 @@ describe("kill -9 while caches are built", () => {
       const { rows } = await cluster.query("SELECT count(*)::int AS n FROM filler", "instance-2");
       expect(rows).toEqual([{ n: 150_000 }]);
       expect(readdirSync(instances).toSorted()).toEqual(["instance-1", "instance-2"]);
+      await extents.expectNoLeak();
     },
-    killTimeoutMs,
   );
 });

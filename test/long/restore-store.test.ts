@@ -109,6 +109,7 @@ async function archive(cluster: TestCluster): Promise<{ volume: string; url: str
       instances: state.instances.length,
       history: log.path,
       left: [],
+      futures: [],
     });
     return { volume, url: pathToFileURL(join(cluster.dataDir, "objects")).href };
   });

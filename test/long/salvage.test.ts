@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startScript, TestCluster, until } from "../helpers/cluster.ts";
+import { type CliResult, startScript, TestCluster, until } from "../helpers/cluster.ts";
+import { documentIn, expectSteps, progressIn } from "../helpers/json.ts";
 import { Workload } from "../helpers/workload.ts";
 
 let cluster: TestCluster;
@@ -34,6 +35,20 @@ function interrupted(afterMs: number): Promise<void> {
   });
 }
 
+/** One that was begun before may have all of the successor made already. */
+function expectSalvaged({ stdout, stderr }: CliResult): void {
+  expect(documentIn(stdout)).toMatchObject({ successor: expect.any(String) });
+  const steps = [...new Set(progressIn(stderr).map(({ step }) => step))];
+  const all = [
+    "starting the storage nodes that are left",
+    "sealing them",
+    "making the successor's storage nodes",
+    "keeping the snapshots",
+  ];
+  expect([[], all]).toContainEqual(steps);
+  if (steps.length > 0) expectSteps(stderr, "making the successor's storage nodes");
+}
+
 describe("a salvage", () => {
   it("is refused while there is a quorum, running or not", async () => {
     const running = await cluster.cli("storage", "salvage", "--yes");
@@ -60,9 +75,10 @@ describe("a salvage", () => {
       const up = await cluster.cli("up");
       expect(up.stderr).toMatch(/salvage/);
     }
-    const done = await cluster.cli("storage", "salvage", "--yes");
+    const done = await cluster.cli("storage", "salvage", "--yes", "--json");
     // One of the interrupted ones may have come to its end: then six nodes are well again.
-    if (done.code !== 0) expect(done.stderr).toMatch(/nothing to salvage/);
+    if (done.code === 0) expectSalvaged(done);
+    else expect(done.stdout).toMatch(/nothing to salvage/);
     await cluster.up();
     expect(await workload.missingOn("writer")).toEqual([]);
     const { storage } = await cluster.status();

@@ -155,6 +155,7 @@ function ofNodes({
   | "floorAck"
   | "pinAck"
   | "sealAck"
+  | "scrubProgress"
   | "scrubReport"
 > {
   return {
@@ -186,6 +187,7 @@ function ofNodes({
     floorAck: { kind: "floorAck", epoch: e, lsn: at },
     pinAck: { kind: "pinAck", isHeld: true, epoch: e, pinId: uuid },
     sealAck: { kind: "sealAck", epoch: e, successor },
+    scrubProgress: { kind: "scrubProgress", checkedBytes: 12, totalBytes: 24 },
     scrubReport: { kind: "scrubReport", ...counts },
   };
 }

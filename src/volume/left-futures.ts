@@ -1,0 +1,129 @@
+/**
+ * Moments that the volume's present path does not have, since a backtrack left them: decisions only. A time names what the
+ * cluster was at that time:
+ *
+ *     a path    ─────────────┬──── 11:55 ────▶ end     left at 12:00, by a backtrack to 11:50
+ *                          fork
+ *     present path           └── 12:02 ──▶
+ *
+ * So 11:55 is no moment of the present path, though that has a last commit before 11:55, too: the one at the fork.
+ */
+import { type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
+
+/** What a backtrack left, as far as it is remembered. */
+export interface LeftFuture {
+  /** Where the path that came next leaves this one. */
+  readonly fork: Lsn;
+  readonly end: Lsn;
+  /** When it was left, milliseconds since 1970: names it. */
+  readonly leftAtMs: number;
+  /** When its first commit behind the fork was made, microseconds since 1970; undefined: not known. */
+  readonly firstUs: bigint | undefined;
+  /** The path that came next goes on with the log of another future, up to `to`: it was returned to. */
+  readonly returned: Return | undefined;
+  /** Until when it could be returned to, milliseconds since 1970; undefined: it still can. */
+  readonly untilMs: number | undefined;
+}
+
+export interface Return {
+  /** When that future was left. */
+  readonly leftAtMs: number;
+  readonly to: Lsn;
+  /** A time before which that future has no commit behind `to`, microseconds since 1970; undefined: not known. */
+  readonly nextUs: bigint | undefined;
+}
+
+/**
+ * The future that was the cluster's at a time, unless the present path's moment of that time, which ends at `found`, is the same
+ * one: it lies in log that both have, or nothing was committed by then behind it.
+ */
+export function futureOfTime(
+  futures: readonly LeftFuture[],
+  timeUs: bigint,
+  found: Lsn,
+): LeftFuture | undefined {
+  const oldestFirst = inOrder(futures);
+  const at = oldestFirst.findIndex(({ leftAtMs }) => BigInt(leftAtMs) * 1000n > timeUs);
+  const future = oldestFirst[at];
+  if (!future) return undefined;
+  const { end, quietUs } = sharedWithPresent(oldestFirst, at);
+  // What ends the moment begins at `found`: it is in what both have, whole.
+  if (found < end || future.end <= end) return undefined;
+  return quietUs !== undefined && timeUs < quietUs ? undefined : future;
+}
+
+/**
+ * A future that has this LSN behind where the present path leaves it, the newest such one. The present path, which ends at
+ * `presentEnd`, may have come to the same LSN: what was meant nobody knows while that future is kept. Later its end still means
+ * that future, since it is what the backtrack printed.
+ */
+export function futureOfLsn(
+  futures: readonly LeftFuture[],
+  at: Lsn,
+  presentEnd: Lsn,
+): LeftFuture | undefined {
+  const oldestFirst = inOrder(futures);
+  return oldestFirst.findLast(({ end, untilMs }, index) => {
+    if (at > end || at <= sharedWithPresent(oldestFirst, index).end) return false;
+    return untilMs === undefined || at === end || at > presentEnd;
+  });
+}
+
+function inOrder(futures: readonly LeftFuture[]): readonly LeftFuture[] {
+  return futures.toSorted((a, b) => a.leftAtMs - b.leftAtMs);
+}
+
+/** What the present path has of a future. */
+interface Shared {
+  /** That of the future itself, if all of it came back. */
+  readonly end: Lsn;
+  /** A time before which the future has no commit behind `end`; undefined: not known. */
+  readonly quietUs: bigint | undefined;
+}
+
+/** Of what has no end. */
+const neverUs = 1n << 62n;
+
+/** The present path is the one that came after the newest. */
+function sharedWithPresent(oldestFirst: readonly LeftFuture[], index: number): Shared {
+  const future = oldestFirst[index];
+  let shared: Shared = { end: future?.end ?? lsnZero, quietUs: neverUs };
+  // Two paths, by their places in that order: the newer one is what it has of the one that it came from, until they are one.
+  let [one, other] = [index, oldestFirst.length];
+  while (one !== other) {
+    const from = originOf(oldestFirst, Math.max(one, other));
+    [one, other] = [Math.min(one, other), from.source];
+    // Through one that is older than the future nothing is known of what that had for itself.
+    const isKnown = from.source >= index && from.nextUs !== undefined;
+    const { quietUs } = shared;
+    shared = {
+      end: lsnMin(shared.end, from.end),
+      quietUs: isKnown && quietUs !== undefined ? least(quietUs, from.nextUs) : undefined,
+    };
+  }
+  return shared;
+}
+
+/** Whose log a path began with, up to where, and when that path's next commit was made. */
+interface Origin {
+  readonly source: number;
+  readonly end: Lsn;
+  readonly nextUs: bigint | undefined;
+}
+
+function originOf(oldestFirst: readonly LeftFuture[], path: number): Origin {
+  const before = oldestFirst[path - 1];
+  const { fork = lsnZero, firstUs, returned } = before ?? {};
+  const cut = { source: path - 1, end: fork, nextUs: firstUs };
+  if (!returned) return cut;
+  const source = oldestFirst.findIndex(({ leftAtMs }) => leftAtMs === returned.leftAtMs);
+  const future = oldestFirst[source];
+  // Where it is not remembered any more, what is known without it is less, and never more.
+  if (!future || source >= path) return cut;
+  const { to, nextUs } = returned;
+  return { source, end: to, nextUs: to >= future.end ? neverUs : nextUs };
+}
+
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}

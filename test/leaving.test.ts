@@ -1,0 +1,88 @@
+/** Sessions of a writer that is about to stop: what they keep, where they go, and what becomes of them if it does not stop. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Target } from "../src/session/index.ts";
+import { codeOf, connectTo, openEndpoints, type TestEndpoints } from "./helpers/endpoints.ts";
+import { findEngines, startStockPostgres, type StockPostgres } from "./helpers/stock-postgres.ts";
+
+let postgres: StockPostgres;
+let at: TestEndpoints;
+let writer: Target | undefined;
+beforeAll(async () => {
+  const [engine] = findEngines();
+  if (!engine) throw new Error("there is no PostgreSQL");
+  postgres = await startStockPostgres(engine);
+  await postgres.query("create role postgres superuser login password 'secret'");
+  at = await openEndpoints(postgres, { limits: { holdTimeoutMs: 3_000 } });
+  writer = at.topology.current.writer;
+});
+afterEach(() => at.topology.staysWriter(writer));
+afterAll(async () => {
+  await at?.close();
+  await postgres?.stop();
+});
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe("a hand-over that comes to nothing", () => {
+  it("leaves who had left it for the same writer", async () => {
+    const client = await connectTo(at.port);
+    await client.query("SET work_mem = '7MB'");
+    at.topology.handOver();
+    await pause(200);
+    at.topology.staysWriter(writer);
+    const { rows } = await client.query("SHOW work_mem");
+    expect(rows).toEqual([{ work_mem: "7MB" }]);
+    await client.end();
+  });
+
+  it("leaves who had not come to an end where they are, with what they have", async () => {
+    const client = await connectTo(at.port);
+    await client.query("CREATE TEMPORARY TABLE own (a int)");
+    const long = codeOf(client.query("SELECT pg_sleep(1)"));
+    await pause(200);
+    at.topology.handOver();
+    expect(at.server.remainingOn("instance-1")).toEqual({ statements: 1, blocks: 0 });
+    await pause(200);
+    at.topology.staysWriter(writer);
+    expect(await long).toBe("done");
+    expect(await codeOf(client.query("SELECT * FROM own"))).toBe("done");
+    await client.end();
+  });
+});
+
+describe("while a writer is about to stop", () => {
+  it("a session that listens hears what others notify there, and begins nothing", async () => {
+    const listener = await connectTo(at.port);
+    const heard: string[] = [];
+    listener.on("notification", ({ payload = "" }) => heard.push(payload));
+    await listener.query("LISTEN news");
+    const other = await connectTo(at.port);
+    const work = codeOf(other.query("BEGIN; SELECT pg_sleep(0.5); NOTIFY news, 'late'; COMMIT"));
+    await pause(200);
+    at.topology.handOver();
+    const next = codeOf(listener.query("SELECT 1"));
+    expect(await Promise.race([next, pause(100)])).toBeUndefined();
+    expect(at.server.remainingOn("instance-1")).toEqual({ statements: 1, blocks: 0 });
+    expect(await work).toBe("done");
+    await pause(100);
+    expect(heard).toEqual(["late"]);
+    at.topology.staysWriter(writer);
+    expect(await next).toBe("done");
+    await listener.end();
+    await other.end();
+  });
+
+  it("a transaction block goes on to its end, and its session leaves then", async () => {
+    const client = await connectTo(at.port);
+    await client.query("BEGIN");
+    const { rows } = await client.query("SELECT pg_backend_pid() AS pid");
+    at.topology.handOver();
+    expect((await client.query("SELECT pg_backend_pid() AS pid")).rows).toEqual(rows);
+    expect(await codeOf(client.query("COMMIT"))).toBe("done");
+    const next = client.query("SELECT pg_backend_pid() AS pid");
+    expect(await Promise.race([next, pause(200)])).toBeUndefined();
+    at.topology.staysWriter(writer);
+    expect((await next).rows).not.toEqual(rows);
+    await client.end();
+  });
+});
