@@ -33,8 +33,11 @@ class SlowFirst extends BaseSequencer {
   }
 }
 
+const setupFiles = ["test/helpers/fixed-seed.ts"];
+
 /** On real processes, most of them whole clusters. */
 const onClusters = {
+  setupFiles,
   // What hangs is found by the waits within; a slow machine is no fault.
   testTimeout: 300_000,
   hookTimeout: 300_000,
@@ -49,6 +52,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          setupFiles,
           include: [
             "src/**/*.test.ts",
             "sql-tests/**/*.test.ts",

@@ -343,6 +343,13 @@ const oneStep: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** The server reads both names otherwise than their bytes say, and finds the statement. */
+const closedUnderLatin: Step[] = [
+  query("set client_encoding = 'LATIN1'"),
+  query('prepare "Odd ""Ñame\'"(int) as select $1'),
+  { kind: "close", name: "Odd \"Ñame'" },
+];
+
 describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
   let postgres: StockPostgres;
   let hidden: HiddenState;
@@ -438,7 +445,7 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
           client.end();
         }
       }),
-      { numRuns: runs },
+      { numRuns: runs, examples: [[closedUnderLatin]] },
     );
   });
 

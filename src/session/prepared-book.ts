@@ -72,8 +72,19 @@ export class PreparedBook {
     const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
     const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
     this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
-    const isConverted = (reading.get("client_encoding") ?? "UTF8") !== "UTF8";
-    return isConverted && !isAscii.test(key) ? key : undefined;
+    return isOtherToServer(key, reading) ? key : undefined;
+  }
+
+  /**
+   * CloseComplete came, which PostgreSQL also says where there was none of that name. Gives a name as `parsed` does: the one
+   * that is gone may be any of those beyond ASCII.
+   */
+  closed(key: string, reading: Reading): string | undefined {
+    if (!isOtherToServer(key, reading)) {
+      this.forget(key);
+      return undefined;
+    }
+    return [...this.entries.keys()].find((name) => !isAscii.test(name));
   }
 
   /** It could not be made on this connection, since something that it names is gone. */
@@ -201,4 +212,9 @@ export function keyOf(name: Buffer): string {
 function bytesOf(entry: Entry | undefined): number {
   if (entry === undefined) return 0;
   return entryOverheadBytes + (entry === "tooLong" ? 0 : entry.source.length);
+}
+
+/** Of a name's bytes: the server converts them, and knows it by others. */
+function isOtherToServer(key: string, reading: Reading): boolean {
+  return (reading.get("client_encoding") ?? "UTF8") !== "UTF8" && !isAscii.test(key);
 }

@@ -130,6 +130,26 @@ describe("protocol statements", () => {
     expect(statementsOf(book, "now")).toEqual({});
   });
 
+  it("beyond ASCII are an obstacle from where the server reads a name otherwise than its bytes say", () => {
+    const book = newBook();
+    readBack(book, {
+      prepared: [
+        ["\u00c3\u0091", true, 'prepare "\u00c3\u0091" as select 1'],
+        ["a", true, "prepare a as select 2"],
+      ],
+    });
+    book.parameter("client_encoding", "LATIN1");
+    book.answeredStep([book.closeSent(0, closeBody("a"))], 0);
+    expect(book.obstacle()).toBeUndefined();
+    book.answeredStep([book.closeSent(0, closeBody("\u00d1"))], 0);
+    expect(book.obstacle()).toMatch(/comes from is not known/);
+    readBack(book, { prepared: [] });
+    expect([book.obstacle(), statementsOf(book, "now")]).toEqual([undefined, {}]);
+    // There is none that it could have been.
+    book.answeredStep([book.closeSent(0, closeBody("\u00d1"))], 0);
+    expect(book.obstacle()).toBeUndefined();
+  });
+
   it("are an obstacle as long as they are beyond the bound, and no longer", () => {
     const book = newBook(quiet, 2_000);
     const changes = [

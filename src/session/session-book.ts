@@ -130,7 +130,8 @@ export class SessionBook {
         this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
         // It was analysed as the session is behind them.
         if (!this.repeatable.isEmpty) this.touches.noteDoneOutside(this.repeatable.giveUp());
-      } else if (change.kind === "close") this.prepared.forget(change.key);
+      } else if (change.kind === "close")
+        this.unknownStatement ??= this.prepared.closed(change.key, new Map(this.reading));
     }
   }
 
