@@ -26,6 +26,7 @@ interface Seat {
 }
 
 type RecentReport = Extract<AppendWorkerReport, { kind: "recent" }>;
+type MarkReport = Extract<AppendWorkerReport, { kind: "mark" }>;
 
 /** The append workers of a node and the links that they serve. */
 export class AppendLinks {
@@ -92,6 +93,7 @@ export class AppendLinks {
 
   private onReport(seat: Seat, report: AppendWorkerReport): void {
     if (report.kind === "recent") return this.onRecent(report);
+    if (report.kind === "mark") return this.options.log.learn(report.sequence, report.place);
     if (report.kind !== "linkEnded") return this.options.onReport(report);
     const { serving } = seat;
     seat.serving = undefined;
@@ -108,14 +110,14 @@ export class AppendLinks {
 export interface AppendLinksOptions {
   /** False: every append link is served by the event loop. */
   readonly hasWorkers: boolean;
-  readonly log: Pick<LogStore, "shared" | "recent" | "files">;
+  readonly log: Pick<LogStore, "shared" | "recent" | "files" | "learn">;
   readonly faults: SharedFaults;
   readonly volumeId: VolumeId;
   readonly nodeId: NodeId;
   readonly markFd: number;
   readonly logger: Logger;
   readonly onReport: (
-    report: Exclude<AppendWorkerReport, { kind: "linkEnded" } | RecentReport>,
+    report: Exclude<AppendWorkerReport, { kind: "linkEnded" } | RecentReport | MarkReport>,
   ) => void;
   /** The peer has finished, or broke the protocol: the link is to be closed. */
   readonly onEnded: (link: number) => void;

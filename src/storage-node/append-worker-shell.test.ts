@@ -54,7 +54,9 @@ function serve(options: {
   /** Which acknowledgement finds nobody. */
   answerFailsAt?: number;
   faults?: SharedFaults;
+  fileBytes?: number;
 }) {
+  const { fileBytes = segmentBytes } = options;
   const shared = new SharedLog();
   const keys = new SharedKeys();
   if (options.dataKey) keys.set(3, options.dataKey);
@@ -63,11 +65,12 @@ function serve(options: {
   shared.scl = at(100);
   shared.start = at(100);
   shared.place = { fd: fileFd, at: fileHeaderBytes, sequence: 1, firstLsn: at(100) };
-  shared.fileBytes = segmentBytes;
+  shared.fileBytes = fileBytes;
   options.arrange?.(shared);
   const chunks = [...options.chunks];
-  const files = new Map([fileFd, spareFd, markFd].map((fd) => [fd, Buffer.alloc(segmentBytes)]));
+  const files = new Map([fileFd, spareFd, markFd].map((fd) => [fd, Buffer.alloc(fileBytes)]));
   const calls: string[] = [];
+  const promised: number[] = [];
   const answers: unknown[] = [];
   const reports: AppendWorkerReport[] = [];
   const setup: AppendWorkerSetup = {
@@ -104,6 +107,7 @@ function serve(options: {
         const { answer } = decodeAppendAck(Buffer.from(bytes));
         // M10: between the check of the epoch and its acknowledgement nobody else may have the grant.
         if (answer.kind === "appendAck") expect(shared.isHeldBy(1)).toBe(true);
+        promised.push(shared.addRecent(0));
         answers.push(answer);
       },
       writeAt(fd, bytes, offset) {
@@ -121,6 +125,8 @@ function serve(options: {
     shared,
     calls,
     answers,
+    /** Of each answer: how much is on its way to those who follow the log. */
+    promised,
     reports,
     files,
     file: logOf(files, fileFd),
@@ -344,7 +350,10 @@ describe("an append worker", () => {
         shared.subscriberCount = 1;
         shared.cuts = 4;
       };
-      const { reports, shared } = serve({ chunks: stream, arrange, ...(dataKey && { dataKey }) });
+      const run = serve({ chunks: stream, arrange, ...(dataKey && { dataKey }) });
+      const { reports, shared, promised } = run;
+      // As soon as the log's end says that it is there.
+      expect(promised).toEqual([3, 6, 7]);
       const told = reports.flatMap((report) => (report.kind === "recent" ? report : []));
       expect(told.map(({ cuts }) => cuts)).toEqual([4, 4, 4]);
       const pieces = told.flatMap((report) => report.pieces);
@@ -362,9 +371,9 @@ describe("an append worker", () => {
       shared.subscriberCount = 1;
     };
     const stream = [anAppend({ lsn: 100, text: "abc" }), anAppend({ lsn: 103, text: "def" })];
-    const { reports } = serve({ chunks: stream, arrange, failsAt: 2 });
+    const { reports, shared } = serve({ chunks: stream, arrange, failsAt: 2 });
     const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
-    expect(told.map(({ lsn }) => lsn)).toEqual([100n]);
+    expect([told.map(({ lsn }) => lsn), shared.addRecent(0)]).toEqual([[100n], 3]);
   });
 
   it("tells nothing of a grant that ended in a failure, also not under the next one", () => {
@@ -378,7 +387,7 @@ describe("an append worker", () => {
     expect([file, shared.scl]).toEqual(["", 100n]);
     again([anAppend({ lsn: 100, text: "" })]);
     const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
-    expect(told).toEqual([]);
+    expect([told, shared.addRecent(0)]).toEqual([[], 0]);
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded", "linkEnded"]);
   });
 
@@ -388,7 +397,7 @@ describe("an append worker", () => {
     };
     const chunks = [anAppend({ lsn: 100, text: "abc" })];
     const { reports, shared, again } = serve({ chunks, arrange, answerFailsAt: 1 });
-    expect(shared.scl).toBe(103n);
+    expect([shared.scl, shared.addRecent(0)]).toEqual([103n, 0]);
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
     Object.assign(shared, { promised: epoch(6), accepted: epoch(6), scl: at(100), cuts: 1 });
     again([anAppend({ lsn: 100, text: "x", epoch: 6 })]);
@@ -396,6 +405,21 @@ describe("an append worker", () => {
     expect(told.map(({ cuts, pieces }) => [cuts, pieces.map((piece) => piece.epoch)])).toEqual([
       [1, [epoch(6)]],
     ]);
+  });
+
+  it("says of some frames where they begin, whoever follows the log", () => {
+    const text = "x".repeat(1_000);
+    const chunks = Array.from({ length: 600 }, (_, index) =>
+      anAppend({ lsn: 100 + index * text.length, text }),
+    );
+    const { reports, file, files } = serve({ chunks, fileBytes: 1024 * 1024 });
+    expect(file).toHaveLength(600_000);
+    const marks = reports.flatMap((report) => (report.kind === "mark" ? report : []));
+    expect(marks.map(({ sequence }) => sequence)).toEqual([1, 1]);
+    for (const { place } of marks) {
+      const step = scanFrame(files.get(fileFd) ?? Buffer.alloc(0), place.at, place.lsn);
+      expect(step.kind).toBe("frame");
+    }
   });
 
   it("only wakes a main thread that does not keep up, and once", () => {

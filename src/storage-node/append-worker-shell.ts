@@ -23,7 +23,9 @@ import {
 import { encodeFileHeader, fileHeaderBytes, frameHeaderBytes } from "./frame.ts";
 import { FrameBatch } from "./frame-batch.ts";
 import { PlaceSealer } from "./log-cipher.ts";
-import { bytesOf, type RecentPiece, recentBytesMax } from "./recent-log.ts";
+import type { RecentPiece } from "./recent-log.ts";
+import { RecentTeller } from "./recent-teller.ts";
+import type { FramePlace } from "./segment-table.ts";
 import { randomOf, SharedFaults } from "./shared-faults.ts";
 import { SharedKeys } from "./shared-keys.ts";
 import { SharedLog } from "./shared-log.ts";
@@ -73,6 +75,8 @@ export type AppendWorkerReport =
   | { readonly kind: "recent"; readonly cuts: number; readonly pieces: readonly RecentPiece[] }
   /** A new log file was begun, or one is needed. */
   | { readonly kind: "files" }
+  /** In file `sequence` a frame begins here: who reads there walks from it. */
+  | { readonly kind: "mark"; readonly sequence: number; readonly place: FramePlace }
   /** A write failed: this node is finished. */
   | { readonly kind: "failed"; readonly message: string };
 
@@ -106,13 +110,13 @@ class AppendLoop {
   /** The last Append taken since the last acknowledgement: one acknowledgement speaks for all before it. */
   private taken: AppendHeader | undefined;
   private marked: Lsn | undefined;
-  /** What was written under this grant, as it came: for those who follow the log. */
-  private recent: RecentPiece[] = [];
+  private readonly recent: RecentTeller;
 
   constructor(parent: ParentThread, setup: AppendWorkerSetup) {
     this.parent = parent;
     this.setup = setup;
     this.shared = new SharedLog(setup.memory);
+    this.recent = new RecentTeller(this.shared);
     this.faults = new SharedFaults(setup.faults);
     this.ids = { volume: uuidToBytes(setup.volumeId), node: uuidToBytes(setup.nodeId) };
     const sealer = new PlaceSealer({
@@ -197,7 +201,7 @@ class AppendLoop {
         outcome = this.handleUnderGrant();
       } catch (error) {
         // Of this grant nothing may be told under the next one: a cut may lie between. What was written can be read.
-        this.recent = [];
+        this.recent.drop();
         if (shared.askForWake()) this.report({ kind: "progress" });
         throw error;
       } finally {
@@ -280,7 +284,7 @@ class AppendLoop {
       const { epoch, timeline } = header;
       // Now: sealing it overwrites it.
       if (shared.hasSubscribers)
-        this.recent.push({ lsn: batch.endLsn, epoch, timeline, bytes: new Uint8Array(payload) });
+        this.recent.add({ lsn: batch.endLsn, epoch, timeline, bytes: new Uint8Array(payload) });
       batch.add({ epoch, timeline, payload, ...known });
     }
     this.taken = header;
@@ -310,6 +314,11 @@ class AppendLoop {
     if (batch.sizeBytes > 0) {
       const { place } = shared;
       this.write(place.fd, batch.bytes, place.at);
+      const frame = { lsn: shared.scl, at: place.at };
+      const { sequence } = place;
+      if (this.recent.isMark(sequence, frame))
+        this.report({ kind: "mark", sequence, place: frame });
+      this.recent.written();
       shared.place = { ...place, at: place.at + batch.sizeBytes };
       shared.scl = batch.endLsn;
       batch.begin(shared.scl);
@@ -370,12 +379,8 @@ class AppendLoop {
 
   /** Wakes the main thread if somebody follows the log; as much of it goes along as the main thread keeps up with. */
   private tell(cuts: number): void {
-    const { shared, recent: pieces } = this;
-    this.recent = [];
-    const bytes = bytesOf(pieces);
-    if (bytes > 0 && shared.addRecent(bytes) <= recentBytesMax)
-      return this.report({ kind: "recent", cuts, pieces });
-    if (bytes > 0) shared.addRecent(-bytes);
-    if (shared.askForWake()) this.report({ kind: "progress" });
+    const pieces = this.recent.take();
+    if (pieces.length > 0) return this.report({ kind: "recent", cuts, pieces });
+    if (this.shared.askForWake()) this.report({ kind: "progress" });
   }
 }

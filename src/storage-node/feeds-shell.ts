@@ -27,6 +27,9 @@ export interface FeedLink {
   readonly unsentBytes: number;
 }
 
+/** Where log is read from. */
+export type FeedStore = Pick<LogStore, "recent" | "read">;
+
 interface Feed {
   readonly link: FeedLink;
   readonly reply: Reply;
@@ -44,14 +47,14 @@ interface Feed {
  */
 export class Feeds {
   private readonly feeds = new Map<number, Feed>();
-  private readonly store: LogStore;
+  private readonly store: FeedStore;
   private readonly view: () => FeedView;
   private readonly logger: Logger;
   private readonly nowMs: () => number;
   private readonly onRead: (error: unknown) => void;
 
   constructor(deps: {
-    readonly store: LogStore;
+    readonly store: FeedStore;
     readonly view: () => FeedView;
     readonly logger: Logger;
     readonly nowMs: () => number;
@@ -140,6 +143,8 @@ export class Feeds {
     }
     const { limit, vdl } = this.view();
     if (feed.at < limit) {
+      // A worker moves the log's end before it tells by what: reading that from the file takes many times as long.
+      if (this.store.recent.awaits(feed.at)) return;
       feed.state = "sending";
       // Started here and ended by itself: `advance` lets no failure out.
       void this.advance(feed, limit);

@@ -12,6 +12,11 @@ import { type FramePlace, learn, seek, type Segment, type SegmentTable } from ".
 const windowBytesMin = 4 * 1024;
 const windowBytesMax = 256 * 1024;
 
+/** What this needs of a node's files. */
+export interface ReadableFiles extends Pick<LogFiles, "read" | "ownerOf"> {
+  readonly cipher: Pick<LogFiles["cipher"], "open" | "acceptsPlain">;
+}
+
 /** Log read so far, as runs of one epoch each. */
 class RunCollector {
   readonly runs: Run[] = [];
@@ -43,7 +48,7 @@ class RunCollector {
  * to it that the log is there and synced. Raises RottenLog.
  */
 export async function readLog(
-  files: LogFiles,
+  files: ReadableFiles,
   table: SegmentTable,
   range: { readonly from: Lsn; readonly to: Lsn; readonly limitBytes: number },
 ): Promise<Run[]> {
@@ -60,7 +65,7 @@ export async function readLog(
 }
 
 async function readSegment(
-  files: LogFiles,
+  files: ReadableFiles,
   segment: Segment,
   range: { from: Lsn; to: Lsn; limitBytes: number; collected: RunCollector },
 ): Promise<Lsn> {
@@ -83,7 +88,7 @@ async function readSegment(
 
 /** Walks the frames of one file through a window of its bytes. */
 class FrameCursor {
-  private readonly files: LogFiles;
+  private readonly files: ReadableFiles;
   private readonly segment: Segment;
   private readonly windowBytes: number;
   private window: Buffer = Buffer.alloc(0);
@@ -92,16 +97,16 @@ class FrameCursor {
   place: FramePlace;
 
   constructor(
-    files: LogFiles,
+    files: ReadableFiles,
     segment: Segment,
     wanted: { readonly from: Lsn; readonly wantedBytes: number },
   ) {
     this.files = files;
     this.segment = segment;
     this.place = seek(segment, wanted.from);
-    // Small frames are mostly header: twice the log is usually enough for one read of the file.
-    const { wantedBytes } = wanted;
-    this.windowBytes = Math.min(windowBytesMax, Math.max(windowBytesMin, wantedBytes * 2));
+    // Small frames are mostly header: twice the log is usually enough for one read of the file. The way to it counts, too.
+    const wayBytes = bytesBetween(this.place.lsn, wanted.from) + wanted.wantedBytes;
+    this.windowBytes = Math.min(windowBytesMax, Math.max(windowBytesMin, wayBytes * 2));
   }
 
   get lsn(): Lsn {

@@ -13,7 +13,7 @@ import { isShortage, LogFiles } from "./log-files-shell.ts";
 import { readLog } from "./log-reader-shell.ts";
 import { RecentLog } from "./recent-log.ts";
 import { type LogClaims, recoverLog } from "./log-recovery-shell.ts";
-import { type Segment, SegmentTable } from "./segment-table.ts";
+import { type FramePlace, type Segment, SegmentTable } from "./segment-table.ts";
 import { SharedLog } from "./shared-log.ts";
 import type { NodeState } from "./state-slots.ts";
 
@@ -254,6 +254,12 @@ export class LogStore {
     this.spare = undefined;
     this.drop(sequencesOf(this.table.push(place.sequence, place.firstLsn)), before);
     void this.prepareSpare();
+  }
+
+  /** A worker has begun a frame there. */
+  learn(sequence: number, place: FramePlace): void {
+    this.follow();
+    this.table.learn(sequence, place);
   }
 
   /** Zero-fills the next file in the background, or tries again after there was no space. */

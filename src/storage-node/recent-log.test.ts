@@ -78,6 +78,19 @@ describe("the log's end in memory", () => {
     expect([shown(log, 100, 106), shown(log, 103, 106)]).toEqual([[], []]);
   });
 
+  it("awaits what is on its way to where it ends, and nothing else", () => {
+    const { log, shared } = told(piece(100, "abc"));
+    expect(log.awaits(at(103))).toBe(false);
+    shared.addRecent(4);
+    expect([102, 103, 105].map((from) => log.awaits(at(from)))).toEqual([false, true, true]);
+    log.cut();
+    expect(log.awaits(at(103))).toBe(false);
+    // Dropped, since it was cut: it is waited for no more.
+    log.add([piece(103, "defg")], shared.cuts - 1);
+    tell(log, shared, [piece(200, "x")]);
+    expect(log.awaits(at(201))).toBe(false);
+  });
+
   it("keeps so much, and counts what is on its way", () => {
     const shared = sharedLog();
     const log = new RecentLog(shared);

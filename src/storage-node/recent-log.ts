@@ -89,6 +89,12 @@ export class RecentLog {
     });
   }
 
+  /** True: log from `from` on is synced and on its way here; somebody is told when it comes. */
+  awaits(from: Lsn): boolean {
+    const { end } = this;
+    return end !== undefined && from >= end && this.shared.addRecent(0) > 0;
+  }
+
   private get end(): Lsn | undefined {
     const last = this.pieces.at(-1);
     return last && endOf(last);

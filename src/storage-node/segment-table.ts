@@ -72,6 +72,12 @@ export class SegmentTable {
     return undefined;
   }
 
+  /** Somebody knows of a frame start in file `sequence`; of files that are gone nothing is kept. */
+  learn(sequence: number, place: FramePlace): void {
+    const segment = this.segments.findLast((one) => one.sequence === sequence);
+    if (segment) learn(segment, place);
+  }
+
   /** Files that hold any of [from, to). */
   within(from: Lsn, to: Lsn): Segment[] {
     return this.segments.filter((segment, index) => {
