@@ -97,6 +97,8 @@ export const failover: Bench = {
     }
     const ours = courses.find(({ contender }) => contender.name === "ours");
     for (const line of ours ? ordersOf(ours) : []) note(line);
+    // Its order is part of the protocol: a run that broke it has failed, however fast.
+    if (ours?.failovers.some(({ trace }) => trace.disorder !== undefined)) process.exitCode = 1;
     for (const course of courses) note(await verify(course, ground));
     return compare(courses, clients);
   },

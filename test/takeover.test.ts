@@ -12,6 +12,7 @@ import {
   TestCluster,
   until,
 } from "./helpers/cluster.ts";
+import { disorderIn, timeline } from "../bench/timeline.ts";
 import { signalAll } from "./helpers/signals.ts";
 import { statusNow } from "./helpers/control.ts";
 import { someOf } from "./helpers/thorough.ts";
@@ -52,8 +53,9 @@ function appointed(of = cluster): string {
 async function takenOver(
   strike: (writer: Writer) => void | Promise<void>,
   after: (before: Writer) => void | Promise<void> = () => undefined,
-): Promise<{ before: Writer; now: string }> {
+): Promise<{ before: Writer; now: string; disorder: string | undefined }> {
   let before: Writer | undefined;
+  const beganAt = new Date();
   const settled = await underLoad({
     strike: (writer) => {
       before = writer;
@@ -64,7 +66,9 @@ async function takenOver(
   });
   expect(settled.instances.find((row) => row.id === before?.id)?.role).toBe("reader");
   if (!before) throw new Error("there was a writer");
-  return { before, now: settled.cluster.writer ?? "" };
+  const lengthMs = Date.now() - beganAt.getTime();
+  const disorder = disorderIn(timeline(cluster.dataDir, { beganAt, lengthMs }));
+  return { before, now: settled.cluster.writer ?? "", disorder };
 }
 
 /** `strike` hits the writer; in the end somebody writes as `isOver` says, then `after`; and everything is as it should be. */
@@ -106,13 +110,15 @@ describe("another instance takes over", () => {
     const readers = ["instance-1", "instance-2", "instance-3"].filter((id) => id !== writer);
     const [, second = ""] = readers;
     await cluster.cli("instance", "modify", second, "--tier", "0");
-    const { now } = await takenOver(({ postmaster }) => signalAll([postmaster], "SIGKILL"));
-    expect(now).toBe(second);
+    const kill = ({ postmaster }: Writer): void => signalAll([postmaster], "SIGKILL");
+    const { now, disorder } = await takenOver(kill);
+    expect([now, disorder]).toEqual([second, undefined]);
     await cluster.cli("instance", "modify", second, "--tier", "1");
   });
 
   it("when its agent is killed", async () => {
-    await takenOver(({ agent }) => signalAll([agent], "SIGKILL"));
+    const { disorder } = await takenOver(({ agent }) => signalAll([agent], "SIGKILL"));
+    expect(disorder).toBeUndefined();
   });
 
   // A frozen agent alone, whose PostgreSQL goes on, failover.test.ts has.
