@@ -17,6 +17,12 @@ import type {
 import type { LogStore } from "./log-store-shell.ts";
 import type { SharedFaults } from "./shared-faults.ts";
 
+/** What a node hears of its workers. */
+export type WorkerReport = Exclude<
+  AppendWorkerReport,
+  { kind: "linkEnded" } | RecentReport | MarkReport
+>;
+
 /** Threads at most: one for the owner's link, the others for links of former owners that hang in their read. */
 const workersMax = 3;
 
@@ -116,9 +122,7 @@ export interface AppendLinksOptions {
   readonly nodeId: NodeId;
   readonly markFd: number;
   readonly logger: Logger;
-  readonly onReport: (
-    report: Exclude<AppendWorkerReport, { kind: "linkEnded" } | RecentReport | MarkReport>,
-  ) => void;
+  readonly onReport: (report: WorkerReport) => void;
   /** The peer has finished, or broke the protocol: the link is to be closed. */
   readonly onEnded: (link: number) => void;
   /** Something else than an Append came: the event loop goes on with these bytes. */

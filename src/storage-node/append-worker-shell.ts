@@ -365,16 +365,15 @@ class AppendLoop {
     this.at += length;
   }
 
-  /** What may wait until the acknowledgement is on its way. */
+  /** What may wait until the acknowledgement is on its way. Readers wait for the first, nobody for the second. */
   private afterGrant(cuts: number): void {
+    this.tell(cuts);
     const { shared } = this;
     const { scl } = shared;
-    if (scl !== this.marked) {
-      this.marked = scl;
-      const mark = encodeSyncMark({ sequence: shared.place.sequence, lsn: scl }, this.markBuffer);
-      this.write(this.setup.markFd, mark, 0);
-    }
-    this.tell(cuts);
+    if (scl === this.marked) return;
+    this.marked = scl;
+    const mark = encodeSyncMark({ sequence: shared.place.sequence, lsn: scl }, this.markBuffer);
+    this.write(this.setup.markFd, mark, 0);
   }
 
   /** Wakes the main thread if somebody follows the log; as much of it goes along as the main thread keeps up with. */

@@ -6,7 +6,7 @@ import type { Listener, Timer } from "../io/index.ts";
 import { Acceptor, type AcceptorAction, type AcceptorEvent } from "../acceptor/index.ts";
 import { type ReceivedMessage } from "../quorum/index.ts";
 import { AppendGrant } from "./append-grant.ts";
-import { AppendLinks } from "./append-links-shell.ts";
+import { AppendLinks, type WorkerReport } from "./append-links-shell.ts";
 import { Faults } from "./faults-shell.ts";
 import { Feeds } from "./feeds-shell.ts";
 import { Links } from "./links-shell.ts";
@@ -315,14 +315,14 @@ export class StorageNode {
     if (progress) this.post({ kind: "progress", ...progress, nowMs: this.deps.clock.nowMs() });
   }
 
-  private onWorkerReport(
-    report: { kind: "progress" | "files" } | { kind: "failed"; message: string },
-  ): void {
+  private onWorkerReport(report: WorkerReport): void {
     const { log } = this.storage;
     switch (report.kind) {
       case "progress":
         log.shared.wakeTaken();
-        return this.noteProgress();
+        this.noteProgress();
+        // Seen before, maybe, while what it moved by was still on its way: then nothing but this tells those who wait for it.
+        return this.feeds.pumpAll();
       case "files":
         log.follow();
         return this.run(async () => {

@@ -57,4 +57,14 @@ describe("a table of log files", () => {
     segment.hint = { lsn: at(48), at: 64 + markEveryBytes + 90 };
     expect(seek(segment, at(50))).toEqual(segment.hint);
   });
+
+  it("learns of a frame start wherever none near it is known, also before others", () => {
+    const segment = aTable(0).last;
+    if (!segment) throw new Error("no segment");
+    const atOf = (times: number): number => 64 + times * markEveryBytes;
+    for (const times of [5, 2, 2.5, 4.5, 3, 5.5, 1])
+      learn(segment, { lsn: at(times * 10), at: atOf(times) });
+    expect(segment.marks.map((mark) => mark.at)).toEqual([0, 1, 2, 3, 5].map(atOf));
+    expect(seek(segment, at(29))).toEqual({ lsn: 20n, at: atOf(2) });
+  });
 });

@@ -105,8 +105,12 @@ export function seek(segment: Segment, at: Lsn): FramePlace {
   return best;
 }
 
-/** Remembers a frame start that a reader has met, if none near it is known. */
-export function learn(segment: Segment, place: FramePlace): void {
-  const newest = segment.marks.at(-1);
-  if (newest && place.at >= newest.at + markEveryBytes) segment.marks.push(place);
+/** Remembers a frame start, if none near it is known. */
+export function learn({ marks }: Segment, place: FramePlace): void {
+  const before = marks.findLastIndex((mark) => mark.at <= place.at);
+  const near = marks[before];
+  const next = marks[before + 1];
+  if (near && place.at < near.at + markEveryBytes) return;
+  if (next && next.at < place.at + markEveryBytes) return;
+  marks.splice(before + 1, 0, place);
 }

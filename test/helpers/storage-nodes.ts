@@ -3,7 +3,14 @@ import { randomUUID } from "node:crypto";
 import { epoch, timeline } from "../../src/base/ids.ts";
 import type { Lsn } from "../../src/base/lsn.ts";
 import { parseDataKeys } from "../../src/keys/index.ts";
-import { type Disk, openLogger, realClock, realDisk, realEntropy } from "../../src/io/index.ts";
+import {
+  type Clock,
+  type Disk,
+  openLogger,
+  realClock,
+  realDisk,
+  realEntropy,
+} from "../../src/io/index.ts";
 import {
   extendHistory,
   type History,
@@ -16,6 +23,13 @@ import { type Appender, base, claim, NodeGroup, patiently, stateOf } from "./sto
 
 const segmentBytes = 2 * 1024 * 1024;
 
+/** As a loop over the real clock, from the sources, unless told. Workers are threads, which need what is built. */
+interface HowToRun {
+  readonly run?: typeof runStorageNode;
+  readonly appendPath?: "loop" | "worker";
+  readonly clock?: Clock;
+}
+
 /** Nodes of one volume; `on` speaks to one of them, over a link that is opened anew when the node was restarted. */
 export class LocalNodes {
   readonly group: NodeGroup;
@@ -25,15 +39,21 @@ export class LocalNodes {
   readonly starts: number[] = [];
   private readonly links: (NodeLink | undefined)[] = [];
   private readonly disks: Disk[] = [];
+  private readonly how: HowToRun;
   private isOver = false;
 
-  private constructor(group: NodeGroup) {
+  private constructor(group: NodeGroup, how: HowToRun) {
     this.group = group;
+    this.how = how;
   }
 
-  static async start(names: readonly string[], disk: Disk = realDisk): Promise<LocalNodes> {
+  static async start(
+    names: readonly string[],
+    disk: Disk = realDisk,
+    how: HowToRun = {},
+  ): Promise<LocalNodes> {
     const group = await NodeGroup.create("", names);
-    const nodes = new LocalNodes(group);
+    const nodes = new LocalNodes(group, how);
     for (const index of names.keys()) {
       nodes.disks[index] = disk;
       await nodes.start(index);
@@ -51,7 +71,8 @@ export class LocalNodes {
         address: { kind: "unix" as const, path: peer.socketPath },
       }));
     this.starts[index] = (this.starts[index] ?? 0) + 1;
-    this.running[index] = await runStorageNode(
+    const { run = runStorageNode, appendPath = "loop", clock = realClock } = this.how;
+    this.running[index] = await run(
       {
         volumeId: this.group.volumeId,
         nodeId,
@@ -59,12 +80,12 @@ export class LocalNodes {
         dir,
         address: { kind: "unix", path: socketPath },
         peers,
-        appendPath: "loop",
+        appendPath,
         segmentBytes,
         dataKeys: parseDataKeys(this.group.dataKeys),
       },
       {
-        clock: realClock,
+        clock,
         disk: this.disks[index] ?? realDisk,
         entropy: realEntropy,
         logger: openLogger({ file: process.env["NODE_LOG"], process: `n${index}` }),
