@@ -9,7 +9,7 @@ import {
   compatibilityText,
   wrapperStatements,
 } from "../scripts/generate-compatibility.mjs";
-import { auroraNames, injectFunctions } from "../src/instance/index.ts";
+import { auroraNames, injectFunctions, sessionSettings } from "../src/instance/index.ts";
 import { classify, loadParser } from "../src/route/index.ts";
 import { clone } from "./helpers/clones.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
@@ -266,6 +266,11 @@ describe("settings and roles", () => {
     });
     await client.end();
     await asOrdinary("writer", async (plain) => {
+      const mine = "ALTER ROLE ordinary";
+      for (const name of sessionSettings) await plain.query(`${mine} RESET ${name}`);
+      await plain.query(`${mine} SET borealis.on_failover = 'disconnect'`);
+      await plain.query(`${mine} SET apg_write_forward.consistency_mode = 'eventual'`);
+      await plain.query(`${mine} RESET ALL`);
       const set = plain.query("SET session_replication_role = replica");
       await expect(set).rejects.toMatchObject({ code: "42501" });
     });

@@ -42,6 +42,7 @@ export { startPhases } from "./start-phases.ts";
 export { instanceSight } from "./sight.ts";
 export { injectFunctions } from "./inject-functions.ts";
 export { auroraNames } from "./surface-functions.ts";
+export { sessionSettings } from "./surface-roles.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
 export { pinForClone } from "./pins-shell.ts";

@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
 import { parseRecord, recordFirstSql, recordQueryOf } from "./role-record.ts";
-import { foreignText, planRoles, rolesMark, type RolesPlan } from "./surface-roles.ts";
+import { settingRefusal } from "../route/index.ts";
+import {
+  foreignText,
+  planRoles,
+  rolesMark,
+  type RolesPlan,
+  sessionSettings,
+} from "./surface-roles.ts";
 
 const names = ["rds_superuser", "rds_replication", "rds_password", "rds_iam"];
 const oids = new Map(names.map((name, k) => [name, String(16_384 + k)]));
@@ -18,6 +25,9 @@ function plan(rows: (string | null)[][], major = 18): RolesPlan {
   return planRoles(rows, major);
 }
 
+/** To everybody, whoever has the names of our roles. */
+const toAll = `GRANT SET ON PARAMETER ${sessionSettings.join(", ")} TO PUBLIC`;
+
 function grantsIn(sql: string | undefined): string[] {
   return [...(sql ?? "").matchAll(/(?:GRANT|CREATE) [^;]*?(?=;| WITH|$)/g)].map(([text]) => text);
 }
@@ -32,6 +42,7 @@ test("where there is nothing all roles are made and recorded, in one transaction
       (role) => `GRANT ${role} TO rds_superuser`,
     ),
     "GRANT SET ON PARAMETER session_replication_role TO rds_superuser",
+    toAll,
     "GRANT rds_iam TO rds_superuser",
   ]);
   expect(lastQuery).toBe(recordQueryOf(rolesMark, names));
@@ -41,7 +52,7 @@ test("where there is nothing all roles are made and recorded, in one transaction
 test("before PostgreSQL 16 nobody is given rds_iam, as that would be membership", () => {
   const grants = grantsIn(plan(found(null, []), 15).sql);
   expect(grants).toContain("CREATE ROLE rds_iam");
-  expect(grants.filter((sql) => sql.startsWith("GRANT"))).toHaveLength(6);
+  expect(grants.filter((sql) => sql.startsWith("GRANT"))).toHaveLength(7);
   expect(grants).not.toContain("GRANT rds_iam TO rds_superuser");
 });
 
@@ -51,7 +62,7 @@ test("where all is as this version made it nothing is done, whatever was taken a
 
 test("another version's grants are given again, and nothing is made twice", () => {
   const { sql } = plan(found(record(names, "0000000a"), names));
-  expect(grantsIn(sql)).toHaveLength(7);
+  expect(grantsIn(sql)).toHaveLength(8);
   expect(sql).not.toContain("CREATE ROLE");
 });
 
@@ -69,10 +80,13 @@ test("what is missing is made again with the grants that it is in, and no other"
 test("a role of before is given nothing, and to nobody; the others are made", () => {
   const { sql, foreign } = plan(found(null, ["rds_iam", "rds_replication"]));
   expect(foreign).toEqual(["rds_replication", "rds_iam"]);
-  expect(grantsIn(sql)).toHaveLength(7);
+  expect(grantsIn(sql)).toHaveLength(8);
   expect(sql).not.toMatch(/GRANT rds_iam|rds_replication/);
   const others = plan(found(null, ["rds_superuser"]));
-  expect(grantsIn(others.sql)).toEqual(names.slice(1).map((name) => `CREATE ROLE ${name}`));
+  expect(grantsIn(others.sql)).toEqual([
+    ...names.slice(1).map((name) => `CREATE ROLE ${name}`),
+    toAll,
+  ]);
   expect(foreignText(foreign)).toContain("ALTER ROLE rds_iam RENAME TO another_name");
 });
 
@@ -80,13 +94,13 @@ test("one that was made in the place of ours is not ours; nor is any where someb
   const rows = found(record(names).replace(/rds_iam=\d+/, "rds_iam=1"), names);
   expect(plan(rows)).toMatchObject({ sql: undefined, foreign: ["rds_iam"] });
   expect(plan(found("mine", names)).foreign).toEqual(names);
-  expect(grantsIn(plan(found("mine", names)).sql)).toEqual([]);
+  expect(grantsIn(plan(found("mine", names)).sql)).toEqual([toAll]);
 });
 
 test("what a volume was born with is ours, and its first record is never written over", () => {
   const rows = found(record(["rds_superuser"], "none"), ["rds_superuser"]);
   expect(plan(rows).foreign).toEqual([]);
-  expect(grantsIn(plan(rows).sql)).toHaveLength(3 + 7);
+  expect(grantsIn(plan(rows).sql)).toHaveLength(3 + 8);
   expect(recordFirstSql(["rds_superuser"])).toMatch(
     /IF \(SELECT .*\) IS NULL THEN EXECUTE \(SELECT/,
   );
@@ -97,4 +111,10 @@ test("what a volume was born with is ours, and its first record is never written
       ["b", "2"],
     ]),
   });
+});
+
+test("every setting that sessions have of ours can be granted, and no other", () => {
+  // Such a value is refused wherever the name is one of ours.
+  const isOurs = (name: string): boolean => settingRefusal(name, "no value") !== undefined;
+  expect(sessionSettings.filter((name) => !isOurs(name))).toEqual([]);
 });

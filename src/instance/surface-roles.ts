@@ -7,6 +7,23 @@ import { parseRecord, recordQuery, recordQueryOf } from "./role-record.ts";
 const granted = ["rds_replication", "rds_password"];
 const rdsRoles = ["rds_superuser", ...granted, "rds_iam"];
 
+/**
+ * Settings of sessions that are no server's: PostgreSQL lets who is no superuser keep them for a role or a database (ALTER ROLE,
+ * ALTER DATABASE … SET) only where that is granted (validate_option_array_item in its guc.c).
+ */
+export const sessionSettings = [
+  "apg_write_forward.connect_timeout",
+  "apg_write_forward.consistency_mode",
+  "apg_write_forward.idle_session_timeout",
+  "borealis.commit_timeout",
+  "borealis.force_durable_commit",
+  "borealis.hold_timeout",
+  "borealis.on_failover",
+  "borealis.pool",
+  "borealis.replay",
+  "borealis.server_ids",
+];
+
 interface Grant {
   /** Of ours. */
   readonly roles: readonly string[];
@@ -26,6 +43,8 @@ const grants: readonly Grant[] = [
     roles: ["rds_superuser"],
     sql: "GRANT SET ON PARAMETER session_replication_role TO rds_superuser",
   },
+  // Everybody sets them for a session, and so keeps them for the roles and databases that are theirs, as PostgreSQL's own of that kind.
+  { roles: [], sql: `GRANT SET ON PARAMETER ${sessionSettings.join(", ")} TO PUBLIC` },
   // Who is in it gives it to others and has nothing of it: who has would log in by tokens alone. Before 16 CREATEROLE is enough
   // for that, and ADMIN OPTION would be membership.
   {
