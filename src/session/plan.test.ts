@@ -267,6 +267,24 @@ describe("StatementBook", () => {
     book.deallocate("*");
     expect(book.statementCount).toBe(0);
   });
+
+  it("takes names for one that PostgreSQL cuts to one", () => {
+    const book = new StatementBook();
+    const [read, write] = [planOf("select 1"), planOf("insert into t values (1)")];
+    const long = "n".repeat(61);
+    book.parse(`${long}12 and on`, read);
+    book.bind(`${long}ab and on`, `${long}12`);
+    expect(book.planOfStatement(`${long}12 else`)).toBe(read);
+    expect(book.planOfPortal(`${long}ab`)).toBe(read);
+    // One byte less, and not cut: another name.
+    expect(book.planOfStatement(`${long}1`)).toBeUndefined();
+    book.closeStatement(`${long}12 anything`);
+    book.parse(`${long}12 other`, write);
+    expect(book.planOfStatement(`${long}12 and on`)).toBe(write);
+    // In bytes, not in characters.
+    book.parse(`${"ä".repeat(31)}${long}`, read);
+    expect(book.planOfStatement(`${"ä".repeat(31)}${long}!`)).toBe(read);
+  });
 });
 
 describe("start-up options", () => {
