@@ -1,9 +1,11 @@
 /** The audit on real disks: it is rotated, survives a kill, and a full disk costs nothing silently. */
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -94,11 +96,24 @@ describe("the audit", () => {
     expect(audit.lostCount).toBe(0);
   });
 
-  it("begins a new file where somebody took the old one away", async () => {
+  it("keeps no more files than it is told, where it was told of more before", async () => {
+    const own = join(folder, "own");
+    mkdirSync(own);
+    for (const age of [1, 2, 3, 4, 5]) writeFileSync(join(own, `audit.log.${age}`), "{}\n");
+    const audit = openAudit({ maxBytes: 2_000 });
+    record(audit, 0, 3, "x".repeat(1_500));
+    await audit.close();
+    expect(readdirSync(own).toSorted()).toEqual(["audit.log", "audit.log.1", "audit.log.2"]);
+  });
+
+  it.each([
+    ["took the old one away", (file: string) => rmSync(file)],
+    ["gave the old one another name", (file: string) => renameSync(file, `${file}.mine`)],
+  ])("begins a new file where somebody %s", async (_what, take) => {
     const audit = openAudit();
     record(audit, 0, 1);
     await until("it is there", () => linesOf().length === 1);
-    rmSync(join(folder, "own", "audit.log"));
+    take(join(folder, "own", "audit.log"));
     let number = 1;
     await until("it is there again", () => {
       record(audit, number, ++number);

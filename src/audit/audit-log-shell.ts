@@ -146,8 +146,9 @@ export class AuditLog {
     const nowMs = clock.nowMs();
     if (this.open && nowMs - this.lookedAtMs >= lookEveryMs) {
       this.lookedAtMs = nowMs;
-      // Somebody may have taken it away.
-      if ((await this.open.file.facts()).links === 0) await this.giveUp();
+      // Somebody may have taken it away, or given it another name.
+      const there = await this.options.disk.factsOf(file);
+      if (there?.inode !== (await this.open.file.facts()).inode) await this.giveUp();
     }
     this.open ??= await this.openAnew(file);
     if (this.open.sizeBytes > 0 && this.open.sizeBytes + pieceBytes > maxBytes) {
@@ -174,6 +175,9 @@ export class AuditLog {
     const there = new Set<string>();
     for (const name of namesOf(file, filesMax)) if (await disk.factsOf(name)) there.add(name);
     if (filesMax === 1) await disk.remove(file);
+    // More were kept before.
+    for (let age = filesMax; await disk.factsOf(`${file}.${age}`); age++)
+      await disk.remove(`${file}.${age}`);
     for (const { from, to } of renames(file, filesMax))
       if (there.has(from)) await disk.rename(from, to);
   }
