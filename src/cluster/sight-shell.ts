@@ -1,7 +1,8 @@
 import { messageOf } from "../base/errors.ts";
 import { type Clock, type Logger, sleep } from "../io/index.ts";
 import type { InstanceRoles } from "./roles-shell.ts";
-import { clusterSight, type Heard } from "./sight.ts";
+import { clusterSight, hear, type Heard } from "./sight.ts";
+import type { InstanceStatus } from "../instance/index.ts";
 
 const everyMs = 1_000;
 /** One that is frozen is told again when it answers, and counts as not heard meanwhile. */
@@ -63,7 +64,12 @@ export class SightTeller {
     if (!status) return;
     const before = this.heard.get(id);
     const isNews = !before || before.status !== status;
-    this.heard.set(id, { status, atMs: isNews ? this.deps.clock.wallMs() : before.atMs });
+    this.hear(id, status, isNews ? this.deps.clock.wallMs() : before.atMs);
+  }
+
+  private hear(id: string, status: InstanceStatus, atMs: number): void {
+    const isWriter = this.facts.writer() === id;
+    this.heard.set(id, hear(this.heard.get(id), status, { isWriter, atMs }));
   }
 
   private async tell(id: string): Promise<void> {
@@ -76,11 +82,12 @@ export class SightTeller {
     const { roles, heard, facts } = this;
     const { state } = roles;
     const [writer, loopback] = [facts.writer(), facts.loopback()];
-    const sight = clusterSight({ state, writer, heard, loopback });
+    const nowMs = this.deps.clock.wallMs();
+    const sight = clusterSight({ state, writer, heard, loopback, nowMs });
     try {
       await client.call("noteCluster", sight, { timeoutMs: answerMs });
       const status = this.roles.status(id);
-      if (status) this.heard.set(id, { status, atMs: this.deps.clock.wallMs() });
+      if (status) this.hear(id, status, this.deps.clock.wallMs());
     } catch (error) {
       this.deps.logger.debug({ event: "sight.notTold", instance: id }, messageOf(error));
     } finally {
