@@ -1,6 +1,6 @@
 /**
  * Applications with AWS's Node wrapper around node-postgres, which differ from what they would be on Aurora by the names of hosts:
- * through kill -9 and freezes of the writer's PostgreSQL and of a reader's. Needs npm's registry for the wrapper, and a system
+ * through kill -9 and freezes of the writer's PostgreSQL and a freeze of a reader's. Needs npm's registry for the wrapper, and a system
  * that has all of 127.0.0.0/8; elsewhere all of it is skipped.
  */
 import { rmSync } from "node:fs";
@@ -146,6 +146,47 @@ describe("an application with AWS's Node wrapper", () => {
     // Who comes in elsewhere is told names.
     const { rows } = await cluster.query(whereSql);
     expect(rows[0].id).toBe(writer);
+  });
+
+  it("leaves a reader whose PostgreSQL hangs by efm, before the endpoint gives that reader up", async ({
+    skip,
+  }) => {
+    const app = await newApp(skip);
+    const { readers } = await idsByRole();
+    const [reader = ""] = readers;
+    const detection = {
+      failureDetectionTime: 100,
+      failureDetectionInterval: 200,
+      failureDetectionCount: 2,
+      // Of its checks, which take 20 seconds to fail unless told.
+      monitoring_wrapperQueryTimeout: 300,
+      monitoring_wrapperConnectTimeout: 300,
+    };
+    const plugins = "failover2,efm";
+    const host = addressOf(reader);
+    const config = configOf({ plugins, host, failoverMode: "strict-reader", ...detection });
+    await app.connect("reads", config);
+    const asleep = outcome(app.query("reads", "SELECT pg_sleep(600)"));
+    // Not before it has seen its check succeed: this version counts failures from then on.
+    await until("the monitor has a connection of its own", async () => {
+      const sql =
+        "SELECT count(*)::int AS n FROM pg_stat_activity WHERE usename = 'postgres' AND backend_type = 'client backend'";
+      return (await cluster.query(sql, reader as "instance-1")).rows[0].n >= 3;
+    });
+    const { instances } = await cluster.status();
+    const postmaster = instances.find(({ id }) => id === reader)?.postgresPid ?? 0;
+    const frozen = [postmaster, ...childrenOf(postmaster)];
+    signalAll(frozen, "SIGSTOP");
+    try {
+      // Without it the session would go on elsewhere, and the wrapper would see nothing.
+      expect(await asleep).toBe("FailoverSuccessError");
+      const [row] = await app.query("reads", whereSql);
+      expect([row?.["id"] === host, row?.["reads"]]).toEqual([false, true]);
+    } finally {
+      signalAll(frozen.toReversed(), "SIGCONT");
+    }
+    await app.end("reads");
+    await cluster.untilEverybody(90_000);
   });
 
   it("splits reads from writes", async ({ skip }) => {
