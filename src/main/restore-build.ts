@@ -1,4 +1,5 @@
 /** A restore's work: snapshot and log become a genesis image, and a new volume is born from it. */
+import { realpathSync } from "node:fs";
 import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { bytesBetween, type Lsn, segmentStart } from "../base/lsn.ts";
@@ -20,6 +21,7 @@ import { readSnapshotLog, type Replicas, sizeOfSnapshot } from "../volume/index.
 import type { PgClient } from "../wire/index.ts";
 import { bearVolume, newPassword, type OpenedEngine } from "./create.ts";
 import { newClusterBytes } from "./data-dir.ts";
+import { asDiskFull } from "./disk-full.ts";
 import type { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
 import type { RestoreBase, RestorePoint } from "./restore-point.ts";
@@ -72,7 +74,14 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     await rm(scratch, { recursive: true, force: true });
     await mkdir(scratch, { mode: 0o711 });
     await chmod(scratch, 0o711);
-    const image = await makeImage(work, dir);
+    const image = await makeImage(work, dir).catch((error: unknown) => {
+      const dataDir = engine.instancesDir;
+      // Where PostgreSQL's user cannot reach the target it lies elsewhere.
+      const isApart = !dataDir.startsWith(`${realpathSync(layout.dataDir)}/`);
+      throw isApart
+        ? asDiskFull({ dataDir }, error, "nothing is left of it there; free some space")
+        : error;
+    });
     progress.begin("putting it on the disk");
     await adoptImage({ from: dir, genesisDir: layout.genesisDir }, (bytes) => progress.at(bytes));
     progress.end();
