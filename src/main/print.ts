@@ -1,7 +1,7 @@
 import { styleText } from "node:util";
 import { adviceOf, BorealisError, messageOf } from "../base/errors.ts";
 import type { StatusReport } from "../cluster/index.ts";
-import { formatBytes } from "./progress-meter.ts";
+import { describeProgress, formatBytes } from "./progress-meter.ts";
 
 /** What people see on the terminal. Nothing else prints. */
 
@@ -109,7 +109,10 @@ export function printStatus(report: StatusReport): void {
       orDash(one.postgresPid),
     ]),
   );
-  for (const one of report.instances) if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  for (const one of report.instances) {
+    if (one.building) print(`  ${one.id}: ${buildingLine(one.building)}`);
+    if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  }
   printFaults(report.instances);
   print();
   printTable(
@@ -129,6 +132,13 @@ export function printStatus(report: StatusReport): void {
   print();
   printVolume(report);
   printArchive(report);
+}
+
+/** How far a cache has come. Rate and time left are for who looks on. */
+export function buildingLine(
+  building: NonNullable<StatusReport["instances"][number]["building"]>,
+): string {
+  return describeProgress({ ...building, bytesPerSecond: null, secondsLeft: null });
 }
 
 function printFaults(
