@@ -105,6 +105,31 @@ describe("after a backtrack", () => {
     expect(await restoredRows("latest")).toBe(5);
   });
 
+  it("a clone refuses what its parent left, and has what was written since", async () => {
+    const dataDir = place();
+    const made = await cluster.cli("clone", "--readers", "0", "--into", dataDir);
+    expect(made.code, made.stdout + made.stderr).toBe(0);
+    const clone = await TestCluster.create({ dataDir, readers: 0 });
+    try {
+      for (const command of ["restore", "clone"] as const)
+        for (const to of [second?.time, third?.time, abandoned]) {
+          const told = { code: "22023", message: expect.stringMatching(otherMoment) };
+          expect(await refusal(command, to, "--data-dir", dataDir), to).toMatchObject(told);
+        }
+      let told: unknown;
+      await until("its writer is heard", async () => {
+        const args = ["--dry-run", "--json", "--to", second?.time ?? ""];
+        const result = await clone.cli("backtrack", ...args);
+        told = documentIn(result.stdout);
+        return !result.stdout.includes("57P03");
+      });
+      expect(told).toMatchObject({ error: { code: "22023" } });
+      expect((await clone.query("SELECT count(*)::int AS n FROM kept")).rows[0].n).toBe(5);
+    } finally {
+      await clone.destroy();
+    }
+  });
+
   it("the object store knows of it, too, with the cluster and without", async () => {
     const { dataDir } = cluster;
     await until("its record says so", async () => {

@@ -39,6 +39,8 @@ export interface BacktracksOptions {
   readonly addressBook: () => VolumeNodes;
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
+  /** Where the log begins that snapshots need; undefined: not known. */
+  readonly snapshotLsn: () => Lsn | undefined;
 }
 
 interface Running {
@@ -390,9 +392,11 @@ export class Backtracks {
 
   private forgetOld(): void {
     const { clock, config, roles, logger } = this.options;
-    const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs };
+    const logFrom = this.options.snapshotLsn();
+    const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs, logFrom };
     if (withExpired(roles.state, now) === roles.state) return;
     roles.changeState((state) => withExpired(state, now));
-    logger.info({ event: "backtrack.expired", newest: roles.state.expired?.at(-1) });
+    const { expired = [] } = roles.state;
+    logger.info({ event: "backtrack.expired", remembered: expired.length, newest: expired.at(-1) });
   }
 }

@@ -11,6 +11,7 @@ export { ControlPlane } from "./control-shell.ts";
 export { type InjectedNodes, type NodeFaults, nodeFaultsSchema } from "./fault-messages.ts";
 export { type EndpointPlace, endpointPlaces, whyNobody } from "./endpoints.ts";
 export { TopologyFollower } from "./follow-shell.ts";
+export { inheritedFutures } from "./inherited-futures.ts";
 export { AgentGates, type GatesOptions } from "./gate-shell.ts";
 export { AgentDurability, PushedTopology } from "./routing-shell.ts";
 export { statusPage } from "./page.ts";

@@ -1,10 +1,22 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { systemCodeOf } from "../io/index.ts";
 
+/**
+ * Whether it is a disk of ours that is full, as asDiskFull says it: a PostgreSQL that is copied from has a disk of its own, and
+ * says 53100 of that.
+ */
+export function isOwnDiskFull(error: unknown): boolean {
+  return error instanceof BorealisError && error.code === sqlState.diskFull && isFull(error.cause);
+}
+
+function isFull(cause: unknown): boolean {
+  const code = systemCodeOf(cause);
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 /** 53100 where the disk that `dir` was written to is full; any other error as it is. */
 export function asDiskFull(dir: string, cause: unknown): unknown {
-  const code = systemCodeOf(cause);
-  if (code !== "ENOSPC" && code !== "EDQUOT") return cause;
+  if (!isFull(cause)) return cause;
   return diskFailure(dir, sqlState.diskFull, { hint: "free some space there", cause });
 }
 

@@ -25,6 +25,7 @@ export {
   prepareSocketDirs,
 } from "./data-dir-shell.ts";
 export { type DirectorySnapshotOptions, snapshotOfDirectory } from "./directory-snapshot-shell.ts";
+export { isOwnDiskFull } from "./disk-failure-shell.ts";
 export { trustedExtensions } from "./extensions-shell.ts";
 export { type Engine, type EngineWish, findEngine } from "./find-engine-shell.ts";
 export {

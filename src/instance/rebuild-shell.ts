@@ -1,7 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
-import { hydrateFromBackup, socketPort } from "../engine/index.ts";
+import { hydrateFromBackup, isOwnDiskFull, socketPort } from "../engine/index.ts";
 import { sleep } from "../io/index.ts";
 import { inspectVolume, type OwnLog } from "../log-driver/index.ts";
 import type { SnapshotWish } from "../volume/index.ts";
@@ -182,7 +182,7 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<Copied>
   } catch (error) {
     if (signal.aborted) throw error;
     logger.info({ event: "cache.notCopied", ...facts }, messageOf(error));
-    if (isDiskFull(error)) throw error;
+    if (isOwnDiskFull(error)) throw error;
     return { kind: "failed", error };
   }
 }

@@ -35,8 +35,14 @@ export const realSecretFiles: SecretFiles = {
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     const draft = `${path}.new`;
     fs.rmSync(draft, { force: true });
-    fs.writeFileSync(draft, text, { mode: 0o600, flag: "wx", flush: true });
-    fs.renameSync(draft, path);
+    try {
+      fs.writeFileSync(draft, text, { mode: 0o600, flag: "wx", flush: true });
+      fs.renameSync(draft, path);
+    } catch (error) {
+      // Half of a secret is one, too, and nobody would look for it there.
+      fs.rmSync(draft, { force: true });
+      throw error;
+    }
     const fd = fs.openSync(folder, "r");
     try {
       fs.fsyncSync(fd);

@@ -58,6 +58,14 @@ describe("an instance that is on its way", () => {
     expect(watch.lastMovedMs).toBe(7);
   });
 
+  it("has nothing to count where there is nothing to replay", () => {
+    const told: (number | undefined)[] = [];
+    const progress = { begin: (_: string, total?: number) => void told.push(total), at: () => {} };
+    const watch = new BuildingWatch(progress, 0);
+    watch.take(row({ state: "recovering", replayLsn: "0/100" }), "0/100", 1);
+    expect(told).toEqual([undefined]);
+  });
+
   it("has not moved while the same is said of it", () => {
     const watch = new BuildingWatch(undefined, 0);
     for (const nowMs of [5, 6, 7]) watch.take(row({ state: "recovering" }), null, nowMs);

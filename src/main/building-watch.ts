@@ -52,7 +52,8 @@ export class BuildingWatch {
     const at = findLsn(row.replayLsn ?? "");
     if (state === "recovering" && at !== undefined) {
       const from = (this.replayFrom ??= at);
-      const totalBytes = vdl === undefined || vdl < at ? undefined : bytesBetween(from, vdl);
+      const isEnd = vdl === undefined || vdl < at || vdl === from;
+      const totalBytes = isEnd ? undefined : bytesBetween(from, vdl);
       const doneBytes = Math.max(0, Number(at - from));
       return { step: `${id}: replaying the log`, doneBytes, totalBytes };
     }

@@ -3,7 +3,7 @@ import { present } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
-import { type ClusterState, type Layout, nodeDir } from "../cluster/index.ts";
+import { type ClusterState, inheritedFutures, type Layout, nodeDir } from "../cluster/index.ts";
 import { realEntropy } from "../io/index.ts";
 import { memberSet, type Pin } from "../quorum/index.ts";
 import {
@@ -14,6 +14,7 @@ import {
   readNodeState,
 } from "../storage-node/index.ts";
 import { newInstances } from "./create.ts";
+import { readState } from "./data-dir.ts";
 import { keepObjectStore } from "./object-store.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -103,7 +104,7 @@ export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
   await inheritVolumeKeys(parent, { layout: target, volumeId: volumeId(pinId) });
   writeSecrets(parent.layout, target);
   keepObjectStore(target, parent.settings["objectStore.url"]);
-  const state = { ...stateOf(order, nodes), branchLsn: formatLsn(pin.to) };
+  const state = stateOf(order, nodes, pin);
   replaceFile(target.stateFile, `${JSON.stringify(state, null, 2)}\n`, { isDurable: true });
   return { branch: formatLsn(pin.to), wholeNodes, nodes: nodes.length };
 }
@@ -211,24 +212,31 @@ const common = new Set<string>(["writer", "reader"]);
 function stateOf(
   { parent, pinId, instances, isBootstrapped }: CloneOrder,
   nodes: ClusterState["nodes"],
+  { path, to }: Pin,
 ): ClusterState {
-  // It has other instances than those that custom endpoints name, and log of one path: nothing to go back to, or to return to.
+  // It has other instances than those that custom endpoints name, and log of one path: nothing to return to.
   const { clones: _, leaving: __, endpoints: ___, access: ____, ...rest } = parent.state;
   const { backtrack: _____, abandoned: ______, expired: _______, ...inherited } = rest;
   // What is not for everybody is not for everybody there, either.
   const access = parent.state.access?.filter(({ endpoint }) => common.has(endpoint)) ?? [];
+  const madeAtMs = Date.now();
+  // Read after the path: a backtrack is written down before anybody's path shows it.
+  const parentNow = readState(parent.layout) ?? parent.state;
+  const expired = inheritedFutures(parentNow, { path, at: to, madeAtMs });
   return {
     ...inherited,
     ...(access.length > 0 && { access }),
+    ...(expired.length > 0 && { expired }),
     clusterId: `borealis-${pinId.slice(0, 8)}`,
     volumeId: pinId,
     ancestorVolumeId: parent.state.ancestorVolumeId ?? parent.state.volumeId,
-    createdAt: new Date().toISOString(),
+    createdAt: new Date(madeAtMs).toISOString(),
     bornAt: parent.state.bornAt ?? parent.state.createdAt,
     isBootstrapped,
     writer: "instance-1",
     instances: newInstances(instances - 1),
     readersAtBirth: instances - 1,
     nodes,
+    branchLsn: formatLsn(to),
   };
 }

@@ -160,10 +160,15 @@ async function pin(
   order: ParentOrder,
   find: FindBranch,
 ): Promise<BranchPoint> {
-  if (!isRunning(parent.layout)) return pinStopped(parent, order, find);
-  const branch = await find(undefined);
-  await pinRunning(parent.layout, { ...order, to: branch.to });
-  return branch;
+  try {
+    if (!isRunning(parent.layout)) return await pinStopped(parent, order, find);
+    const branch = await find(undefined);
+    await pinRunning(parent.layout, { ...order, to: branch.to });
+    return branch;
+  } catch (error) {
+    // Nothing is written to the clone's disk by this, which may be another one.
+    throw asDiskFull(parent.layout, error, "free some space there: it keeps log for its clone");
+  }
 }
 
 /** What cannot be undone now is shown by `storage list`, and goes when the command is repeated. */

@@ -29,3 +29,9 @@ it("what was refused before anything was made, or failed otherwise, keeps its ow
   const denied = Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" });
   for (const error of [refused, denied, "a text"]) expect(told(error)).toBe(error);
 });
+
+it("the disk that was told first is the one: a parent's, or that of a clone", () => {
+  const parents = asDiskFull({ dataDir: "/parent" }, enospc, "free some space there");
+  expect(told(parents)).toBe(parents);
+  expect(parents).toMatchObject({ code: "53100", message: "the disk of /parent is full" });
+});

@@ -6,18 +6,29 @@ import { systemCodeOf } from "../io/index.ts";
 export const nothingLeft =
   "nothing is left of it there; free some space, or choose another directory with --into";
 
+/** Whose disk it is was told nearer to where it happened. */
+const told = new WeakSet<object>();
+
 /**
- * 53100, where work in this directory has ended because its disk is full; else the error as it is. PostgreSQL, the file system
- * and we each have a way to say so. What was refused before anything was made has its own words.
+ * 53100, where work in this directory has ended because its disk is full; else the error as it is, as it is where somebody has
+ * said already which disk. PostgreSQL, the file system and we each have a way to say so. What was refused before anything was
+ * made has its own words.
  */
-export function asDiskFull({ dataDir }: Layout, error: unknown, hint: string): unknown {
+export function asDiskFull(
+  { dataDir }: Pick<Layout, "dataDir">,
+  error: unknown,
+  hint: string,
+): unknown {
   const isRefusal =
     error instanceof BorealisError && error.code === sqlState.diskFull && error.cause === undefined;
-  if (isRefusal || !isDiskFull(error)) return error;
-  return new BorealisError(sqlState.diskFull, `the disk of ${dataDir} is full`, {
+  const isTold = error instanceof BorealisError && told.has(error);
+  if (isRefusal || isTold || !isDiskFull(error)) return error;
+  const known = new BorealisError(sqlState.diskFull, `the disk of ${dataDir} is full`, {
     hint,
     cause: error,
   });
+  told.add(known);
+  return known;
 }
 
 function isDiskFull(error: unknown): boolean {

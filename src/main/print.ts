@@ -1,6 +1,7 @@
 import { styleText } from "node:util";
 import { adviceOf, BorealisError, messageOf } from "../base/errors.ts";
 import type { StatusReport } from "../cluster/index.ts";
+import { describeProgress, formatBytes } from "./progress-meter.ts";
 
 /** What people see on the terminal. Nothing else prints. */
 
@@ -108,7 +109,10 @@ export function printStatus(report: StatusReport): void {
       orDash(one.postgresPid),
     ]),
   );
-  for (const one of report.instances) if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  for (const one of report.instances) {
+    if (one.building) print(`  ${one.id}: ${buildingLine(one.building)}`);
+    if (one.problem) print(`  ${one.id}: ${one.problem}`);
+  }
   printFaults(report.instances);
   print();
   printTable(
@@ -128,6 +132,13 @@ export function printStatus(report: StatusReport): void {
   print();
   printVolume(report);
   printArchive(report);
+}
+
+/** How far a cache has come. Rate and time left are for who looks on. */
+export function buildingLine(
+  building: NonNullable<StatusReport["instances"][number]["building"]>,
+): string {
+  return describeProgress({ ...building, bytesPerSecond: null, secondsLeft: null });
 }
 
 function printFaults(
@@ -155,11 +166,24 @@ function printVolume({ volume }: StatusReport): void {
 }
 
 function printArchive({ volume }: StatusReport): void {
-  const { archive, latestRestorableTime } = volume;
+  const { archive } = volume;
   if (!archive) return;
-  const facts = [`log archived to ${orDash(archive.archivedLsn)}`];
-  if (archive.lagBytes !== null) facts.push(`${mebibytes(archive.lagBytes)} behind`);
-  if (latestRestorableTime !== null) facts.push(`restorable to ${latestRestorableTime}`);
-  print(`  ${facts.join(", ")}`);
+  print(`  ${archiveLine(volume)}`);
   if (archive.problem !== null) print(`  archive: ${archive.problem}`);
+}
+
+/**
+ * How far the archive is. Where nothing is written the last moment that is in it is as old as the last look, or, without a
+ * writer, as its end: that nothing is missing is what has to be said then.
+ */
+export function archiveLine({
+  archive,
+  latestRestorableTime,
+}: Pick<StatusReport["volume"], "archive" | "latestRestorableTime">): string {
+  const { archivedLsn = null, lagBytes = null } = archive ?? {};
+  const facts = [`log archived to ${orDash(archivedLsn)}`];
+  if (lagBytes === 0) facts.push("up to date");
+  else if (lagBytes !== null) facts.push(`${formatBytes(lagBytes)} behind`);
+  if (latestRestorableTime !== null) facts.push(`restorable to ${latestRestorableTime}`);
+  return facts.join(", ");
 }

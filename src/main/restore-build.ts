@@ -1,4 +1,5 @@
 /** A restore's work: snapshot and log become a genesis image, and a new volume is born from it. */
+import { realpathSync } from "node:fs";
 import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { bytesBetween, type Lsn, segmentStart } from "../base/lsn.ts";
@@ -7,6 +8,7 @@ import {
   adoptImage,
   copyTree,
   type Genesis,
+  type LaidLog,
   layLog,
   type OsUser,
   readGenesis,
@@ -15,21 +17,17 @@ import {
 } from "../engine/index.ts";
 import type { Logger } from "../io/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
-import {
-  readSnapshotLog,
-  type Replicas,
-  sizeOfSnapshot,
-  type SnapshotManifest,
-  TriedReplicas,
-} from "../volume/index.ts";
+import { readSnapshotLog, type Replicas, sizeOfSnapshot } from "../volume/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import { bearVolume, newPassword, type OpenedEngine } from "./create.ts";
 import { newClusterBytes } from "./data-dir.ts";
+import { asDiskFull } from "./disk-full.ts";
 import type { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
-import { olderPoint, type RestoreBase, type RestorePoint } from "./restore-point.ts";
+import type { RestoreBase, RestorePoint } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
 import { type RestoreTarget, scratchDirOf } from "./restore-target.ts";
+import { makeOfSome, type PassedOver } from "./restore-tries.ts";
 import { prepareRuntimeDir } from "./supervisor.ts";
 
 export interface RestoreWork {
@@ -56,11 +54,6 @@ export interface Restored {
   readonly lastCommitUs: bigint | undefined;
 }
 
-export interface PassedOver {
-  readonly snapshot: string;
-  readonly reason: string;
-}
-
 interface Image extends Omit<Restored, "state"> {
   readonly genesis: Genesis;
   readonly isBootstrapped: boolean;
@@ -81,7 +74,14 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     await rm(scratch, { recursive: true, force: true });
     await mkdir(scratch, { mode: 0o711 });
     await chmod(scratch, 0o711);
-    const image = await makeImage(work, dir);
+    const image = await makeImage(work, dir).catch((error: unknown) => {
+      const dataDir = engine.instancesDir;
+      // Where PostgreSQL's user cannot reach the target it lies elsewhere.
+      const isApart = !dataDir.startsWith(`${realpathSync(layout.dataDir)}/`);
+      throw isApart
+        ? asDiskFull({ dataDir }, error, "nothing is left of it there; free some space")
+        : error;
+    });
     progress.begin("putting it on the disk");
     await adoptImage({ from: dir, genesisDir: layout.genesisDir }, (bytes) => progress.at(bytes));
     progress.end();
@@ -106,25 +106,11 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
   }
 }
 
-/** For people: what was wrong, and that nothing is missing for it. */
-export function passedOverLines({
-  passedOver,
-  point,
-}: Pick<Restored, "passedOver" | "point">): string[] {
-  if (passedOver.length === 0) return [];
-  return [
-    ...passedOver.map(
-      ({ snapshot, reason }) => `snapshot ${snapshot} could not be used: ${reason}`,
-    ),
-    `${point.snapshot} was, with the log behind it: nothing is missing`,
-  ];
-}
-
 async function makeImage(asked: RestoreWork, dir: string): Promise<Image> {
   const { source, engine, progress } = asked;
   // As it was born, nobody runs in it: it stays ours.
   const osUser = asked.point.log === "none" ? undefined : engine.osUser;
-  const unpacked = await unpackSome(asked, { dir, osUser });
+  const { ownLog, ...unpacked } = await unpackSome(asked, { dir, osUser });
   const { point } = unpacked;
   const work = { ...asked, point };
   if (point.log === "none") {
@@ -133,13 +119,8 @@ async function makeImage(asked: RestoreWork, dir: string): Promise<Image> {
     return { ...unpacked, genesis, isBootstrapped: false, timeline, lastCommitUs: undefined };
   }
   const from = segmentStart(startOf(point.base));
-  const spans = spansBelow(work);
-  progress.begin("laying out the log", bytesBetween(from, point.end));
-  const log = point.log === "snapshot" ? ownLog(work) : source.log.pieces(from, point.end);
   const { signal, logger } = work;
-  const laid = await layLog({ dir, osUser, from, log, spans, signal }, (bytes) =>
-    progress.at(bytes),
-  );
+  const laid = ownLog ?? (await layOut(work, { dir, osUser }, source.log.pieces(from, point.end)));
   if (laid.end !== point.end) throw otherEnd(source.label);
   progress.begin("replaying the log", bytesBetween(startOf(point.base), point.end));
   const { layout } = work.target;
@@ -151,7 +132,7 @@ async function makeImage(asked: RestoreWork, dir: string): Promise<Image> {
       osUser,
       dir,
       end: laid.end,
-      spans,
+      spans: spansBelow(work),
       socketDir: postgresSocketDir(layout, "restore"),
       logFile: `${layout.logDir}/restore.postgres`,
       logger,
@@ -174,35 +155,35 @@ interface Place {
   readonly osUser: OsUser | undefined;
 }
 
-/** One after the other, until one is whole: with more log behind it an older one leads to the same moment. */
-async function unpackSome(
-  work: RestoreWork,
-  place: Place,
-): Promise<Pick<Image, "point" | "passedOver">> {
+/** The files, and the log if it is the snapshot's own: the volume's is another matter. */
+function unpackSome(work: RestoreWork, place: Place) {
   const { source, logger } = work;
-  const replicas = new TriedReplicas(source.replicas);
-  const passedOver: PassedOver[] = [];
-  let { point } = work;
-  let first: BorealisError | undefined;
-  for (;;) {
-    try {
+  return makeOfSome<LaidLog>({
+    source,
+    point: work.point,
+    unpack: async (point, replicas) => {
+      if (point !== work.point) await requireRoom({ ...work, point });
       await unpack({ ...work, point }, { ...place, replicas });
-      return { point, passedOver };
-    } catch (error) {
-      if (!replicas.isOfSnapshot(error)) throw error;
-      first ??= error;
-      const { message: reason } = error;
-      logger.warn({ event: "snapshot.skipped", snapshot: point.snapshot }, reason);
-      passedOver.push({ snapshot: point.snapshot, reason });
-    }
-    const ids = new Set(passedOver.map(({ snapshot }) => snapshot));
-    const lacks = (manifest: SnapshotManifest): boolean => replicas.lacks(manifest);
-    const older = await olderPoint(source, point, { ids, lacks });
-    if (!older) throw first;
-    point = older;
-    await rm(place.dir, { recursive: true, force: true });
-    await requireRoom({ ...work, point });
-  }
+    },
+    layOwnLog: (point, replicas) => {
+      const { base } = point;
+      const log = base.kind === "snapshot" ? base.manifest : { log: undefined };
+      return layOut({ ...work, point }, place, readSnapshotLog(replicas, log, source.sealer));
+    },
+    giveUp: async ({ snapshot, reason }) => {
+      logger.warn({ event: "snapshot.skipped", snapshot }, reason);
+      await rm(place.dir, { recursive: true, force: true });
+    },
+  });
+}
+
+function layOut(work: RestoreWork, place: Place, log: AsyncIterable<Buffer>): Promise<LaidLog> {
+  const { point, progress, signal } = work;
+  const from = segmentStart(startOf(point.base));
+  progress.begin("laying out the log", bytesBetween(from, point.end));
+  return layLog({ ...place, from, log, spans: spansBelow(work), signal }, (bytes) =>
+    progress.at(bytes),
+  );
 }
 
 async function unpack(
@@ -234,11 +215,6 @@ function spansBelow({ source, point }: RestoreWork) {
   const path =
     log === "snapshot" && base.kind === "snapshot" ? base.manifest.history : source.log.path;
   return timelineSpans(path).filter((span, index) => index === 0 || span.start < end);
-}
-
-function ownLog({ source, point }: RestoreWork): AsyncIterable<Buffer> {
-  const log = point.base.kind === "snapshot" ? point.base.manifest : { log: undefined };
-  return readSnapshotLog(source.replicas, log, source.sealer);
 }
 
 async function hasRole(client: PgClient, name: string): Promise<boolean> {

@@ -14,7 +14,7 @@ import { type AskedMoment, formatTimeUs, parseMoment } from "./moment-text.ts";
 import { keepObjectStore, objectStoreFlags, objectStoreOf } from "./object-store.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
-import { buildRestored, passedOverLines, type Restored } from "./restore-build.ts";
+import { buildRestored, type Restored } from "./restore-build.ts";
 import { pointOfMoment, pointOfSnapshot } from "./restore-point.ts";
 import { openClusterSource, type RestoreSource } from "./restore-source.ts";
 import {
@@ -24,6 +24,7 @@ import {
   storePlaceOf,
 } from "./restore-store-source.ts";
 import { type RestoreTarget, takeTarget } from "./restore-target.ts";
+import { passedOverLines } from "./restore-tries.ts";
 import { findRemembered, remember } from "./resume.ts";
 import { isRunning } from "./running.ts";
 

@@ -52,20 +52,14 @@ export async function pointOfSnapshot({ source }: PointSearch, id: string): Prom
   const { genesis, log } = source;
   const known = await idsOf(source);
   if (!known.includes(id) && id === genesisSnapshotId && genesis)
-    return {
-      base: { kind: "genesis", ...genesis },
-      snapshot: id,
-      log: "none",
-      end: genesis.startLsn,
-    };
+    return { base: imageOf(genesis), snapshot: id, log: "none", end: genesis.startLsn };
   const manifest = await readManifest(source, id, known);
   const { endLsn: end } = manifest;
   const base = { kind: "snapshot", manifest } as const;
   if (manifest.kind === "genesis") return { base, snapshot: id, log: "none", end };
   if (manifest.log) return { base, snapshot: id, log: "snapshot", end };
-  const isOnPath = snapshotFor([manifest], { at: end, path: log.path }) !== undefined;
-  if (isOnPath && log.from <= segmentStart(manifest.startLsn) && end <= log.to)
-    return { base, snapshot: id, log: "volume", end };
+  const point = overVolumeLog(source, { base, snapshot: id, log: "snapshot", end });
+  if (point) return point;
   throw new BorealisError(
     sqlState.notInPrerequisiteState,
     `the log that snapshot ${id} needs is gone: it begins at ${formatLsn(log.from)}`,
@@ -84,9 +78,30 @@ async function readManifest(
   } catch (error) {
     const isUnknown = error instanceof BorealisError && error.code === sqlState.invalidParameter;
     if (!isUnknown || known.length === 0) throw error;
-    const named = known.length > namedMax ? [...known.slice(-namedMax), "older ones"] : known;
-    throw new BorealisError(error.code, error.message, { hint: `there are ${named.join(", ")}` });
+    throw new BorealisError(error.code, error.message, { hint: `there are ${namesOf(known)}` });
   }
+}
+
+function namesOf(ids: readonly string[]): string {
+  const named = ids.length > namedMax ? [...ids.slice(-namedMax), "older ones"] : ids;
+  return named.join(", ");
+}
+
+/** For people: what there is beside a snapshot that will not do. */
+export async function othersThan(source: RestoreSource, id: string): Promise<string> {
+  const others = (await idsOf(source)).filter((one) => one !== id);
+  const candidates = (await candidatesOf(source)).filter((one) => one.id !== id);
+  const earliestMs = earliestOf(candidates);
+  const from =
+    others.length === 0
+      ? "there is no other snapshot"
+      : `choose another snapshot: ${namesOf(others)}`;
+  if (earliestMs === undefined || earliestMs > source.log.latestMs) return from;
+  return `${from}; or a moment (--to) from ${isoOf(earliestMs)} to ${isoOf(source.log.latestMs)}`;
+}
+
+function imageOf(genesis: NonNullable<RestoreSource["genesis"]>): RestoreBase {
+  return { kind: "genesis", ...genesis };
 }
 
 /** As findPoint. */
@@ -133,20 +148,34 @@ export interface Tried {
   lacks(manifest: SnapshotManifest): boolean;
 }
 
+/** The same snapshot with the volume's log over it, not its own. Undefined: that is not there, or does not lead there. */
+export function overVolumeLog(
+  source: Pick<RestoreSource, "log">,
+  point: RestorePoint,
+): RestorePoint | undefined {
+  const { base, log, end } = point;
+  if (log !== "snapshot" || base.kind !== "snapshot") return undefined;
+  const isThere = source.log.from <= segmentStart(base.manifest.startLsn) && end <= source.log.to;
+  return isThere && reaches(base, { end, source }) ? { ...point, log: "volume" } : undefined;
+}
+
 /**
  * The same end of the log over another snapshot, with more log to replay. Undefined: there is none, or log does not lead from
  * it to what the first one was asked for.
  */
 export async function olderPoint(
   source: RestoreSource,
-  { base, log, end }: RestorePoint,
+  point: RestorePoint,
   tried: Tried,
 ): Promise<RestorePoint | undefined> {
-  if (log === "none") return undefined;
+  const { base, log, end } = point;
+  const { genesis } = source;
+  const isImage = base.kind === "genesis";
+  if (log === "none") return genesis && !isImage ? { ...point, base: imageOf(genesis) } : undefined;
   // A snapshot that brought its log may be of a path that was left.
   if (end > source.log.to || !reaches(base, { end, source })) return undefined;
   const candidates = await candidatesOf(source);
-  const others = candidates.filter(({ id }) => !tried.ids.has(id));
+  const others = candidates.filter((one) => (one.isImage ? !isImage : !tried.ids.has(one.id)));
   return pointAt(source, others, end, (manifest) => !tried.lacks(manifest));
 }
 
@@ -186,6 +215,8 @@ function searchLog(
 /** Something that the log may be replayed over. */
 interface Candidate {
   readonly id: string;
+  /** The directory that the volume was born with; a snapshot of the same id may be in the stores. */
+  readonly isImage: boolean;
   readonly startLsn: Lsn;
   readonly takenAtMs: number;
   /** Undefined: every copy of its manifest is damaged. */
@@ -217,6 +248,7 @@ async function candidatesOf(source: RestoreSource): Promise<Candidate[]> {
     const takenAtMs = id === genesisSnapshotId ? identity.createdAtMs : facts.takenAtMs;
     found.push({
       id,
+      isImage: false,
       startLsn,
       takenAtMs,
       read: async () => {
@@ -225,12 +257,14 @@ async function candidatesOf(source: RestoreSource): Promise<Candidate[]> {
       },
     });
   }
-  if (genesis && !found.some(({ id }) => id === genesisSnapshotId)) {
+  // Behind the snapshot of it: what lies here was there first, and nobody has looked at it since.
+  if (genesis) {
     found.push({
       id: genesisSnapshotId,
+      isImage: true,
       startLsn: genesis.startLsn,
       takenAtMs: identity.createdAtMs,
-      read: () => Promise.resolve({ kind: "genesis", ...genesis }),
+      read: () => Promise.resolve(imageOf(genesis)),
     });
   }
   return found
@@ -248,7 +282,7 @@ async function idsOf({ stores, deletions }: RestoreSource): Promise<string[]> {
 
 function reaches(
   base: RestoreBase,
-  { end, source }: { readonly end: Lsn; readonly source: RestoreSource },
+  { end, source }: { readonly end: Lsn; readonly source: Pick<RestoreSource, "log"> },
 ): boolean {
   if (base.kind === "genesis") return base.startLsn < end;
   return snapshotFor([base.manifest], { at: end, path: source.log.path }) !== undefined;

@@ -5,12 +5,14 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { lsn } from "../base/lsn.ts";
+import { advance, lsn } from "../base/lsn.ts";
 import {
   ExtentSealer,
   type LogPath,
   openObjectStore,
+  putArchivedLog,
   snapshotObject,
+  type VolumeRecord,
   writeVolumeRecord,
 } from "../volume/index.ts";
 import { openStoreSource } from "./restore-store-source.ts";
@@ -29,7 +31,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A clone's store, with one snapshot of a user's. */
-async function aStore() {
+async function aStore(changes: Partial<VolumeRecord> = {}) {
   const url = pathToFileURL(folder).href;
   const sealer = new ExtentSealer({ volumeId: parent, keys: undefined });
   const store = await openObjectStore(url, clone, {});
@@ -52,6 +54,7 @@ async function aStore() {
     history,
     left: [],
     futures: [],
+    ...changes,
   });
   await aSnapshot([store], "mine", sealer);
   const keyFile = join(folder, "none");
@@ -65,6 +68,23 @@ describe("a volume that only its objects are left of", () => {
     const source = await openStoreSource(place);
     expect(source.identity.volumeId).toBe(clone);
     expect(source.sealer.addressing).toEqual(sealer.addressing);
+    await source.close();
+  });
+
+  it("has left what its archive saw being left, though no future be remembered for it", async () => {
+    const fork = advance(genesisLsn, 1000);
+    const now: LogPath = [
+      ...history,
+      { epoch: epoch(2), timeline: timeline(2), start: fork, kind: "backtrack" },
+    ];
+    const leftAtMs = 1_767_000_000_000;
+    const left = [{ history, from: fork, leftAtMs }];
+    const { store, sealer, place } = await aStore({ history: now, left });
+    const range = { epoch: epoch(1), from: genesisLsn, to: advance(genesisLsn, 5000) };
+    await putArchivedLog(store, sealer, range, Buffer.alloc(5000));
+    await store.close();
+    const source = await openStoreSource(place);
+    expect(source.left).toMatchObject([{ fork, end: range.to, leftAtMs }]);
     await source.close();
   });
 

@@ -9,7 +9,9 @@ import {
   ExtentSealer,
   findMoment,
   findSnapshot,
+  futureOfSeen,
   genesisSnapshotId,
+  type LeftFuture,
   liveSnapshots,
   type ObjectStore,
   objectStoreEnv,
@@ -19,6 +21,7 @@ import {
   readVolumeRecord,
   type SnapshotManifest,
   tryObjectStore,
+  unnamedFutures,
   type VolumeRecord,
 } from "../volume/index.ts";
 import { environment } from "./environment.ts";
@@ -91,7 +94,7 @@ export async function openStoreSource({
       deletions,
       genesis: undefined,
       log: await logOf(store, record, { sealer, deletions }),
-      left: record.futures,
+      left: await leftOf(store, record, sealer),
       close: () => store.close(),
     };
   } catch (error) {
@@ -123,6 +126,23 @@ function identityOf(record: VolumeRecord): VolumeIdentity {
     createdAtMs: Date.parse(record.createdAt),
     readers: Math.max(0, record.instances - 1),
   };
+}
+
+/**
+ * What the record remembers of backtracks. One that only the archive has seen, which an earlier version wrote or a keeper that died
+ * early, is known by its log: without it, a moment in what it left would be another one.
+ */
+async function leftOf(
+  store: ObjectStore,
+  { futures, left }: VolumeRecord,
+  sealer: ExtentSealer,
+): Promise<readonly LeftFuture[]> {
+  const found = [...futures];
+  for (const { history, from, leftAtMs } of unnamedFutures(futures, left)) {
+    const end = await new ArchivedLog(store, sealer, history).archivedUpTo(from);
+    found.push(futureOfSeen({ from, end, leftAtMs }));
+  }
+  return found;
 }
 
 /** The longest stretch of archived log that begins where a snapshot needs it and reaches furthest. */

@@ -20,11 +20,12 @@ import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { asDiskFull } from "./disk-full.ts";
-import { buildRestored, passedOverLines, type Restored } from "./restore-build.ts";
+import { buildRestored, type Restored } from "./restore-build.ts";
 import { pointOfMoment } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
 import { openStoreSource, type StorePlace } from "./restore-store-source.ts";
 import { isHalfRestored, takeTarget } from "./restore-target.ts";
+import { passedOverLines } from "./restore-tries.ts";
 
 /** Beside the key file: which volumes these keys are for, and where their objects lie. Newest first. */
 const notesSchema = z.object({

@@ -101,7 +101,13 @@ export {
 export type { ObjectFacts, ObjectStore, Relative } from "./object-store-shell.ts";
 export { objectStoreEnv, openObjectStore, tryObjectStore } from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
-export { futureOfLsn, futureOfTime, type LeftFuture } from "./left-futures.ts";
+export {
+  futureOfLsn,
+  futureOfSeen,
+  futureOfTime,
+  type LeftFuture,
+  unnamedFutures,
+} from "./left-futures.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type Lsn, lsn } from "../base/lsn.ts";
-import { futureOfLsn, futureOfTime, type LeftFuture } from "./left-futures.ts";
+import {
+  futureOfLsn,
+  futureOfSeen,
+  futureOfTime,
+  type LeftFuture,
+  unnamedFutures,
+} from "./left-futures.ts";
 
 const at = (value: number): Lsn => lsn(BigInt(value));
 const us = (seconds: number): bigint => BigInt(Math.round(seconds * 1e6));
@@ -145,5 +151,30 @@ describe("after a return", () => {
   it("to what nobody remembers, no more than what came before it is known to have come back", () => {
     const futures = [left(20, 50, 70, returnTo(10, 100))];
     expect([leftOf(futures, 15, 49), leftOf(futures, 15, 55)]).toEqual([undefined, 20]);
+  });
+});
+
+describe("a path that was seen being left", () => {
+  const seen = (from: number, leftAtMs: number) => ({ from: at(from), leftAtMs });
+
+  it("is a future of its own if none that is remembered leaves off there", () => {
+    const both = [seen(50, 10_000), seen(30, 20_000)];
+    expect(unnamedFutures([], both)).toEqual(both);
+    expect(unnamedFutures([left(9, 50, 100)], both)).toEqual([seen(30, 20_000)]);
+    expect(unnamedFutures([left(19, 30, 80), left(9, 50, 100)], both)).toEqual([]);
+    // Of two at one place, the one that is not told yet is the newer one.
+    const twice = [seen(50, 30_000), seen(50, 10_000)];
+    expect(unnamedFutures([left(9, 50, 100)], twice)).toEqual([seen(50, 30_000)]);
+  });
+
+  it("has its times, though none of its log be left, and its LSNs as far as its log", () => {
+    const short = [futureOfSeen({ ...seen(50, 10_000), end: at(50) })];
+    expect([leftOf(short, 8, 50), leftOf(short, 8, 49)]).toEqual([10, undefined]);
+    const known = [futureOfSeen({ ...seen(50, 10_000), end: at(90) })];
+    expect([50, 90, 91].map((value) => leftOfLsn(known, value))).toEqual([
+      undefined,
+      10,
+      undefined,
+    ]);
   });
 });

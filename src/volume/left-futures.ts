@@ -8,7 +8,7 @@
  *
  * So 11:55 is no moment of the present path, though that has a last commit before 11:55, too: the one at the fork.
  */
-import { type Lsn, lsnMin, lsnZero } from "../base/lsn.ts";
+import { advance, type Lsn, lsnMaxOf, lsnMin, lsnZero } from "../base/lsn.ts";
 
 /** What a backtrack left, as far as it is remembered. */
 export interface LeftFuture {
@@ -31,6 +31,43 @@ export interface Return {
   readonly to: Lsn;
   /** A time before which that future has no commit behind `to`, microseconds since 1970; undefined: not known. */
   readonly nextUs: bigint | undefined;
+}
+
+/** A path that whoever archives it saw being left, which is all that is known of it. */
+export interface SeenLeft {
+  /** Log from here on is on the path no more. */
+  readonly from: Lsn;
+  /** As far as its log is archived; `from` if that is gone. */
+  readonly end: Lsn;
+  readonly leftAtMs: number;
+}
+
+/** Those that none of the futures is: an earlier version remembered none, and whoever tells them may have died before he could. */
+export function unnamedFutures<Seen extends Pick<SeenLeft, "from" | "leftAtMs">>(
+  futures: readonly Pick<LeftFuture, "fork">[],
+  seen: readonly Seen[],
+): Seen[] {
+  const unseen = [...futures];
+  return seen
+    .toSorted((a, b) => a.leftAtMs - b.leftAtMs)
+    .filter(({ from }) => {
+      const at = unseen.findIndex(({ fork }) => fork === from);
+      if (at >= 0) unseen.splice(at, 1);
+      return at < 0;
+    });
+}
+
+/** Nobody knows what came back of it, so nothing did. */
+export function futureOfSeen({ from: fork, end, leftAtMs }: SeenLeft): LeftFuture {
+  return {
+    fork,
+    // It has been there, and its times are what is asked for most often.
+    end: lsnMaxOf(end, advance(fork, 1)),
+    leftAtMs,
+    firstUs: undefined,
+    returned: undefined,
+    untilMs: undefined,
+  };
 }
 
 /**

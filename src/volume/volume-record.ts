@@ -51,7 +51,7 @@ export interface VolumeRecord {
   readonly history: LogPath;
   /** Paths that backtracks left, oldest first, while their log is kept. */
   readonly left: readonly LeftPath[];
-  /** What the cluster remembers of its backtracks: moments that are the volume's no more. Records of before have none. */
+  /** What the cluster remembers of its backtracks: moments that are the volume's no more. Records of before have none, and what `left` has beside it counts, too. */
   readonly futures: readonly LeftFuture[];
 }
 
