@@ -39,8 +39,6 @@ export interface BacktracksOptions {
   readonly addressBook: () => VolumeNodes;
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
-  /** Where the log begins that snapshots need; undefined: not known. */
-  readonly snapshotLsn: () => Lsn | undefined;
 }
 
 interface Running {
@@ -392,11 +390,9 @@ export class Backtracks {
 
   private forgetOld(): void {
     const { clock, config, roles, logger } = this.options;
-    const logFrom = this.options.snapshotLsn();
-    const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs, logFrom };
+    const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs };
     if (withExpired(roles.state, now) === roles.state) return;
     roles.changeState((state) => withExpired(state, now));
-    const { expired = [] } = roles.state;
-    logger.info({ event: "backtrack.expired", remembered: expired.length, newest: expired.at(-1) });
+    logger.info({ event: "backtrack.expired", newest: roles.state.expired?.at(-1) });
   }
 }

@@ -95,21 +95,6 @@ test("a future is left behind when its window is over, and remembered", () => {
   expect([abandoned, expired?.length, expired?.at(-1)?.leftAtMs]).toEqual([[], 64, 99]);
 });
 
-test("a future is forgotten when no log is as old, and not before those that are older", () => {
-  const gone = (end: string, leftAtMs: number) => ({ fork: "0/10", end, leftAtMs, untilMs: 9_000 });
-  const [low, high, late] = [gone("0/60", 1_000), gone("0/90", 2_000), gone("0/50", 3_000)];
-  const state = { ...newState(), expired: [low, high, late] };
-  const asOf = (logFrom: number | undefined) => {
-    const from = logFrom === undefined ? undefined : at(logFrom);
-    return withExpired(state, { nowMs: 20_000, windowMs: 10_000, logFrom: from });
-  };
-  expect([asOf(undefined), asOf(0x5f)]).toEqual([state, state]);
-  expect(asOf(undefined)).toBe(state);
-  expect(asOf(0x60).expired).toEqual([high, late]);
-  expect(asOf(0x8f).expired).toEqual([high, late]);
-  expect(asOf(0x90).expired).toEqual([]);
-});
-
 test("what is meant and is kept no more is told as that, and is never another moment", () => {
   // The oldest one's window is over.
   const over = { fork: at(50), end: at(100), leftAtMs: 10_000, untilMs: 15_000 };

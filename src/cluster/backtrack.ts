@@ -6,7 +6,7 @@ import type { World } from "../keeper/index.ts";
 import type { LeftFuture } from "../volume/index.ts";
 import type { CommitSpan, MomentTarget } from "../wal/index.ts";
 import type { BacktrackReport, BacktrackRequest } from "./messages.ts";
-import type { AbandonedFuture, BacktrackState, ClusterState, ExpiredFuture } from "./state.ts";
+import type { AbandonedFuture, BacktrackState, ClusterState } from "./state.ts";
 
 /** state.ts' AbandonedFuture, read. */
 export interface LeftPath {
@@ -27,20 +27,15 @@ export interface GonePath {
 /** Of more, nobody remembers the LSNs that a backtrack has printed. */
 const expiredMax = 64;
 
-/**
- * The state in which futures that were left longer ago than the window are kept no more, and those of before all that snapshots
- * lead to (`logFrom`, where their log begins; undefined: not known) are forgotten; the same one if there are none.
- */
+/** The state in which futures that were left longer ago than the window are kept no more; the same one if there are none. */
 export function withExpired(
   state: ClusterState,
-  now: { readonly nowMs: number; readonly windowMs: number; readonly logFrom?: Lsn | undefined },
+  { nowMs, windowMs }: { readonly nowMs: number; readonly windowMs: number },
 ): ClusterState {
-  const { nowMs, windowMs, logFrom } = now;
   const { abandoned = [], expired = [] } = state;
   const isOver = ({ leftAtMs }: AbandonedFuture): boolean => leftAtMs <= nowMs - windowMs;
   const over = abandoned.filter(isOver);
-  const remembered = askable(expired, logFrom);
-  if (over.length === 0 && remembered.length === expired.length) return state;
+  if (over.length === 0) return state;
   const gone = over.map((one) => {
     const { path: _, ...facts } = one;
     return { ...facts, untilMs: one.leftAtMs + windowMs };
@@ -48,18 +43,8 @@ export function withExpired(
   return {
     ...state,
     abandoned: abandoned.filter((one) => !isOver(one)),
-    expired: [...remembered, ...gone].slice(-expiredMax),
+    expired: [...expired, ...gone].slice(-expiredMax),
   };
-}
-
-/**
- * Without the oldest ones of which no LSN and no time can be asked for any more: there is no log as old. One behind an older
- * one that is remembered stays, since it says where the present path left that.
- */
-function askable(expired: readonly ExpiredFuture[], logFrom: Lsn | undefined): ExpiredFuture[] {
-  if (logFrom === undefined) return [...expired];
-  const first = expired.findIndex(({ end }) => parseLsn(end) > logFrom);
-  return first < 0 ? [] : expired.slice(first);
 }
 
 /**

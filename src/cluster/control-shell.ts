@@ -169,7 +169,6 @@ export class ControlPlane {
       addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
       // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
       hasCacheFor: (to, logFrom) => logFrom < to,
-      snapshotLsn: () => findLsn(this.keeper.report?.logFrom ?? ""),
     });
   }
 
