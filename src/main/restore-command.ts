@@ -27,6 +27,7 @@ import { type RestoreTarget, takeTarget } from "./restore-target.ts";
 import { passedOverLines } from "./restore-tries.ts";
 import { findRemembered, remember } from "./resume.ts";
 import { isRunning } from "./running.ts";
+import { unnamedFutures } from "../volume/index.ts";
 
 export interface RestoreOptions extends Options, StoreOptions {
   readonly into: string;
@@ -61,8 +62,10 @@ async function restoreCluster(options: RestoreOptions): Promise<void> {
     const { objectStoreUrl: url, objectStoreEnv: env } = objectStoreOf(layout, settings);
     const { keyFile } = layout;
     const stored = await openStoreSource({ url, env, volume: state.volumeId, keyFile });
-    // It knows of backtracks that its archive may not have heard of.
-    const source = { ...stored, left: leftFutures(state, realClock.wallMs()) };
+    // It knows of backtracks that its archive may not have heard of, and may have forgotten some that the archive has not.
+    const known = leftFutures(state, realClock.wallMs());
+    const seen = stored.left.map((future) => ({ ...future, from: future.fork }));
+    const source = { ...stored, left: [...known, ...unnamedFutures(known, seen)] };
     if (!options.json) {
       print(`The cluster in ${layout.dataDir} does not run: its object store has it up to`);
       print(`${reachOf(source)}. Start it to reach later moments.`);

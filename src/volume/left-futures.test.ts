@@ -165,6 +165,10 @@ describe("a path that was seen being left", () => {
     // Of two at one place, the one that is not told yet is the newer one.
     const twice = [seen(50, 30_000), seen(50, 10_000)];
     expect(unnamedFutures([left(9, 50, 100)], twice)).toEqual([seen(50, 30_000)]);
+    // Nor does an older future stand for it, whose own path is not remembered as seen any more.
+    const nightly = [left(9, 50, 100), left(19, 50, 90), left(29, 50, 95)];
+    const late = [seen(50, 30_000), seen(50, 40_000)];
+    expect(unnamedFutures(nightly, late)).toEqual([seen(50, 40_000)]);
   });
 
   it("has its times, though none of its log be left, and its LSNs as far as its log", () => {

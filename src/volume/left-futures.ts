@@ -42,18 +42,23 @@ export interface SeenLeft {
   readonly leftAtMs: number;
 }
 
-/** Those that none of the futures is: an earlier version remembered none, and whoever tells them may have died before he could. */
+/**
+ * Those that none of the futures is: an earlier version remembered none, and whoever tells them may have died before he could. A
+ * path is seen being left after it was, and before the next one is: of the futures at its place it is the last one before that.
+ */
 export function unnamedFutures<Seen extends Pick<SeenLeft, "from" | "leftAtMs">>(
-  futures: readonly Pick<LeftFuture, "fork">[],
+  futures: readonly Pick<LeftFuture, "fork" | "leftAtMs">[],
   seen: readonly Seen[],
 ): Seen[] {
-  const unseen = [...futures];
+  const named = new Set<unknown>();
   return seen
     .toSorted((a, b) => a.leftAtMs - b.leftAtMs)
-    .filter(({ from }) => {
-      const at = unseen.findIndex(({ fork }) => fork === from);
-      if (at >= 0) unseen.splice(at, 1);
-      return at < 0;
+    .filter(({ from, leftAtMs }) => {
+      const before = futures.filter((one) => one.fork === from && one.leftAtMs <= leftAtMs);
+      const [last] = before.toSorted((a, b) => b.leftAtMs - a.leftAtMs);
+      if (!last || named.has(last)) return true;
+      named.add(last);
+      return false;
     });
 }
 
