@@ -287,3 +287,24 @@ describe("a cancel request", () => {
     socket.destroy();
   });
 });
+
+describe("who was turned away, and whose log-in was refused", () => {
+  it("is an event once a minute", async () => {
+    const admin = await from("127.0.0.1", 1, { database: "borealis" });
+    const sql =
+      "SELECT message FROM events WHERE source_type = 'proxy' AND category = 'security' ORDER BY time";
+    const wanted = [
+      /^[1-9]\d* (connection was|connections were) turned away before the log-in\.$/,
+      /^[1-9]\d* log-(in was|ins were) refused\.$/,
+    ];
+    await until(
+      "both are told",
+      async () => {
+        const { rows } = await admin.query<{ message: string }>(sql);
+        return wanted.every((one) => rows.some(({ message }) => one.test(message)));
+      },
+      90_000,
+    );
+    await admin.end();
+  });
+});
