@@ -49,6 +49,9 @@ const absent = [
   ["aws_commons, aws_s3, aws_lambda, aws_ml", "they call services of AWS"],
 ];
 
+/** Functions; and schemas, which have others in them. */
+export const absentNames = absent.flatMap(([names]) => names.split(", "));
+
 const absentRows = absent.map(([names, why]) => [
   names
     .split(", ")
@@ -61,12 +64,13 @@ const absentRows = absent.map(([names, why]) => [
 const notes = {
   aurora_version: "PostgreSQL's version and `.0`: Borealis has no patches of its own",
   aurora_replica_status:
-    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer. `server_id` is the address of the instance's endpoint for who came in at one of those ([wrappers.md](wrappers.md))",
+    "Columns that nothing here backs are null: `cur_replay_latency_in_usec`, `active_txns`, `last_transport_error`, `last_error_timestamp`, `log_stream_speed_in_kib_per_second`, `log_buffer_sequence_number`, `oldest_read_view_trx_id`, `oldest_read_view_lsn`, `pending_read_ios`, `read_ios`, `iops`. `cpu`: percent of one processor; 0 outside Linux, in an instance's first second, and of one that was never heard of. `current_read_lsn` is what that instance has replayed, and so is a reader's `durable_lsn`: nothing that is not durable comes to it. `is_current` is always true. An instance that is away stays listed, with the time when it was last heard of by the control plane that runs now, or 1970; once that is five seconds ago, `replica_lag_in_msec` is the lag that it had then and the time since, or null if none was known. For a second or three after its start an instance may show the others as it last knew them, and none of them as the writer. `server_id` is the address of the instance's endpoint for who came in at one of those ([wrappers.md](wrappers.md))",
   aurora_db_instance_identifier:
     "The address of its endpoint for who came in at one of those ([wrappers.md](wrappers.md))",
   aurora_global_db_status: "No rows: there are no global databases",
   aurora_global_db_instance_status: "No rows: there are no global databases",
-  aurora_show_volume_status: "`disks`: protection groups, of which a volume has one here",
+  aurora_show_volume_status:
+    "`disks`: protection groups, of which a volume has one here. Both are null until the control plane has told the instance of the volume",
   aurora_stat_activity: "`plan_id` is null, as with aurora_compute_plan_id off",
   aurora_stat_bgwriter: "The cache's figures are 0, as without Optimized Reads",
   aurora_stat_wait_type: "PostgreSQL's types; not LSN, which Aurora's engine adds",
@@ -300,7 +304,8 @@ ${faultsText(faults)}
 
 ## Absent functions
 
-What cannot be backed by facts is left out, so that whoever asks is told 42883 rather than something plausible.
+What cannot be backed by facts is left out, so that whoever asks is told 42883 (3F000 where it is a schema) rather than something
+plausible.
 
 ${table(["Aurora has", "not here, because"], absentRows)}
 

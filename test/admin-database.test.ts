@@ -4,6 +4,14 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
 
+interface Event {
+  readonly time: Date;
+  readonly source_type: string;
+  readonly source: string;
+  readonly category: string;
+  readonly message: string;
+}
+
 const hasPsql = spawnSync("psql", ["--version"]).status === 0;
 
 describe("the admin database", () => {
@@ -112,9 +120,18 @@ describe("the admin database", () => {
   });
 
   it("tells what has happened, the newest last", async () => {
-    const { rows } = await until("something has happened", async () => {
-      const shown = await admin.query<{ time: Date; message: string }>("SHOW EVENTS");
-      return shown.rows.length > 0 && shown;
+    await admin.query("CREATE SNAPSHOT kept");
+    const { writer } = (await cluster.status()).cluster;
+    const { rows } = await until("the failover and the snapshot are told", async () => {
+      const shown = await admin.query<Event>("SHOW EVENTS");
+      const isTold = (...wanted: [string, string, string | null]): boolean =>
+        shown.rows.some(
+          ({ source_type, category, source }) =>
+            [source_type, category, source].join() === wanted.join(),
+        );
+      return (
+        isTold("snapshot", "backup", "kept") && isTold("instance", "failover", writer) && shown
+      );
     });
     const times = rows.map(({ time }) => time.getTime());
     expect(times).toEqual(times.toSorted((a, b) => a - b));

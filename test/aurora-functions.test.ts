@@ -1,10 +1,11 @@
 /** Aurora's functions, settings and roles in SQL: on the writer and on readers, for ordinary users, across failovers. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  absentNames,
   compatibilityFile,
   compatibilityText,
   wrapperStatements,
@@ -13,6 +14,7 @@ import { auroraNames, injectFunctions, sessionSettings } from "../src/instance/i
 import { classify, loadParser } from "../src/route/index.ts";
 import { clone } from "./helpers/clones.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
+import { findEngines } from "./helpers/stock-postgres.ts";
 
 type Endpoint = "writer" | "reader" | `instance-${number}`;
 interface Row {
@@ -25,6 +27,7 @@ interface Row {
 }
 
 const everywhere = ["writer", "reader"] as const;
+const hasPsql = spawnSync("psql", ["--version"]).status === 0;
 const ordinary = { user: "ordinary", password: "o" };
 const statusSql =
   "SELECT server_id, session_id, replica_lag_in_msec, durable_lsn, cpu, " +
@@ -70,6 +73,18 @@ function statusOn(endpoint: Endpoint): Promise<Row[]> {
 /** With those that inject faults. */
 const everyName = [...auroraNames, ...injectFunctions.map(({ name }) => name)].toSorted();
 
+/** What their first column says is another thing with each call. */
+const changing = new Set(["aurora_stat_activity", "aurora_stat_bgwriter"]);
+
+const columnsOf = ({ fields }: pg.QueryResult): string[] => fields.map(({ name }) => name);
+
+function untilVolumeIsTold(client: pg.Client): Promise<unknown> {
+  return until("the control plane has told of the volume", async () => {
+    const { rows } = await client.query("SELECT nodes FROM aurora_show_volume_status()");
+    return rows[0].nodes !== null;
+  });
+}
+
 async function caughtUp(): Promise<void> {
   const { rows } = await cluster.query("SELECT pg_current_wal_flush_lsn()::text AS at");
   for (const reader of ["instance-1", "instance-2", "instance-3"] as const)
@@ -92,11 +107,12 @@ describe("each function", () => {
   it("answers an ordinary user simply, prepared, joined and in a view, on both sides", async () => {
     await asOrdinary("writer", async (client) => {
       for (const name of auroraNames)
-        await client.query(`CREATE VIEW ours.v_${name} AS SELECT 1 AS one FROM ${name}() f`);
+        await client.query(`CREATE VIEW ours.v_${name} AS SELECT f.* FROM ${name}() f`);
     });
     await caughtUp();
     for (const endpoint of everywhere)
       await asOrdinary(endpoint, async (client) => {
+        await untilVolumeIsTold(client);
         for (const name of auroraNames) {
           // How many there are of some changes all the time.
           const hasRows = async (query: string | pg.QueryConfig): Promise<boolean> =>
@@ -110,11 +126,63 @@ describe("each function", () => {
             );
           const joined = `SELECT 1 FROM ${name}() f LEFT JOIN pg_class c ON c.relname = 'nobody'`;
           expect(await hasRows(joined), name).toBe(plain);
-          expect(await hasRows(`SELECT one FROM ours.v_${name}`), name).toBe(plain);
+          const called = await client.query(`SELECT * FROM ${name}() f`);
+          const viewed = await client.query(`SELECT * FROM ours.v_${name}`);
+          expect(columnsOf(viewed), name).toEqual(columnsOf(called));
+          const [first = ""] = columnsOf(viewed);
+          const column = await client.query({
+            text: `SELECT "${first}" FROM ours.v_${name}`,
+            rowMode: "array",
+          });
+          expect(column.rows.length > 0, name).toBe(plain);
+          if (!changing.has(name))
+            expect(column.rows.flat(), name).toEqual(called.rows.map((row) => row[first]));
         }
         await client.query("BEGIN READ ONLY");
         expect((await client.query("SELECT * FROM aurora_replica_status()")).rows).toHaveLength(3);
         await client.query("COMMIT");
+      });
+  });
+
+  it.skipIf(!hasPsql)(
+    "answers in psql, on both sides (skipped where psql is not installed)",
+    () => {
+      for (const endpoint of everywhere) {
+        const url = new URL(cluster.url(endpoint));
+        Object.assign(url, { username: ordinary.user, password: ordinary.password });
+        const calls = auroraNames.flatMap((name) => ["-c", `SELECT * FROM ${name}()`]);
+        const args = ["-X", "-v", "ON_ERROR_STOP=1", ...calls, url.href];
+        const { status, stdout, stderr } = spawnSync("psql", args, { encoding: "utf8" });
+        expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+        const counts = [...stdout.matchAll(/^\((\d+) rows?\)$/gm)].map(
+          ([, count]) => count !== "0",
+        );
+        expect(counts).toEqual(auroraNames.map((name) => !name.startsWith("aurora_global_")));
+        expect(stdout).toContain("MASTER_SESSION_ID");
+      }
+    },
+  );
+
+  it("is absent, and told to be, where docs/compatibility.md says so", async () => {
+    const isSchema = (name: string): boolean => !/^(aurora|get)_/.test(name);
+    const schemas = absentNames.filter(isSchema).map((name) => name.replace(/\.\*$/, ""));
+    const functions = absentNames.filter((name) => !isSchema(name));
+    expect([schemas.length, functions.length]).toEqual([6, 17]);
+    for (const endpoint of everywhere)
+      await asOrdinary(endpoint, async (client) => {
+        const told = (call: string): Promise<unknown> =>
+          client.query(`SELECT * FROM ${call}`).catch((error: pg.DatabaseError) => error.code);
+        for (const name of functions)
+          expect([name, await told(`${name}()`)]).toEqual([name, "42883"]);
+        for (const name of schemas)
+          expect([name, await told(`${name}.x()`)]).toEqual([name, "3F000"]);
+        // Whatever it takes; and no extension may bring it.
+        const found = await client.query(
+          `SELECT proname AS name FROM pg_proc WHERE proname = ANY ($1)
+            UNION ALL SELECT name FROM pg_available_extensions WHERE name = ANY ($1)`,
+          [[...functions, ...schemas]],
+        );
+        expect(found.rows).toEqual([]);
       });
   });
 
@@ -459,18 +527,34 @@ describe("a cluster of before", () => {
   });
 });
 
-describe("no noise", () => {
-  const bin = "/usr/lib/postgresql/15/bin";
-  const hasDump =
-    existsSync(join(bin, "postgres")) &&
-    / 15\./.test(spawnSync("pg_dump", ["--version"], { encoding: "utf8" }).stdout ?? "");
+/** Where clients are that can dump a server of this major version: pg_dump refuses newer ones. Empty: where PATH finds them. */
+function findDump(major: number): string | undefined {
+  const places = [...findEngines().map(({ bin }) => `${bin}/`), ""];
+  return places.find((place) => {
+    const { stdout } = spawnSync(`${place}pg_dump`, ["--version"], { encoding: "utf8" });
+    return Number(/ (\d+)/.exec(stdout ?? "")?.[1] ?? 0) >= major;
+  });
+}
 
-  it.skipIf(!hasDump)(
-    "is in a dump, which restores into a database of our own making",
+const isOther = process.env["BOREALIS_TEST_POSTGRES_BIN"] !== undefined;
+/** The one that comes along has no clients: a system's may be new enough for it. */
+const dumped: { version: string; bin?: string }[] = [
+  ...findEngines(),
+  ...(isOther ? [] : [{ version: "18" }]),
+];
+
+describe.each(dumped)("no noise, on PostgreSQL $version", ({ version, bin }) => {
+  const place = findDump(Number(version));
+  const run = (tool: string, args: string[], input = ""): string =>
+    execFileSync(`${place}${tool}`, args, { encoding: "utf8", input });
+
+  it.skipIf(place === undefined)(
+    "is in a dump, which restores into a database of our own making, as text and as an archive",
     async () => {
+      const engine = bin === undefined ? [] : [`--postgres-bin=${bin}`];
       const old = await TestCluster.create({
         readers: 1,
-        args: ["--postgres-bin", bin, "--set", "reader.warmEveryMs=200"],
+        args: [...engine, "--set", "reader.warmEveryMs=200"],
       });
       try {
         await old.query("CREATE TABLE t AS SELECT 1 AS a");
@@ -483,8 +567,7 @@ describe("no noise", () => {
             return (await old.query(sql)).rows[0]?.is;
           },
         );
-        const dump = (...args: string[]): string =>
-          execFileSync("pg_dump", [...args, "-d", old.url()], { encoding: "utf8" });
+        const dump = (...args: string[]): string => run("pg_dump", [...args, "-d", old.url()]);
         const text = dump();
         expect(text).toContain("CREATE TABLE public.t");
         // Nothing but the user's own view.
@@ -492,16 +575,23 @@ describe("no noise", () => {
           .split("\n")
           .filter((line) => /aurora|borealis|rds_|pg_catalog\.pg_s/.test(line));
         expect(noise).toEqual([]);
-        await old.query("CREATE DATABASE copy TEMPLATE template0");
-        execFileSync("psql", ["-qX", "-v", "ON_ERROR_STOP=1", "-d", old.url("writer", "copy")], {
-          input: text,
-        });
-        const client = await old.client("writer", { connectionString: old.url("writer", "copy") });
-        expect((await client.query("SELECT * FROM v")).rows).toEqual([
-          { server_id: "instance-1" },
-          { server_id: "instance-2" },
-        ]);
-        await client.end();
+        const archive = join(old.dataDir, "../archive");
+        dump("-Fc", "-f", archive);
+        for (const database of ["copy", "second"]) {
+          await old.query(`CREATE DATABASE ${database} TEMPLATE template0`);
+          const into = ["-d", old.url("writer", database)];
+          if (database === "copy") run("psql", ["-qX", "-v", "ON_ERROR_STOP=1", ...into], text);
+          else run("pg_restore", ["--exit-on-error", ...into, archive]);
+          const client = await old.client("writer", {
+            connectionString: old.url("writer", database),
+          });
+          const { rows } = await client.query("SELECT v.server_id, t.a FROM v, t ORDER BY 1");
+          await client.end();
+          expect(rows, database).toEqual([
+            { server_id: "instance-1", a: 1 },
+            { server_id: "instance-2", a: 1 },
+          ]);
+        }
       } finally {
         await old.destroy();
       }

@@ -327,6 +327,9 @@ describe("a failover cut short", () => {
       const { state, writer } = (await cluster.status()).cluster;
       return state === "failing-over" && writer === null;
     });
+    const health = await fetch(`http://127.0.0.1:${cluster.port + 3000}/health`);
+    const said = { status: "failing-over", writer: null };
+    expect([health.status, await health.json()]).toEqual([503, said]);
     // New sessions wait instead of being refused; reads on readers go on.
     const waiting = cluster.query("SELECT 1 AS one");
     expect((await cluster.query("SELECT 2 AS two", "reader")).rows).toEqual([{ two: 2 }]);

@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseLsn } from "../src/base/lsn.ts";
 import { untilArchived, volumeOf } from "./helpers/archive.ts";
@@ -199,6 +200,23 @@ describe("a restored cluster", () => {
           );
           return seen[0].n === rows + 10;
         });
+        // In the source instance-2 writes.
+        const surface =
+          "select server_id, session_id = 'MASTER_SESSION_ID' as writes, aurora_version() as version" +
+          " from aurora_replica_status()";
+        const version = `${(await source.query("show server_version")).rows[0].server_version}.0`;
+        for (const endpoint of ["writer", "reader"] as const)
+          await until(
+            `Aurora's functions know the cluster's own instances at the ${endpoint}`,
+            async () => {
+              const { rows: own } = await cluster.query(surface, endpoint);
+              const wanted = [
+                { server_id: "instance-1", writes: true, version },
+                { server_id: "instance-2", writes: false, version },
+              ];
+              return isDeepStrictEqual(own, wanted);
+            },
+          );
         const status = await cluster.status();
         expect(status.cluster.timeline).toBeGreaterThan(1);
         const failed = await cluster.cli("failover");

@@ -7,6 +7,7 @@ import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { childrenOf, makeFolder, TestCluster, until } from "./helpers/cluster.ts";
 import { signalAll } from "./helpers/signals.ts";
+import { isThorough } from "./helpers/thorough.ts";
 import { installWrapper, WrapperApp } from "./helpers/wrapper-app.ts";
 
 const writerAddress = "127.0.0.10";
@@ -242,6 +243,7 @@ describe("an application with AWS's Node wrapper", () => {
       expect(writer).not.toBe(before.id);
       const shownMs = await untilShown(writer);
       console.log(`${name}: all instances show the new writer after ${Math.round(shownMs)} ms`);
+      if (isThorough) expect(shownMs).toBeLessThan(1_000);
       for (const { plugins, ended } of sleeping) {
         expect(await ended, plugins).toEqual([
           "FailoverSuccessError",

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { readExposition, type ReadFamily, valueOf } from "../../test/helpers/exposition.ts";
 import { encodeExposition } from "../base/exposition.ts";
@@ -249,6 +250,28 @@ describe("metrics of sessions", () => {
     ];
     for (const [name, labels, value] of cases)
       expect([name, valueOf(now, `borealis_${name}`, labels)]).toEqual([name, value]);
+  });
+});
+
+describe("metrics in docs/operations.md", () => {
+  it("are those that there are, all of them", () => {
+    const sessions = new SessionCounters().figures({
+      sessions: [],
+      unauthenticated: 0,
+      loginsSlowed: 0,
+      auditLost: 0,
+      instances: [],
+      reasons: new Map(),
+    });
+    const there = metricsOf({ ...factsOf(), sessions }).map(({ name }) => name);
+    const text = readFileSync("docs/operations.md", "utf8");
+    const series = ["", "_bucket", "_sum", "_count"];
+    const named = new Set(
+      [...text.matchAll(/\bborealis_[a-z_]+/g)].map(
+        ([word]) => there.find((name) => series.some((end) => word === name + end)) ?? word,
+      ),
+    );
+    expect([...named].toSorted()).toEqual(there.toSorted());
   });
 });
 
