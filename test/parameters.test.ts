@@ -1,4 +1,6 @@
 /** Settings of PostgreSQL for the whole cluster and for instances, by ALTER SYSTEM, the admin database and the command line; real processes. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freeBasePort, TestCluster, until } from "./helpers/cluster.ts";
@@ -205,5 +207,72 @@ describe("parameters", () => {
     expect(await refused(admin, "RESET PARAMETER search_path")).toMatchObject({ code: "42704" });
     await admin.query("RESET PARAMETER maintenance_work_mem");
     expect(await shown("maintenance_work_mem", "reader")).toBe("64MB");
+  });
+
+  it("of one instance go before the cluster's", async () => {
+    const added = await cluster.cli("instance", "add");
+    expect(added.code, added.stderr).toBe(0);
+    // One that comes later has the cluster's.
+    expect(await shown("work_mem", "instance-3")).toBe("8MB");
+    expect(await shown("track_activity_query_size", "instance-3")).toBe("4kB");
+    await admin.query("SET PARAMETER work_mem = '17MB' FOR 'instance-3'");
+    expect(await shown("work_mem", "instance-3")).toBe("17MB");
+    await writer.query("ALTER SYSTEM SET work_mem = '10MB'");
+    expect(await shown("work_mem", "instance-3")).toBe("17MB");
+    expect(await shown("work_mem", "instance-2")).toBe("10MB");
+    await admin.query("RESET PARAMETER work_mem FOR 'instance-3'");
+    expect(await shown("work_mem", "instance-3")).toBe("10MB");
+    expect(await refused(admin, "SET PARAMETER work_mem = '1MB' FOR 'instance-9'")).toMatchObject({
+      code: "22023",
+    });
+    await admin.query("SET PARAMETER work_mem = '17MB' FOR 'instance-3'");
+  });
+
+  it("that end sessions end none of Borealis's own", async () => {
+    const { epoch } = (await cluster.status()).cluster;
+    await cluster.query("CREATE TABLE kept (n int)");
+    await cluster.query("ALTER SYSTEM SET idle_session_timeout = '700ms'");
+    await cluster.query("ALTER SYSTEM SET statement_timeout = '5s'");
+    await writer.query("SELECT 1").catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    expect((await refused(writer, "SELECT 1")).message).not.toBe("done");
+    await cluster.query("INSERT INTO kept VALUES (1)");
+    await cluster.query("ALTER SYSTEM RESET idle_session_timeout");
+    await cluster.query("ALTER SYSTEM RESET statement_timeout");
+    const { cluster: now, instances } = await cluster.status();
+    expect(now.epoch).toBe(epoch);
+    expect(instances.map(({ state }) => state)).toEqual(["available", "available", "available"]);
+    writer = await cluster.client("writer");
+  });
+
+  it("survive a failover, a control plane that is killed, and the loss of all caches", async () => {
+    const before = await idOf("writer");
+    expect((await cluster.cli("failover")).code).toBe(0);
+    expect(await idOf("writer")).not.toBe(before);
+    expect(await shown("work_mem", "writer")).toBe("10MB");
+    process.kill((await cluster.pids()).get("control-plane") ?? 0, "SIGKILL");
+    // Told when it is there again.
+    await writer.query("ALTER SYSTEM SET work_mem = '11MB'");
+    expect(await shown("work_mem", "instance-2")).toBe("11MB");
+    await cluster.down();
+    for (const id of ["instance-1", "instance-2", "instance-3"])
+      rmSync(join(cluster.dataDir, "instances", id), { recursive: true, force: true });
+    await cluster.up();
+    await untilAllServe(3);
+    expect(await shown("work_mem", "instance-1")).toBe("11MB");
+    expect(await shown("work_mem", "instance-2")).toBe("11MB");
+    expect(await shown("work_mem", "instance-3")).toBe("17MB");
+    expect(await shown("track_activity_query_size", "writer")).toBe("4kB");
+  });
+
+  it("are all gone after RESET ALL, but for those of one instance", async () => {
+    await cluster.query("ALTER SYSTEM RESET ALL");
+    expect(await shown("work_mem", "instance-1")).toBe("4MB");
+    expect(await shown("work_mem", "instance-3")).toBe("17MB");
+    const again = await enter();
+    expect((await again.query("SHOW PARAMETERS")).rows).toMatchObject([
+      { name: "work_mem", scope: "instance-3", value: "17MB", state: "in-sync" },
+    ]);
+    await again.end();
   });
 });
