@@ -131,6 +131,7 @@ class World {
         borrowServer(shared, arrival, pooling, wanted, (name) => memory.hasCustom(name)),
       isOver: () => false,
       isLeaving: () => false,
+      isSilent: () => false,
       isServing: () => Promise.resolve(this.isServing),
       wasEndedOnPurpose: () => Promise.resolve(false),
       onTraitsChanging() {},
