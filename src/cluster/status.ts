@@ -180,7 +180,8 @@ function customFacts({ type, list }: CustomEndpoint): EndpointRow["custom"] {
   };
 }
 
-const answersNothing = "it answers nothing, or did until a moment ago: sessions are elsewhere";
+const answersNothing =
+  "it answers nothing: its sessions go on elsewhere until it does, and has caught up";
 
 function instanceRows(facts: StatusFacts): StatusReport["instances"] {
   return facts.state.instances.map((instance) => {
