@@ -104,7 +104,9 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
       const [pooled] = (await clientsOn(id, 1, { options: "-c borealis.pool=auto" })) as [
         pg.Client,
       ];
-      const atInstance = await cluster.client(id);
+      const atInstance = await cluster.client(id, {
+        options: "-c borealis.hold_timeout=120s",
+      });
       await idle.query("SET work_mem = '7MB'");
       await idle.query({ name: "kept", text: toRead });
       await pooled.query("SET work_mem = '8MB'");
