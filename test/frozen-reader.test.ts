@@ -138,15 +138,16 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
           if (part !== "its agent" && name !== "inBlock") expect(rows[0].name, name).not.toBe(id);
         }
         console.log(`${part}: ${times.join(", ")}`);
+        // Its agent, where that lives, kills its PostgreSQL after ten seconds, and has it serve again.
+        const late = await within("a new session", cluster.client("reader"));
+        expect(await instanceOf(late)).not.toBe(id);
+        await late.end();
         if (part !== "its agent") expect(isAlive(victim.postgresPid ?? 0)).toBe(true);
         await until("who was idle has moved", async () => (await instanceOf(idle)) !== id);
         expect((await idle.query("SHOW work_mem")).rows).toEqual([{ work_mem: "7MB" }]);
         expect((await pooled.query("SHOW work_mem")).rows).toEqual([{ work_mem: "8MB" }]);
         await inBlock.query("COMMIT");
         for (let n = 1; n <= 20; n++) await cluster.query(`INSERT INTO shown VALUES (${n})`);
-        const late = await within("a new session", cluster.client("reader"));
-        expect(await instanceOf(late)).not.toBe(id);
-        await late.end();
       });
       const count = (await cluster.query("SELECT count(*)::int AS n FROM shown")).rows[0].n;
       // Its first answer to a new session is as new as what was committed before it was thawed.
