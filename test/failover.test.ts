@@ -360,6 +360,14 @@ describe("with one reader", () => {
         () => "acknowledged",
         () => "lost",
       );
+      const looker = new pg.Client({ host, port: 5432, user: "rdsadmin", database: "postgres" });
+      looker.on("error", () => undefined);
+      await looker.connect();
+      await until("the commit is in the old one's own log, and waits", async () => {
+        const sql = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        return (await looker.query(sql)).rows[0].n >= 1;
+      });
+      await looker.end();
       expect((await pair.cli("failover")).code).toBe(0);
       process.kill(agent, "SIGCONT");
       expect(await commit).toBe("lost");

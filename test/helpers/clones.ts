@@ -65,8 +65,9 @@ export function ownBytes(dir: string, than: string): number {
 function filesUnder(dir: string): { inode: number; bytes: number }[] {
   return readdirSync(dir, { withFileTypes: true, recursive: true }).flatMap((entry) => {
     if (!entry.isFile()) return [];
-    const { ino, blocks } = statSync(join(entry.parentPath, entry.name));
-    return [{ inode: ino, bytes: blocks * 512 }];
+    // What is being made gets its name, or goes, while others look.
+    const facts = statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false });
+    return facts ? [{ inode: facts.ino, bytes: facts.blocks * 512 }] : [];
   });
 }
 
