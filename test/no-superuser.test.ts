@@ -117,7 +117,8 @@ describe("a master user who is no superuser", () => {
     );
     const started = "SELECT pg_postmaster_start_time() AS at";
     const before = (await master.query(started)).rows[0].at;
-    expect(await told(master, crash)).toBe("40001");
+    // The latter where the server was gone before its transaction's id was told.
+    expect(["40001", "08007"]).toContain(await told(master, crash));
     await until("another PostgreSQL has the session", async () => {
       return String((await master.query(started)).rows[0].at) !== String(before);
     });
