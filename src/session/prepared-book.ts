@@ -30,8 +30,8 @@ export type Entry = Prepared | "tooLong";
 /** No string, no backslash, nothing but ASCII: none of readingSettings changes the meaning of such a text. */
 const plain = /^(?:[\0-#%&(-[\]-~]|\$\d)*$/;
 const isAscii = /^[\0-\x7f]*$/;
-/** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements there. */
-const nameBytesMax = 63;
+/** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements and portals there, as keys of its tables (dynahash.c). */
+export const nameBytesMax = 63;
 const entryOverheadBytes = 200;
 /** The same as no session's own. */
 const nobodys: Prepared = { source: "", reading: undefined, searchPath: null };

@@ -131,7 +131,7 @@ export class SessionBook {
         // It was analysed as the session is behind them.
         if (!this.repeatable.isEmpty) this.touches.noteDoneOutside(this.repeatable.giveUp());
       } else if (change.kind === "close")
-        this.unknownStatement ??= this.prepared.closed(change.key, new Map(this.reading));
+        this.unknownStatement ??= this.prepared.closed(change.key, this.reading);
     }
   }
 

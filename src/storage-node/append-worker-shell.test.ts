@@ -107,7 +107,7 @@ function serve(options: {
         const { answer } = decodeAppendAck(Buffer.from(bytes));
         // M10: between the check of the epoch and its acknowledgement nobody else may have the grant.
         if (answer.kind === "appendAck") expect(shared.isHeldBy(1)).toBe(true);
-        promised.push(shared.addRecent(0));
+        promised.push(shared.recentBytes);
         answers.push(answer);
       },
       writeAt(fd, bytes, offset) {
@@ -362,7 +362,7 @@ describe("an append worker", () => {
         [103n, "def"],
         [106n, "g"],
       ]);
-      expect(shared.addRecent(0)).toBe(7);
+      expect(shared.recentBytes).toBe(7);
     },
   );
 
@@ -373,7 +373,7 @@ describe("an append worker", () => {
     const stream = [anAppend({ lsn: 100, text: "abc" }), anAppend({ lsn: 103, text: "def" })];
     const { reports, shared } = serve({ chunks: stream, arrange, failsAt: 2 });
     const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
-    expect([told.map(({ lsn }) => lsn), shared.addRecent(0)]).toEqual([[100n], 3]);
+    expect([told.map(({ lsn }) => lsn), shared.recentBytes]).toEqual([[100n], 3]);
   });
 
   it("tells nothing of a grant that ended in a failure, also not under the next one", () => {
@@ -387,7 +387,7 @@ describe("an append worker", () => {
     expect([file, shared.scl]).toEqual(["", 100n]);
     again([anAppend({ lsn: 100, text: "" })]);
     const told = reports.flatMap((report) => (report.kind === "recent" ? report.pieces : []));
-    expect([told, shared.addRecent(0)]).toEqual([[], 0]);
+    expect([told, shared.recentBytes]).toEqual([[], 0]);
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded", "linkEnded"]);
   });
 
@@ -397,7 +397,7 @@ describe("an append worker", () => {
     };
     const chunks = [anAppend({ lsn: 100, text: "abc" })];
     const { reports, shared, again } = serve({ chunks, arrange, answerFailsAt: 1 });
-    expect([shared.scl, shared.addRecent(0)]).toEqual([103n, 0]);
+    expect([shared.scl, shared.recentBytes]).toEqual([103n, 0]);
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
     Object.assign(shared, { promised: epoch(6), accepted: epoch(6), scl: at(100), cuts: 1 });
     again([anAppend({ lsn: 100, text: "x", epoch: 6 })]);
@@ -430,7 +430,7 @@ describe("an append worker", () => {
     };
     const { reports, shared } = serve({ chunks: stream, arrange });
     expect(reports.map((report) => report.kind)).toEqual(["progress", "linkEnded"]);
-    expect(shared.addRecent(0)).toBe(recentBytesMax);
+    expect(shared.recentBytes).toBe(recentBytesMax);
   });
 
   it("writes a file header that names the node and the first LSN", () => {

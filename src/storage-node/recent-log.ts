@@ -92,7 +92,7 @@ export class RecentLog {
   /** True: log from `from` on is synced and on its way here; somebody is told when it comes. */
   awaits(from: Lsn): boolean {
     const { end } = this;
-    return end !== undefined && from >= end && this.shared.addRecent(0) > 0;
+    return end !== undefined && from >= end && this.shared.recentBytes > 0;
   }
 
   private get end(): Lsn | undefined {

@@ -31,7 +31,7 @@ export class RecentTeller {
 
   /** All of it, to be told; none if there is nothing, or if the main thread does not keep up: it then has to read the file. */
   take(): readonly RecentPiece[] {
-    if (this.shared.addRecent(0) > recentBytesMax) this.drop();
+    if (this.shared.recentBytes > recentBytesMax) this.drop();
     const { pieces } = this;
     this.pieces = [];
     this.promisedBytes = 0;

@@ -237,9 +237,13 @@ export class SharedLog {
     Atomics.store(this.words, word.wakePending, 0);
   }
 
-  /** Log that is under way to the main thread beside a wake-up: so many bytes more, or less. Gives how many there are then. */
-  addRecent(bytes: number): number {
-    return Atomics.add(this.words, word.recentBytes, bytes) + bytes;
+  /** Bytes of log that are under way to the main thread beside a wake-up. */
+  get recentBytes(): number {
+    return Atomics.load(this.words, word.recentBytes);
+  }
+  /** So many more, or less. */
+  addRecent(bytes: number): void {
+    Atomics.add(this.words, word.recentBytes, bytes);
   }
 }
 
