@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseRecord, recordFirstSql, recordQueryOf } from "./role-record.ts";
-import { settingRefusal } from "../route/index.ts";
+import { ownSettingNames, settingRefusal } from "../route/index.ts";
 import {
   foreignText,
   planRoles,
@@ -114,6 +114,7 @@ test("what a volume was born with is ours, and its first record is never written
 });
 
 test("every setting that sessions have of ours can be granted, and no other", () => {
+  expect(sessionSettings.toSorted()).toEqual(ownSettingNames.toSorted());
   // Such a value is refused wherever the name is one of ours.
   const isOurs = (name: string): boolean => settingRefusal(name, "no value") !== undefined;
   expect(sessionSettings.filter((name) => !isOurs(name))).toEqual([]);

@@ -14,6 +14,7 @@ export {
   driverName,
   isReservedApplicationName,
   reservedNameRefusal,
+  ownSettingNames,
   settingRefusal,
 } from "./refusals.ts";
 export { redacted } from "./redact.ts";

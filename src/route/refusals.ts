@@ -57,6 +57,8 @@ const ownSettings = new Map([
   ],
 ]);
 
+export const ownSettingNames: readonly string[] = [...ownSettings.keys()];
+
 /** A value that one of our settings cannot have, in a text or at a session's start. */
 export function settingRefusal(name: string, value: string): Refusal | undefined {
   const ours = ownSettings.get(name);
