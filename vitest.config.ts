@@ -13,12 +13,9 @@ const beginsFirst = [
   "endpoints-custom",
   "restore",
   "backtrack",
-  "clone-store",
   "archive-s3",
-  "control-restart",
   "read-gate",
   "sessions",
-  "s3-loss",
   "metrics",
 ];
 

@@ -63,9 +63,11 @@ test("a percentile is a value that was measured", () => {
 });
 
 test("a log's lines are events, and what is no line of a log is left out", () => {
-  const log = `node: a warning\n{"time":"2026-01-01T00:00:01.250Z","event":"epoch.claimed","epoch":2}\n`;
+  const log = `node: a warning\n{"time":"2026-01-01T00:00:01.250Z","event":"epoch.claimed","epoch":2}
+{"time":"2026-01-01T00:00:01.500Z","event":"role.ordered","instance":"instance-1","role":"reader"}\n`;
   expect(eventsOf(log)).toEqual([
     { at: new Date("2026-01-01T00:00:01.250Z"), event: "epoch.claimed" },
+    { at: new Date("2026-01-01T00:00:01.500Z"), event: "role.ordered to read" },
   ]);
   expect(formatTimeline([{ atMs: 250, process: "instance-1", event: "epoch.claimed" }])).toBe(
     "   250  instance-1         epoch.claimed",

@@ -9,12 +9,19 @@ export interface Moment {
   readonly event: string;
 }
 
+interface Line {
+  readonly time: string | number;
+  readonly event?: string;
+  readonly role?: string;
+}
+
 /** The events of one process's log; lines that are none are left out. */
 export function eventsOf(log: string): { at: Date; event: string }[] {
   return log.split("\n").flatMap((line) => {
     if (!line.startsWith("{")) return [];
-    const { time, event } = JSON.parse(line) as { time: string | number; event?: string };
-    return [{ at: new Date(time), event: event ?? "" }];
+    const { time, event = "", role } = JSON.parse(line) as Line;
+    const isToRead = event === "role.ordered" && role === "reader";
+    return [{ at: new Date(time), event: isToRead ? "role.ordered to read" : event }];
   });
 }
 

@@ -3,10 +3,11 @@
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { buildIfStale, checkNode, installIfStale, root } from "./prepare.mjs";
 
+const isWhole = process.argv.includes("--all");
 checkNode();
 installIfStale({ isDevelopment: true });
 buildIfStale();
@@ -16,6 +17,8 @@ const took = [];
 const slowestFiles = [];
 /** One line each, for whoever sees only the end of the output. */
 const failures = [];
+/** What is shown of clusters whose tests failed. */
+const digests = [];
 const failureCharsMax = 300;
 const failuresMax = 20;
 const reports = mkdtempSync(join(tmpdir(), "borealis-tests-"));
@@ -34,6 +37,7 @@ function vitest(project) {
     const child = spawn(join(root, "node_modules", ".bin", "vitest"), args, {
       cwd: root,
       stdio: "inherit",
+      env: { BOREALIS_TEST: isWhole ? "all" : "", ...process.env, BOREALIS_DIGESTS: reports },
     });
     child.on("exit", (code) => {
       let report;
@@ -48,7 +52,9 @@ function vitest(project) {
       for (const result of report.testResults ?? []) {
         const file = relative(root, result.name);
         slowestFiles.push([file, (result.endTime - result.startTime) / 1000]);
-        failures.push(...failuresOf(file, result));
+        const failed = failuresOf(file, result);
+        failures.push(...failed);
+        if (failed.length > 0) digests.push(...digestOf(file));
       }
       // A file that does not load, or a failing hook, counts no test but fails the run.
       if (code !== 0 && report.numFailedTests === 0) {
@@ -58,6 +64,15 @@ function vitest(project) {
       resolve();
     });
   });
+}
+
+/** What the clusters of a file that failed warned of. */
+function digestOf(file) {
+  try {
+    return [`Clusters of ${file}:`, readFileSync(join(reports, basename(file)), "utf8").trimEnd()];
+  } catch {
+    return [];
+  }
 }
 
 /** What failed in a file: its tests, or else the file itself (it does not load, or a hook of its own fails). */
@@ -112,13 +127,14 @@ for (const args of [
   });
 }
 await timed("system", () => vitest("system"));
-if (process.argv.includes("--all")) await timed("long", () => vitest("long"));
+if (isWhole) await timed("long", () => vitest("long"));
 rmSync(reports, { recursive: true, force: true });
 slowestFiles.sort((a, b) => b[1] - a[1]);
 console.log(`Took: ${told(took)}`);
 console.log("Files by their time:");
 const slow = slowestFiles.filter(([, seconds]) => seconds >= 3);
 for (let at = 0; at < slow.length; at += 5) console.log(`  ${told(slow.slice(at, at + 5))}`);
+for (const line of digests) console.log(line);
 for (const line of failures.slice(0, failuresMax)) console.log(line);
 if (failures.length > failuresMax) console.log(`and ${failures.length - failuresMax} more`);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";

@@ -15,7 +15,7 @@ import {
 import { disorderIn, timeline } from "../bench/timeline.ts";
 import { signalAll } from "./helpers/signals.ts";
 import { statusNow } from "./helpers/control.ts";
-import { someOf } from "./helpers/thorough.ts";
+import { someOf, wholeIt } from "./helpers/thorough.ts";
 import { faultsOf, layoutFor, readEveryLog } from "./helpers/volume-log.ts";
 import { Workload } from "./helpers/workload.ts";
 
@@ -122,25 +122,30 @@ describe("another instance takes over", () => {
   });
 
   // A frozen agent alone, whose PostgreSQL goes on, failover.test.ts has.
-  someOf(["its agent and all of its PostgreSQL", "its agent"], 1)(
-    "when %s is frozen, and it comes back as a reader once it is thawed",
-    async (which) => {
-      const frozen: number[] = [];
-      await takenOver(
-        ({ agent, postmaster }) => {
-          frozen.push(agent);
-          if (which !== "its agent") frozen.push(postmaster, ...childrenOf(postmaster));
-          signalAll(frozen, "SIGSTOP");
-        },
-        async ({ postmaster }) => {
-          signalAll(frozen.toReversed(), "SIGCONT");
-          await until("the old PostgreSQL is gone", () => !isAlive(postmaster));
-        },
-      );
-    },
-  );
+  someOf(
+    ["its agent and all of its PostgreSQL", "its agent"],
+    1,
+    2,
+  )("when %s is frozen, and it comes back as a reader once it is thawed", async (which) => {
+    const frozen: number[] = [];
+    await takenOver(
+      ({ agent, postmaster }) => {
+        frozen.push(agent);
+        if (which !== "its agent") frozen.push(postmaster, ...childrenOf(postmaster));
+        signalAll(frozen, "SIGSTOP");
+      },
+      async ({ postmaster }) => {
+        signalAll(frozen.toReversed(), "SIGCONT");
+        await until("the old PostgreSQL is gone", () => !isAlive(postmaster));
+      },
+    );
+  });
 
-  someOf(["all of its PostgreSQL", "its walsender", "its postmaster"], 2)(
+  someOf(
+    ["all of its PostgreSQL", "its walsender", "its postmaster"],
+    0,
+    3,
+  )(
     "when %s is frozen: it accepts connections, and answers nothing or writes nothing",
     async (which) => {
       const { before } = await takenOver(({ postmaster }) => {
@@ -169,20 +174,21 @@ describe("another instance takes over", () => {
 
   // Before its claim, behind it, before the promotion, and in it.
   const steps = ["appointed", "epoch.opened", "epoch.claimed", "recovery.replayed"];
-  someOf([...steps, "recovery.promoted"], 2)(
-    "though the control plane is killed as soon as the successor's step is %s",
-    async (step) => {
-      const control = (await cluster.pids()).get("control-plane") ?? 0;
-      await takenOver(async ({ id, postmaster }) => {
-        const before = saidByOthers(id, step);
-        signalAll([postmaster], "SIGKILL");
-        await until(`it is ${step}`, () =>
-          step === "appointed" ? appointed() !== id : saidByOthers(id, step) > before,
-        );
-        signalAll([control], "SIGKILL");
-      });
-    },
-  );
+  someOf(
+    [...steps, "recovery.promoted"],
+    1,
+    5,
+  )("though the control plane is killed as soon as the successor's step is %s", async (step) => {
+    const control = (await cluster.pids()).get("control-plane") ?? 0;
+    await takenOver(async ({ id, postmaster }) => {
+      const before = saidByOthers(id, step);
+      signalAll([postmaster], "SIGKILL");
+      await until(`it is ${step}`, () =>
+        step === "appointed" ? appointed() !== id : saidByOthers(id, step) > before,
+      );
+      signalAll([control], "SIGKILL");
+    });
+  });
 
   it("another one still, when the agent of the successor is frozen as soon as it is appointed", async () => {
     let frozen = 0;
@@ -207,20 +213,23 @@ describe("another instance takes over", () => {
     expect(now).not.toBe(first);
   });
 
-  it("another one still, when PostgreSQL of the reader that would be the best is frozen", async () => {
-    const { instances } = await untilSettled();
-    const best = instances.find((row) => row.role === "reader");
-    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
-    const postmaster = best?.postgresPid ?? 0;
-    const frozen = [postmaster, ...childrenOf(postmaster)];
-    signalAll(frozen, "SIGSTOP");
-    const { now } = await takenOver(
-      (writer) => signalAll([writer.postmaster], "SIGKILL"),
-      () => signalAll(frozen.toReversed(), "SIGCONT"),
-    );
-    expect(now).not.toBe(best?.id);
-    await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
-  });
+  wholeIt(
+    "another one still, when PostgreSQL of the reader that would be the best is frozen",
+    async () => {
+      const { instances } = await untilSettled();
+      const best = instances.find((row) => row.role === "reader");
+      await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
+      const postmaster = best?.postgresPid ?? 0;
+      const frozen = [postmaster, ...childrenOf(postmaster)];
+      signalAll(frozen, "SIGSTOP");
+      const { now } = await takenOver(
+        (writer) => signalAll([writer.postmaster], "SIGKILL"),
+        () => signalAll(frozen.toReversed(), "SIGCONT"),
+      );
+      expect(now).not.toBe(best?.id);
+      await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
+    },
+  );
 });
 
 /** The process that replays. */
@@ -243,7 +252,7 @@ describe("a reader whose startup process hangs, while all else of it answers", (
     await underLoad({ strike, isOver });
   }
 
-  it("is followed by another in a takeover", async () => {
+  wholeIt("is followed by another in a takeover", async () => {
     const { instances } = await untilSettled();
     const best = instances.find((row) => row.role === "reader");
     await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "0");
@@ -253,7 +262,7 @@ describe("a reader whose startup process hangs, while all else of it answers", (
     await cluster.cli("instance", "modify", best?.id ?? "", "--tier", "1");
   });
 
-  it("is followed by another in a failover to it, which says so", async () => {
+  wholeIt("is followed by another in a failover to it, which says so", async () => {
     const { instances } = await untilSettled();
     const target = instances.find((row) => row.role === "reader");
     await passedOver(target, async () => {
@@ -295,53 +304,57 @@ describe("a failover to a reader that does not answer", () => {
 });
 
 describe("a reboot", () => {
-  it.each(["writer", "reader"] as const)(
-    "of a %s starts its PostgreSQL again, in its role",
-    async (role) => {
-      const before = await untilSettled();
-      const row = before.instances.find((one) => one.role === role);
-      const workload = new Workload(cluster);
-      await workload.start();
-      const result = await cluster.cli("instance", "reboot", row?.id ?? "", "--json");
-      expect(result.code, result.stderr).toBe(0);
-      await workload.untilMore(20);
-      await workload.stop();
-      const after = await untilSettled();
-      const now = after.instances.find((one) => one.id === row?.id);
-      expect(now?.role).toBe(role);
-      expect(now?.agentPid).toBe(row?.agentPid);
-      expect(now?.postgresPid).not.toBe(row?.postgresPid);
-      expect(after.cluster.writer).toBe(before.cluster.writer);
-      expect(await workload.missingOn("writer")).toEqual([]);
-      await cluster.query("DROP TABLE promises");
-    },
-  );
+  someOf(
+    ["writer", "reader"] as const,
+    1,
+    2,
+  )("of a %s starts its PostgreSQL again, in its role", async (role) => {
+    const before = await untilSettled();
+    const row = before.instances.find((one) => one.role === role);
+    const workload = new Workload(cluster);
+    await workload.start();
+    const result = await cluster.cli("instance", "reboot", row?.id ?? "", "--json");
+    expect(result.code, result.stderr).toBe(0);
+    await workload.untilMore(20);
+    await workload.stop();
+    const after = await untilSettled();
+    const now = after.instances.find((one) => one.id === row?.id);
+    expect(now?.role).toBe(role);
+    expect(now?.agentPid).toBe(row?.agentPid);
+    expect(now?.postgresPid).not.toBe(row?.postgresPid);
+    expect(after.cluster.writer).toBe(before.cluster.writer);
+    expect(await workload.missingOn("writer")).toEqual([]);
+    await cluster.query("DROP TABLE promises");
+  });
 });
 
 describe("a writer that is rebooted", () => {
   const saysSo = ({ code, stderr }: CliResult): void =>
     expect([code, stderr]).toEqual([1, expect.stringContaining("was to write meanwhile")]);
 
-  it("and whose agent freezes meanwhile is replaced like any other, and comes back as a reader", async () => {
-    const frozen: number[] = [];
-    await takenOver(
-      async ({ id, agent, postmaster }) => {
-        const asked = cluster.cli("instance", "reboot", id);
-        // Its PostgreSQL has begun to stop, or has stopped.
-        await until("it is being rebooted", async () => {
-          const { instances } = await statusNow(cluster);
-          const row = instances.find((one) => one.id === id);
-          return row?.state !== "available" || row.postgresPid !== postmaster;
-        });
-        signalAll([agent], "SIGSTOP");
-        frozen.push(agent);
-        saysSo(await asked);
-      },
-      () => signalAll(frozen, "SIGCONT"),
-    );
-  });
+  wholeIt(
+    "and whose agent freezes meanwhile is replaced like any other, and comes back as a reader",
+    async () => {
+      const frozen: number[] = [];
+      await takenOver(
+        async ({ id, agent, postmaster }) => {
+          const asked = cluster.cli("instance", "reboot", id);
+          // Its PostgreSQL has begun to stop, or has stopped.
+          await until("it is being rebooted", async () => {
+            const { instances } = await statusNow(cluster);
+            const row = instances.find((one) => one.id === id);
+            return row?.state !== "available" || row.postgresPid !== postmaster;
+          });
+          signalAll([agent], "SIGSTOP");
+          frozen.push(agent);
+          saysSo(await asked);
+        },
+        () => signalAll(frozen, "SIGCONT"),
+      );
+    },
+  );
 
-  it("and whose PostgreSQL hangs is replaced, not waited for", async () => {
+  wholeIt("and whose PostgreSQL hangs is replaced, not waited for", async () => {
     const { before } = await takenOver(async ({ id, postmaster }) => {
       signalAll([postmaster, ...childrenOf(postmaster)], "SIGSTOP");
       // On a slow machine another one is to write before the command has come.
@@ -354,33 +367,36 @@ describe("a writer that is rebooted", () => {
 });
 
 describe("with one reader", () => {
-  it("that is appointed and then frozen, as the control plane is killed, the old one writes again", async () => {
-    const pair = await TestCluster.create({ readers: 1 });
-    try {
-      await pair.query("CREATE TABLE kept AS SELECT 1 AS n");
-      const agent = (await pair.pids()).get("instance-2") ?? 0;
-      const control = (await pair.pids()).get("control-plane") ?? 0;
-      const asked = pair.cli("failover");
-      await until("the reader is appointed", () => appointed(pair) === "instance-2");
-      signalAll([agent], "SIGSTOP");
-      signalAll([control], "SIGKILL");
-      await until(
-        "the old one writes",
-        async () => {
-          const { state, writer } = (await statusNow(pair)).cluster;
-          return state === "available" && writer === "instance-1";
-        },
-        60_000,
-      );
-      signalAll([agent], "SIGCONT");
-      // Asked again, of the next control plane: it may have come to either end.
-      await asked;
-      expect((await pair.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
-      await pair.untilEverybody(90_000);
-    } finally {
-      await pair.destroy();
-    }
-  });
+  wholeIt(
+    "that is appointed and then frozen, as the control plane is killed, the old one writes again",
+    async () => {
+      const pair = await TestCluster.create({ readers: 1 });
+      try {
+        await pair.query("CREATE TABLE kept AS SELECT 1 AS n");
+        const agent = (await pair.pids()).get("instance-2") ?? 0;
+        const control = (await pair.pids()).get("control-plane") ?? 0;
+        const asked = pair.cli("failover");
+        await until("the reader is appointed", () => appointed(pair) === "instance-2");
+        signalAll([agent], "SIGSTOP");
+        signalAll([control], "SIGKILL");
+        await until(
+          "the old one writes",
+          async () => {
+            const { state, writer } = (await statusNow(pair)).cluster;
+            return state === "available" && writer === "instance-1";
+          },
+          60_000,
+        );
+        signalAll([agent], "SIGCONT");
+        // Asked again, of the next control plane: it may have come to either end.
+        await asked;
+        expect((await pair.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
+        await pair.untilEverybody(90_000);
+      } finally {
+        await pair.destroy();
+      }
+    },
+  );
 });
 
 describe("with no reader", () => {

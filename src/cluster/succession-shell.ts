@@ -104,6 +104,7 @@ async function isInstalled(
       isUnfit ||= world.status(target)?.agentPid === agentPid;
     } else isUnfit = true;
   };
+  world.logger.info({ event: "role.ordered", instance: target, role: "writer" });
   void tell(world, target, { method: "beWriter", params }).then(judge);
   while (!signal.aborted && clock.nowMs() - startMs < deadlineMs) {
     if (world.appointed() !== target) return false;

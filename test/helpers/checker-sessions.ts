@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
-import type { TestCluster } from "./cluster.ts";
+import { type TestCluster, until } from "./cluster.ts";
 import {
   type Append,
   type CommitForm,
@@ -89,6 +89,11 @@ export class CheckerSessions {
       `${schema}; INSERT INTO accounts SELECT id, ${balance} FROM generate_series(1, ${accounts}) id;
        INSERT INTO registers VALUES ${Array.from({ length: registers }, (_, k) => `(${k + 1}, ${firstValue(k + 1)})`).join()}`,
     );
+    // A reader that lags has no tables yet.
+    for (const endpoint of ["instance-1", "instance-2", "instance-3"] as const)
+      await until(`${endpoint} has the tables`, async () => {
+        return (await this.cluster.query("SELECT FROM registers", endpoint)).rowCount === registers;
+      });
     const parts: [Endpoint, Part["act"]][] = [
       ["writer", (client, part) => this.append(client, part)],
       ["writer", (client, part) => this.transfer(client, part)],

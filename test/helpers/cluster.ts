@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { readReport } from "../../src/main/commands.ts";
+import { keepDigest } from "./digest.ts";
 import { keysOf, SecretScanner } from "./secrets.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -272,6 +273,7 @@ export class TestCluster {
   async destroy(): Promise<void> {
     await this.down();
     await until("nothing of the cluster runs", () => this.processesLeft().length === 0, 10_000);
+    keepDigest(this.dataDir);
     const secrets = [{ name: "master password", value: this.password }, ...keysOf(this.dataDir)];
     const leaks = new SecretScanner(secrets).below(join(this.dataDir, "log"));
     if (process.env["BOREALIS_KEEP"] === undefined)

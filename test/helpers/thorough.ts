@@ -1,18 +1,31 @@
-/** What repeats one and the same thing at other places: a part of it in `npm test`, all with BOREALIS_TEST=thorough. */
+/**
+ * What repeats one and the same thing at other places, or takes long: a part of it in `npm test`, which many run often; more in
+ * `npm run test:all`, which sets BOREALIS_TEST=all; and whatever goes on as long as one likes with BOREALIS_TEST=thorough.
+ */
 import { it } from "vitest";
 import { type Rng, seededRng } from "../../src/base/rng.ts";
 
 export const isThorough = process.env["BOREALIS_TEST"] === "thorough";
 
-/** The first `few` run always; the others show up as skipped. Their names are made from the case, as it.each does. */
+export const isWhole = isThorough || process.env["BOREALIS_TEST"] === "all";
+
+/** A test that `npm run test:all` has; in `npm test` it shows up as skipped. */
+export const wholeIt = isWhole ? it : it.skip;
+
+/**
+ * The first `few` run always, the first `many` in `npm run test:all`; the others show up as skipped. Their names are made from the
+ * case, as it.each does.
+ */
 export function someOf<T>(
   cases: readonly T[],
   few: number,
+  many = few,
 ): (name: string, run: (one: T) => Promise<void>) => void {
-  const rest = cases.slice(few);
+  const count = isWhole ? many : few;
+  const rest = cases.slice(count);
   const mayBegin = untilTimeIsUp();
   return (name, run) => {
-    it.each(cases.slice(0, few))(name, run);
+    it.each(cases.slice(0, count))(name, run);
     if (!isThorough) return it.skip.each(rest)(name, run);
     it.for(rest)(name, (one, context) => {
       mayBegin(context);

@@ -3,9 +3,9 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openArchive, volumeOf } from "./helpers/archive.ts";
-import { makeFolder, runCli, TestCluster, until } from "./helpers/cluster.ts";
-import { documentIn } from "./helpers/json.ts";
+import { openArchive, volumeOf } from "../helpers/archive.ts";
+import { makeFolder, runCli, TestCluster, until } from "../helpers/cluster.ts";
+import { documentIn } from "../helpers/json.ts";
 
 interface Moment {
   readonly time: string;

@@ -2,9 +2,9 @@
 import { existsSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findLsn } from "../src/base/lsn.ts";
-import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
-import { askControl, statusNow } from "./helpers/control.ts";
+import { findLsn } from "../../src/base/lsn.ts";
+import { isAlive, TestCluster, until } from "../helpers/cluster.ts";
+import { askControl, statusNow } from "../helpers/control.ts";
 
 let cluster: TestCluster;
 let rows = 0;

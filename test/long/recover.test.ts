@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { epoch, timeline, volumeId } from "../src/base/ids.ts";
+import { epoch, timeline, volumeId } from "../../src/base/ids.ts";
 import {
   bytesBetween,
   formatLsn,
@@ -22,7 +22,7 @@ import {
   lsnMin,
   parseLsn,
   segmentStart,
-} from "../src/base/lsn.ts";
+} from "../../src/base/lsn.ts";
 import {
   chooseOsUser,
   type Engine,
@@ -35,8 +35,8 @@ import {
   takeSnapshot,
   type TimelineStart,
   unpackSnapshot,
-} from "../src/engine/index.ts";
-import { openLogger } from "../src/io/index.ts";
+} from "../../src/engine/index.ts";
+import { openLogger } from "../../src/io/index.ts";
 import {
   ExtentSealer,
   FolderStore,
@@ -44,15 +44,15 @@ import {
   onlyStore,
   readSnapshotLog,
   type SnapshotManifest,
-} from "../src/volume/index.ts";
-import { segmentBytes, segmentName } from "../src/wal/index.ts";
+} from "../../src/volume/index.ts";
+import { segmentBytes, segmentName } from "../../src/wal/index.ts";
 import {
   enginesForFile,
   startPostgresOn,
   startStockPostgres,
   type StockPostgres,
-} from "./helpers/stock-postgres.ts";
-import { eventually } from "./helpers/eventually.ts";
+} from "../helpers/stock-postgres.ts";
+import { eventually } from "../helpers/eventually.ts";
 
 const volume = volumeId("11111111-2222-3333-4444-555555555555");
 const keys = { current: 1, keys: new Map([[1, randomBytes(32)]]), acceptsPlain: false };

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { childrenOf, commandLine, TestCluster, until } from "./helpers/cluster.ts";
+import { childrenOf, commandLine, TestCluster, until } from "../helpers/cluster.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {

@@ -10,13 +10,13 @@ import {
   type ObjectStore,
   openObjectStore,
   snapshotIds,
-} from "../src/volume/index.ts";
-import { fileSettings } from "../src/main/config.ts";
-import { untilArchived, volumeOf } from "./helpers/archive.ts";
-import { clone, count } from "./helpers/clones.ts";
-import { makeFolder, runCli, TestCluster, until } from "./helpers/cluster.ts";
-import { askControl } from "./helpers/control.ts";
-import { bucket, rightKeys, S3Service } from "./helpers/s3-service.ts";
+} from "../../src/volume/index.ts";
+import { fileSettings } from "../../src/main/config.ts";
+import { untilArchived, volumeOf } from "../helpers/archive.ts";
+import { clone, count } from "../helpers/clones.ts";
+import { makeFolder, runCli, TestCluster, until } from "../helpers/cluster.ts";
+import { askControl } from "../helpers/control.ts";
+import { bucket, rightKeys, S3Service } from "../helpers/s3-service.ts";
 
 async function listed(store: ObjectStore, prefix: string): Promise<ObjectFacts[]> {
   const found: ObjectFacts[] = [];

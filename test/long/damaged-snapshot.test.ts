@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findLsn, parseLsn } from "../src/base/lsn.ts";
+import { findLsn, parseLsn } from "../../src/base/lsn.ts";
 import {
   backupManifestName,
   extentObject,
@@ -10,14 +10,14 @@ import {
   onlyStore,
   readSnapshot,
   snapshotIds,
-} from "../src/volume/index.ts";
-import { untilArchived } from "./helpers/archive.ts";
-import { makeFolder, TestCluster, until } from "./helpers/cluster.ts";
-import { signalAll } from "./helpers/signals.ts";
-import { askControl } from "./helpers/control.ts";
-import { documentIn } from "./helpers/json.ts";
-import { mayMount, mountMemory, resizeMemory, unmount } from "./helpers/mounts.ts";
-import { openSealer } from "./helpers/volume-sealer.ts";
+} from "../../src/volume/index.ts";
+import { untilArchived } from "../helpers/archive.ts";
+import { makeFolder, TestCluster, until } from "../helpers/cluster.ts";
+import { signalAll } from "../helpers/signals.ts";
+import { askControl } from "../helpers/control.ts";
+import { documentIn } from "../helpers/json.ts";
+import { mayMount, mountMemory, resizeMemory, unmount } from "../helpers/mounts.ts";
+import { openSealer } from "../helpers/volume-sealer.ts";
 
 const folder = makeFolder();
 let cluster: TestCluster;

@@ -6,16 +6,16 @@ import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { epoch } from "../src/base/ids.ts";
-import { advance, bytesBetween, type Lsn } from "../src/base/lsn.ts";
-import { type Rng, seededRng } from "../src/base/rng.ts";
-import { epochAt, type History, type ScrubReport } from "../src/quorum/index.ts";
-import { fileHeaderBytes, parseFileHeader, storedBytes } from "../src/storage-node/frame.ts";
-import { findFrames } from "../src/storage-node/frame-scan.ts";
-import { slotBytes, stateFileBytes } from "../src/storage-node/state-slots.ts";
-import { syncMarkBytes } from "../src/storage-node/sync-mark.ts";
-import { LocalNodes } from "./helpers/storage-nodes.ts";
-import { base, bytesAt, patiently, readLog, stateOf } from "./helpers/storage-process.ts";
+import { epoch } from "../../src/base/ids.ts";
+import { advance, bytesBetween, type Lsn } from "../../src/base/lsn.ts";
+import { type Rng, seededRng } from "../../src/base/rng.ts";
+import { epochAt, type History, type ScrubReport } from "../../src/quorum/index.ts";
+import { fileHeaderBytes, parseFileHeader, storedBytes } from "../../src/storage-node/frame.ts";
+import { findFrames } from "../../src/storage-node/frame-scan.ts";
+import { slotBytes, stateFileBytes } from "../../src/storage-node/state-slots.ts";
+import { syncMarkBytes } from "../../src/storage-node/sync-mark.ts";
+import { LocalNodes } from "../helpers/storage-nodes.ts";
+import { base, bytesAt, patiently, readLog, stateOf } from "../helpers/storage-process.ts";
 
 const placesOfKind = 100;
 /** The node that rots; the others are well. */

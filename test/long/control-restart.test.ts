@@ -1,7 +1,7 @@
 /** What the commands do while the control plane is being started again: they wait for it, and ask once. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CliResult, commandLine, TestCluster, until } from "./helpers/cluster.ts";
+import { type CliResult, commandLine, TestCluster, until } from "../helpers/cluster.ts";
 
 const awayMs = 2_000;
 

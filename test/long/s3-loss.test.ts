@@ -2,11 +2,11 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseLsn } from "../src/base/lsn.ts";
-import { openArchive, untilArchived, volumeOf } from "./helpers/archive.ts";
-import { makeFolder, runCli, TestCluster, until } from "./helpers/cluster.ts";
-import { bucket, rightKeys, S3Service } from "./helpers/s3-service.ts";
-import { isThorough } from "./helpers/thorough.ts";
+import { parseLsn } from "../../src/base/lsn.ts";
+import { openArchive, untilArchived, volumeOf } from "../helpers/archive.ts";
+import { makeFolder, runCli, TestCluster, until } from "../helpers/cluster.ts";
+import { bucket, rightKeys, S3Service } from "../helpers/s3-service.ts";
+import { isThorough } from "../helpers/thorough.ts";
 
 let service: S3Service;
 let cluster: TestCluster;
