@@ -116,7 +116,10 @@ describe("a clone", () => {
     expect(await pins(parent)).toEqual([]);
     expect(await count(two)).toBe(601);
     // Its PostgreSQL goes on making files there meanwhile.
-    rmSync(join(two.dataDir, "instances"), { recursive: true, force: true, maxRetries: 20 });
+    await until("its instances are gone", () => {
+      rmSync(join(two.dataDir, "instances"), { recursive: true, force: true });
+      return true;
+    });
     await two.down();
     await two.up();
     expect(await count(two)).toBe(601);
