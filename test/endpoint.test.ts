@@ -28,6 +28,7 @@ import {
   type StockPostgres,
 } from "./helpers/stock-postgres.ts";
 import { isThorough } from "./helpers/thorough.ts";
+import { clientFrom, silentFrom } from "./helpers/strangers.ts";
 
 const run = promisify(execFile);
 const engines = enginesForFile();
@@ -305,6 +306,22 @@ describe.each(engines)("endpoints over PostgreSQL $version", (engine) => {
       for (const socket of idle) socket.destroy();
       await eventually("both are gone", () => strict.server.unauthenticatedCount === 0);
       await (await connectTo(strict.port)).end();
+      await strict.close();
+    });
+
+    it("bounds how often an address comes, whether it logs in or not, and nobody's elsewhere", async () => {
+      // In a second a thousandth of one: as good as none.
+      const often = { connectionsPerSecond: 0.001, connectionsBurst: 3 };
+      const strict = await openEndpoints(stock, { limits: often });
+      const silent = await silentFrom("127.0.0.1", strict.port);
+      for (let n = 0; n < 2; n++) await (await connectTo(strict.port)).end();
+      await expect(connectTo(strict.port)).rejects.toMatchObject({
+        code: "53300",
+        message: "too many connections from 127.0.0.1 in a short time",
+      });
+      const login = { user: "postgres", password: "secret", database: "postgres" };
+      await (await clientFrom("127.0.0.2", { ...login, port: strict.port })).end();
+      silent.destroy();
       await strict.close();
     });
 

@@ -18,7 +18,7 @@ function loginMetrics(figures: SessionFigures): Family[] {
     ]),
     counter(
       "borealis_connections_refused_total",
-      "Connections of which nothing was read: notAllowed at their endpoint, tooMany that are not logged in, or cut off for others (madeRoom).",
+      "Connections of which nothing was read: notAllowed at their endpoint, tooOften from their address, tooMany that are not logged in, or cut off for others (madeRoom).",
       counts("reason", figures.connectionsRefused),
     ),
     counter(

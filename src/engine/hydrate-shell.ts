@@ -25,8 +25,8 @@ export interface HydrateOptions {
   readonly osUser: OsUser | undefined;
   /** Asked when all is there: whether the volume has the log that the copy needs. Raises if it never will. */
   readonly untilUsable: (backup: BaseBackup) => Promise<void>;
-  /** Bytes of the archive that have come; nobody knows how many there will be. */
-  readonly onProgress?: (doneBytes: number) => void;
+  /** Bytes of the archive that have come, and about how many there will be; undefined: nobody knows. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void;
   readonly signal: AbortSignal;
 }
 
@@ -50,6 +50,7 @@ async function copyInstance(options: HydrateOptions): Promise<BaseBackup> {
   const unpacking = new Unpacking(draft);
   const manifest: Buffer[] = [];
   let [manifestBytes, tarBytes] = [0, 0];
+  let totalBytes: number | undefined;
   let backup: BaseBackup;
   try {
     await unpacking.begin();
@@ -60,8 +61,9 @@ async function copyInstance(options: HydrateOptions): Promise<BaseBackup> {
       clock: realClock,
       signal,
       sink: {
+        onSize: (bytes) => void (totalBytes = bytes),
         onTar: (bytes) => {
-          onProgress?.((tarBytes += bytes.length));
+          onProgress?.((tarBytes += bytes.length), totalBytes);
           return unpacking.push(bytes);
         },
         onManifest: (bytes) => {

@@ -171,8 +171,12 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<Copied>
       volumeId: volumeId(config.volumeId),
       osUser: config.osUser ?? undefined,
       untilUsable,
-      onProgress: (doneBytes) =>
-        deps.onBuilding?.({ step: `copying ${source.id}`, doneBytes, totalBytes: null }),
+      onProgress: (doneBytes, totalBytes) =>
+        deps.onBuilding?.({
+          step: `copying ${source.id}`,
+          doneBytes,
+          totalBytes: totalBytes ?? null,
+        }),
       signal,
     });
     const { startLsn, endLsn } = backup;

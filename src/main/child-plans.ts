@@ -145,6 +145,8 @@ function proxyConfig(facts: PlanFacts): ProxyConfig {
     replayMaxBytes: settings["session.replayMaxBytes"],
     unauthenticatedMax: settings["session.unauthenticatedMax"],
     unauthenticatedPerAddressMax: settings["session.unauthenticatedPerAddressMax"],
+    connectionsPerSecond: settings["session.connectionsPerSecond"],
+    connectionsBurst: settings["session.connectionsBurst"],
     failuresMax: settings["session.failuresMax"],
     failureDelayMs: settings["session.failureDelayMs"],
     allow: stretchesIn(settings["access.allow"]),

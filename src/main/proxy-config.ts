@@ -15,6 +15,8 @@ export const proxyConfigSchema = z.object({
   replayMaxBytes: z.number(),
   unauthenticatedMax: z.number(),
   unauthenticatedPerAddressMax: z.number(),
+  connectionsPerSecond: z.number(),
+  connectionsBurst: z.number(),
   failuresMax: z.number(),
   failureDelayMs: z.number(),
   authenticationTimeoutMs: z.number(),

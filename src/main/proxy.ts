@@ -133,6 +133,8 @@ const server: EndpointServer = await startEndpoints({
     journalBytesMax: config.replayMaxBytes,
     unauthenticatedMax: config.unauthenticatedMax,
     unauthenticatedPerAddressMax: config.unauthenticatedPerAddressMax,
+    connectionsPerSecond: config.connectionsPerSecond,
+    connectionsBurst: config.connectionsBurst,
     failuresMax: config.failuresMax,
     failureDelayMs: config.failureDelayMs,
   },

@@ -211,6 +211,20 @@ export const settingsSchema = z.strictObject({
     .max(100_000)
     .default(1_000)
     .describe("... from one address (of IPv6: from one network of 64 bits)"),
+  "session.connectionsPerSecond": z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1_000)
+    .describe("new connections from one address in a second, in the long run; 0: any number"),
+  "session.connectionsBurst": z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(5_000)
+    .describe("... at once, from an address that has been quiet"),
   "session.failuresMax": z
     .number()
     .int()

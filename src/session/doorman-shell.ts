@@ -1,11 +1,11 @@
-import { addressKey, HalfOpenBook, originOf, type Standing } from "../access/index.ts";
+import { addressKey, HalfOpenBook, originOf, RateBook, type Standing } from "../access/index.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Clock, Connection, Logger } from "../io/index.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Auditor } from "./auditor.ts";
 import type { Endpoint, EndpointLimits } from "./endpoint-options.ts";
 import { RefusalLog } from "./refusal-log-shell.ts";
-import type { SessionCounters } from "./session-counters.ts";
+import type { RefusedReason, SessionCounters } from "./session-counters.ts";
 
 /** Where clients may come from. */
 export interface Admission {
@@ -41,6 +41,7 @@ const tooManyClients = new BorealisError(
 export class Doorman {
   private readonly options: DoormanOptions;
   private readonly halfOpen: HalfOpenBook<Connection>;
+  private readonly rates: RateBook;
   private readonly visitors = new Map<Connection, Visitor>();
   private readonly turnedAway: RefusalLog;
   private farewells = 0;
@@ -53,6 +54,8 @@ export class Doorman {
       { max, perAddressMax },
       (connection) => this.visitors.get(connection)?.standing() ?? "silent",
     );
+    const { connectionsPerSecond: perSecond, connectionsBurst: burst } = limits;
+    this.rates = new RateBook({ perSecond, burst });
     this.turnedAway = new RefusalLog(clock, { ofKindMax: 1 }, (facts) => {
       logger.info({ event: "connection.refused", ...facts });
       auditor?.record("connection.refused", facts);
@@ -75,6 +78,11 @@ export class Doorman {
     if (admission?.admits(endpoint.id, address) === false) {
       this.note("notAllowed", endpoint, address);
       this.turnAway(connection, notAllowed(endpoint, address));
+      return false;
+    }
+    if (!this.rates.take(addressKey(address), this.options.clock.nowMs())) {
+      this.note("tooOften", endpoint, address);
+      this.turnAway(connection, tooOftenFrom(address));
       return false;
     }
     const arrival = this.halfOpen.arrive(connection, originOf(address));
@@ -132,11 +140,7 @@ export class Doorman {
     this.options.clock.after(farewellMs, () => connection.destroy());
   }
 
-  private note(
-    reason: "notAllowed" | "tooMany" | "madeRoom",
-    { id: endpoint }: Endpoint,
-    address: string,
-  ): void {
+  private note(reason: RefusedReason, { id: endpoint }: Endpoint, address: string): void {
     this.options.counters.connectionRefused(reason);
     const facts = { reason, endpoint, remote: address };
     this.turnedAway.note(`${reason} ${endpoint} ${addressKey(address)}`, facts);
@@ -156,5 +160,15 @@ function tooManyFrom(address: string): BorealisError {
     sqlState.tooManyConnections,
     `too many connections from ${address} are logging in`,
     { hint: "Try again; session.unauthenticatedPerAddressMax is how many may." },
+  );
+}
+
+function tooOftenFrom(address: string): BorealisError {
+  return new BorealisError(
+    sqlState.tooManyConnections,
+    `too many connections from ${address} in a short time`,
+    {
+      hint: "Try again in a second, or keep connections open; session.connectionsPerSecond and session.connectionsBurst bound them.",
+    },
   );
 }

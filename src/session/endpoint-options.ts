@@ -37,6 +37,10 @@ export interface EndpointLimits {
   readonly unauthenticatedMax: number;
   /** ... of one address. */
   readonly unauthenticatedPerAddressMax: number;
+  /** Connections of one address in a second, in the long run; 0: as many as there are. */
+  readonly connectionsPerSecond: number;
+  /** ... at once, of an address that has been quiet. */
+  readonly connectionsBurst: number;
   /** So many wrong passwords of an address are told at once. */
   readonly failuresMax: number;
   /** ... and each further one after so long; in so long one is forgiven. 0: all are told at once. */
@@ -49,6 +53,8 @@ export const defaultLimits: EndpointLimits = {
   journalBytesMax: 1024 * 1024,
   unauthenticatedMax: 2_000,
   unauthenticatedPerAddressMax: 1_000,
+  connectionsPerSecond: 1_000,
+  connectionsBurst: 5_000,
   failuresMax: 50,
   failureDelayMs: 3_000,
 };

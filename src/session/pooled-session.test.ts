@@ -13,6 +13,7 @@ import {
   transactionState,
 } from "../wire/index.ts";
 import { eventually } from "../../test/helpers/eventually.ts";
+import { VirtualClock } from "../../test/helpers/virtual-clock.ts";
 import { FakeClient, FakePostgres, type Verdict } from "../../test/helpers/fake-postgres.ts";
 import type { AdminSessions } from "./admin-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
@@ -40,14 +41,17 @@ class World {
   readonly postgres = new FakePostgres();
   readonly pools: Pools;
   idleTimeoutMs = 0;
+  holdTimeoutMs = 30_000;
   isServing = true;
   readonly counters = new SessionCounters();
   private readonly planner = new TextPlanner(new ClassificationCache());
   private readonly shared: SharedWorld;
   private readonly target;
   private readonly hidden: HiddenState;
+  private readonly clock: Clock;
 
-  constructor(changesSession: HiddenState["changesSession"] = "no") {
+  constructor(changesSession: HiddenState["changesSession"] = "no", clock: Clock = realClock) {
+    this.clock = clock;
     const { address } = this.postgres;
     const target = {
       instanceId: instanceId("instance-1"),
@@ -57,7 +61,7 @@ class World {
     } as const;
     this.target = target;
     this.pools = new Pools({
-      clock: realClock,
+      clock,
       logger,
       counters: this.counters,
       settings: { maxConnectionsPercent: 100, borrowTimeoutMs: 8_000, idleTimeoutMs: 60_000 },
@@ -71,7 +75,7 @@ class World {
       isRewinding: () => false,
     };
     this.shared = {
-      clock: realClock,
+      clock,
       topology,
       counters: this.counters,
       load: new LoadBook(),
@@ -111,7 +115,7 @@ class World {
     const arrival = { client, seat, findTarget: () => target } as unknown as Arrival;
     const exchange = { isHonest: true, planner, memory };
     const world: SessionWorld = {
-      clock: realClock,
+      clock: this.clock,
       logger,
       counters: this.counters,
       awaitDurable: {
@@ -122,7 +126,7 @@ class World {
         of: () => Promise.resolve("neverHappened"),
         ofEnded: () => Promise.resolve("unknown"),
       },
-      holdTimeoutMs: 500,
+      holdTimeoutMs: this.holdTimeoutMs,
       gateOf: () => undefined,
       exchangeOf: () => exchange,
       isPooled: true,
@@ -206,18 +210,23 @@ describe("sessions that share one connection", () => {
   );
 
   it("count as idle from the end of a statement, not from its beginning", async () => {
+    const clock = new VirtualClock();
+    await open(new World("no", clock));
     world.idleTimeoutMs = 400;
     const a = world.connect();
     const go = world.holds("select sleep");
     a.client.send(encodeQuery("select sleep(1)"));
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await eventually("it runs", () => world.ran("sleep") === 1);
+    clock.passBy(500);
     const b = world.connect();
     b.client.send(encodeQuery("select 1"));
     go();
     expect(await a.client.hear()).toBe("C Z");
     expect(await b.client.hear()).toBe("C Z");
     expect(a.session.survivor.isParked).toBe(true);
+    clock.passBy(399);
     expect(a.client.hasEnded).toBe(false);
+    clock.passBy(1);
     await eventually("it has been idle for too long", () => a.client.hasEnded);
   });
 
@@ -231,6 +240,7 @@ describe("sessions that share one connection", () => {
 
   it("go elsewhere when one dies with its PostgreSQL", async () => {
     world.isServing = false;
+    world.holdTimeoutMs = 100;
     const [a, b] = [world.connect(), world.connect()];
     await a.client.ask(encodeQuery("select nextval('s')"));
     world.postgres.onText = () => "dies";

@@ -36,9 +36,10 @@ export interface SessionFigures {
   readonly pool: PoolFigures;
 }
 
-export const refusedReasons = ["notAllowed", "tooMany", "madeRoom"] as const;
+export const refusedReasons = ["notAllowed", "tooOften", "tooMany", "madeRoom"] as const;
 /**
  * - notAllowed: its endpoint takes none from there
+ * - tooOften: more came from its address than may in so short a time
  * - tooMany: too many are not logged in, of its address or of all
  * - madeRoom: it was not logged in, and had said less than others, or was of the network with the most
  */

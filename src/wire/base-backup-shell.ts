@@ -12,6 +12,8 @@ export interface BackupSink {
   /** A piece of the one tar archive. */
   onTar(bytes: Buffer): Promise<void>;
   onManifest(bytes: Buffer): Promise<void>;
+  /** About how many bytes of the archive will come: PostgreSQL looks through its files for that before it sends them. */
+  onSize?(bytes: number): void;
 }
 
 export interface BaseBackup {
@@ -54,10 +56,10 @@ const rateLimits = { min: 32, max: 1024 * 1024 } as const;
 const uploadBytes = 64 * 1024;
 
 /** Without log: it is in the volume. WAIT false: nobody archives. */
-function commandFor({ changesSince, rateMax }: BackupOptions): string {
+function commandFor({ changesSince, rateMax, sink }: BackupOptions): string {
   const options = [
     "LABEL 'borealis'",
-    "PROGRESS false",
+    `PROGRESS ${sink.onSize !== undefined}`,
     "CHECKPOINT 'fast'",
     "WAIT false",
     "MANIFEST 'yes'",
@@ -188,6 +190,7 @@ class BackupConversation {
       case part.archive:
         if (++this.archives > 1) throw new ProtocolViolation("a backup with tablespaces");
         this.target = "tar";
+        this.tellSize();
         return;
       case part.manifest:
         this.target = "manifest";
@@ -202,6 +205,12 @@ class BackupConversation {
       default:
         throw new ProtocolViolation(`backup message ${body[0] ?? 0}`);
     }
+  }
+
+  /** Of the only tablespace, in KiB: its row comes between the first result set and the archive. */
+  private tellSize(): void {
+    const size = this.rows[1]?.[2] ?? "";
+    if (/^\d{1,12}$/.test(size)) this.options.sink.onSize?.(Number(size) * kibi);
   }
 
   /** The first result set says where the backup begins, the last where it ends; tablespaces lie between. */

@@ -33,6 +33,19 @@ export class VirtualClock implements Clock {
     this.now += ms;
   }
 
+  /** Time goes by, whatever anybody does, and what is due is called in its order. */
+  passBy(ms: number): void {
+    const endMs = this.now + ms;
+    for (;;) {
+      const next = [...this.due].toSorted((a, b) => a.atMs - b.atMs)[0];
+      if (!next || next.atMs > endMs) break;
+      this.due.delete(next);
+      this.now = Math.max(this.now, next.atMs);
+      next.fn();
+    }
+    this.now = endMs;
+  }
+
   /** Time goes by until `work` has come to its end; gives or raises what that is. Raises after `withinMs`. */
   async during<T>(work: Promise<T>, withinMs = 600_000): Promise<T> {
     const endMs = this.now + withinMs;
