@@ -56,6 +56,21 @@ describe("the watch over the writer", () => {
     expect(lostAt(watch, { fromMs: 0, toMs: 9_000, pulse })).toBe(2_250);
   });
 
+  it("lets an agent take longer where everything does, and its PostgreSQL no longer than that one says", () => {
+    const watch = make();
+    watch.noteStatus(open, 0);
+    for (let nowMs = 0; nowMs <= 6_000; nowMs += 250) expect(watch.judge(nowMs, 3)).toBe(undefined);
+    expect(watch.judge(6_250, 3)).toBe("silent");
+    const other = make();
+    other.noteStatus(open, 0);
+    let lostMs = 0;
+    for (let nowMs = 0; lostMs === 0 && nowMs < 9_000; nowMs += 250) {
+      other.notePulse(nowMs, nowMs);
+      if (other.judge(nowMs, 3)) lostMs = nowMs;
+    }
+    expect(lostMs).toBe(2_250);
+  });
+
   it("does not take for silence that it did not run itself", () => {
     const watch = make();
     watch.noteStatus(open, 0);

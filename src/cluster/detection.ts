@@ -1,13 +1,19 @@
 import type { InstanceStatus } from "../instance/index.ts";
 
+interface Heard {
+  /** When it last showed that it lives: its agent, and of one that is open its PostgreSQL, as the agent says. */
+  readonly heardMs: number;
+  /** When its agent said so. */
+  readonly saidMs: number;
+}
+
 /** What is known of the instance that is to write. */
 type Sight =
-  /** It has not opened yet, as far as this control plane knows; `heardMs`: when its agent last showed that it lives. */
-  | { readonly kind: "awaited"; readonly heardMs: number }
-  /** `heardMs`: when its PostgreSQL last answered. */
-  | { readonly kind: "open"; readonly heardMs: number }
+  /** It has not opened yet, as far as this control plane knows. */
+  | ({ readonly kind: "awaited" } & Heard)
+  | ({ readonly kind: "open" } & Heard)
   /** It was open, and starts again on purpose: its agent lives on, and says so. */
-  | { readonly kind: "restarting"; readonly heardMs: number }
+  | ({ readonly kind: "restarting" } & Heard)
   | { readonly kind: "lost"; readonly why: Loss };
 
 /**
@@ -35,12 +41,12 @@ export class WriterWatch {
     this.detectionMs = options.detectionMs;
     this.stepMs = options.stepMs;
     this.judgedMs = options.nowMs;
-    this.sight = { kind: "awaited", heardMs: options.nowMs };
+    this.sight = { kind: "awaited", ...heardAt(options.nowMs) };
   }
 
   /** Another is to write, or this one was stopped on purpose: what was seen says nothing any more. */
   reset(nowMs: number): void {
-    this.sight = { kind: "awaited", heardMs: nowMs };
+    this.sight = { kind: "awaited", ...heardAt(nowMs) };
   }
 
   /** It may stop on purpose: only the silence of its agent counts now. */
@@ -51,7 +57,7 @@ export class WriterWatch {
   /** It was asked to start again: only the end and the silence of its agent count now; undefined: the line to it is gone. */
   expectRestart(status: InstanceStatus | undefined): void {
     const { sight } = this;
-    if (sight.kind === "open") this.sight = { kind: "restarting", heardMs: sight.heardMs };
+    if (sight.kind === "open") this.sight = { ...sight, kind: "restarting" };
     else if (sight.kind === "restarting" && !status) this.sight = { kind: "lost", why: "ended" };
   }
 
@@ -61,16 +67,16 @@ export class WriterWatch {
     switch (this.sight.kind) {
       case "awaited":
         // What it said last says nothing of whether it still answers.
-        if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
+        if (isOpen) this.sight = { kind: "open", ...heardAt(nowMs) };
         return;
       case "restarting":
-        this.sight = { kind: isOpen ? "open" : "awaited", heardMs: nowMs };
+        this.sight = { kind: isOpen ? "open" : "awaited", ...heardAt(nowMs) };
         return;
       case "open":
         if (!isOpen) this.sight = { kind: "lost", why: "ended" };
         return;
       default:
-        if (isOpen) this.sight = { kind: "open", heardMs: nowMs };
+        if (isOpen) this.sight = { kind: "open", ...heardAt(nowMs) };
     }
   }
 
@@ -78,16 +84,18 @@ export class WriterWatch {
   notePulse(silentMs: number, nowMs: number): void {
     const { sight } = this;
     if (sight.kind === "lost") return;
-    const answeredMs = nowMs - silentMs;
-    if (answeredMs > sight.heardMs) this.sight = { ...sight, heardMs: answeredMs };
+    this.sight = { ...sight, heardMs: Math.max(sight.heardMs, nowMs - silentMs), saidMs: nowMs };
   }
 
-  /** Undefined: all is well, or may be. */
-  judge(nowMs: number): Loss | undefined {
+  /**
+   * Undefined: all is well, or may be. `slowness` (base/slowness.ts) is our own machine's: an agent may take so many times as long to
+   * answer. What that says of its PostgreSQL it has measured so itself.
+   */
+  judge(nowMs: number, slowness = 1): Loss | undefined {
     this.forgiveOurOwnPause(nowMs);
     const { sight } = this;
     if (sight.kind === "lost") return sight.why;
-    const silentMs = nowMs - sight.heardMs;
+    const silentMs = sight.saidMs - sight.heardMs + (nowMs - sight.saidMs) / slowness;
     if (sight.kind !== "awaited") return silentMs > this.detectionMs ? "silent" : undefined;
     return silentMs > Math.max(startGraceMs, this.detectionMs) ? "absent" : undefined;
   }
@@ -97,6 +105,11 @@ export class WriterWatch {
     this.judgedMs = nowMs;
     const { sight } = this;
     if (sight.kind === "lost" || lateMs <= this.stepMs) return;
-    this.sight = { ...sight, heardMs: Math.min(nowMs, sight.heardMs + lateMs) };
+    const later = (ms: number): number => Math.min(nowMs, ms + lateMs);
+    this.sight = { ...sight, heardMs: later(sight.heardMs), saidMs: later(sight.saidMs) };
   }
+}
+
+function heardAt(nowMs: number): Heard {
+  return { heardMs: nowMs, saidMs: nowMs };
 }

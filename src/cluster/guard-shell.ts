@@ -1,6 +1,7 @@
 import { messageOf } from "../base/errors.ts";
+import { slownessBetween } from "../base/slowness.ts";
 import { type InstanceStatus, pulseSchema } from "../instance/index.ts";
-import { type Clock, type Logger, sleep } from "../io/index.ts";
+import { type Clock, type Logger, readCpuTime, sleep } from "../io/index.ts";
 import { type Loss, WriterWatch } from "./detection.ts";
 import type { KillAgent } from "./process-messages.ts";
 import type { AgentCaller } from "./writer-change-shell.ts";
@@ -37,6 +38,8 @@ export class WriterGuard {
   private isAsking = false;
   /** When the writer's agent last answered, whatever its PostgreSQL did. */
   private agentHeardMs: number;
+  /** What the system had given us by then. */
+  private cpuTime = readCpuTime();
   private agentPid: number | undefined;
 
   constructor(world: GuardWorld) {
@@ -62,19 +65,29 @@ export class WriterGuard {
     const writer = world.writer();
     if (world.isBusy() || writer !== this.watched) {
       watch.reset(nowMs);
-      this.agentHeardMs = nowMs;
+      this.noteHeard(nowMs);
     }
     this.watched = writer;
     const { agentPid } = world.status(writer) ?? {};
     // One that has just begun lives, though it has not answered yet.
-    if (agentPid !== undefined && agentPid !== this.agentPid) this.agentHeardMs = nowMs;
+    if (agentPid !== undefined && agentPid !== this.agentPid) this.noteHeard(nowMs);
     this.agentPid = agentPid ?? this.agentPid;
     if (world.isBusy()) return;
     if (world.isRestarting()) watch.expectRestart(world.status(writer));
     else if (world.mayStop()) watch.expectEnd(nowMs);
     else watch.noteStatus(world.status(writer), nowMs);
-    const loss = watch.judge(nowMs);
+    const loss = watch.judge(nowMs, this.slowness());
     if (loss) this.replace(writer, loss);
+  }
+
+  private noteHeard(nowMs: number): void {
+    this.agentHeardMs = nowMs;
+    this.cpuTime = readCpuTime();
+  }
+
+  /** Since the writer's agent last answered. */
+  private slowness(): number {
+    return slownessBetween(this.cpuTime, readCpuTime());
   }
 
   private replace(writer: string, loss: Loss): void {
@@ -111,7 +124,7 @@ export class WriterGuard {
       const answer = await client.call("pulse", {}, { timeoutMs: detectionMs });
       const { silentMs } = pulseSchema.parse(answer);
       if (writer !== this.watched) return;
-      this.agentHeardMs = clock.nowMs();
+      this.noteHeard(clock.nowMs());
       this.watch.notePulse(silentMs, this.agentHeardMs);
     } catch {
       // Silence: it counts as such.

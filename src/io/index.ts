@@ -17,6 +17,7 @@ export {
   type Listener,
   type ListenOptions,
 } from "./connection.ts";
+export { readCpuTime } from "./cpu-time.ts";
 export {
   blocking,
   type Disk,
