@@ -1,7 +1,19 @@
-/** Sessions of a writer that is about to stop: what they keep, where they go, and what becomes of them if it does not stop. */
+/**
+ * Sessions of a writer that is about to stop, and of a reader that hangs: what they keep, where they go, and what becomes of them if
+ * it does not stop, or answers again.
+ */
+import type pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Target } from "../src/session/index.ts";
-import { codeOf, connectTo, openEndpoints, type TestEndpoints } from "./helpers/endpoints.ts";
+import {
+  codeOf,
+  connectTo,
+  openEndpoints,
+  targetOf,
+  type TestEndpoints,
+} from "./helpers/endpoints.ts";
+import { eventually } from "./helpers/eventually.ts";
+import { signalAll } from "./helpers/signals.ts";
 import { findEngines, startStockPostgres, type StockPostgres } from "./helpers/stock-postgres.ts";
 
 let postgres: StockPostgres;
@@ -84,5 +96,70 @@ describe("while a writer is about to stop", () => {
     at.topology.staysWriter(writer);
     expect((await next).rows).not.toEqual(rows);
     await client.end();
+  });
+});
+
+describe("a reader that hangs", () => {
+  const reader = (): Target => targetOf(postgres, "reader", "2");
+  const pidOf = async (client: pg.Client): Promise<number> =>
+    (await client.query("SELECT pg_backend_pid() AS pid")).rows[0].pid;
+
+  it("is left by who is idle, by a read and by a transaction; nothing of it is told late", async () => {
+    at.topology.set({ writer, reader: reader() });
+    const config = { options: "-c borealis.pool=auto" };
+    const [idle, reading, inBlock, pooled] = await Promise.all(
+      [{}, {}, {}, config].map((one) => connectTo(at.readerPort, one)),
+    );
+    if (!idle || !reading || !inBlock || !pooled) throw new Error("four clients");
+    await idle.query("SET work_mem = '7MB'");
+    await pooled.query("SET work_mem = '8MB'");
+    const pids = await Promise.all([idle, reading, inBlock, pooled].map(pidOf));
+    await inBlock.query("BEGIN");
+    await inBlock.query("SELECT 1 AS n");
+    const asleep = reading.query("SELECT pg_sleep(0.5), 'told' AS word");
+    await pause(100);
+    try {
+      signalAll(pids, "SIGSTOP");
+      const early = idle.query("SHOW work_mem");
+      at.topology.silence(reader());
+      expect((await early).rows).toEqual([{ work_mem: "7MB" }]);
+      expect((await pooled.query("SHOW work_mem")).rows).toEqual([{ work_mem: "8MB" }]);
+      expect((await asleep).rows).toMatchObject([{ word: "told" }]);
+      expect((await inBlock.query("SELECT 2 AS n")).rows).toEqual([{ n: 2 }]);
+    } finally {
+      signalAll(pids, "SIGCONT");
+    }
+    await eventually("what hung has ended, once it runs again", async () => {
+      const sql = `SELECT FROM pg_stat_activity WHERE pid IN (${pids.join()})`;
+      return (await postgres.query(sql)).rows.length === 0;
+    });
+    expect((await inBlock.query("SELECT 3 AS n")).rows).toEqual([{ n: 3 }]);
+    await inBlock.query("COMMIT");
+    for (const client of [idle, reading, inBlock, pooled]) {
+      expect(pids).not.toContain(await pidOf(client));
+      await client.end();
+    }
+  });
+
+  it("is waited for where there is nobody else, and had again as it is when it answers", async () => {
+    at.topology.set({ writer: undefined, reader: reader() });
+    const client = await connectTo(at.readerPort);
+    await client.query("SET work_mem = '7MB'");
+    const pid = await pidOf(client);
+    at.topology.silence(reader());
+    const next = client.query("SHOW work_mem");
+    expect(await Promise.race([next, pause(500)])).toBeUndefined();
+    at.topology.silence(undefined, reader());
+    expect((await next).rows).toEqual([{ work_mem: "7MB" }]);
+    expect(await pidOf(client)).not.toBe(pid);
+    await client.end();
+  });
+
+  it("is waited for no longer than for one that is gone", async () => {
+    at.topology.set({ writer: undefined, reader: reader() });
+    const client = await connectTo(at.readerPort);
+    at.topology.silence(reader());
+    expect(await codeOf(client.query("SELECT 1"))).toBe("57P03");
+    await client.end().catch(() => undefined);
   });
 });

@@ -24,6 +24,8 @@ export const topologySchema = z.object({
       isAdmitted: z.boolean(),
       /** A writer that hands over, or is to be started again. */
       isLeaving: z.boolean().default(false),
+      /** A reader that answers nothing: who is there goes elsewhere. It may come back as it is. */
+      isSilent: z.boolean().default(false),
       socketDir: z.string(),
       agentSocket: z.string(),
       incarnation: z.string(),
@@ -174,7 +176,7 @@ export const controlConfigSchema = z.object({
   logMaxBytes: z.number(),
   /** For how long a future that a backtrack left can be returned to. */
   backtrackWindowMs: z.number(),
-  /** How long the writer may be silent before another instance takes over. */
+  /** How long the writer may be silent before another instance takes over, and a reader before its sessions go on elsewhere. */
   detectionMs: z.number(),
   /** A reader that is further behind gets no new sessions at endpoints of several. */
   lagMaxMs: z.number(),

@@ -14,6 +14,7 @@ import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
 import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
 import { killAgent } from "./processes-shell.ts";
+import { ReadersGuard } from "./readers-guard-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { until } from "./writer-change-shell.ts";
 import { type Change, type MovesDeps, WriterMoves } from "./writer-moves-shell.ts";
@@ -64,6 +65,7 @@ export class InstanceRoles {
   private isStopping = false;
   private startedMs = 0;
   private readonly moves: WriterMoves;
+  private readonly readersGuard: ReadersGuard;
 
   constructor(deps: RolesDeps) {
     this.deps = deps;
@@ -82,6 +84,11 @@ export class InstanceRoles {
       candidates: () => this.candidates(),
       appoint: (id, change) => this.appoint(id, change),
       writerOrder: (id) => this.writerOrder(id),
+    });
+    this.readersGuard = new ReadersGuard({
+      ...deps,
+      statuses: () => this.current.instances.flatMap(({ id }) => this.status(id) ?? []),
+      client: (id) => this.client(id),
     });
   }
 
@@ -115,6 +122,11 @@ export class InstanceRoles {
   async durableNow(): Promise<Durable | undefined> {
     const answer = await this.openWriter()?.call("status", {}, { timeoutMs: askMs });
     return answer === undefined ? undefined : durableIn(instanceStatusSchema.parse(answer));
+  }
+
+  /** A reader that answers nothing, or has not caught up since it did not: nobody is to be sent there, nor to stay. */
+  isSilent(status: InstanceStatus): boolean {
+    return this.readersGuard.isSilent(status);
   }
 
   /** What moves the writer from one instance to another. */
@@ -176,6 +188,7 @@ export class InstanceRoles {
     this.startedMs = this.deps.clock.nowMs();
     this.followInstances();
     this.scope.run((signal) => this.moves.watch(signal));
+    this.scope.run((signal) => this.readersGuard.run(signal));
   }
 
   /** The state's instances have changed: those that are new are given roles, those that are gone are left alone. */

@@ -123,6 +123,11 @@ export class PushedTopology implements Topology {
     return view?.isLeaving === true && incarnationOf(view) === target.incarnation;
   }
 
+  isSilent(target: Target): boolean {
+    const view = this.follower.current.instances.find((one) => one.id === target.instanceId);
+    return view?.isSilent === true && incarnationOf(view) === target.incarnation;
+  }
+
   lives(): readonly WriterLife[] {
     return this.follower.current.lives.map((life) => ({ ...life, cutoff: BigInt(life.cutoff) }));
   }

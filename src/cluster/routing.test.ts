@@ -14,6 +14,7 @@ function viewOf(id: string, role: View["role"], epoch: number): View {
     epoch,
     isAdmitted: true,
     isLeaving: false,
+    isSilent: false,
     socketDir: `/s/${id}`,
     agentSocket: `/a/${id}`,
     incarnation: "1.1",
@@ -196,5 +197,29 @@ describe("a session", () => {
     expect(target && topology.hasEnded(target)).toBe(false);
     push("w", viewOf("w", "writer", 3));
     expect(target && topology.hasEnded(target)).toBe(true);
+  });
+
+  it("is to leave a reader that answers nothing, and is sent nowhere but to those that do", () => {
+    const { topology, push, routes } = make();
+    routes.push({ id: "reports", type: "reader", members: ["r1"] });
+    const silent = { ...viewOf("r1", "reader", 3), isAdmitted: false, isSilent: true };
+    const both = [viewOf("w", "writer", 3), viewOf("r2", "reader", 3)];
+    push("w", ...both, viewOf("r1", "reader", 3));
+    const target = topology.instance(instanceId("r1"));
+    if (!target) throw new Error("r1 is there");
+    expect(topology.isSilent(target)).toBe(false);
+    push("w", ...both, silent);
+    expect([topology.isSilent(target), topology.hasEnded(target)]).toEqual([true, false]);
+    expect(topology.reader(choice({ loads: { r2: 9 } }))?.instanceId).toBe("r2");
+    expect(topology.instance(instanceId("r1"))).toBe(undefined);
+    expect(topology.custom("reports", choice())).toBe(undefined);
+    // All of them at once: a busy machine, perhaps.
+    push("w", viewOf("w", "writer", 3), silent);
+    expect(topology.reader(choice())?.instanceId).toBe("w");
+    // Its next life is another one.
+    push("w", ...both, { ...silent, incarnation: "1.2" });
+    expect(topology.isSilent(target)).toBe(false);
+    push("w", ...both, viewOf("r1", "reader", 3));
+    expect(topology.custom("reports", choice())).toEqual(target);
   });
 });

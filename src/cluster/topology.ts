@@ -20,6 +20,8 @@ export function topologyOf(facts: {
     isRestarting(status: InstanceStatus): boolean;
   };
   readonly lagOf: (status: InstanceStatus) => Lag;
+  /** A reader that answers nothing. */
+  readonly isSilent: (status: InstanceStatus) => boolean;
 }): TopologyMessage {
   const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
@@ -36,12 +38,14 @@ export function topologyOf(facts: {
       // It may be frozen, and not know: who is connected there must not wait for it.
       const isReplaced = isOpen && role === "writer" && id !== writer.id;
       const isDeposed = isReplaced || moves.isGivenUp(status);
+      const isSilent = role === "reader" && facts.isSilent(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
       const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
       return {
         id,
         role: isDeposed ? ("none" as const) : role,
-        isAdmitted: !isDeposed && status.isAdmitted && mayServe,
+        isAdmitted: !isDeposed && !isSilent && status.isAdmitted && mayServe,
+        isSilent,
         isLeaving:
           !isDeposed && role === "writer" && (id !== state.writer || moves.isRestarting(status)),
         socketDir: postgresSocketDir(layout, id),

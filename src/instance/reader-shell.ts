@@ -62,6 +62,7 @@ export class ReaderRole {
   private isGivenUp = false;
   private readonly lag = new LagHistory();
   private readonly warmth: WarmKeeper;
+  private readonly pulse: Pulse;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
@@ -87,6 +88,7 @@ export class ReaderRole {
     });
     this.scope = new Scope(this.onBroke);
     this.warmth = new WarmKeeper(config, deps);
+    this.pulse = new Pulse(deps.clock, () => connectAgent(this.standby.postgres));
   }
 
   /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
@@ -120,6 +122,7 @@ export class ReaderRole {
     await this.prepareToServe(feed, signal);
     await deps.beforeServing?.();
     if (this.broken.signal.aborted) throw this.broken.signal.reason;
+    this.pulse.begin();
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     this.scope.run((stop) => this.watchSilence(stop));
@@ -150,6 +153,11 @@ export class ReaderRole {
     this.standby.handTo({ onBroke: () => undefined });
     await this.scope.close("the reader is promoted");
     return this.standby;
+  }
+
+  /** Milliseconds since its PostgreSQL last answered a new session; 0 while it may have reasons not to. */
+  silentMs(): number {
+    return this.state === "available" ? this.pulse.silentMs() : 0;
   }
 
   get postgres(): Postgres {
@@ -329,13 +337,11 @@ export class ReaderRole {
    */
   private async watchSilence(stop: AbortSignal): Promise<void> {
     const { clock, logger } = this.deps;
-    const pulse = new Pulse(clock, () => connectAgent(this.standby.postgres));
-    pulse.begin();
     let silentLooks = 0;
     while (silentLooks < silentLooksMax) {
       await sleep(clock, silenceLookMs, stop);
       if (stop.aborted) return;
-      silentLooks = pulse.silentMs() > 2 * silenceLookMs ? silentLooks + 1 : 0;
+      silentLooks = this.pulse.silentMs() > 2 * silenceLookMs ? silentLooks + 1 : 0;
     }
     logger.warn({ event: "reader.silent", instance: this.config.instance });
     this.state = "stopped";

@@ -45,7 +45,7 @@ export interface Login {
 /** Kept rdsadmin sessions, for what the endpoint must know: wait events, positions, fates; and for logins one of their own. */
 export class AdminSessions {
   private readonly options: AdminOptions;
-  private readonly clients = new Map<string, Promise<PgClient>>();
+  private readonly clients = new Map<string, { target: Target; opening: Promise<PgClient> }>();
   /** Undefined of any of them: no instance is there to be asked. */
   readonly logins = new LoginLookups((user, database) => this.findLogin(user, database));
 
@@ -175,16 +175,26 @@ export class AdminSessions {
   async close(): Promise<void> {
     const clients = [...this.clients.values()];
     this.clients.clear();
-    for (const opening of clients) {
+    for (const { opening } of clients) {
       const client = await opening.catch(() => undefined); // one that never opened needs no closing
       client?.destroy();
+    }
+  }
+
+  /** Nobody waits any longer for an answer of those. */
+  hangUp(isSilent: (target: Target) => boolean): void {
+    for (const [key, { target, opening }] of this.clients) {
+      if (!isSilent(target)) continue;
+      this.clients.delete(key);
+      // One that never opens needs no closing.
+      opening.then((client) => client.destroy()).catch(() => undefined);
     }
   }
 
   private client(target: Target, use = ""): Promise<PgClient> {
     const key = `${target.instanceId} ${target.incarnation} ${use}`;
     const known = this.clients.get(key);
-    if (known) return known;
+    if (known) return known.opening;
     const { address } = target;
     const opening = connectPg({
       address,
@@ -194,9 +204,9 @@ export class AdminSessions {
       options: plainSession,
       timeoutMs: 5_000,
     });
-    this.clients.set(key, opening);
+    this.clients.set(key, { target, opening });
     const forget = (): void => {
-      if (this.clients.get(key) === opening) this.clients.delete(key);
+      if (this.clients.get(key)?.opening === opening) this.clients.delete(key);
     };
     opening.then((client) => client.onClose(forget), forget);
     return opening;

@@ -34,6 +34,8 @@ export interface BackendOptions {
   readonly passing?: ReadonlySet<string>;
   /** It has not answered for a while; true: there is another one to try. */
   readonly mayLeave: (target: Target) => boolean;
+  /** It hangs for the cluster, or has until a moment ago: its answer comes too late. */
+  readonly isSilent: (target: Target) => boolean;
   /** The cancel key that the client gets instead of the backend's. */
   readonly clientKey: Buffer;
 }
@@ -76,7 +78,8 @@ export async function startBackend(options: BackendOptions): Promise<BackendStar
     const isOver = (): boolean =>
       client.closed || !options.isWanted() || clock.nowMs() >= startMs + holdTimeoutMs;
     const start = target ? await tryBackend(target, options, isOver) : undefined;
-    if (start) return start;
+    if (start?.kind === "ready" && options.isSilent(start.target)) start.connection.destroy();
+    else if (start) return start;
     const isLate = clock.nowMs() - startMs >= holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
     await options.untilChange();

@@ -61,6 +61,7 @@ describe("startBackend", () => {
       findTarget: () => targets[Math.min(attempts++, targets.length - 1)],
       untilChange: () => sleep(realClock, 1),
       mayLeave: () => false,
+      isSilent: ({ instanceId: id }) => id === "instance-9",
       clientKey: Buffer.alloc(4),
     });
   }
@@ -74,6 +75,13 @@ describe("startBackend", () => {
     ["shuts down behind the login", Buffer.concat([encodeAuthenticationOk(), fatal("57P01")])],
   ])("goes to another server when one %s", async (_, words) => {
     const targets = [await serve(1, words), await serve(2, welcome)];
+    const start = await startAt(targets);
+    expect(start).toMatchObject({ kind: "ready", target: targets[1] });
+    if (start.kind === "ready") start.connection.destroy();
+  });
+
+  it("goes to another server when the cluster says of one that it hangs, though that has answered", async () => {
+    const targets = [await serve(9, welcome), await serve(2, welcome)];
     const start = await startAt(targets);
     expect(start).toMatchObject({ kind: "ready", target: targets[1] });
     if (start.kind === "ready") start.connection.destroy();

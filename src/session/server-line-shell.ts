@@ -44,6 +44,8 @@ export class ServerLine {
   isRetired = false;
   /** It was left while it lived, since it is to stop: it may be had again, if that comes to nothing. */
   wasLeft = false;
+  /** It was given up while it hung: the same life of it is as good as any other, once it answers. */
+  mayReturn = false;
   private isOver = false;
   private saidSinceBytes = 0;
   private readonly stopwatch: CommitStopwatch | undefined;

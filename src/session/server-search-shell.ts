@@ -95,7 +95,9 @@ export class ServerSearch {
     const mayStay = isLost && isWaking && !line.isRetired && (await world.isServing(line.target));
     if (!isWanted()) return;
     const lost = isLost && !mayStay ? line.target : undefined;
-    const start = await this.connect({ lost, holdTimeoutMs, isWanted, isNew: survivor.needsNew });
+    const { mayReturn } = line;
+    const isNew = survivor.needsNew;
+    const start = await this.connect({ lost, mayReturn, holdTimeoutMs, isWanted, isNew });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);
       return;

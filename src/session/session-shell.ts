@@ -130,11 +130,12 @@ export class Session {
 
   /**
    * The cluster says that this server's instance has ended, or is something else now; or it may have. Called again when
-   * the cluster has changed.
+   * the cluster has changed. `mayReturn`: it may only hang; once it does not, this session may have it again.
    */
-  retire(): void {
+  retire({ mayReturn = false } = {}): void {
     const { line, survivor, world } = this;
     if (this.hasEnded || line.closed) return;
+    line.mayReturn = mayReturn;
     if (!line.isRetired && this.tenancy.leaveIfUnused()) return;
     if (!survivor.isLive) {
       // It is only being made ready.
@@ -153,10 +154,13 @@ export class Session {
 
   /**
    * Whether its writer hands over, or is to be started again, may have changed: what has begun there then comes to its end, within a
-   * moment; nothing more begins. So the loss of that server undoes nothing, and leaves nothing in doubt.
+   * moment; nothing more begins. So the loss of that server undoes nothing, and leaves nothing in doubt. Or its reader hangs: it is
+   * as good as lost.
    */
   noteLeaving(): void {
-    if (this.world.isLeaving(this.line.target)) {
+    const { world, line } = this;
+    if (world.isSilent(line.target)) this.retire({ mayReturn: true });
+    else if (world.isLeaving(line.target)) {
       this.givingWay.begin();
       this.leaveAtRest();
     } else if (this.givingWay.end()) this.readOn();

@@ -18,7 +18,7 @@ import type { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
 import { sleepUntilChange } from "./until-change-shell.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
-import type { SessionWorld } from "./world-shell.ts";
+import { lifeToAvoid, type SessionWorld, type WantedServer } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
 import type { Choice, Target, Topology } from "./topology.ts";
 import type { TraitsBook } from "./traits-shell.ts";
@@ -59,11 +59,13 @@ const onPurposeMs = 1_000;
 export async function startServer(
   shared: SharedWorld,
   arrival: Arrival,
-  { holdTimeoutMs, lost }: { holdTimeoutMs: number; lost?: Target | undefined },
+  wanted: Pick<WantedServer, "holdTimeoutMs" | "mayReturn"> & Partial<Pick<WantedServer, "lost">>,
 ): Promise<BackendStart> {
+  const { holdTimeoutMs, lost } = wanted;
   const { clock, topology, load } = shared;
   const { client, clientKey, login, isWanted, seat } = arrival;
-  const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
+  const avoided = lifeToAvoid({ ...wanted, lost });
+  const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), avoided));
   let isTaken = false;
   let tried: Target | undefined;
   // A session that has lost a server counts its waiting itself.
@@ -78,13 +80,14 @@ export async function startServer(
       parameters: parametersForBackend(login.request),
       holdTimeoutMs,
       isWanted,
+      isSilent: (target) => topology.isSilent(target),
       findTarget: () => {
         // It refused the last attempt, or has ended meanwhile.
         if (tried) load.suspect(tried, clock.nowMs());
         seat.leave();
         tried = undefined;
         const target = find();
-        if (!target || (lost && isSameLife(target, lost))) return undefined;
+        if (!target || (avoided && isSameLife(target, avoided))) return undefined;
         seat.take(target.instanceId);
         tried = target;
         return target;
@@ -140,11 +143,10 @@ export function worldOf(
     idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
     exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
     connect: (asked) => {
-      const { lost, holdTimeoutMs } = asked;
       const isWanted = (): boolean => arrival.isWanted() && asked.isWanted();
       const findTarget = asked.needsWriter === true ? () => topology.writer() : arrival.findTarget;
       const here = { ...arrival, isWanted, findTarget };
-      if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
+      if (!pooling) return startServer(shared, here, asked);
       const wanted = { ...asked, isWanted };
       return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
     },
@@ -155,6 +157,7 @@ export function worldOf(
       return writer !== undefined && !isSameLife(writer, target);
     },
     isLeaving: (target) => topology.isLeaving(target),
+    isSilent: (target) => topology.isSilent(target),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: (change) => traits.changing(database, sessionOf(), change),
