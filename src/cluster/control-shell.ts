@@ -352,6 +352,7 @@ export class ControlPlane {
       moves: roles.writerMoves,
       lagOf: (status) => this.lagOf(status),
       isSilent: (status) => roles.isSilent(status),
+      isUnheard: (id) => roles.isUnheard(id),
     });
   }
 

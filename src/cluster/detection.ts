@@ -82,6 +82,11 @@ export class WriterWatch {
     if (answeredMs > sight.heardMs) this.sight = { ...sight, heardMs: answeredMs };
   }
 
+  /** When the PostgreSQL of an open one last answered, as far as it was asked. */
+  get answeredMs(): number | undefined {
+    return this.sight.kind === "open" ? this.sight.heardMs : undefined;
+  }
+
   /** Undefined: all is well, or may be. */
   judge(nowMs: number): Loss | undefined {
     this.forgiveOurOwnPause(nowMs);

@@ -52,6 +52,11 @@ export class WriterGuard {
     this.watch = new WriterWatch({ detectionMs, stepMs: this.stepMs, nowMs: this.agentHeardMs });
   }
 
+  /** When the PostgreSQL of an open writer last answered. */
+  get answeredMs(): number | undefined {
+    return this.watch.answeredMs;
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.observe();

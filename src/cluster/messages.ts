@@ -36,6 +36,8 @@ export const topologySchema = z.object({
       isLagging: z.boolean().default(false),
     }),
   ),
+  /** Whose agents answer nothing, so that no more is known of them: who is there goes elsewhere. */
+  unheard: z.array(z.string()).default([]),
   /** Whom the custom endpoints' lists mean, whatever role they have. */
   custom: z
     .array(
@@ -54,6 +56,7 @@ export const noTopology: TopologyMessage = {
   writer: null,
   endpoints: [],
   instances: [],
+  unheard: [],
   custom: [],
   isRewinding: false,
   lives: [],

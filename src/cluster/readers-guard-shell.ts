@@ -3,7 +3,7 @@ import { type InstanceStatus, pulseSchema } from "../instance/index.ts";
 import { type Clock, type Logger, sleep } from "../io/index.ts";
 import { guardStepMs } from "./guard-shell.ts";
 import { lifeOf } from "./lives.ts";
-import { ReaderWatch } from "./reader-watch.ts";
+import { ReaderWatch, UnheardWatch } from "./reader-watch.ts";
 import type { AgentCaller } from "./writer-change-shell.ts";
 
 export interface ReadersWorld {
@@ -13,6 +13,10 @@ export interface ReadersWorld {
   readonly detectionMs: number;
   /** Of every instance that is heard of. */
   statuses(): InstanceStatus[];
+  /** Who is no writer, takes our call, and has told nothing yet. */
+  unheard(): string[];
+  /** When the writer's PostgreSQL last answered; undefined: none is open. */
+  writerHeardMs(): number | undefined;
   client(id: string): AgentCaller | undefined;
   /** Others are silent than were. */
   onChange(): void;
@@ -20,12 +24,17 @@ export interface ReadersWorld {
 
 /** Their PostgreSQL is asked twice a second: in less time than this a busy one would be taken for silent again and again. */
 const detectionMinMs = 1_500;
+/** An agent that lives has told what it is by then. */
+const unheardMinMs = 3_000;
 
 /** Watches the readers that take sessions: those that answer nothing are left out, and whoever is there goes elsewhere. */
 export class ReadersGuard {
   private readonly world: ReadersWorld;
   private readonly stepMs: number;
   private readonly watch: ReaderWatch;
+  private readonly unheard: UnheardWatch;
+  /** Who has been silent since before it was heard. */
+  private readonly wereUnheard = new Set<string>();
   /** Lives whose agents have not answered yet. */
   private readonly asked = new Set<string>();
 
@@ -34,7 +43,16 @@ export class ReadersGuard {
     const { clock } = world;
     const detectionMs = Math.max(world.detectionMs, detectionMinMs);
     this.stepMs = guardStepMs(detectionMs);
-    this.watch = new ReaderWatch({ detectionMs, stepMs: this.stepMs, nowMs: clock.nowMs() });
+    const nowMs = clock.nowMs();
+    const { stepMs } = this;
+    this.watch = new ReaderWatch({ detectionMs, stepMs, nowMs });
+    const maxMs = Math.max(detectionMs, unheardMinMs);
+    this.unheard = new UnheardWatch({ maxMs, stepMs, nowMs });
+  }
+
+  /** Its agent takes our call, and has told nothing at all. */
+  isUnheard(id: string): boolean {
+    return this.unheard.isSilent(id);
   }
 
   /** It answers nothing, or has not caught up since it did not. */
@@ -52,17 +70,18 @@ export class ReadersGuard {
 
   private look(): void {
     const { world, watch } = this;
+    const nowMs = world.clock.nowMs();
     const statuses = world.statuses();
+    const isUnheardNew = this.lookAtUnheard(nowMs);
     const readers = statuses.filter((one) => one.role === "reader" && one.isAdmitted);
     const before = new Set(readers.filter((one) => this.isSilent(one)));
     const watched = readers.map((one) => ({
       life: lifeOf(one),
       replayed: findLsn(one.replayLsn ?? ""),
+      wasUnheard: this.wereUnheard.delete(one.id),
     }));
-    const hasChanged = watch.judge(watched, {
-      durable: durableOf(statuses),
-      nowMs: world.clock.nowMs(),
-    });
+    const writerHeardMs = world.writerHeardMs();
+    const hasChanged = watch.judge(watched, { durable: durableOf(statuses), nowMs, writerHeardMs });
     for (const reader of readers) {
       const { id: instance } = reader;
       const isSilent = this.isSilent(reader);
@@ -70,7 +89,19 @@ export class ReadersGuard {
       if (!isSilent && before.has(reader)) world.logger.info({ event: "reader.isBack", instance });
       void this.ask(reader);
     }
-    if (hasChanged) world.onChange();
+    if (hasChanged || isUnheardNew) world.onChange();
+  }
+
+  private lookAtUnheard(nowMs: number): boolean {
+    const { world, unheard } = this;
+    const ids = world.unheard();
+    const hasChanged = unheard.look(ids, nowMs);
+    for (const instance of ids) {
+      if (!this.isUnheard(instance) || this.wereUnheard.has(instance)) continue;
+      this.wereUnheard.add(instance);
+      world.logger.warn({ event: "reader.leftOut", instance });
+    }
+    return hasChanged;
   }
 
   private async ask(reader: InstanceStatus): Promise<void> {

@@ -12,12 +12,14 @@ function make() {
   const [first, second] = readers as [ScriptedAgent, ScriptedAgent];
   const all = [writer, first, second];
   for (const agent of all) agent.tell({ vdl: "0/20", replayLsn: "0/20" });
-  const seen = { changes: 0 };
+  const seen = { changes: 0, unheard: [] as string[] };
   const guard = new ReadersGuard({
     clock,
     logger: openLogger({ file: undefined, process: "test" }),
     detectionMs: 2_000,
     statuses: () => all.map(({ status }) => status),
+    unheard: () => seen.unheard,
+    writerHeardMs: () => undefined,
     client: (id) => all.find((one) => one.id === id),
     onChange: () => seen.changes++,
   });
@@ -29,7 +31,7 @@ function make() {
     await clock.during(watching);
     return all.filter(({ status }) => guard.isSilent(status)).map(({ id }) => id);
   };
-  return { clock, writer, first, second, seen, watch };
+  return { clock, writer, first, second, seen, watch, guard };
 }
 
 describe("the guard over readers", () => {
@@ -63,5 +65,20 @@ describe("the guard over readers", () => {
     expect(await watch(20_000)).toEqual([]);
     expect([writer.count("pulse"), first.count("pulse")]).toEqual([0, 0]);
     expect(second.count("pulse")).toBeGreaterThan(10);
+  });
+
+  it("finds one that was never heard, and takes it in when it has answered for a while", async () => {
+    const { first, seen, watch, guard } = make();
+    first.tell({ role: "none" });
+    seen.unheard = ["instance-2"];
+    await watch(2_500);
+    expect([guard.isUnheard("instance-2"), seen.changes]).toEqual([false, 0]);
+    await watch(1_500);
+    expect([guard.isUnheard("instance-2"), seen.changes]).toEqual([true, 1]);
+    first.tell({ role: "reader" });
+    seen.unheard = [];
+    expect(await watch(1_000)).toEqual(["instance-2"]);
+    expect(guard.isUnheard("instance-2")).toBe(false);
+    expect(await watch(3_000)).toEqual([]);
   });
 });

@@ -45,6 +45,8 @@ const hearMs = 3_000;
 interface AgentLine {
   client: RpcClient | undefined;
   status: InstanceStatus | undefined;
+  /** It has taken our call, and told nothing yet. */
+  owesStatus: boolean;
   /** The order that was given to this life of the agent, so that it is given once. */
   orderedFor: string | undefined;
   /** A reader: the writer that its feedback goes to. */
@@ -88,6 +90,8 @@ export class InstanceRoles {
     this.readersGuard = new ReadersGuard({
       ...deps,
       statuses: () => this.current.instances.flatMap(({ id }) => this.status(id) ?? []),
+      unheard: () => this.readers().filter((id) => this.agents.get(id)?.owesStatus === true),
+      writerHeardMs: () => this.moves.writerAnsweredMs,
       client: (id) => this.client(id),
     });
   }
@@ -127,6 +131,11 @@ export class InstanceRoles {
   /** A reader that answers nothing, or has not caught up since it did not: nobody is to be sent there, nor to stay. */
   isSilent(status: InstanceStatus): boolean {
     return this.readersGuard.isSilent(status);
+  }
+
+  /** Its agent takes our call and tells nothing: what it is nobody knows, but that nobody is to wait for it. */
+  isUnheard(id: string): boolean {
+    return this.readersGuard.isUnheard(id);
   }
 
   /** What moves the writer from one instance to another. */
@@ -207,6 +216,7 @@ export class InstanceRoles {
     const line: AgentLine = {
       client: undefined,
       status: undefined,
+      owesStatus: false,
       orderedFor: undefined,
       toldWriter: undefined,
       leaving: new AbortController(),
@@ -231,7 +241,7 @@ export class InstanceRoles {
     while (!signal.aborted) {
       try {
         const path = agentSocket(layout, id);
-        const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
+        const client = await this.callAgent(path, line, signal);
         await this.talkTo(id, line, { client, signal });
       } catch (error) {
         logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
@@ -243,6 +253,18 @@ export class InstanceRoles {
       this.moves.observe();
       this.deps.onChange();
       await sleep(clock, reconnectMs, signal);
+    }
+  }
+
+  private async callAgent(path: string, line: AgentLine, signal: AbortSignal): Promise<RpcClient> {
+    try {
+      const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
+      line.owesStatus = true;
+      return client;
+    } catch (error) {
+      // Nobody is there: that is no silence.
+      line.owesStatus = false;
+      throw error;
     }
   }
 
@@ -261,6 +283,7 @@ export class InstanceRoles {
     });
     const take = (data: unknown): void => {
       line.status = instanceStatusSchema.parse(data);
+      line.owesStatus = false;
       this.recordLife(line.status);
       this.moves.observe();
       this.order(id, line, client);
@@ -377,8 +400,10 @@ export class InstanceRoles {
     return this.current.instances.map(({ id, ordinal, tier }) => {
       const status = this.agents.get(id)?.status;
       const isReady = status?.role === "reader" && status.isAdmitted;
+      const isSilent = status !== undefined && this.isSilent(status);
       const replayLsn = findLsn(status?.replayLsn ?? "");
-      return { id, ordinal, tier, isReady, replayLsn, state: status?.state ?? "stopped" };
+      const state = status?.state ?? "stopped";
+      return { id, ordinal, tier, isReady, isSilent, replayLsn, state };
     });
   }
 

@@ -124,8 +124,10 @@ export class PushedTopology implements Topology {
   }
 
   isSilent(target: Target): boolean {
-    const view = this.follower.current.instances.find((one) => one.id === target.instanceId);
-    return view?.isSilent === true && incarnationOf(view) === target.incarnation;
+    const { instances, unheard } = this.follower.current;
+    const view = instances.find((one) => one.id === target.instanceId);
+    if (!view) return unheard.includes(target.instanceId);
+    return view.isSilent && incarnationOf(view) === target.incarnation;
   }
 
   lives(): readonly WriterLife[] {

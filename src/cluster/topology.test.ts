@@ -32,7 +32,7 @@ function topology(
   statuses: readonly InstanceStatus[],
   { givenUp, restarting, silent }: { givenUp?: string; restarting?: string; silent?: string } = {},
 ) {
-  const { writer, instances } = topologyOf({
+  const { writer, instances, unheard } = topologyOf({
     state,
     layout: layoutOf("/d", "/r"),
     port: 5432,
@@ -43,12 +43,13 @@ function topology(
     },
     lagOf: () => ({ lagMs: 0, isLagging: false }),
     isSilent: ({ id }) => id === silent,
+    isUnheard: (id) => id === silent,
   });
   const roles = instances.map(
     ({ id, role, isAdmitted, isLeaving, isSilent }) =>
       `${id} ${role} ${isAdmitted}${isLeaving ? " leaving" : ""}${isSilent ? " silent" : ""}`,
   );
-  return { writer, roles };
+  return { writer, roles, ...(unheard.length > 0 && { unheard }) };
 }
 
 describe("what the proxies are told", () => {
@@ -107,6 +108,11 @@ describe("what the proxies are told", () => {
       "instance-1 reader false silent",
       "instance-2 writer true",
     ]);
+    expect(topology([writer], { silent: "instance-1" })).toEqual({
+      writer: "instance-2",
+      roles: ["instance-2 writer true"],
+      unheard: ["instance-1"],
+    });
     expect(topology([reader, writer], { silent: "instance-2" })).toEqual({
       writer: "instance-2",
       roles: ["instance-1 reader true", "instance-2 writer true"],

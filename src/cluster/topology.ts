@@ -22,6 +22,8 @@ export function topologyOf(facts: {
   readonly lagOf: (status: InstanceStatus) => Lag;
   /** A reader that answers nothing. */
   readonly isSilent: (status: InstanceStatus) => boolean;
+  /** One whose agent answers nothing, and never has. */
+  readonly isUnheard: (id: string) => boolean;
 }): TopologyMessage {
   const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
@@ -54,6 +56,9 @@ export function topologyOf(facts: {
         epoch,
         ...facts.lagOf(status),
       };
+    }),
+    unheard: state.instances.flatMap(({ id }) => {
+      return facts.status(id) === undefined && facts.isUnheard(id) ? [id] : [];
     }),
     custom: customRoutes(state),
     isRewinding: state.backtrack !== undefined,
