@@ -11,7 +11,7 @@ import {
 import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
-import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
+import type { BaseBackup, PgClient, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import { rebuildBelow } from "./backtrack-shell.ts";
 import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
@@ -43,6 +43,9 @@ const askTimeoutMs = 1_000;
 /** Between two looks whether PostgreSQL answers; and how many times in a row it may not have since the last look but one. */
 const silenceLookMs = 2_000;
 const silentLooksMax = 4;
+/** Questions whether it answers that may be on their way at once. */
+const pulsesMax = 3;
+const pulseMaxMs = 4_000;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -88,7 +91,10 @@ export class ReaderRole {
     });
     this.scope = new Scope(this.onBroke);
     this.warmth = new WarmKeeper(config, deps);
-    this.pulse = new Pulse(deps.clock, () => connectAgent(this.standby.postgres));
+    const connect = (signal: AbortSignal): Promise<PgClient> =>
+      connectAgent(this.standby.postgres, { database: "postgres", signal });
+    const { clock } = deps;
+    this.pulse = new Pulse({ clock, connect, atOnceMax: pulsesMax, giveUpMs: pulseMaxMs });
   }
 
   /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
