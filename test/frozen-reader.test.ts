@@ -2,6 +2,7 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { childrenOf, isAlive, type Status, TestCluster, until } from "./helpers/cluster.ts";
+import { cancelAt, codeOf } from "./helpers/endpoints.ts";
 import { signalAll } from "./helpers/signals.ts";
 
 let cluster: TestCluster;
@@ -22,6 +23,7 @@ type Part = "its agent and all of its PostgreSQL" | "all of its PostgreSQL" | "i
 /** Silence is noticed after two seconds; what is run again takes its time; and this machine may have other work. */
 const boundMs = 20_000;
 const whereSql = "SELECT current_setting('cluster_name') AS name";
+const pidSql = "SELECT pg_backend_pid() AS pid";
 const toRead = "SELECT current_setting('cluster_name') AS name, count(*)::int AS n FROM shown";
 
 async function readers(): Promise<Instance[]> {
@@ -95,11 +97,8 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
       const [victim] = await readers();
       if (!victim) throw new Error("there is no reader");
       const id = victim.id as Id;
-      const [idle, reading, inBlock] = (await clientsOn(id, 3)) as [
-        pg.Client,
-        pg.Client,
-        pg.Client,
-      ];
+      type Four = [pg.Client, pg.Client, pg.Client, pg.Client];
+      const [idle, reading, inBlock, cancelled] = (await clientsOn(id, 4)) as Four;
       const [custom] = (await clientsOn(id, 1, { port: customPort })) as [pg.Client];
       const [pooled] = (await clientsOn(id, 1, { options: "-c borealis.pool=auto" })) as [
         pg.Client,
@@ -112,11 +111,15 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
       await pooled.query("SET work_mem = '8MB'");
       await inBlock.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
       expect((await inBlock.query("SELECT n FROM shown ORDER BY n")).rows[0]).toEqual({ n: 0 });
-      const sleeping = reading.query(`SELECT pg_sleep(3), current_setting('cluster_name') AS name`);
+      const pidBefore = (await atInstance.query(pidSql)).rows[0].pid;
+      const endless = codeOf(cancelled.query("SELECT pg_sleep(600)"));
+      const sleeping = reading.query(
+        `SELECT pg_sleep(2.5), current_setting('cluster_name') AS name`,
+      );
       sleeping.catch(() => undefined);
-      await until("it sleeps", async () => {
+      await until("they sleep", async () => {
         const sql = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        return (await cluster.query(sql, id)).rows[0].n === 1;
+        return (await cluster.query(sql, id)).rows[0].n === 2;
       });
       let told = 0;
       reading.connection.on("dataRow", () => told++);
@@ -130,6 +133,8 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
           inBlock: inBlock.query(whereSql.replace("cluster_name", "application_name")),
           reading: sleeping,
         };
+        // Its own server may never hear of it.
+        cancelAt(cluster.port + 1, cancelled);
         const times: string[] = [];
         for (const [name, work] of Object.entries(asked)) {
           const { rows } = await within(name, work);
@@ -137,6 +142,7 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
           // With its agent alone frozen PostgreSQL goes on, and may have answered before it was noticed.
           if (part !== "its agent" && name !== "inBlock") expect(rows[0].name, name).not.toBe(id);
         }
+        expect(await within("what was cancelled", endless)).toBe("57014");
         console.log(`${part}: ${times.join(", ")}`);
         // Its agent, where that lives, kills its PostgreSQL after ten seconds, and has it serve again.
         const late = await within("a new session", cluster.client("reader"));
@@ -147,7 +153,7 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
         expect((await idle.query("SHOW work_mem")).rows).toEqual([{ work_mem: "7MB" }]);
         expect((await pooled.query("SHOW work_mem")).rows).toEqual([{ work_mem: "8MB" }]);
         await inBlock.query("COMMIT");
-        for (let n = 1; n <= 20; n++) await cluster.query(`INSERT INTO shown VALUES (${n})`);
+        for (let n = 1; n <= 5; n++) await cluster.query(`INSERT INTO shown VALUES (${n})`);
       });
       const count = (await cluster.query("SELECT count(*)::int AS n FROM shown")).rows[0].n;
       // Its first answer to a new session is as new as what was committed before it was thawed.
@@ -158,11 +164,24 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
         name: id,
         n: count,
       });
+      // Who has nowhere else to go, and waits for nothing, is left where it is; unless its PostgreSQL was killed meanwhile.
+      if (part !== "all of its PostgreSQL")
+        expect((await atInstance.query(pidSql)).rows).toEqual([{ pid: pidBefore }]);
       await untilServed();
       const [again] = (await clientsOn(id, 1)) as [pg.Client];
       expect((await again.query(toRead)).rows).toEqual([{ name: id, n: count }]);
       expect(told, "nothing was told twice").toBe(1);
-      const all = [idle, reading, inBlock, custom, pooled, atInstance, again, ...others.splice(0)];
+      const all = [
+        idle,
+        reading,
+        inBlock,
+        cancelled,
+        custom,
+        pooled,
+        atInstance,
+        again,
+        ...others.splice(0),
+      ];
       for (const client of all) await client.end();
       await cluster.query("DELETE FROM shown WHERE n > 0");
     });

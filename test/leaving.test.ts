@@ -6,6 +6,7 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Target } from "../src/session/index.ts";
 import {
+  cancelAt,
   codeOf,
   connectTo,
   openEndpoints,
@@ -141,16 +142,50 @@ describe("a reader that hangs", () => {
     }
   });
 
+  it("is read on by whom it talks to, up to the end of that", async () => {
+    at.topology.set({ writer, reader: reader() });
+    const client = await connectTo(at.readerPort);
+    const pid = await pidOf(client);
+    let told = 0;
+    client.connection.on("dataRow", () => told++);
+    // More than could be run again, and compared; each row is sent as it comes.
+    const sql = "SELECT repeat('x', 20000), pg_sleep(0.1) FROM generate_series(1, 30)";
+    const flowing = client.query(sql);
+    await eventually("rows flow", () => told > 3);
+    at.topology.silence(reader());
+    expect((await flowing).rowCount).toBe(30);
+    await eventually("it has gone elsewhere then", async () => (await pidOf(client)) !== pid);
+    await client.end();
+  });
+
+  it("is kept where there is nobody else, by whom it answers", async () => {
+    at.topology.set({ writer: undefined, reader: reader() });
+    const client = await connectTo(at.readerPort);
+    const pid = await pidOf(client);
+    await client.query("SELECT pg_advisory_lock(1)");
+    at.topology.silence(reader());
+    await pause(1_500);
+    expect(await pidOf(client)).toBe(pid);
+    await client.query("SELECT pg_sleep(1.2)");
+    expect(await pidOf(client)).toBe(pid);
+    await client.end();
+  });
+
   it("is waited for where there is nobody else, and had again as it is when it answers", async () => {
     at.topology.set({ writer: undefined, reader: reader() });
     const client = await connectTo(at.readerPort);
     await client.query("SET work_mem = '7MB'");
     const pid = await pidOf(client);
-    at.topology.silence(reader());
-    const next = client.query("SHOW work_mem");
-    expect(await Promise.race([next, pause(500)])).toBeUndefined();
-    at.topology.silence(undefined, reader());
-    expect((await next).rows).toEqual([{ work_mem: "7MB" }]);
+    try {
+      signalAll([pid], "SIGSTOP");
+      at.topology.silence(reader());
+      const next = client.query("SHOW work_mem");
+      expect(await Promise.race([next, pause(2_500)])).toBeUndefined();
+      at.topology.silence(undefined, reader());
+      expect((await next).rows).toEqual([{ work_mem: "7MB" }]);
+    } finally {
+      signalAll([pid], "SIGCONT");
+    }
     expect(await pidOf(client)).not.toBe(pid);
     await client.end();
   });
@@ -158,8 +193,36 @@ describe("a reader that hangs", () => {
   it("is waited for no longer than for one that is gone", async () => {
     at.topology.set({ writer: undefined, reader: reader() });
     const client = await connectTo(at.readerPort);
-    at.topology.silence(reader());
-    expect(await codeOf(client.query("SELECT 1"))).toBe("57P03");
+    const pid = await pidOf(client);
+    try {
+      signalAll([pid], "SIGSTOP");
+      at.topology.silence(reader());
+      expect(await codeOf(client.query("SELECT 1"))).toBe("57P03");
+    } finally {
+      signalAll([pid], "SIGCONT");
+    }
     await client.end().catch(() => undefined);
+  });
+
+  it("takes no cancel request with it, nor keeps whoever sent one from giving its next server back", async () => {
+    at.topology.set({ writer, reader: reader() });
+    const client = await connectTo(at.readerPort, { options: "-c borealis.pool=auto" });
+    const pid = await pidOf(client);
+    const endless = codeOf(client.query("SELECT pg_sleep(600)"));
+    await pause(100);
+    try {
+      signalAll([pid], "SIGSTOP");
+      cancelAt(at.readerPort, client);
+      await pause(100);
+      at.topology.silence(reader());
+      expect(await endless).toBe("57014");
+    } finally {
+      signalAll([pid], "SIGCONT");
+    }
+    expect(await codeOf(client.query("SELECT 1"))).toBe("done");
+    await eventually("it is given back", () =>
+      at.server.sessionRows.every(({ whyKept }) => whyKept === undefined),
+    );
+    await client.end();
   });
 });

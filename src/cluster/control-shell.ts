@@ -331,7 +331,7 @@ export class ControlPlane {
       isStopping,
       instances,
       lagOf: (status) => this.lagOf(status),
-      isSilent: (status) => this.roles.isSilent(status),
+      isSilent: (status) => this.roles.silence.isSilent(status),
       nodes,
       processes,
       snapshots: this.snapshots.count,
@@ -351,8 +351,7 @@ export class ControlPlane {
       status: (id) => roles.status(id),
       moves: roles.writerMoves,
       lagOf: (status) => this.lagOf(status),
-      isSilent: (status) => roles.isSilent(status),
-      isUnheard: (id) => roles.isUnheard(id),
+      silence: roles.silence,
     });
   }
 

@@ -5,7 +5,16 @@ import { type Candidate, requireTarget } from "./failover.ts";
 function aReader(ordinal: number, facts: Partial<Candidate> = {}): Candidate {
   const id = `instance-${ordinal}`;
   const replayLsn = lsn(0x300_0000n);
-  return { id, ordinal, tier: 1, state: "available", isReady: true, isSilent: false, replayLsn, ...facts };
+  return {
+    id,
+    ordinal,
+    tier: 1,
+    state: "available",
+    isReady: true,
+    isSilent: false,
+    replayLsn,
+    ...facts,
+  };
 }
 
 const theWriter = aReader(1, { isReady: false });

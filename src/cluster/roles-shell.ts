@@ -7,6 +7,7 @@ import {
   type ReaderOrder,
   type WriterOrder,
 } from "../instance/index.ts";
+import { type AgentLine, isMute, isUnheard } from "./agent-line.ts";
 import { type Durable, durableIn } from "./durable.ts";
 import type { Candidate } from "./failover.ts";
 import { agentSocket, type Layout } from "./layout.ts";
@@ -41,20 +42,6 @@ const askMs = 5_000;
 /** Agents that live have been heard by then. */
 const hearMs = 3_000;
 
-/** What the control plane knows of one agent. */
-interface AgentLine {
-  client: RpcClient | undefined;
-  status: InstanceStatus | undefined;
-  /** It has taken our call, and told nothing yet. */
-  owesStatus: boolean;
-  /** The order that was given to this life of the agent, so that it is given once. */
-  orderedFor: string | undefined;
-  /** A reader: the writer that its feedback goes to. */
-  toldWriter: string | undefined;
-  /** Ends when the instance is removed. */
-  readonly leaving: AbortController;
-}
-
 /**
  * Keeps every instance in its role: the one that the cluster's state names writes, the others read. It follows their
  * agents, orders those that have no role, and moves the writer in a failover.
@@ -67,7 +54,8 @@ export class InstanceRoles {
   private isStopping = false;
   private startedMs = 0;
   private readonly moves: WriterMoves;
-  private readonly readersGuard: ReadersGuard;
+  /** Which readers answer nothing, or have not caught up since they did not: nobody is to be sent there, nor to stay. */
+  readonly silence: ReadersGuard;
 
   constructor(deps: RolesDeps) {
     this.deps = deps;
@@ -87,10 +75,10 @@ export class InstanceRoles {
       appoint: (id, change) => this.appoint(id, change),
       writerOrder: (id) => this.writerOrder(id),
     });
-    this.readersGuard = new ReadersGuard({
+    this.silence = new ReadersGuard({
       ...deps,
       statuses: () => this.current.instances.flatMap(({ id }) => this.status(id) ?? []),
-      unheard: () => this.readers().filter((id) => this.agents.get(id)?.owesStatus === true),
+      unheard: () => this.readers().filter((id) => isUnheard(this.agents.get(id))),
       writerHeardMs: () => this.moves.writerAnsweredMs,
       client: (id) => this.client(id),
     });
@@ -126,16 +114,6 @@ export class InstanceRoles {
   async durableNow(): Promise<Durable | undefined> {
     const answer = await this.openWriter()?.call("status", {}, { timeoutMs: askMs });
     return answer === undefined ? undefined : durableIn(instanceStatusSchema.parse(answer));
-  }
-
-  /** A reader that answers nothing, or has not caught up since it did not: nobody is to be sent there, nor to stay. */
-  isSilent(status: InstanceStatus): boolean {
-    return this.readersGuard.isSilent(status);
-  }
-
-  /** Its agent takes our call and tells nothing: what it is nobody knows, but that nobody is to wait for it. */
-  isUnheard(id: string): boolean {
-    return this.readersGuard.isUnheard(id);
   }
 
   /** What moves the writer from one instance to another. */
@@ -197,7 +175,7 @@ export class InstanceRoles {
     this.startedMs = this.deps.clock.nowMs();
     this.followInstances();
     this.scope.run((signal) => this.moves.watch(signal));
-    this.scope.run((signal) => this.readersGuard.run(signal));
+    this.scope.run((signal) => this.silence.run(signal));
   }
 
   /** The state's instances have changed: those that are new are given roles, those that are gone are left alone. */
@@ -216,7 +194,7 @@ export class InstanceRoles {
     const line: AgentLine = {
       client: undefined,
       status: undefined,
-      owesStatus: false,
+      wasMute: false,
       orderedFor: undefined,
       toldWriter: undefined,
       leaving: new AbortController(),
@@ -241,11 +219,12 @@ export class InstanceRoles {
     while (!signal.aborted) {
       try {
         const path = agentSocket(layout, id);
-        const client = await this.callAgent(path, line, signal);
+        const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
         await this.talkTo(id, line, { client, signal });
       } catch (error) {
         logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
       }
+      line.wasMute = isMute(line);
       line.client = undefined;
       line.status = undefined;
       line.orderedFor = undefined;
@@ -253,18 +232,6 @@ export class InstanceRoles {
       this.moves.observe();
       this.deps.onChange();
       await sleep(clock, reconnectMs, signal);
-    }
-  }
-
-  private async callAgent(path: string, line: AgentLine, signal: AbortSignal): Promise<RpcClient> {
-    try {
-      const client = await connectRpc({ kind: "unix", path }, { timeoutMs: 1_000, signal });
-      line.owesStatus = true;
-      return client;
-    } catch (error) {
-      // Nobody is there: that is no silence.
-      line.owesStatus = false;
-      throw error;
     }
   }
 
@@ -283,7 +250,6 @@ export class InstanceRoles {
     });
     const take = (data: unknown): void => {
       line.status = instanceStatusSchema.parse(data);
-      line.owesStatus = false;
       this.recordLife(line.status);
       this.moves.observe();
       this.order(id, line, client);
@@ -400,7 +366,7 @@ export class InstanceRoles {
     return this.current.instances.map(({ id, ordinal, tier }) => {
       const status = this.agents.get(id)?.status;
       const isReady = status?.role === "reader" && status.isAdmitted;
-      const isSilent = status !== undefined && this.isSilent(status);
+      const isSilent = status !== undefined && this.silence.isSilent(status);
       const replayLsn = findLsn(status?.replayLsn ?? "");
       const state = status?.state ?? "stopped";
       return { id, ordinal, tier, isReady, isSilent, replayLsn, state };

@@ -42,8 +42,7 @@ function topology(
       isRestarting: ({ id }) => id === restarting,
     },
     lagOf: () => ({ lagMs: 0, isLagging: false }),
-    isSilent: ({ id }) => id === silent,
-    isUnheard: (id) => id === silent,
+    silence: { isSilent: ({ id }) => id === silent, isUnheard: (id) => id === silent },
   });
   const roles = instances.map(
     ({ id, role, isAdmitted, isLeaving, isSilent }) =>

@@ -20,10 +20,12 @@ export function topologyOf(facts: {
     isRestarting(status: InstanceStatus): boolean;
   };
   readonly lagOf: (status: InstanceStatus) => Lag;
-  /** A reader that answers nothing. */
-  readonly isSilent: (status: InstanceStatus) => boolean;
-  /** One whose agent answers nothing, and never has. */
-  readonly isUnheard: (id: string) => boolean;
+  readonly silence: {
+    /** A reader that answers nothing. */
+    isSilent(status: InstanceStatus): boolean;
+    /** One whose agent answers nothing, and never has. */
+    isUnheard(id: string): boolean;
+  };
 }): TopologyMessage {
   const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
@@ -40,7 +42,7 @@ export function topologyOf(facts: {
       // It may be frozen, and not know: who is connected there must not wait for it.
       const isReplaced = isOpen && role === "writer" && id !== writer.id;
       const isDeposed = isReplaced || moves.isGivenUp(status);
-      const isSilent = role === "reader" && facts.isSilent(status);
+      const isSilent = role === "reader" && facts.silence.isSilent(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
       const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
       return {
@@ -58,7 +60,7 @@ export function topologyOf(facts: {
       };
     }),
     unheard: state.instances.flatMap(({ id }) => {
-      return facts.status(id) === undefined && facts.isUnheard(id) ? [id] : [];
+      return facts.status(id) === undefined && facts.silence.isUnheard(id) ? [id] : [];
     }),
     custom: customRoutes(state),
     isRewinding: state.backtrack !== undefined,

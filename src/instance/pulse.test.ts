@@ -8,7 +8,11 @@ import { Pulse } from "./pulse-shell.ts";
 /** A pulse that is looked at four times a second, of a PostgreSQL that treats each session as it is told. */
 function make(atOnceMax = 3) {
   const clock = new VirtualClock();
-  const seen = { sessions: 0, open: 0, treat: "well" as "well" | "stuck" | "stuckInQuery" | "full" };
+  const seen = {
+    sessions: 0,
+    open: 0,
+    treat: "well" as "well" | "stuck" | "stuckInQuery" | "full",
+  };
   const never = (signal?: AbortSignal): Promise<never> =>
     new Promise((_resolve, reject) => {
       signal?.addEventListener("abort", () => reject(new Error("given up")), { once: true });
@@ -35,7 +39,7 @@ function make(atOnceMax = 3) {
   /** The longest silence meanwhile. */
   const during = async (ms: number, each = (): void => undefined): Promise<number> => {
     let longest = 0;
-    for (const untilMs = clock.nowMs() + ms; clock.nowMs() < untilMs; ) {
+    for (const untilMs = clock.nowMs() + ms; clock.nowMs() < untilMs;) {
       each();
       longest = Math.max(longest, pulse.silentMs());
       await clock.during(sleep(clock, 250));

@@ -180,7 +180,8 @@ export class AdminSessions {
 
   /** Nobody waits any longer for an answer of those, nor for one that has not opened yet. */
   hangUp(isSilent: (target: Target) => boolean): void {
-    for (const [giveUp, target] of this.underWay) if (isSilent(target)) giveUp.abort(silent(target));
+    for (const [giveUp, target] of this.underWay)
+      if (isSilent(target)) giveUp.abort(silent(target));
     for (const [key, { target, opening }] of this.clients) {
       if (!isSilent(target)) continue;
       this.clients.delete(key);

@@ -182,6 +182,7 @@ export async function tryBackend(
     if (signal?.aborted === true) giveUp();
     connection.onClose(() => {
       timer.cancel();
+      signal?.removeEventListener("abort", giveUp);
       resolve(undefined);
     });
     connection.onEnd(() => connection.destroy());

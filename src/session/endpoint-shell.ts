@@ -15,6 +15,7 @@ import { AdminVisits } from "./admin-visits-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
 import type { ClientLink } from "./client-link.ts";
+import { DialTurns } from "./dial-turns-shell.ts";
 import { Doorman } from "./doorman-shell.ts";
 import {
   defaultLimits,
@@ -91,7 +92,6 @@ export class EndpointServer {
     const classify = traits.classify.bind(traits);
     this.audits = new SessionAudits({ ...options, classify });
     const fates = new AdminFates(options, admin);
-    const load = new LoadBook();
     const { maxConnections, ...settings } = { ...poolDefaults, ...options.pooling };
     this.poolMode = settings;
     const isGiven = maxConnections !== undefined;
@@ -102,7 +102,8 @@ export class EndpointServer {
       connectionsOf: async (target) => maxConnections ?? admin.connectionsOf(target),
     });
     const { pools } = this;
-    this.shared = { ...options, fates, ...this.limits, admin, traits, counters, load, pools };
+    const books = { load: new LoadBook(), turns: new DialTurns() };
+    this.shared = { ...options, fates, ...limits, admin, traits, counters, pools, ...books };
     this.mockSecret = options.entropy.bytes(32);
     this.visits = new AdminVisits(options, (client) => this.linger(client));
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());

@@ -43,6 +43,7 @@ class World {
   holdTimeoutMs = 500;
   isServing = true;
   isSilent = false;
+  hasOther = true;
   readonly counters = new SessionCounters();
   private readonly planner = new TextPlanner(new ClassificationCache());
   private readonly shared: SharedWorld;
@@ -135,6 +136,8 @@ class World {
       isOver: () => this.isSilent,
       isLeaving: () => false,
       isSilent: () => this.isSilent,
+      hasOther: () => this.hasOther,
+      distrust() {},
       isServing: () => Promise.resolve(this.isServing),
       wasEndedOnPurpose: () => Promise.resolve(false),
       onTraitsChanging() {},

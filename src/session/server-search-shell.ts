@@ -3,6 +3,8 @@ import type { Action } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { canceledWait, cannotBorrow, cannotReturn } from "./farewells.ts";
+import { HushWatch } from "./hush-shell.ts";
+import { LateCancel } from "./late-cancel.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import type { Survivor } from "./survivor.ts";
 import { returnServer } from "./tenancy-shell.ts";
@@ -23,6 +25,8 @@ export interface Searcher {
   readonly adopt: (backend: BackendReady) => void;
   readonly run: (actions: Action[]) => void;
   readonly readOn: () => void;
+  /** Its server hangs, and may be had again when it does not. */
+  readonly leaveHung: () => void;
 }
 
 /** Finds a session its next server: after it has lost one, or when it has something to do and none to do it. */
@@ -33,9 +37,13 @@ export class ServerSearch {
   private heldSinceMs = 0;
   /** Counts what was asked for. */
   private wishes = 0;
+  readonly hush: HushWatch;
+  /** What its client has cancelled, until that has come to its end. */
+  readonly lateCancel = new LateCancel();
 
   constructor(searcher: Searcher) {
     this.searcher = searcher;
+    this.hush = new HushWatch(searcher);
   }
 
   /** From now on the session waits for an instance; for so long, and no longer. */
@@ -74,6 +82,7 @@ export class ServerSearch {
 
   close(): void {
     this.asking.abort();
+    this.hush.close();
     this.stopHolding();
   }
 

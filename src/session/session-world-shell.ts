@@ -5,6 +5,7 @@ import { type BackendStart, startBackend } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { Fates } from "./fates-shell.ts";
+import type { DialTurns } from "./dial-turns-shell.ts";
 import { Hold } from "./hold-shell.ts";
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { isSameLife, type LoadBook, type Seat } from "./load-book.ts";
@@ -36,6 +37,8 @@ export interface SharedWorld {
   readonly counters: SessionCounters;
   readonly load: LoadBook;
   readonly pools: Pools;
+  /** Of sessions that leave a reader which hangs. */
+  readonly turns: DialTurns;
   readonly holdTimeoutMs: number;
   readonly journalBytesMax: number;
 }
@@ -61,8 +64,8 @@ export async function startServer(
   arrival: Arrival,
   wanted: Pick<WantedServer, "holdTimeoutMs" | "mayReturn"> & Partial<Pick<WantedServer, "lost">>,
 ): Promise<BackendStart> {
-  const { holdTimeoutMs, lost } = wanted;
-  const { clock, topology, load } = shared;
+  const { holdTimeoutMs, lost, mayReturn = false } = wanted;
+  const { clock, topology, load, turns } = shared;
   const { client, clientKey, login, isWanted, seat } = arrival;
   const avoided = lifeToAvoid({ ...wanted, lost });
   const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), avoided));
@@ -81,6 +84,8 @@ export async function startServer(
       holdTimeoutMs,
       isWanted,
       isSilent: (target) => topology.isSilent(target),
+      onChange: (fn) => topology.onChange(fn),
+      ...(mayReturn && { inTurn: (work) => turns.run(work) }),
       findTarget: () => {
         // It refused the last attempt, or has ended meanwhile.
         if (tried) load.suspect(tried, clock.nowMs());
@@ -158,6 +163,12 @@ export function worldOf(
     },
     isLeaving: (target) => topology.isLeaving(target),
     isSilent: (target) => topology.isSilent(target),
+    hasOther: (target) => {
+      const { clock, load } = shared;
+      const other = arrival.findTarget(load.choiceAt(clock.nowMs(), target));
+      return other !== undefined && !isSameLife(other, target) && !topology.isSilent(other);
+    },
+    distrust: (target) => shared.load.suspect(target, shared.clock.nowMs()),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: (change) => traits.changing(database, sessionOf(), change),

@@ -54,6 +54,10 @@ export interface SessionWorld {
   isLeaving(target: Target): boolean;
   /** A reader that answers nothing: nobody is to wait for it. */
   isSilent(target: Target): boolean;
+  /** Whether its endpoint leads to another server at this moment. */
+  hasOther(target: Target): boolean;
+  /** It took the session, and answered nothing: others are preferred for a while. */
+  distrust(target: Target): void;
   /** Whether this life of it goes on, and takes connections at this moment: then one server's end was its alone. */
   isServing(target: Target): Promise<boolean>;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
