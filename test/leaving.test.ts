@@ -221,7 +221,7 @@ describe("a reader that hangs", () => {
     }
     expect(await codeOf(client.query("SELECT 1"))).toBe("done");
     await eventually("it is given back", () =>
-      at.server.sessionRows.every(({ whyKept }) => whyKept === undefined),
+      at.server.sessionRows.every(({ keptBecause }) => keptBecause === null),
     );
     await client.end();
   });
