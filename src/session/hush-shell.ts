@@ -1,5 +1,6 @@
 import { afterReading, type Timer } from "../io/index.ts";
 import { hushed } from "./hush.ts";
+import { whyBusy } from "./keeping.ts";
 import { frontOf } from "./loss.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import type { Survivor } from "./survivor.ts";
@@ -37,6 +38,18 @@ export class HushWatch {
     });
   }
 
+  /** Something has been said: it may be at rest now, for a moment. */
+  settled(): void {
+    if (this.timer !== undefined && this.isAtRest()) this.look();
+  }
+
+  private isAtRest(): boolean {
+    const { isLive, conversation } = this.hearer.survivor;
+    const { memory } = conversation.exchange;
+    const isQuiet = isLive && whyBusy(conversation) === undefined;
+    return isQuiet && memory.needsReadback === "no" && memory.obstacle("now") === undefined;
+  }
+
   close(): void {
     this.timer?.cancel();
     this.timer = undefined;
@@ -53,6 +66,7 @@ export class HushWatch {
     const isOwed = !survivor.isLive || frontOf(survivor.conversation.exchange) !== undefined;
     const nowMs = world.clock.nowMs();
     const hasOther = world.hasOther(target);
-    return hushed({ nowMs, heardMs, sentMs, isUnread, isOwed, hasOther });
+    const isAtRest = this.isAtRest();
+    return hushed({ nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther });
   }
 }

@@ -7,6 +7,7 @@ const frozen: HushSight = {
   sentMs: 9_900,
   isUnread: false,
   isOwed: true,
+  isAtRest: false,
   hasOther: true,
 };
 
@@ -20,6 +21,12 @@ describe("a session on a server that hangs for the cluster", () => {
     expect(hushed({ ...frozen, heardMs: 9_900 })).toBe(900);
     expect(hushed({ ...frozen, heardMs: 9_000 })).toBe("leave");
     expect(hushed({ ...frozen, isUnread: true })).toBe(1_000);
+  });
+
+  it("leaves at a moment of rest, though it was talked to until then", () => {
+    const resting = { ...frozen, heardMs: 9_999, isOwed: false, isAtRest: true };
+    expect(hushed(resting)).toBe("leave");
+    expect(hushed({ ...resting, hasOther: false })).toBe(999);
   });
 
   it("with nowhere to go leaves only what has not answered it for a while", () => {

@@ -13,16 +13,19 @@ export interface HushSight {
   readonly isUnread: boolean;
   /** Something of the client's, or of ours, has no answer. */
   readonly isOwed: boolean;
+  /** Nothing is under way, and what the session has can be made again elsewhere: nothing is cut. */
+  readonly isAtRest: boolean;
   /** There is another server to go to. */
   readonly hasOther: boolean;
 }
 
 /**
  * Whether a session leaves a server that hangs for the cluster; else, after how many milliseconds that is asked again. One that talks to
- * this session does not hang for it, and is read on. Where there is nobody else it is left only if it hangs for this very session.
+ * this session does not hang for it, and is read on up to a moment of rest. Where there is nobody else it is left only if it hangs for this very session.
  */
 export function hushed(sight: HushSight): "leave" | number {
-  const { nowMs, heardMs, sentMs, isUnread, isOwed, hasOther } = sight;
+  const { nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther } = sight;
+  if (isAtRest && hasOther) return "leave";
   if (isUnread) return quietMs;
   const quietForMs = nowMs - heardMs;
   if (quietForMs < quietMs) return quietMs - quietForMs;

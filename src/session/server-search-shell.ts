@@ -80,6 +80,13 @@ export class ServerSearch {
     run(survivor.fateKnown(fate));
   }
 
+  /** After anything that was said. */
+  settled(): void {
+    const { survivor, line } = this.searcher;
+    this.lateCancel.settle(survivor, line());
+    this.hush.settled();
+  }
+
   close(): void {
     this.asking.abort();
     this.hush.close();

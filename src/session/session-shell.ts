@@ -216,7 +216,7 @@ export class Session {
 
   private run(actions: Action[]): void {
     this.follow(actions);
-    this.search.lateCancel.settle(this.survivor, this.line);
+    this.search.settled();
     this.tenancy.settled();
     this.leaveAtRest();
   }
