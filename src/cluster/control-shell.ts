@@ -331,6 +331,7 @@ export class ControlPlane {
       isStopping,
       instances,
       lagOf: (status) => this.lagOf(status),
+      isSilent: (status) => this.roles.silence.isSilent(status),
       nodes,
       processes,
       snapshots: this.snapshots.count,
@@ -350,6 +351,7 @@ export class ControlPlane {
       status: (id) => roles.status(id),
       moves: roles.writerMoves,
       lagOf: (status) => this.lagOf(status),
+      silence: roles.silence,
     });
   }
 

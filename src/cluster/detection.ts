@@ -87,6 +87,11 @@ export class WriterWatch {
     this.sight = { ...sight, heardMs: Math.max(sight.heardMs, nowMs - silentMs), saidMs: nowMs };
   }
 
+  /** When the PostgreSQL of an open one last answered, as far as it was asked. */
+  get answeredMs(): number | undefined {
+    return this.sight.kind === "open" ? this.sight.heardMs : undefined;
+  }
+
   /**
    * Undefined: all is well, or may be. `slowness` (base/slowness.ts) is our own machine's: an agent may take so many times as long to
    * answer. What that says of its PostgreSQL it has measured so itself.

@@ -5,7 +5,16 @@ import { type Candidate, requireTarget } from "./failover.ts";
 function aReader(ordinal: number, facts: Partial<Candidate> = {}): Candidate {
   const id = `instance-${ordinal}`;
   const replayLsn = lsn(0x300_0000n);
-  return { id, ordinal, tier: 1, state: "available", isReady: true, replayLsn, ...facts };
+  return {
+    id,
+    ordinal,
+    tier: 1,
+    state: "available",
+    isReady: true,
+    isSilent: false,
+    replayLsn,
+    ...facts,
+  };
 }
 
 const theWriter = aReader(1, { isReady: false });
@@ -13,6 +22,12 @@ const choose = (candidates: Candidate[], wanted?: string): string =>
   requireTarget([theWriter, ...candidates], { writer: "instance-1", wanted });
 
 describe("the choice of a failover's target", () => {
+  it("takes one that answers, if there is any, whatever its tier", () => {
+    const silent = aReader(2, { tier: 0, isSilent: true });
+    expect(choose([silent, aReader(3, { tier: 15 })])).toBe("instance-3");
+    expect(choose([silent])).toBe("instance-2");
+  });
+
   it("takes the lowest tier, however far behind it is", () => {
     const behind = aReader(3, { tier: 0, replayLsn: lsn(0x100n) });
     expect(choose([aReader(2), behind, aReader(4)])).toBe("instance-3");

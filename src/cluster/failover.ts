@@ -11,10 +11,12 @@ export interface Candidate {
   readonly state: string;
   /** A reader that takes sessions. */
   readonly isReady: boolean;
+  /** It answers nothing, or has not caught up since it did not. */
+  readonly isSilent: boolean;
   readonly replayLsn: Lsn | undefined;
 }
 
-/** Who is to be promoted: `wanted`, or the reader of the lowest tier that has replayed most. Raises what speaks against it. */
+/** Who is to be promoted: `wanted`, or of the readers that answer the one of the lowest tier that has replayed most. Raises what speaks against it. */
 export function requireTarget(
   candidates: readonly Candidate[],
   { writer, wanted }: { readonly writer: string; readonly wanted: string | undefined },
@@ -47,8 +49,9 @@ export function requireTarget(
   return wanted;
 }
 
-/** Lowest tier, then most caught up, then in order of creation, so that the choice is the same each time. */
+/** One that answers, then lowest tier, then most caught up, then in order of creation, so that the choice is the same each time. */
 function byPriority(a: Candidate, b: Candidate): number {
+  if (a.isSilent !== b.isSilent) return a.isSilent ? 1 : -1;
   if (a.tier !== b.tier) return a.tier - b.tier;
   const [aLsn, bLsn] = [a.replayLsn ?? 0n, b.replayLsn ?? 0n];
   if (aLsn !== bLsn) return aLsn > bLsn ? -1 : 1;

@@ -29,6 +29,11 @@ export interface GuardWorld {
 
 const stepMaxMs = 250;
 
+/** Between two looks at who may be silent. */
+export function guardStepMs(detectionMs: number): number {
+  return Math.min(stepMaxMs, detectionMs / 4);
+}
+
 /** Watches the writer, and has it replaced when it is lost; where there is no reader, it starts again where it was. */
 export class WriterGuard {
   private readonly world: GuardWorld;
@@ -45,9 +50,14 @@ export class WriterGuard {
   constructor(world: GuardWorld) {
     this.world = world;
     const { clock, detectionMs } = world;
-    this.stepMs = Math.min(stepMaxMs, detectionMs / 4);
+    this.stepMs = guardStepMs(detectionMs);
     this.agentHeardMs = clock.nowMs();
     this.watch = new WriterWatch({ detectionMs, stepMs: this.stepMs, nowMs: this.agentHeardMs });
+  }
+
+  /** When the PostgreSQL of an open writer last answered. */
+  get answeredMs(): number | undefined {
+    return this.watch.answeredMs;
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -24,6 +24,8 @@ export const topologySchema = z.object({
       isAdmitted: z.boolean(),
       /** A writer that hands over, or is to be started again. */
       isLeaving: z.boolean().default(false),
+      /** A reader that answers nothing: who is there goes elsewhere. It may come back as it is. */
+      isSilent: z.boolean().default(false),
       socketDir: z.string(),
       agentSocket: z.string(),
       incarnation: z.string(),
@@ -34,6 +36,8 @@ export const topologySchema = z.object({
       isLagging: z.boolean().default(false),
     }),
   ),
+  /** Whose agents answer nothing, so that no more is known of them: who is there goes elsewhere. */
+  unheard: z.array(z.string()).default([]),
   /** Whom the custom endpoints' lists mean, whatever role they have. */
   custom: z
     .array(
@@ -52,6 +56,7 @@ export const noTopology: TopologyMessage = {
   writer: null,
   endpoints: [],
   instances: [],
+  unheard: [],
   custom: [],
   isRewinding: false,
   lives: [],
@@ -174,7 +179,7 @@ export const controlConfigSchema = z.object({
   logMaxBytes: z.number(),
   /** For how long a future that a backtrack left can be returned to. */
   backtrackWindowMs: z.number(),
-  /** How long the writer may be silent before another instance takes over. */
+  /** How long the writer may be silent before another instance takes over, and a reader before its sessions go on elsewhere. */
   detectionMs: z.number(),
   /** A reader that is further behind gets no new sessions at endpoints of several. */
   lagMaxMs: z.number(),

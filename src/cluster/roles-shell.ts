@@ -7,6 +7,7 @@ import {
   type ReaderOrder,
   type WriterOrder,
 } from "../instance/index.ts";
+import { type AgentLine, isMute, isUnheard } from "./agent-line.ts";
 import { type Durable, durableIn } from "./durable.ts";
 import type { Candidate } from "./failover.ts";
 import { agentSocket, type Layout } from "./layout.ts";
@@ -14,6 +15,7 @@ import { withLife } from "./lives.ts";
 import type { FailoverReport } from "./messages.ts";
 import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
 import { killAgent } from "./processes-shell.ts";
+import { ReadersGuard } from "./readers-guard-shell.ts";
 import type { ClusterState } from "./state.ts";
 import { until } from "./writer-change-shell.ts";
 import { type Change, type MovesDeps, WriterMoves } from "./writer-moves-shell.ts";
@@ -40,18 +42,6 @@ const askMs = 5_000;
 /** Agents that live have been heard by then. */
 const hearMs = 3_000;
 
-/** What the control plane knows of one agent. */
-interface AgentLine {
-  client: RpcClient | undefined;
-  status: InstanceStatus | undefined;
-  /** The order that was given to this life of the agent, so that it is given once. */
-  orderedFor: string | undefined;
-  /** A reader: the writer that its feedback goes to. */
-  toldWriter: string | undefined;
-  /** Ends when the instance is removed. */
-  readonly leaving: AbortController;
-}
-
 /**
  * Keeps every instance in its role: the one that the cluster's state names writes, the others read. It follows their
  * agents, orders those that have no role, and moves the writer in a failover.
@@ -64,6 +54,8 @@ export class InstanceRoles {
   private isStopping = false;
   private startedMs = 0;
   private readonly moves: WriterMoves;
+  /** Which readers answer nothing, or have not caught up since they did not: nobody is to be sent there, nor to stay. */
+  readonly silence: ReadersGuard;
 
   constructor(deps: RolesDeps) {
     this.deps = deps;
@@ -82,6 +74,13 @@ export class InstanceRoles {
       candidates: () => this.candidates(),
       appoint: (id, change) => this.appoint(id, change),
       writerOrder: (id) => this.writerOrder(id),
+    });
+    this.silence = new ReadersGuard({
+      ...deps,
+      statuses: () => this.current.instances.flatMap(({ id }) => this.status(id) ?? []),
+      unheard: () => this.readers().filter((id) => isUnheard(this.agents.get(id))),
+      writerHeardMs: () => this.moves.writerAnsweredMs,
+      client: (id) => this.client(id),
     });
   }
 
@@ -176,6 +175,7 @@ export class InstanceRoles {
     this.startedMs = this.deps.clock.nowMs();
     this.followInstances();
     this.scope.run((signal) => this.moves.watch(signal));
+    this.scope.run((signal) => this.silence.run(signal));
   }
 
   /** The state's instances have changed: those that are new are given roles, those that are gone are left alone. */
@@ -194,6 +194,7 @@ export class InstanceRoles {
     const line: AgentLine = {
       client: undefined,
       status: undefined,
+      wasMute: false,
       orderedFor: undefined,
       toldWriter: undefined,
       leaving: new AbortController(),
@@ -223,6 +224,7 @@ export class InstanceRoles {
       } catch (error) {
         logger.debug({ event: "agent.unreachable", instance: id }, messageOf(error));
       }
+      line.wasMute = isMute(line);
       line.client = undefined;
       line.status = undefined;
       line.orderedFor = undefined;
@@ -364,8 +366,10 @@ export class InstanceRoles {
     return this.current.instances.map(({ id, ordinal, tier }) => {
       const status = this.agents.get(id)?.status;
       const isReady = status?.role === "reader" && status.isAdmitted;
+      const isSilent = status !== undefined && this.silence.isSilent(status);
       const replayLsn = findLsn(status?.replayLsn ?? "");
-      return { id, ordinal, tier, isReady, replayLsn, state: status?.state ?? "stopped" };
+      const state = status?.state ?? "stopped";
+      return { id, ordinal, tier, isReady, isSilent, replayLsn, state };
     });
   }
 

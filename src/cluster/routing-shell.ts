@@ -123,6 +123,13 @@ export class PushedTopology implements Topology {
     return view?.isLeaving === true && incarnationOf(view) === target.incarnation;
   }
 
+  isSilent(target: Target): boolean {
+    const { instances, unheard } = this.follower.current;
+    const view = instances.find((one) => one.id === target.instanceId);
+    if (!view) return unheard.includes(target.instanceId);
+    return view.isSilent && incarnationOf(view) === target.incarnation;
+  }
+
   lives(): readonly WriterLife[] {
     return this.follower.current.lives.map((life) => ({ ...life, cutoff: BigInt(life.cutoff) }));
   }

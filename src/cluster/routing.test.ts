@@ -14,6 +14,7 @@ function viewOf(id: string, role: View["role"], epoch: number): View {
     epoch,
     isAdmitted: true,
     isLeaving: false,
+    isSilent: false,
     socketDir: `/s/${id}`,
     agentSocket: `/a/${id}`,
     incarnation: "1.1",
@@ -28,8 +29,11 @@ function make(): {
   push: (writer: string | null, ...of: View[]) => void;
   /** There are these custom endpoints, from the next push on. */
   routes: TopologyMessage["custom"];
+  /** The agents of these say nothing, from the next push on. */
+  unheard: string[];
 } {
   const routes: TopologyMessage["custom"] = [];
+  const unheard: string[] = [];
   const listeners: (() => void)[] = [];
   const follower = {
     current: noTopology,
@@ -38,16 +42,18 @@ function make(): {
   // What a PushedTopology uses of a follower.
   const topology = new PushedTopology(follower as unknown as TopologyFollower);
   const push = (writer: string | null, ...instances: View[]): void => {
-    const endpoints = instances.map(({ id }, k) => ({
+    const ids = [...instances.map(({ id }) => id), ...unheard];
+    const endpoints = ids.map((id, k) => ({
       id,
       type: "instance" as const,
       port: k + 1,
     }));
     const custom = [...routes];
-    follower.current = { ...noTopology, writer, endpoints, instances, custom };
+    const told = { writer, endpoints, instances, custom, unheard: [...unheard] };
+    follower.current = { ...noTopology, ...told };
     for (const listener of listeners) listener();
   };
-  return { topology, push, routes };
+  return { topology, push, routes, unheard };
 }
 
 /** What a new session chooses by. */
@@ -196,5 +202,33 @@ describe("a session", () => {
     expect(target && topology.hasEnded(target)).toBe(false);
     push("w", viewOf("w", "writer", 3));
     expect(target && topology.hasEnded(target)).toBe(true);
+  });
+
+  it("is to leave a reader that answers nothing, and is sent nowhere but to those that do", () => {
+    const { topology, push, routes, unheard } = make();
+    routes.push({ id: "reports", type: "reader", members: ["r1"] });
+    const silent = { ...viewOf("r1", "reader", 3), isAdmitted: false, isSilent: true };
+    const both = [viewOf("w", "writer", 3), viewOf("r2", "reader", 3)];
+    push("w", ...both, viewOf("r1", "reader", 3));
+    const target = topology.instance(instanceId("r1"));
+    if (!target) throw new Error("r1 is there");
+    expect(topology.isSilent(target)).toBe(false);
+    push("w", ...both, silent);
+    expect([topology.isSilent(target), topology.hasEnded(target)]).toEqual([true, false]);
+    expect(topology.reader(choice({ loads: { r2: 9 } }))?.instanceId).toBe("r2");
+    expect(topology.instance(instanceId("r1"))).toBe(undefined);
+    expect(topology.custom("reports", choice())).toBe(undefined);
+    // All of them at once: a busy machine, perhaps.
+    push("w", viewOf("w", "writer", 3), silent);
+    expect(topology.reader(choice())?.instanceId).toBe("w");
+    // Its next life is another one.
+    push("w", ...both, { ...silent, incarnation: "1.2" });
+    expect(topology.isSilent(target)).toBe(false);
+    push("w", ...both, viewOf("r1", "reader", 3));
+    expect(topology.custom("reports", choice())).toEqual(target);
+    // A control plane that has just begun knows but that its agent says nothing.
+    unheard.push("r1");
+    push("w", ...both);
+    expect([topology.isSilent(target), topology.hasEnded(target)]).toEqual([true, false]);
   });
 });

@@ -30,6 +30,7 @@ function volume(facts: { report: ArchiveReport; problem: string | null }) {
     supervisorPid: 1,
     instances: new Map(),
     lagOf: () => ({ lagMs: 0, isLagging: false }),
+    isSilent: () => false,
     nodes: new Map(),
     processes: new Map(),
     snapshots: 1,

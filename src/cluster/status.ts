@@ -44,6 +44,8 @@ export interface StatusFacts {
   readonly supervisorPid: number | null;
   readonly instances: ReadonlyMap<string, InstanceStatus>;
   readonly lagOf: (status: InstanceStatus) => Lag;
+  /** A reader that answers nothing. */
+  readonly isSilent: (status: InstanceStatus) => boolean;
   readonly nodes: ReadonlyMap<string, NodeView>;
   readonly processes: ReadonlyMap<string, ProcessReport>;
   /** How many there are; 0: none, or nobody has said yet. */
@@ -158,13 +160,14 @@ function idsOf(instances: readonly Available[]): string[] {
   return instances.map(({ id }) => id);
 }
 
-function availableNow({ state, instances, lagOf }: StatusFacts): Available[] {
+function availableNow({ state, instances, lagOf, isSilent }: StatusFacts): Available[] {
   const statuses = state.instances.flatMap(({ id }) => instances.get(id) ?? []);
   const newest = Math.max(0, ...statuses.map(({ epoch }) => epoch));
   return statuses.map((one) => {
     const isCurrent = one.role !== "reader" || one.epoch === newest;
     const { isLagging } = lagOf(one);
-    return { id: one.id, role: one.role, isAdmitted: one.isAdmitted && isCurrent, isLagging };
+    const isAdmitted = one.isAdmitted && isCurrent && !isSilent(one);
+    return { id: one.id, role: one.role, isAdmitted, isLagging };
   });
 }
 
@@ -176,6 +179,9 @@ function customFacts({ type, list }: CustomEndpoint): EndpointRow["custom"] {
     excluded: !isStatic && list.instances.length > 0 ? list.instances : null,
   };
 }
+
+const answersNothing =
+  "it answers nothing: its sessions go on elsewhere until it does, and has caught up";
 
 function instanceRows(facts: StatusFacts): StatusReport["instances"] {
   return facts.state.instances.map((instance) => {
@@ -192,7 +198,7 @@ function instanceRows(facts: StatusFacts): StatusReport["instances"] {
       lagMs: lagShown(facts, status),
       port: instancePort(facts.port, instance.ordinal),
       building: status?.building ?? null,
-      problem: status?.problem ?? null,
+      problem: status?.problem ?? (status && facts.isSilent(status) ? answersNothing : null),
       ...heldLogText(status?.heldLog),
     };
   });
@@ -264,6 +270,7 @@ export function stoppedReport(
     supervisorPid: null,
     instances: new Map(),
     lagOf: () => ({ lagMs: 0, isLagging: false }),
+    isSilent: () => false,
     nodes: new Map(),
     processes: new Map(),
     snapshots: 0,

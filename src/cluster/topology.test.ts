@@ -28,8 +28,11 @@ function status(n: number, facts: Partial<InstanceStatus>): InstanceStatus {
   return all as InstanceStatus;
 }
 
-function topology(statuses: readonly InstanceStatus[], givenUp?: string, restarting?: string) {
-  const { writer, instances } = topologyOf({
+function topology(
+  statuses: readonly InstanceStatus[],
+  { givenUp, restarting, silent }: { givenUp?: string; restarting?: string; silent?: string } = {},
+) {
+  const { writer, instances, unheard } = topologyOf({
     state,
     layout: layoutOf("/d", "/r"),
     port: 5432,
@@ -39,12 +42,13 @@ function topology(statuses: readonly InstanceStatus[], givenUp?: string, restart
       isRestarting: ({ id }) => id === restarting,
     },
     lagOf: () => ({ lagMs: 0, isLagging: false }),
+    silence: { isSilent: ({ id }) => id === silent, isUnheard: (id) => id === silent },
   });
   const roles = instances.map(
-    ({ id, role, isAdmitted, isLeaving }) =>
-      `${id} ${role} ${isAdmitted}${isLeaving ? " leaving" : ""}`,
+    ({ id, role, isAdmitted, isLeaving, isSilent }) =>
+      `${id} ${role} ${isAdmitted}${isLeaving ? " leaving" : ""}${isSilent ? " silent" : ""}`,
   );
-  return { writer, roles };
+  return { writer, roles, ...(unheard.length > 0 && { unheard }) };
 }
 
 describe("what the proxies are told", () => {
@@ -63,14 +67,16 @@ describe("what the proxies are told", () => {
       writer: "instance-2",
       roles: ["instance-1 reader true", "instance-2 writer true"],
     });
-    expect(topology(statuses, undefined, "instance-2")).toEqual({
+    expect(topology(statuses, { restarting: "instance-2" })).toEqual({
       writer: null,
       roles: ["instance-1 reader true", "instance-2 writer true leaving"],
     });
   });
 
   it("is that a writer which was given up is gone, though it says nothing of the kind", () => {
-    const { writer, roles } = topology([old, status(2, { role: "reader" })], "instance-1");
+    const { writer, roles } = topology([old, status(2, { role: "reader" })], {
+      givenUp: "instance-1",
+    });
     expect(writer).toBe(null);
     expect(roles[0]).toBe("instance-1 none false");
   });
@@ -92,5 +98,23 @@ describe("what the proxies are told", () => {
       "instance-1 none false",
       "instance-2 writer true",
     ]);
+  });
+
+  it("is that a reader which answers nothing takes nobody, and keeps nobody; as a writer it is judged otherwise", () => {
+    const reader = status(1, { role: "reader" });
+    const writer = status(2, { role: "writer" });
+    expect(topology([reader, writer], { silent: "instance-1" }).roles).toEqual([
+      "instance-1 reader false silent",
+      "instance-2 writer true",
+    ]);
+    expect(topology([writer], { silent: "instance-1" })).toEqual({
+      writer: "instance-2",
+      roles: ["instance-2 writer true"],
+      unheard: ["instance-1"],
+    });
+    expect(topology([reader, writer], { silent: "instance-2" })).toEqual({
+      writer: "instance-2",
+      roles: ["instance-1 reader true", "instance-2 writer true"],
+    });
   });
 });

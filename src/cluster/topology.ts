@@ -20,6 +20,12 @@ export function topologyOf(facts: {
     isRestarting(status: InstanceStatus): boolean;
   };
   readonly lagOf: (status: InstanceStatus) => Lag;
+  readonly silence: {
+    /** A reader that answers nothing. */
+    isSilent(status: InstanceStatus): boolean;
+    /** One whose agent answers nothing, and never has. */
+    isUnheard(id: string): boolean;
+  };
 }): TopologyMessage {
   const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
@@ -36,12 +42,14 @@ export function topologyOf(facts: {
       // It may be frozen, and not know: who is connected there must not wait for it.
       const isReplaced = isOpen && role === "writer" && id !== writer.id;
       const isDeposed = isReplaced || moves.isGivenUp(status);
+      const isSilent = role === "reader" && facts.silence.isSilent(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
       const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
       return {
         id,
         role: isDeposed ? ("none" as const) : role,
-        isAdmitted: !isDeposed && status.isAdmitted && mayServe,
+        isAdmitted: !isDeposed && !isSilent && status.isAdmitted && mayServe,
+        isSilent,
         isLeaving:
           !isDeposed && role === "writer" && (id !== state.writer || moves.isRestarting(status)),
         socketDir: postgresSocketDir(layout, id),
@@ -50,6 +58,9 @@ export function topologyOf(facts: {
         epoch,
         ...facts.lagOf(status),
       };
+    }),
+    unheard: state.instances.flatMap(({ id }) => {
+      return facts.status(id) === undefined && facts.silence.isUnheard(id) ? [id] : [];
     }),
     custom: customRoutes(state),
     isRewinding: state.backtrack !== undefined,

@@ -90,6 +90,11 @@ export class WriterMoves {
     return this.guard.run(signal);
   }
 
+  /** When the PostgreSQL of an open writer last answered; undefined: there is none, or it is being changed. */
+  get writerAnsweredMs(): number | undefined {
+    return this.isBusy ? undefined : this.guard.answeredMs;
+  }
+
   /** An agent has told something, or its line is gone. */
   observe(): void {
     this.guard.observe();

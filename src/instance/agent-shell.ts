@@ -260,9 +260,10 @@ export class InstanceAgent {
 
   private pulse(): PulseReport {
     const { situation } = this;
-    if (situation.kind !== "writer") return { silentMs: 0, standstillMs: 0 };
-    const { role } = situation;
-    return { silentMs: role.silentMs() ?? 0, standstillMs: role.standstillMs() };
+    if (situation.kind === "none") return { silentMs: 0, standstillMs: 0 };
+    const silentMs = situation.role.silentMs() ?? 0;
+    const isWriter = situation.kind === "writer";
+    return { silentMs, standstillMs: isWriter ? situation.role.standstillMs() : 0 };
   }
 
   /** One change of role at a time. */

@@ -204,7 +204,7 @@ export type YieldOrder = z.infer<typeof yieldVolumeSchema>;
 export const drainSchema = z.object({ withinMs: z.number(), blocksMs: z.number() });
 
 /**
- * An agent that answers lives; `silentMs`: since its writer's PostgreSQL last answered, 0 if that has reasons not to;
+ * An agent that answers lives; `silentMs`: since its PostgreSQL last answered, 0 if that has reasons not to;
  * `standstillMs`: since its promotion last came nearer to its end, 0 if there is none, or it waits for others.
  */
 export const pulseSchema = z.object({ silentMs: z.number(), standstillMs: z.number() });

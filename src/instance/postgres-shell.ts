@@ -43,7 +43,9 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
 /** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
 export function connectAgent(
   postgres: Pick<Postgres, "address">,
-  to: { readonly database: string; readonly options?: string } = { database: "postgres" },
+  to: { readonly database: string; readonly options?: string; readonly signal?: AbortSignal } = {
+    database: "postgres",
+  },
 ): Promise<PgClient> {
   return connectPg({
     address: postgres.address,

@@ -1,5 +1,6 @@
 import { parseLsn } from "../base/lsn.ts";
-import { type Clock } from "../io/index.ts";
+import { type CpuTime, slownessBetween } from "../base/slowness.ts";
+import { type Clock, readCpuTime } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import { LogMotion, type Taken } from "./log-motion.ts";
 
@@ -9,53 +10,72 @@ import { LogMotion, type Taken } from "./log-motion.ts";
  */
 const everyMs = 500;
 
+export interface PulseOptions {
+  readonly clock: Clock;
+  /** Is given up once `signal` aborts. */
+  readonly connect: (signal: AbortSignal) => Promise<PgClient>;
+  /** What more is asked for than an answer. */
+  readonly isWell?: (client: PgClient) => Promise<boolean>;
+  /** So many may be on their way: where one stands still alone, the next one shows that the rest does not. */
+  readonly atOnceMax: number;
+  /** An answer that takes longer is none. */
+  readonly giveUpMs: number;
+  /** What the system has given this process; undefined: it does not tell. */
+  readonly cpuTime?: () => CpuTime | undefined;
+}
+
 /**
  * Whether a PostgreSQL answers: a new session and one statement, now and then, while somebody asks. A frozen one, or one
- * that accepts connections and nothing more, is silent; a refusal is an answer. `isWell` asks for more than an answer.
+ * that accepts connections and nothing more, is silent; a refusal is an answer.
  */
 export class Pulse {
-  private readonly clock: Clock;
-  private readonly connect: () => Promise<PgClient>;
-  private readonly isWell: (client: PgClient) => Promise<boolean>;
-  private isAsking = false;
+  private readonly options: PulseOptions;
+  private asking = 0;
   private askedMs = 0;
   private heardMs = 0;
+  /** As of then. */
+  private cpuTime: CpuTime | undefined;
 
-  constructor(
-    clock: Clock,
-    connect: () => Promise<PgClient>,
-    isWell: (client: PgClient) => Promise<boolean> = answers,
-  ) {
-    this.clock = clock;
-    this.connect = connect;
-    this.isWell = isWell;
+  constructor(options: PulseOptions) {
+    this.options = options;
   }
 
   /** It has just answered. */
   begin(): void {
-    this.heardMs = this.clock.nowMs();
+    this.heardMs = this.options.clock.nowMs();
+    this.cpuTime = this.options.cpuTime?.();
   }
 
-  /** How long ago it last answered; asks anew if that is long ago. */
+  /**
+   * How long ago it last answered; asks anew if that is long ago. Where the machine has no time to run us, a new session takes as many
+   * times as long, and the time since then counts for as much less.
+   */
   silentMs(): number {
-    const nowMs = this.clock.nowMs();
-    if (!this.isAsking && nowMs - this.askedMs >= everyMs) void this.ask(nowMs);
-    return nowMs - this.heardMs;
+    const { clock, atOnceMax } = this.options;
+    const nowMs = clock.nowMs();
+    if (this.asking < atOnceMax && nowMs - this.askedMs >= everyMs) void this.ask(nowMs);
+    return (nowMs - this.heardMs) / slownessBetween(this.cpuTime, this.options.cpuTime?.());
   }
 
   private async ask(nowMs: number): Promise<void> {
-    this.isAsking = true;
+    const { clock, connect, isWell = answers, giveUpMs } = this.options;
+    this.asking++;
     this.askedMs = nowMs;
+    const over = new AbortController();
+    const timer = clock.after(giveUpMs, () => over.abort(new Error("no answer in time")));
     try {
-      const client = await this.connect();
-      const isWell = await this.isWell(client).finally(() => client.destroy());
-      if (isWell) this.heardMs = this.clock.nowMs();
+      const client = await connect(over.signal);
+      over.signal.addEventListener("abort", () => client.destroy(), { once: true });
+      if (over.signal.aborted) client.destroy();
+      const isFine = await isWell(client).finally(() => client.destroy());
+      if (isFine) this.begin();
     } catch (error) {
       // Too many clients, starting up, not promoted yet, taken off before that: somebody is there. No answer in time, or a socket that
       // is gone: nobody.
-      if (isRefusal(error)) this.heardMs = this.clock.nowMs();
+      if (isRefusal(error)) this.begin();
     } finally {
-      this.isAsking = false;
+      timer.cancel();
+      this.asking--;
     }
   }
 }
@@ -71,16 +91,22 @@ function isRefusal(error: unknown): boolean {
   return typeof code === "string" && /^(53|55|57P01|57P03|28|42)/.test(code);
 }
 
+/** By then another has taken over, unless more patience was asked for. */
+const writerGiveUpMs = 10_000;
+
 /** Of a writer: its log must come to the driver, too; nobody else has it before. */
 export function writerPulse(
   clock: Clock,
-  connect: () => Promise<PgClient>,
+  connect: PulseOptions["connect"],
   driver: { readonly progress: Taken },
 ): Pulse {
   const motion = new LogMotion();
-  return new Pulse(clock, connect, async (client) => {
+  const isWell = async (client: PgClient): Promise<boolean> => {
     const { rows } = await client.query("SELECT pg_catalog.pg_current_wal_flush_lsn()");
     const flushed = rows[0]?.[0];
     return typeof flushed !== "string" || motion.look(parseLsn(flushed), driver.progress);
-  });
+  };
+  // One look at the log after the other.
+  const giveUpMs = writerGiveUpMs;
+  return new Pulse({ clock, connect, isWell, atOnceMax: 1, giveUpMs, cpuTime: readCpuTime });
 }

@@ -8,10 +8,10 @@ import {
   stampCache,
   unstampCache,
 } from "../engine/index.ts";
-import { connectRpc, type RpcClient, Scope, sleep } from "../io/index.ts";
+import { connectRpc, readCpuTime, type RpcClient, Scope, sleep } from "../io/index.ts";
 import { inspectVolume, type LogFeed, type OwnLog, type VolumeSight } from "../log-driver/index.ts";
 import { type History, meetsBacktrack, timelineSpans } from "../quorum/index.ts";
-import type { BaseBackup, StandbyFeedback } from "../wire/index.ts";
+import type { BaseBackup, PgClient, StandbyFeedback } from "../wire/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import { rebuildBelow } from "./backtrack-shell.ts";
 import { isCacheOnPath, noteCachePath, noteCapGone } from "./cache-path-shell.ts";
@@ -43,6 +43,9 @@ const askTimeoutMs = 1_000;
 /** Between two looks whether PostgreSQL answers; and how many times in a row it may not have since the last look but one. */
 const silenceLookMs = 2_000;
 const silentLooksMax = 4;
+/** Questions whether it answers that may be on their way at once. */
+const pulsesMax = 3;
+const pulseMaxMs = 4_000;
 
 /** A hot standby whose walreceiver talks to this agent, which serves WAL from storage and stops at VDL. */
 export class ReaderRole {
@@ -62,6 +65,7 @@ export class ReaderRole {
   private isGivenUp = false;
   private readonly lag = new LagHistory();
   private readonly warmth: WarmKeeper;
+  private readonly pulse: Pulse;
   /** Attempts of the walreceiver to connect when it last streamed. */
   private attemptsBefore = 0;
   /** Aborts when anything of this role has ended: whatever waits for it must not wait for ever. */
@@ -87,6 +91,11 @@ export class ReaderRole {
     });
     this.scope = new Scope(this.onBroke);
     this.warmth = new WarmKeeper(config, deps);
+    const connect = (signal: AbortSignal): Promise<PgClient> =>
+      connectAgent(this.standby.postgres, { database: "postgres", signal });
+    const { clock } = deps;
+    const bounds = { atOnceMax: pulsesMax, giveUpMs: pulseMaxMs, cpuTime: readCpuTime };
+    this.pulse = new Pulse({ clock, connect, ...bounds });
   }
 
   /** Builds the cache if there is none to believe, starts the feed, then PostgreSQL. Raises what stood in the way. */
@@ -120,6 +129,7 @@ export class ReaderRole {
     await this.prepareToServe(feed, signal);
     await deps.beforeServing?.();
     if (this.broken.signal.aborted) throw this.broken.signal.reason;
+    this.pulse.begin();
     this.state = "available";
     this.scope.run((stop) => this.passFeedbackOn(stop));
     this.scope.run((stop) => this.watchSilence(stop));
@@ -150,6 +160,11 @@ export class ReaderRole {
     this.standby.handTo({ onBroke: () => undefined });
     await this.scope.close("the reader is promoted");
     return this.standby;
+  }
+
+  /** Milliseconds since its PostgreSQL last answered a new session; 0 while it may have reasons not to. */
+  silentMs(): number {
+    return this.state === "available" ? this.pulse.silentMs() : 0;
   }
 
   get postgres(): Postgres {
@@ -329,13 +344,11 @@ export class ReaderRole {
    */
   private async watchSilence(stop: AbortSignal): Promise<void> {
     const { clock, logger } = this.deps;
-    const pulse = new Pulse(clock, () => connectAgent(this.standby.postgres));
-    pulse.begin();
     let silentLooks = 0;
     while (silentLooks < silentLooksMax) {
       await sleep(clock, silenceLookMs, stop);
       if (stop.aborted) return;
-      silentLooks = pulse.silentMs() > 2 * silenceLookMs ? silentLooks + 1 : 0;
+      silentLooks = this.pulse.silentMs() > 2 * silenceLookMs ? silentLooks + 1 : 0;
     }
     logger.warn({ event: "reader.silent", instance: this.config.instance });
     this.state = "stopped";

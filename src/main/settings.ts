@@ -177,7 +177,7 @@ export const settingsSchema = z.strictObject({
     .max(600_000)
     .default(2_000)
     .describe(
-      "how long the writer, or its agent, may answer nothing before another instance takes over; the end of a process counts at once",
+      "how long the writer, or its agent, may answer nothing before another instance takes over, and a reader before its sessions go on elsewhere; the end of a process counts at once",
     ),
   "reader.lagMaxMs": z
     .number()

@@ -15,6 +15,8 @@ import type { Target, Topology } from "./topology.ts";
 export const adminUser = "rdsadmin";
 const applicationName = "borealis_endpoint";
 const queryTimeoutMs = 10_000;
+/** Whoever logs in waits for it. */
+const traitsTimeoutMs = 10_000;
 
 /**
  * Ours is a superuser, and looks into databases of others: their owners' ALTER DATABASE ... SET must not say what a quote means
@@ -45,7 +47,9 @@ export interface Login {
 /** Kept rdsadmin sessions, for what the endpoint must know: wait events, positions, fates; and for logins one of their own. */
 export class AdminSessions {
   private readonly options: AdminOptions;
-  private readonly clients = new Map<string, Promise<PgClient>>();
+  private readonly clients = new Map<string, { target: Target; opening: Promise<PgClient> }>();
+  /** Whatever is under way, and how it is given up. */
+  private readonly underWay = new Map<AbortController, Target>();
   /** Undefined of any of them: no instance is there to be asked. */
   readonly logins = new LoginLookups((user, database) => this.findLogin(user, database));
 
@@ -92,14 +96,7 @@ export class AdminSessions {
   /** Whether it takes new connections at this moment. */
   async isAlive(target: Target): Promise<boolean> {
     try {
-      const client = await connectPg({
-        address: target.address,
-        user: adminUser,
-        database: "postgres",
-        applicationName,
-        options: plainSession,
-        timeoutMs: 1_000,
-      });
+      const client = await this.open(target, { timeoutMs: 1_000 });
       await client.close();
       return true;
     } catch {
@@ -148,13 +145,10 @@ export class AdminSessions {
 
   /** Looks into the catalogs of one database through a session that does not stay (it would block DROP DATABASE). */
   async findTraits(target: Target, database: string): Promise<DatabaseTraits> {
-    const client = await connectPg({
-      address: target.address,
-      user: adminUser,
-      database,
-      applicationName,
-      options: plainSession,
-    });
+    const client = await this.open(target, { database, timeoutMs: traitsTimeoutMs });
+    const over = this.begin(target, traitsTimeoutMs);
+    over.signal.addEventListener("abort", () => client.destroy(), { once: true });
+    if (over.signal.aborted) client.destroy();
     try {
       const { rows } = await client.query(traitsSql);
       const [hasTriggers, hasRules, relations] = rows[0] ?? [];
@@ -168,39 +162,86 @@ export class AdminSessions {
         hidden: parseHiddenState(hidden.rows[0]),
       };
     } finally {
-      await client.close();
+      // Its goodbye is not answered where nothing is.
+      if (over.signal.aborted) client.destroy();
+      else await client.close();
+      over.end();
     }
   }
 
   async close(): Promise<void> {
     const clients = [...this.clients.values()];
     this.clients.clear();
-    for (const opening of clients) {
+    for (const { opening } of clients) {
       const client = await opening.catch(() => undefined); // one that never opened needs no closing
       client?.destroy();
+    }
+  }
+
+  /** Nobody waits any longer for an answer of those, nor for one that has not opened yet. */
+  hangUp(isSilent: (target: Target) => boolean): void {
+    for (const [giveUp, target] of this.underWay)
+      if (isSilent(target)) giveUp.abort(silent(target));
+    for (const [key, { target, opening }] of this.clients) {
+      if (!isSilent(target)) continue;
+      this.clients.delete(key);
+      // One that never opens needs no closing.
+      opening.then((client) => client.destroy()).catch(() => undefined);
     }
   }
 
   private client(target: Target, use = ""): Promise<PgClient> {
     const key = `${target.instanceId} ${target.incarnation} ${use}`;
     const known = this.clients.get(key);
-    if (known) return known;
-    const { address } = target;
-    const opening = connectPg({
-      address,
-      user: adminUser,
-      database: "postgres",
-      applicationName,
-      options: plainSession,
-      timeoutMs: 5_000,
-    });
-    this.clients.set(key, opening);
+    if (known) return known.opening;
+    const opening = this.open(target, { timeoutMs: 5_000 });
+    this.clients.set(key, { target, opening });
     const forget = (): void => {
-      if (this.clients.get(key) === opening) this.clients.delete(key);
+      if (this.clients.get(key)?.opening === opening) this.clients.delete(key);
     };
     opening.then((client) => client.onClose(forget), forget);
     return opening;
   }
+
+  /** Raises 08006 where it answers nothing: at once, where that is known. */
+  private async open(
+    target: Target,
+    { database = "postgres", timeoutMs }: { database?: string; timeoutMs: number },
+  ): Promise<PgClient> {
+    if (this.options.topology.isSilent(target)) throw silent(target);
+    const over = this.begin(target, timeoutMs);
+    try {
+      return await connectPg({
+        address: target.address,
+        user: adminUser,
+        database,
+        applicationName,
+        options: plainSession,
+        timeoutMs,
+        signal: over.signal,
+      });
+    } finally {
+      over.end();
+    }
+  }
+
+  /** Something that is given up after a while, or once the cluster says that it is in vain. */
+  private begin(target: Target, withinMs: number): { signal: AbortSignal; end(): void } {
+    const giveUp = new AbortController();
+    const timer = this.options.clock.after(withinMs, () => giveUp.abort(silent(target)));
+    this.underWay.set(giveUp, target);
+    const end = (): void => {
+      timer.cancel();
+      this.underWay.delete(giveUp);
+    };
+    return { signal: giveUp.signal, end };
+  }
+}
+
+function silent({ instanceId }: Target): BorealisError {
+  return new BorealisError(sqlState.connectionFailure, `${instanceId} answers nothing`, {
+    safeToRetry: true,
+  });
 }
 
 function loginSql(

@@ -34,6 +34,12 @@ export interface BackendOptions {
   readonly passing?: ReadonlySet<string>;
   /** It has not answered for a while; true: there is another one to try. */
   readonly mayLeave: (target: Target) => boolean;
+  /** It hangs for the cluster, or has until a moment ago: its answer comes too late. */
+  readonly isSilent: (target: Target) => boolean;
+  /** Calls `fn` whenever that may be another, until the returned function is called. */
+  readonly onChange?: (fn: () => void) => () => void;
+  /** Does it when it is its turn. */
+  readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
   /** The cancel key that the client gets instead of the backend's. */
   readonly clientKey: Buffer;
 }
@@ -71,15 +77,49 @@ export interface BackendReady {
 export async function startBackend(options: BackendOptions): Promise<BackendStart> {
   const { clock, holdTimeoutMs, client } = options;
   const startMs = clock.nowMs();
+  const isOver = (): boolean =>
+    client.closed || !options.isWanted() || clock.nowMs() >= startMs + holdTimeoutMs;
   for (;;) {
-    const target = options.findTarget();
-    const isOver = (): boolean =>
-      client.closed || !options.isWanted() || clock.nowMs() >= startMs + holdTimeoutMs;
-    const start = target ? await tryBackend(target, options, isOver) : undefined;
-    if (start) return start;
+    const start = await attempt(options, isOver);
+    if (start?.kind === "ready" && options.isSilent(start.target)) start.connection.destroy();
+    else if (start) return start;
     const isLate = clock.nowMs() - startMs >= holdTimeoutMs;
     if (client.closed || isLate || !options.isWanted()) return { kind: "nobody" };
     await options.untilChange();
+  }
+}
+
+/** At whom it belongs at this moment. Undefined: there is nobody, or nothing came of it. */
+async function attempt(
+  options: BackendOptions,
+  isOver: () => boolean,
+): Promise<BackendStart | undefined> {
+  const { inTurn } = options;
+  const first = options.findTarget();
+  if (!first) return undefined;
+  if (!inTurn) return tryUnlessSilent(first, options, isOver);
+  return inTurn(async () => {
+    // It may have waited for long.
+    if (isOver()) return undefined;
+    const target = options.isSilent(first) ? options.findTarget() : first;
+    return target && tryUnlessSilent(target, options, isOver);
+  });
+}
+
+/** An attempt that the cluster says to be in vain is given up at once. */
+async function tryUnlessSilent(
+  target: Target,
+  options: BackendOptions,
+  isOver: () => boolean,
+): Promise<BackendStart | undefined> {
+  const vain = new AbortController();
+  const stop = options.onChange?.(() => {
+    if (options.isSilent(target)) vain.abort(new Error("it answers nothing"));
+  });
+  try {
+    return await tryBackend(target, { ...options, signal: vain.signal }, isOver);
+  } finally {
+    stop?.();
   }
 }
 
@@ -108,14 +148,18 @@ function isPassing(code: string, { passing }: Pick<BackendOptions, "passing">): 
 /** One attempt at one place. Undefined: try again, or nobody waits for it any more. */
 export async function tryBackend(
   target: Target,
-  options: Pick<BackendOptions, "clock" | "parameters" | "mayLeave" | "clientKey" | "passing">,
+  options: Pick<BackendOptions, "clock" | "parameters" | "mayLeave" | "clientKey" | "passing"> & {
+    /** Gives the attempt up. */
+    readonly signal?: AbortSignal;
+  },
   isOver: () => boolean,
 ): Promise<BackendStart | undefined> {
+  const { signal } = options;
   let connection: Connection;
   try {
     connection = await dial(
       { kind: "unix", path: pgSocketPath(target.address) },
-      { isReadToEnd: true },
+      { isReadToEnd: true, ...(signal && { signal }) },
     );
   } catch (error) {
     if (error instanceof BorealisError && error.safeToRetry) return undefined;
@@ -133,8 +177,12 @@ export async function tryBackend(
     };
     // Whoever is in a hurry gives a busy machine as long.
     let timer = clock.after(silentMs, noticeSilence);
+    const giveUp = (): void => connection.destroy();
+    signal?.addEventListener("abort", giveUp, { once: true });
+    if (signal?.aborted === true) giveUp();
     connection.onClose(() => {
       timer.cancel();
+      signal?.removeEventListener("abort", giveUp);
       resolve(undefined);
     });
     connection.onEnd(() => connection.destroy());
@@ -143,6 +191,7 @@ export async function tryBackend(
         const start = greeting.push(chunk);
         if (!start) return;
         timer.cancel();
+        signal?.removeEventListener("abort", giveUp);
         if (start.kind === "ready") connection.pause();
         else connection.destroy();
         resolve(start.kind === "refused" && isPassing(start.reason, options) ? undefined : start);

@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../../test/helpers/eventually.ts";
 import { BorealisError } from "../base/errors.ts";
 import { instanceId } from "../base/ids.ts";
 import { realClock, sleep } from "../io/index.ts";
@@ -23,11 +24,16 @@ const welcome = Buffer.concat([
   encodeReadyForQuery(transactionState.idle),
 ]);
 
+const nothing = Buffer.alloc(0);
+
 describe("startBackend", () => {
   let dir: string;
   const servers: Server[] = [];
+  /** Ports where somebody has come. */
+  const asked = new Set<number>();
 
   beforeEach(() => {
+    asked.clear();
     dir = mkdtempSync(join(tmpdir(), "borealis-backend-"));
   });
   afterEach(async () => {
@@ -41,7 +47,12 @@ describe("startBackend", () => {
     const address = { socketDir: dir, port };
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
-      socket.once("data", () => (words === welcome ? socket.write(words) : socket.end(words)));
+      socket.once("data", () => {
+        asked.add(port);
+        if (words === nothing) return;
+        if (words === welcome) socket.write(words);
+        else socket.end(words);
+      });
     });
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(pgSocketPath(address), resolve));
@@ -50,7 +61,10 @@ describe("startBackend", () => {
   }
 
   /** Goes to the first of these, and at each further attempt to the one behind it; the last one again and again. */
-  function startAt(targets: readonly Target[]): Promise<BackendStart> {
+  function startAt(
+    targets: readonly Target[],
+    more: Partial<Parameters<typeof startBackend>[0]> = {},
+  ): Promise<BackendStart> {
     let attempts = 0;
     return startBackend({
       clock: realClock,
@@ -61,7 +75,9 @@ describe("startBackend", () => {
       findTarget: () => targets[Math.min(attempts++, targets.length - 1)],
       untilChange: () => sleep(realClock, 1),
       mayLeave: () => false,
+      isSilent: ({ instanceId: id }) => id === "instance-9",
       clientKey: Buffer.alloc(4),
+      ...more,
     });
   }
 
@@ -76,6 +92,55 @@ describe("startBackend", () => {
     const targets = [await serve(1, words), await serve(2, welcome)];
     const start = await startAt(targets);
     expect(start).toMatchObject({ kind: "ready", target: targets[1] });
+    if (start.kind === "ready") start.connection.destroy();
+  });
+
+  it("goes to another server when the cluster says of one that it hangs, though that has answered", async () => {
+    const targets = [await serve(9, welcome), await serve(2, welcome)];
+    const start = await startAt(targets);
+    expect(start).toMatchObject({ kind: "ready", target: targets[1] });
+    if (start.kind === "ready") start.connection.destroy();
+  });
+
+  it("gives one up that is being opened at once when the cluster says so", async () => {
+    const [mute, other] = [await serve(1, nothing), await serve(2, welcome)];
+    let [isSilent, tell] = [false, (): void => undefined];
+    let listening = 0;
+    const onChange = (fn: () => void) => {
+      listening++;
+      tell = fn;
+      return () => listening--;
+    };
+    const start = startAt([mute, other], {
+      onChange,
+      isSilent: ({ instanceId: id }) => isSilent && id === "instance-1",
+      // It would be noticed without us only then.
+      mayLeave: () => {
+        throw new Error("it was waited for");
+      },
+    });
+    await eventually("it is asked", () => asked.has(1));
+    tell();
+    isSilent = true;
+    tell();
+    expect(await start).toMatchObject({ kind: "ready", target: other });
+    expect(listening).toBe(0);
+    const ready = await start;
+    if (ready.kind === "ready") ready.connection.destroy();
+  });
+
+  it("looks again whom to go to when it has waited for its turn", async () => {
+    const [hung, other] = [await serve(1, welcome), await serve(2, welcome)];
+    let isSilent = false;
+    const start = await startAt([hung, other], {
+      isSilent: ({ instanceId: id }) => isSilent && id === "instance-1",
+      inTurn: (work) => {
+        isSilent = true;
+        return work();
+      },
+    });
+    expect(start).toMatchObject({ kind: "ready", target: other });
+    expect(asked.has(1)).toBe(false);
     if (start.kind === "ready") start.connection.destroy();
   });
 

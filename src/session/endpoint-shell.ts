@@ -15,6 +15,7 @@ import { AdminVisits } from "./admin-visits-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { cancelSession } from "./cancel-shell.ts";
 import type { ClientLink } from "./client-link.ts";
+import { DialTurns } from "./dial-turns-shell.ts";
 import { Doorman } from "./doorman-shell.ts";
 import {
   defaultLimits,
@@ -40,7 +41,7 @@ import { greetPooled, type PoolMode, poolingOf } from "./pooled-server-shell.ts"
 import { type Registered, SessionRegistry, type SessionRow } from "./session-registry.ts";
 import type { ServerStart } from "./world-shell.ts";
 import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
-import type { Choice, Target } from "./topology.ts";
+import { type Choice, isOut, type Target } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
 /** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
@@ -91,7 +92,6 @@ export class EndpointServer {
     const classify = traits.classify.bind(traits);
     this.audits = new SessionAudits({ ...options, classify });
     const fates = new AdminFates(options, admin);
-    const load = new LoadBook();
     const { maxConnections, ...settings } = { ...poolDefaults, ...options.pooling };
     this.poolMode = settings;
     const isGiven = maxConnections !== undefined;
@@ -102,7 +102,8 @@ export class EndpointServer {
       connectionsOf: async (target) => maxConnections ?? admin.connectionsOf(target),
     });
     const { pools } = this;
-    this.shared = { ...options, fates, ...this.limits, admin, traits, counters, load, pools };
+    const books = { load: new LoadBook(), turns: new DialTurns() };
+    this.shared = { ...options, fates, ...limits, admin, traits, counters, pools, ...books };
     this.mockSecret = options.entropy.bytes(32);
     this.visits = new AdminVisits(options, (client) => this.linger(client));
     this.stopWatching = options.topology.onChange(() => this.onTopologyChange());
@@ -386,9 +387,8 @@ export class EndpointServer {
       else if (topology.hasEnded(session.target)) session.retire();
       else session.noteLeaving();
     }
-    this.pools.retire(
-      (target) => begins || topology.hasEnded(target) || topology.isLeaving(target),
-    );
+    this.pools.retire((target) => begins || isOut(topology, target));
+    this.admin.hangUp((target) => topology.isSilent(target));
   }
 
   private async cancel(pid: number, key: Buffer): Promise<void> {

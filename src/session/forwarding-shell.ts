@@ -9,6 +9,7 @@ import { frontOf } from "./loss.ts";
 import { ownQuery, Readiness, type ReadinessOptions } from "./readiness-shell.ts";
 import type { Session } from "./session-shell.ts";
 import { type LinkOwner, SideLink } from "./side-link-shell.ts";
+import { returnServer } from "./tenancy-shell.ts";
 import type { OwnAnswer } from "./switch-answers.ts";
 import { type SideName, type SwitchAction, Switchboard } from "./switchboard.ts";
 import type { Target } from "./topology.ts";
@@ -117,10 +118,18 @@ export class Forwarding {
       ...world,
       connect: async (wanted) => {
         const { lost, isWanted } = wanted;
-        const start = await world.connect({ ...wanted, needsWriter: this.needsWriter(lost) });
-        if (start.kind !== "ready" || start.target.role !== "reader") return start;
-        await this.readiness.sight.untilCaughtUp(() => (isWanted() ? start.target : undefined));
-        return start;
+        const needsWriter = this.needsWriter(lost);
+        const untilMs = world.clock.nowMs() + wanted.holdTimeoutMs;
+        for (;;) {
+          const holdTimeoutMs = Math.max(0, untilMs - world.clock.nowMs());
+          const start = await world.connect({ ...wanted, needsWriter, holdTimeoutMs });
+          if (start.kind !== "ready" || start.target.role !== "reader") return start;
+          const targetOf = () => (isWanted() ? start.target : undefined);
+          if (await this.readiness.sight.untilCaughtUp(targetOf)) return start;
+          // It hangs, too.
+          world.distrust(start.target);
+          returnServer(start);
+        }
       },
     };
   }

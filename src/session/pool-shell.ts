@@ -136,6 +136,8 @@ class House {
   private isSizeKnown = false;
   private timer: Timer | undefined;
   private isClosed = false;
+  /** Aborts when it is closed: whoever is being connected is nobody's. */
+  private readonly closing = new AbortController();
 
   constructor(target: Target, options: PoolsOptions) {
     this.target = target;
@@ -185,6 +187,7 @@ class House {
   /** What sessions have is theirs until they are told to leave it. */
   close(): void {
     this.isClosed = true;
+    this.closing.abort(new Error("its instance has ended, or answers nothing"));
     this.timer?.cancel();
     for (const asking of this.pool.dismiss()) (asking as Asking).resolve(undefined);
     for (const { state, line } of this.pool.all) if (state === "free") line?.connection.destroy();
@@ -321,7 +324,8 @@ class House {
     try {
       const isOver = (): boolean => this.isClosed || !borrowing.isWanted();
       const { parameters } = borrowing;
-      const asked = { clock, parameters, mayLeave: isOver, clientKey: nobodysKey };
+      const { signal } = this.closing;
+      const asked = { clock, parameters, mayLeave: isOver, clientKey: nobodysKey, signal };
       return await tryBackend(this.target, asked, isOver);
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;

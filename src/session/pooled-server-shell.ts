@@ -17,7 +17,7 @@ import type { Arrival, SharedWorld } from "./session-world-shell.ts";
 import { honestyAtStart, idleTimeoutAtStart, parametersForBackend } from "./start-options.ts";
 import { defaultWishes } from "./survival-wishes.ts";
 import type { Target } from "./topology.ts";
-import type { ServerStart, WantedServer } from "./world-shell.ts";
+import { lifeToAvoid, type ServerStart, type WantedServer } from "./world-shell.ts";
 
 /** Where endpoints pool, unless a database, a role or a session has it otherwise. */
 export interface PoolMode {
@@ -80,9 +80,11 @@ async function atSome<T>(
   shared: SharedWorld,
   arrival: Arrival,
   pooling: Pooling,
-  { lost, holdTimeoutMs, isWanted }: WantedServer,
+  wanted: WantedServer,
   attempt: Attempt<T>,
 ): Promise<T | undefined> {
+  const { lost, holdTimeoutMs, isWanted } = wanted;
+  const avoided = lifeToAvoid(wanted);
   const { clock, topology, load } = shared;
   const { seat, client } = arrival;
   const startMs = clock.nowMs();
@@ -91,8 +93,8 @@ async function atSome<T>(
   const hold = lost ? undefined : new Hold(shared);
   for (;;) {
     const target =
-      stillThere(pooling, topology) ?? arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
-    if (target && !(lost && isSameLife(target, lost))) {
+      stillThere(pooling, topology) ?? arrival.findTarget(load.choiceAt(clock.nowMs(), avoided));
+    if (target && !(avoided && isSameLife(target, avoided))) {
       seat.take(target.instanceId);
       hold?.end();
       const found = await attempt({ target, key, parameters });

@@ -43,6 +43,8 @@ class World {
   idleTimeoutMs = 0;
   holdTimeoutMs = 30_000;
   isServing = true;
+  isSilent = false;
+  hasOther = true;
   readonly counters = new SessionCounters();
   private readonly planner = new TextPlanner(new ClassificationCache());
   private readonly shared: SharedWorld;
@@ -69,7 +71,7 @@ class World {
     });
     const topology = {
       writer: () => target,
-      instance: () => target,
+      instance: () => (this.isSilent ? undefined : target),
       hasEnded: () => false,
       onChange: () => () => undefined,
       isRewinding: () => false,
@@ -101,7 +103,7 @@ class World {
 
   connect(): { client: FakeClient; session: Session; memory: SessionBook } {
     const client = new FakeClient();
-    const { shared, target, idleTimeoutMs, planner } = this;
+    const { shared, target, idleTimeoutMs, holdTimeoutMs, planner } = this;
     const memory = new SessionBook({ user: "u", hidden: () => this.hidden });
     const pooling: Pooling = {
       key: "k",
@@ -112,7 +114,8 @@ class World {
       at: undefined,
     };
     const seat = shared.load.newSeat();
-    const arrival = { client, seat, findTarget: () => target } as unknown as Arrival;
+    const findTarget = () => (this.isSilent ? undefined : target);
+    const arrival = { client, seat, findTarget } as unknown as Arrival;
     const exchange = { isHonest: true, planner, memory };
     const world: SessionWorld = {
       clock: this.clock,
@@ -126,15 +129,18 @@ class World {
         of: () => Promise.resolve("neverHappened"),
         ofEnded: () => Promise.resolve("unknown"),
       },
-      holdTimeoutMs: this.holdTimeoutMs,
+      holdTimeoutMs,
       gateOf: () => undefined,
       exchangeOf: () => exchange,
       isPooled: true,
       idleTimeoutMs,
       connect: (wanted) =>
         borrowServer(shared, arrival, pooling, wanted, (name) => memory.hasCustom(name)),
-      isOver: () => false,
+      isOver: () => this.isSilent,
       isLeaving: () => false,
+      isSilent: () => this.isSilent,
+      hasOther: () => this.hasOther,
+      distrust() {},
       isServing: () => Promise.resolve(this.isServing),
       wasEndedOnPurpose: () => Promise.resolve(false),
       onTraitsChanging() {},
@@ -169,6 +175,13 @@ class World {
     this.postgres.onText = (text) => (text.startsWith(part) ? gate : "ok");
     return () => go();
   }
+  /** The cluster says that it hangs. */
+  hang(...sessions: readonly { session: Session }[]): void {
+    this.isSilent = true;
+    for (const { session } of sessions) session.noteLeaving();
+    this.pools.retire(() => true);
+  }
+
   ran(part: string): number {
     return this.postgres.log.filter((line) => line.includes(part)).length;
   }
@@ -236,6 +249,37 @@ describe("sessions that share one connection", () => {
     world.postgres.onText = (text) => (text === "DISCARD SEQUENCES" ? "dies" : "ok");
     expect(await b.client.ask(encodeQuery("select 1"))).toBe("C Z");
     expect(world.postgres.log.at(-1)).toBe("2: select 1");
+  });
+
+  it("are hung up on where it hangs, and have it again once it answers: what had no answer is run again", async () => {
+    const [a, b] = [world.connect(), world.connect()];
+    const go = world.holds("select 5");
+    a.client.send(encodeQuery("select 5"));
+    await eventually("it runs", () => world.ran("select 5") === 1);
+    const [hung] = world.postgres.sockets;
+    world.hang(a, b);
+    await eventually("it is hung up on", () => hung?.readableEnded === true || hung?.destroyed);
+    b.client.send(encodeQuery("select 6"));
+    expect(world.ran("select 6")).toBe(0);
+    // Late: nobody hears it.
+    go();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(world.ran("select 5")).toBe(1);
+    world.isSilent = false;
+    expect(await a.client.hear()).toBe("C Z");
+    expect(await b.client.hear()).toBe("C Z");
+    expect([world.ran("select 5"), world.ran("select 6")]).toEqual([2, 1]);
+  });
+
+  it("wait no longer than for one that is gone", async () => {
+    world.holdTimeoutMs = 100;
+    const a = world.connect();
+    const go = world.holds("select 5");
+    a.client.send(encodeQuery("select 5"));
+    await eventually("it runs", () => world.ran("select 5") === 1);
+    world.hang(a);
+    expect(await a.client.hear()).toBe("57P03");
+    go();
   });
 
   it("go elsewhere when one dies with its PostgreSQL", async () => {

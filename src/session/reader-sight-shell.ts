@@ -18,6 +18,11 @@ export interface ReaderSightOptions {
 // Replay follows within a millisecond or two; PostgreSQL up to 18 cannot be asked to tell when.
 const pollMinMs = 1;
 const pollMaxMs = 20;
+/** A reader that does not say how far it is for so long hangs. */
+const silentMs = 2_000;
+
+/** What came of waiting; `gone`: nobody waits any more. */
+type Waited = "shown" | "late" | "silent" | "gone";
 
 /** What one session has been shown of the log: whichever reader it is on, it is shown no less. */
 export class ReaderSight {
@@ -35,7 +40,8 @@ export class ReaderSight {
     withinMs = this.options.holdTimeoutMs,
   ): Promise<void> {
     this.note(at);
-    if (await this.untilReplayed(targetOf, at, withinMs)) return;
+    const waited = await this.untilReplayed(targetOf, at, { withinMs, silentMaxMs: withinMs });
+    if (waited === "shown") return;
     throw new BorealisError(
       sqlState.queryCanceled,
       `the reader has not replayed within ${withinMs} ms what the read must show`,
@@ -45,13 +51,19 @@ export class ReaderSight {
     );
   }
 
-  /** ... what the session was shown elsewhere. Resolves all the same once `targetOf` gives nobody any more. */
-  async untilCaughtUp(targetOf: () => Target | undefined): Promise<void> {
+  /**
+   * ... what the session was shown elsewhere. True also once `targetOf` gives nobody any more; false: it answers nothing, and another
+   * one is to be tried.
+   */
+  async untilCaughtUp(targetOf: () => Target | undefined): Promise<boolean> {
+    const bounds = { withinMs: Number.POSITIVE_INFINITY, silentMaxMs: silentMs };
     // It may be shown more elsewhere meanwhile.
     for (let at = lsnZero; at !== this.shown;) {
       at = this.shown;
-      if (!(await this.untilReplayed(targetOf, at, Number.POSITIVE_INFINITY))) return;
+      const waited = await this.untilReplayed(targetOf, at, bounds);
+      if (waited !== "shown") return waited !== "silent";
     }
+    return true;
   }
 
   /** It must be shown this, too, wherever it comes to. */
@@ -59,24 +71,39 @@ export class ReaderSight {
     this.shown = lsnMaxOf(this.shown, at);
   }
 
-  /** False: not in time, or nobody waits any more. */
   private async untilReplayed(
     targetOf: () => Target | undefined,
     at: Lsn,
-    withinMs: number,
-  ): Promise<boolean> {
-    const { clock, client, replayedOn } = this.options;
+    { withinMs, silentMaxMs }: { readonly withinMs: number; readonly silentMaxMs: number },
+  ): Promise<Waited> {
+    const { clock, client } = this.options;
     const untilMs = clock.nowMs() + withinMs;
+    let heardMs = clock.nowMs();
     for (let pauseMs = pollMinMs; !client.closed; pauseMs = Math.min(2 * pauseMs, pollMaxMs)) {
       const target = targetOf();
-      if (!target) return false;
-      if (target.role === "writer") return true;
+      if (!target) return "gone";
+      if (target.role === "writer") return "shown";
       // One that goes away is replaced by another, which is asked next.
-      const replayed = await replayedOn(target).catch(() => undefined);
-      if (replayed !== undefined && replayed >= at) return true;
-      if (clock.nowMs() > untilMs) return false;
+      const replayed = await this.replayedSoon(target);
+      if (replayed !== undefined && replayed >= at) return "shown";
+      if (replayed !== undefined) heardMs = clock.nowMs();
+      if (clock.nowMs() - heardMs >= silentMaxMs) return "silent";
+      if (clock.nowMs() > untilMs) return "late";
       await sleep(clock, pauseMs);
     }
-    return false;
+    return "gone";
+  }
+
+  /** Undefined: no answer, or none soon; the session may be elsewhere by then. */
+  private replayedSoon(target: Target): Promise<Lsn | undefined> {
+    const { clock, replayedOn } = this.options;
+    return new Promise((resolve) => {
+      const timer = clock.after(silentMs, () => resolve(undefined));
+      const tell = (replayed?: Lsn): void => {
+        timer.cancel();
+        resolve(replayed);
+      };
+      replayedOn(target).then(tell, () => tell());
+    });
   }
 }

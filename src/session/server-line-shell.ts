@@ -44,13 +44,21 @@ export class ServerLine {
   isRetired = false;
   /** It was left while it lived, since it is to stop: it may be had again, if that comes to nothing. */
   wasLeft = false;
+  /** It was given up while it hung: the same life of it is as good as any other, once it answers. */
+  mayReturn = false;
   private isOver = false;
   private saidSinceBytes = 0;
+  /** When it last said something, or was read again; and when it was last told something. */
+  heardMs: number;
+  sentMs: number;
+  /** It may have said more than was read. */
+  isUnread = false;
   private readonly stopwatch: CommitStopwatch | undefined;
 
   constructor(options: ServerLineOptions) {
     this.options = options;
     this.backend = options.backend;
+    this.heardMs = this.sentMs = options.clock.nowMs();
     // Readers commit nothing.
     if (this.target.role === "writer") this.stopwatch = new CommitStopwatch(options.clock);
     if (options.isThere === false) {
@@ -103,6 +111,7 @@ export class ServerLine {
   /** False: stop until onDrain. */
   send(parts: readonly Buffer[]): boolean {
     this.stopwatch?.sent();
+    this.sentMs = this.options.clock.nowMs();
     return this.hasLeft || send(this.backend.connection, parts);
   }
 
@@ -118,10 +127,13 @@ export class ServerLine {
   }
 
   pause(): void {
+    this.isUnread = true;
     if (!this.hasLeft) this.backend.connection.pause();
   }
 
   resume(): void {
+    if (this.isUnread) this.heardMs = this.options.clock.nowMs();
+    this.isUnread = false;
     if (!this.hasLeft) this.backend.connection.resume();
   }
 
@@ -174,6 +186,7 @@ export class ServerLine {
 
   private onData(chunk: Buffer): void {
     if (this.hasLeft) return;
+    this.heardMs = this.options.clock.nowMs();
     if (this.isOver) this.noteSaid(chunk.length);
     this.stopwatch?.heard();
     const isAdmitted = !this.output || this.isUngated || this.output.admits(chunk);

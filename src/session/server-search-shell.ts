@@ -3,6 +3,8 @@ import type { Action } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { canceledWait, cannotBorrow, cannotReturn } from "./farewells.ts";
+import { HushWatch } from "./hush-shell.ts";
+import { LateCancel } from "./late-cancel.ts";
 import type { ServerLine } from "./server-line-shell.ts";
 import type { Survivor } from "./survivor.ts";
 import { returnServer } from "./tenancy-shell.ts";
@@ -23,6 +25,8 @@ export interface Searcher {
   readonly adopt: (backend: BackendReady) => void;
   readonly run: (actions: Action[]) => void;
   readonly readOn: () => void;
+  /** Its server hangs, and may be had again when it does not. */
+  readonly leaveHung: () => void;
 }
 
 /** Finds a session its next server: after it has lost one, or when it has something to do and none to do it. */
@@ -33,9 +37,13 @@ export class ServerSearch {
   private heldSinceMs = 0;
   /** Counts what was asked for. */
   private wishes = 0;
+  readonly hush: HushWatch;
+  /** What its client has cancelled, until that has come to its end. */
+  readonly lateCancel = new LateCancel();
 
   constructor(searcher: Searcher) {
     this.searcher = searcher;
+    this.hush = new HushWatch(searcher);
   }
 
   /** From now on the session waits for an instance; for so long, and no longer. */
@@ -72,8 +80,16 @@ export class ServerSearch {
     run(survivor.fateKnown(fate));
   }
 
+  /** After anything that was said. */
+  settled(): void {
+    const { survivor, line } = this.searcher;
+    this.lateCancel.settle(survivor, line());
+    this.hush.settled();
+  }
+
   close(): void {
     this.asking.abort();
+    this.hush.close();
     this.stopHolding();
   }
 
@@ -95,7 +111,9 @@ export class ServerSearch {
     const mayStay = isLost && isWaking && !line.isRetired && (await world.isServing(line.target));
     if (!isWanted()) return;
     const lost = isLost && !mayStay ? line.target : undefined;
-    const start = await this.connect({ lost, holdTimeoutMs, isWanted, isNew: survivor.needsNew });
+    const { mayReturn } = line;
+    const isNew = survivor.needsNew;
+    const start = await this.connect({ lost, mayReturn, holdTimeoutMs, isWanted, isNew });
     if (!isWanted()) {
       if (start.kind === "ready") returnServer(start);
       return;

@@ -33,7 +33,8 @@ export class Session {
   readonly survivor: Survivor;
   readonly world: SessionWorld;
   private readonly client: ClientLink;
-  private line: ServerLine;
+  /** The connection to its server at this moment. */
+  line: ServerLine;
   private toServer: Buffer[] = [];
   private toClient: Buffer[] = [];
   private readonly timers: SessionTimers;
@@ -76,6 +77,7 @@ export class Session {
       run: (actions) => this.run(actions),
       follow: (actions) => this.follow(actions),
       readOn: () => this.readOn(),
+      leaveHung: () => this.retire({ mayReturn: true }),
     };
     this.tenancy = new Tenancy(self);
     this.search = new ServerSearch(self);
@@ -130,17 +132,15 @@ export class Session {
 
   /**
    * The cluster says that this server's instance has ended, or is something else now; or it may have. Called again when
-   * the cluster has changed.
+   * the cluster has changed. `mayReturn`: it may only hang; once it does not, this session may have it again.
    */
-  retire(): void {
+  retire({ mayReturn = false } = {}): void {
     const { line, survivor, world } = this;
     if (this.hasEnded || line.closed) return;
+    line.mayReturn = mayReturn;
     if (!line.isRetired && this.tenancy.leaveIfUnused()) return;
-    if (!survivor.isLive) {
-      // It is only being made ready.
-      line.destroy();
-      return;
-    }
+    // It is only being made ready.
+    if (!survivor.isLive) return line.destroy();
     if (!line.isRetired) {
       this.drain();
       line.retire();
@@ -153,10 +153,13 @@ export class Session {
 
   /**
    * Whether its writer hands over, or is to be started again, may have changed: what has begun there then comes to its end, within a
-   * moment; nothing more begins. So the loss of that server undoes nothing, and leaves nothing in doubt.
+   * moment; nothing more begins. So the loss of that server undoes nothing, and leaves nothing in doubt. Or its reader hangs: it is
+   * as good as lost, unless it talks to this session.
    */
   noteLeaving(): void {
-    if (this.world.isLeaving(this.line.target)) {
+    const { world, target } = this;
+    if (world.isSilent(target)) this.search.hush.look();
+    else if (world.isLeaving(target)) {
       this.givingWay.begin();
       this.leaveAtRest();
     } else if (this.givingWay.end()) this.readOn();
@@ -213,6 +216,7 @@ export class Session {
 
   private run(actions: Action[]): void {
     this.follow(actions);
+    this.search.settled();
     this.tenancy.settled();
     this.leaveAtRest();
   }

@@ -5,6 +5,7 @@ import { type BackendStart, startBackend } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { Fates } from "./fates-shell.ts";
+import type { DialTurns } from "./dial-turns-shell.ts";
 import { Hold } from "./hold-shell.ts";
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
 import { isSameLife, type LoadBook, type Seat } from "./load-book.ts";
@@ -18,7 +19,7 @@ import type { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
 import { sleepUntilChange } from "./until-change-shell.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
-import type { SessionWorld } from "./world-shell.ts";
+import { lifeToAvoid, type SessionWorld, type WantedServer } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
 import type { Choice, Target, Topology } from "./topology.ts";
 import type { TraitsBook } from "./traits-shell.ts";
@@ -36,6 +37,8 @@ export interface SharedWorld {
   readonly counters: SessionCounters;
   readonly load: LoadBook;
   readonly pools: Pools;
+  /** Of sessions that leave a reader which hangs. */
+  readonly turns: DialTurns;
   readonly holdTimeoutMs: number;
   readonly journalBytesMax: number;
 }
@@ -59,11 +62,13 @@ const onPurposeMs = 1_000;
 export async function startServer(
   shared: SharedWorld,
   arrival: Arrival,
-  { holdTimeoutMs, lost }: { holdTimeoutMs: number; lost?: Target | undefined },
+  wanted: Pick<WantedServer, "holdTimeoutMs" | "mayReturn"> & Partial<Pick<WantedServer, "lost">>,
 ): Promise<BackendStart> {
-  const { clock, topology, load } = shared;
+  const { holdTimeoutMs, lost, mayReturn = false } = wanted;
+  const { clock, topology, load, turns } = shared;
   const { client, clientKey, login, isWanted, seat } = arrival;
-  const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), lost));
+  const avoided = lifeToAvoid({ ...wanted, lost });
+  const find = (): Target | undefined => arrival.findTarget(load.choiceAt(clock.nowMs(), avoided));
   let isTaken = false;
   let tried: Target | undefined;
   // A session that has lost a server counts its waiting itself.
@@ -78,13 +83,16 @@ export async function startServer(
       parameters: parametersForBackend(login.request),
       holdTimeoutMs,
       isWanted,
+      isSilent: (target) => topology.isSilent(target),
+      onChange: (fn) => topology.onChange(fn),
+      ...(mayReturn && { inTurn: (work) => turns.run(work) }),
       findTarget: () => {
         // It refused the last attempt, or has ended meanwhile.
         if (tried) load.suspect(tried, clock.nowMs());
         seat.leave();
         tried = undefined;
         const target = find();
-        if (!target || (lost && isSameLife(target, lost))) return undefined;
+        if (!target || (avoided && isSameLife(target, avoided))) return undefined;
         seat.take(target.instanceId);
         tried = target;
         return target;
@@ -140,21 +148,18 @@ export function worldOf(
     idleTimeoutMs: pooling?.idleTimeoutMs ?? 0,
     exchangeOf: ({ role }) => (exchanges[role] ??= exchangeAs(role)),
     connect: (asked) => {
-      const { lost, holdTimeoutMs } = asked;
       const isWanted = (): boolean => arrival.isWanted() && asked.isWanted();
       const findTarget = asked.needsWriter === true ? () => topology.writer() : arrival.findTarget;
       const here = { ...arrival, isWanted, findTarget };
-      if (!pooling) return startServer(shared, here, { holdTimeoutMs, lost });
+      if (!pooling) return startServer(shared, here, asked);
       const wanted = { ...asked, isWanted };
       return borrowServer(shared, here, pooling, wanted, (name) => memory.hasCustom(name));
     },
-    isOver: (target) => {
-      if (target.role === "reader") return true;
-      // Its epoch is open: nothing that is not in the log by then gets there.
-      const writer = topology.writer();
-      return writer !== undefined && !isSameLife(writer, target);
-    },
+    isOver: (target) => isOver(shared, target),
     isLeaving: (target) => topology.isLeaving(target),
+    isSilent: (target) => topology.isSilent(target),
+    hasOther: (target) => hasOther(shared, arrival, target),
+    distrust: (target) => shared.load.suspect(target, shared.clock.nowMs()),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
     onTraitsChanging: (change) => traits.changing(database, sessionOf(), change),
@@ -168,6 +173,22 @@ export function worldOf(
       traits.leave(database, sessionOf());
     },
   };
+}
+
+function isOver({ topology }: SharedWorld, target: Target): boolean {
+  if (target.role === "reader") return true;
+  // Its epoch is open: nothing that is not in the log by then gets there.
+  const writer = topology.writer();
+  return writer !== undefined && !isSameLife(writer, target);
+}
+
+function hasOther(
+  { clock, load, topology }: SharedWorld,
+  arrival: Arrival,
+  target: Target,
+): boolean {
+  const other = arrival.findTarget(load.choiceAt(clock.nowMs(), target));
+  return other !== undefined && !isSameLife(other, target) && !topology.isSilent(other);
 }
 
 async function isServing({ topology, admin }: SharedWorld, target: Target): Promise<boolean> {

@@ -31,8 +31,10 @@ const goodbyeBytes = 5;
 /** What one session has of a pool: when its server can be another's, and how that gets it. */
 export class Tenancy implements Holder {
   private readonly tenant: Tenant;
-  /** Cancel requests that are on their way to its server. */
-  private cancels = 0;
+  /** Servers of its that cancel requests are on their way to, one for each. */
+  private readonly cancels: ServerLine[] = [];
+  /** One that a cancel request may come to at any time. */
+  private pinnedServer: ServerLine | undefined;
   private pinnedBy: string | undefined;
   private idleTimer: Timer | undefined;
   private wasRunning = false;
@@ -77,7 +79,8 @@ export class Tenancy implements Holder {
     if (this.tenant.hasEnded()) return "it ends";
     if (!survivor.isLive) return "it is between two servers";
     if (this.pinnedBy !== undefined) return this.pinnedBy;
-    if (this.cancels > 0) return "a cancel request is on its way";
+    if (this.cancels.includes(line)) return "a cancel request is on its way";
+    if (this.pinnedServer === line) return "a cancel request may still be on its way";
     if (line.isRetired || line.closed) return "its server ends";
     if (line.isHolding || this.tenant.isBusy()) return "a statement is under way";
     return whyKept(survivor.conversation);
@@ -86,6 +89,11 @@ export class Tenancy implements Holder {
   /** From now on the session keeps its server, for this reason. */
   pin(why: string): void {
     this.pinnedBy ??= why;
+  }
+
+  /** ... and this one alone: it is free again on the next. */
+  pinServer(line: ServerLine): void {
+    this.pinnedServer = line;
   }
 
   get customNames(): ReadonlySet<string> {
@@ -136,9 +144,10 @@ export class Tenancy implements Holder {
 
   /** A cancel request goes to the server: until the returned function is called it stays with the session. */
   cancelling(): () => void {
-    this.cancels++;
+    const line = this.tenant.line();
+    this.cancels.push(line);
     return () => {
-      this.cancels--;
+      this.cancels.splice(this.cancels.indexOf(line), 1);
       this.settled();
     };
   }

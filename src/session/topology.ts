@@ -35,12 +35,19 @@ export interface Topology {
   hasEnded(target: Target): boolean;
   /** A writer that hands over to another, or is to be started again: what runs there may end, nothing more begins. */
   isLeaving(target: Target): boolean;
+  /** A reader that answers nothing: who is there is to go on elsewhere, and nobody new is sent there. It may come back as it is. */
+  isSilent(target: Target): boolean;
   /** Who has been the writer, and from which xid on: for fateOf. Told before the newest of them takes sessions. */
   lives(): readonly WriterLife[];
   /** True while the cluster is set back to an earlier moment: no session may go on from before it to after it. */
   isRewinding(): boolean;
   /** Calls `fn` after each change, until the returned function is called. */
   onChange(fn: () => void): () => void;
+}
+
+/** Nothing more is to begin there: it has ended, is about to stop, or answers nothing. */
+export function isOut(topology: Topology, target: Target): boolean {
+  return topology.hasEnded(target) || topology.isLeaving(target) || topology.isSilent(target);
 }
 
 export type EndpointType = "writer" | "reader" | "instance" | "custom";

@@ -12,6 +12,8 @@ import type { Target } from "./topology.ts";
 
 export interface WantedServer {
   readonly lost: Target | undefined;
+  /** It only hung: it may be had again. */
+  readonly mayReturn?: boolean;
   /** Wherever its endpoint leads: a reader would refuse what is to be run. */
   readonly needsWriter?: boolean;
   /** Of a pool: one that nobody has used. */
@@ -42,7 +44,7 @@ export interface SessionWorld {
   /** How long a pooled session may be without a server, unless it has set another idle_session_timeout; 0: for ever. */
   readonly idleTimeoutMs: number;
   /**
-   * Another server, of any life but `lost`. Given up once `isWanted` says no; `nobody` comes where no instance took it
+   * Another server, of any life but `lost`, unless that may return. Given up once `isWanted` says no; `nobody` comes where no instance took it
    * within `holdTimeoutMs`.
    */
   connect(wanted: WantedServer): ServerStart | Promise<ServerStart>;
@@ -50,6 +52,12 @@ export interface SessionWorld {
   isOver(target: Target): boolean;
   /** A writer that is about to stop: nothing more is to begin there. */
   isLeaving(target: Target): boolean;
+  /** A reader that answers nothing: nobody is to wait for it. */
+  isSilent(target: Target): boolean;
+  /** Whether its endpoint leads to another server at this moment. */
+  hasOther(target: Target): boolean;
+  /** It took the session, and answered nothing: others are preferred for a while. */
+  distrust(target: Target): void;
   /** Whether this life of it goes on, and takes connections at this moment: then one server's end was its alone. */
   isServing(target: Target): Promise<boolean>;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
@@ -58,6 +66,14 @@ export interface SessionWorld {
   onTraitsSettled(): void;
   /** Called once, when both connections are done with. */
   onEnd(): void;
+}
+
+/** The life that a session is not to be led to again. */
+export function lifeToAvoid({
+  lost,
+  mayReturn,
+}: Pick<WantedServer, "lost" | "mayReturn">): Target | undefined {
+  return mayReturn === true ? undefined : lost;
 }
 
 /** Rejects as AwaitDurable does. */

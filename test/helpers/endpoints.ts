@@ -22,6 +22,7 @@ export class PlainTopology implements Topology {
   known: readonly WriterLife[] = [];
   private isSetBack = false;
   private leaving: string | undefined;
+  private silent: string | undefined;
   current: { writer: Target | undefined; reader: Target | undefined };
 
   constructor(writer: Target | undefined, reader?: Target) {
@@ -51,6 +52,14 @@ export class PlainTopology implements Topology {
   isLeaving(target: Target): boolean {
     return this.leaving === target.incarnation;
   }
+  isSilent(target: Target): boolean {
+    return this.silent === target.incarnation;
+  }
+  /** The reader answers nothing; undefined: it does, and is the one that it was. */
+  silence(reader: Target | undefined, back = this.current.reader): void {
+    this.silent = reader?.incarnation;
+    this.set({ writer: this.current.writer, reader: reader ? undefined : back });
+  }
   /** The writer hands over: it is there still, and nobody is sent there. */
   handOver(): void {
     const { writer, reader } = this.current;
@@ -60,6 +69,7 @@ export class PlainTopology implements Topology {
   /** ... which comes to nothing, or did not begin. */
   staysWriter(writer: Target | undefined): void {
     this.leaving = undefined;
+    this.silent = undefined;
     this.set({ writer, reader: undefined });
   }
   lives(): readonly WriterLife[] {

@@ -30,7 +30,8 @@ export class ScriptedAgent {
     const { id, status } = this;
     const isReady = status.role === "reader" && status.isAdmitted;
     const ordinal = Number(id.split("-")[1]);
-    return { id, ordinal, tier: 1, state: status.state, isReady, replayLsn: lsn(1n) };
+    const { state } = status;
+    return { id, ordinal, tier: 1, state, isReady, isSilent: false, replayLsn: lsn(1n) };
   }
 
   /** It tells so from now on. */
