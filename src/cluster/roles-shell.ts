@@ -31,7 +31,7 @@ export interface RolesDeps {
   readonly onChange: () => void;
   readonly remainingOn: MovesDeps["remainingOn"];
   /** What every agent is told before any order. */
-  readonly greet: (client: RpcClient) => void;
+  readonly greet: (client: RpcClient, id: string) => void;
 }
 
 /** How often an agent that does not answer is tried again. */
@@ -240,7 +240,7 @@ export class InstanceRoles {
   ): Promise<void> {
     line.client = client;
     // A writer claims at every node that may be a member.
-    this.deps.greet(client);
+    this.deps.greet(client, id);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });

@@ -158,10 +158,18 @@ export class AgentDurability implements AwaitDurable {
     return this.ask(id, "inserted");
   }
 
-  private async ask(id: InstanceId, what: "flushed" | "inserted"): Promise<void> {
+  untilParametersKept(id: InstanceId): Promise<void> {
+    return this.call(id, "keepParameters", {});
+  }
+
+  private ask(id: InstanceId, what: "flushed" | "inserted"): Promise<void> {
+    return this.call(id, "untilDurable", { what });
+  }
+
+  private async call(id: InstanceId, method: string, params: object): Promise<void> {
     try {
       const line = await this.lines.to(id);
-      await line.call("untilDurable", { what });
+      await line.call(method, params);
     } catch (cause) {
       if (cause instanceof BorealisError && cause.code === sqlState.outcomeUnknown) throw cause;
       throw new OutcomeUnknown(

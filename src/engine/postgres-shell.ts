@@ -16,6 +16,7 @@ import {
   prepareDataDir,
   prepareSocketDirs,
   writeConfiguration,
+  writeParameters,
 } from "./data-dir-shell.ts";
 import { trustedExtensions } from "./extensions-shell.ts";
 import type { Engine } from "./find-engine-shell.ts";
@@ -45,6 +46,8 @@ export interface PostgresOptions {
   readonly osUser: OsUser | undefined;
   /** Settings that the user chose; those that must hold are left out. */
   readonly overrides?: ReadonlyMap<string, string>;
+  /** What users have set for the cluster and for this instance; asked at each start. */
+  readonly parameters?: () => ReadonlyMap<string, string>;
   /**
    * It recovers from the log in its pg_wal to the end of that, alone, and is then no part of any cluster: these settings
    * outrank those that must hold.
@@ -239,6 +242,12 @@ export class Postgres {
     sendSignal(situation.pid, "SIGHUP");
   }
 
+  /** Writes what users have set, and has it read: for when ALTER SYSTEM cannot. */
+  async rewriteParameters(): Promise<void> {
+    await writeParameters(this.dataDirOptions("reader"));
+    if (this.situation.kind === "running") sendSignal(this.situation.pid, "SIGHUP");
+  }
+
   /**
    * Kills what an earlier agent left running in this data directory and removes the lock files, whose pids may be
    * another process's by now. Returns how many processes there were. Only processes of this directory are touched.
@@ -265,7 +274,7 @@ export class Postgres {
   }
 
   private dataDirOptions(role: Role): DataDirOptions {
-    const { dataDir, engine, osUser, overrides } = this.options;
+    const { dataDir, engine, osUser, overrides, parameters } = this.options;
     return {
       dataDir,
       role,
@@ -273,6 +282,7 @@ export class Postgres {
       context: this.context,
       osUser,
       ...(overrides ? { overrides } : {}),
+      ...(parameters ? { parameters: parameters() } : {}),
     };
   }
 

@@ -25,11 +25,12 @@ import {
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
-import { unstampCache } from "../engine/index.ts";
+import { leaveTangled } from "./tangled-shell.ts";
 import { type LogDriverHandle, LogHold } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
 import { InstanceFaults } from "./faults-shell.ts";
 import { AgentCounts } from "./agent-counts.ts";
+import { InstanceParameters } from "./parameters-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
@@ -48,12 +49,6 @@ type Situation =
   | { readonly kind: "writer"; readonly role: WriterRole };
 
 /**
- * PostgreSQL on a cache in which one segment has several timelines, killed while it received the newest one's file anew: it
- * ends so at each start, for ever. The volume has all of it.
- */
-const tangled = /belongs to timeline \d+, but previous recovered WAL file came from timeline/;
-
-/**
  * The agent of one instance. It takes no role unasked: the control plane orders one, storage decides whether a writer
  * may write. When anything of a role breaks, the role is taken down whole, the agent reports itself free again, and
  * the next order starts from the beginning: one way up, however it went down.
@@ -64,6 +59,7 @@ export class InstanceAgent {
   /** Undefined: SQL shows nothing of the cluster. */
   private readonly sight: SightFile | undefined;
   private readonly faults: InstanceFaults;
+  private readonly parameters: InstanceParameters;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -82,8 +78,12 @@ export class InstanceAgent {
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
     const hold = new LogHold();
+    const situation = (): Situation => this.situation;
+    const closing = this.closing.signal;
+    this.parameters = new InstanceParameters({ ...deps, config, situation, closing });
     this.deps = {
       ...deps,
+      parameters: this.parameters,
       hold,
       starts: this.counts.starts,
       driverCounts: this.counts.driverCounts,
@@ -91,10 +91,8 @@ export class InstanceAgent {
       onBuilding: (building) => (this.building = building),
     };
     if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
-    const { sight } = this;
-    const situation = (): Situation => this.situation;
     const onNews = (): void => this.report();
-    this.faults = new InstanceFaults({ config, deps, hold, sight, situation, onNews });
+    this.faults = new InstanceFaults({ config, deps, hold, sight: this.sight, situation, onNews });
   }
 
   async start(): Promise<void> {
@@ -132,6 +130,7 @@ export class InstanceAgent {
         },
         noteCluster: (params) => this.sight?.take(clusterSightSchema.parse(params)),
         ...this.faults.handlers,
+        ...this.parameters.handlers,
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -145,6 +144,7 @@ export class InstanceAgent {
     );
     void this.reportForEver();
     void this.faults.run(this.closing.signal);
+    void this.parameters.run();
   }
 
   /** Takes everything down: a clean stop ends with a shutdown checkpoint that the quorum holds. */
@@ -372,9 +372,8 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
-    const isTangled = tangled.test(this.problem);
     await this.leaveRole("immediate");
-    if (isTangled) await unstampCache(this.config.instanceDir);
+    await leaveTangled(this.config, this.problem);
     // Free, and its epoch released: who takes over need not wait for the pause. An order to this one does.
     this.report();
     await sleep(clock, this.pauseMs, this.closing.signal);

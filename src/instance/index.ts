@@ -38,6 +38,15 @@ export {
   holdingSchema,
   type Injected,
 } from "./fault-messages.ts";
+export {
+  adoptionSchema,
+  notTakenSchema,
+  type ParameterChange,
+  type ParameterStates,
+  parameterStatesSchema,
+  type ParameterValues,
+  triedSchema,
+} from "./parameter-messages.ts";
 export { startPhases } from "./start-phases.ts";
 export { instanceSight } from "./sight.ts";
 export { injectFunctions } from "./inject-functions.ts";
@@ -45,6 +54,7 @@ export { auroraNames } from "./surface-functions.ts";
 export { sessionSettings } from "./surface-roles.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
+export { plainSession } from "./postgres-shell.ts";
 export { pinForClone } from "./pins-shell.ts";
 export { isDone as isBacktrackDone } from "./backtrack.ts";
 export { parsePath, toPathText } from "./path-text.ts";

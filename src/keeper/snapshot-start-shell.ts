@@ -1,6 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { findLsn, type Lsn } from "../base/lsn.ts";
 import { bootstrapUser, socketPort } from "../engine/index.ts";
+import { plainSession } from "../instance/index.ts";
 import { sleep } from "../io/index.ts";
 import { connectPg, type PgClient } from "../wire/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
@@ -79,6 +80,7 @@ async function onPostgres<Result>(
     user: bootstrapUser,
     database: "postgres",
     applicationName: "borealis_keeper",
+    options: plainSession,
     signal,
   });
   const onAbort = (): void => client.destroy();

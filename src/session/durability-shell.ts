@@ -7,4 +7,6 @@ import type { InstanceId } from "../base/ids.ts";
 export interface AwaitDurable {
   untilFlushed(instanceId: InstanceId): Promise<void>;
   untilInserted(instanceId: InstanceId): Promise<void>;
+  /** ALTER SYSTEM was run there: resolves when the cluster keeps it, and all its instances that answer have it. */
+  untilParametersKept(instanceId: InstanceId): Promise<void>;
 }

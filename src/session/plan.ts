@@ -8,6 +8,7 @@ import {
 } from "../route/index.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { actsOutside } from "./source-patterns.ts";
+import { mayHideWarnings } from "./hidden-warnings.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
@@ -47,6 +48,8 @@ export interface TextPlan {
   readonly mayDraw: boolean;
   /** It asks for what its session has drawn. */
   readonly readsDrawn: boolean;
+  /** ALTER SYSTEM: what it has set the cluster is to keep. */
+  readonly setsParameters: boolean;
   /** What may differ afterwards of what the catalogs say. */
   readonly changesTraits: TraitChange | undefined;
   /** The prepared statement it forgets; "*" for all. */
@@ -123,6 +126,7 @@ export const opaquePlan: TextPlan = {
   drawsSequence: false,
   mayDraw: true,
   readsDrawn: false,
+  setsParameters: false,
   changesTraits: undefined,
   deallocates: undefined,
   touch: unknownTouch,
@@ -212,6 +216,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
     ),
     readsDrawn: drawn.test(sql),
+    setsParameters: statements.some(({ tag }) => tag === "ALTER SYSTEM"),
     changesTraits: traitChangeOf(statements, traits),
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
@@ -380,18 +385,6 @@ function mayShareTransaction(statement: StatementClass): boolean {
     !statement.mayCommitInside &&
     statement.transaction === undefined
   );
-}
-
-function mayHideWarnings({ settings }: StatementClass): boolean {
-  return settings.some(
-    ({ name, value }) =>
-      name === "client_min_messages" && value !== null && hidesWarnings(value ?? "error"),
-  );
-}
-
-/** Whether client_min_messages at this level keeps warnings from the client. */
-export function hidesWarnings(level: string): boolean {
-  return ["error", "fatal", "panic"].includes(level.trim().toLowerCase());
 }
 
 function changesHonesty(statement: StatementClass): boolean {

@@ -117,6 +117,7 @@ class World {
       awaitDurable: {
         untilFlushed: () => Promise.resolve(),
         untilInserted: () => Promise.resolve(),
+        untilParametersKept: () => Promise.resolve(),
       },
       fates: {
         of: () => Promise.resolve("neverHappened"),

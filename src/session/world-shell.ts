@@ -61,11 +61,16 @@ export interface SessionWorld {
 }
 
 /** Rejects as AwaitDurable does. */
-export function untilDurable(
+export async function untilDurable(
   { awaitDurable }: Pick<SessionWorld, "awaitDurable">,
   upTo: UpTo,
-  { instanceId }: Target,
+  { instanceId, role }: Target,
 ): Promise<void> {
+  if (upTo === "parameters") {
+    await awaitDurable.untilParametersKept(instanceId);
+    // What else is in its cycle is a commit like any other; a reader has none.
+    return role === "writer" ? awaitDurable.untilInserted(instanceId) : undefined;
+  }
   return upTo === "inserted"
     ? awaitDurable.untilInserted(instanceId)
     : awaitDurable.untilFlushed(instanceId);

@@ -90,6 +90,7 @@ export class HeldVdl {
   readonly awaitDurable = {
     untilFlushed: (): Promise<void> => this.wait("flushed"),
     untilInserted: (): Promise<void> => this.wait("inserted"),
+    untilParametersKept: (): Promise<void> => this.wait("parameters"),
   };
   advance(): void {
     for (const { resolve } of this.waits.splice(0)) resolve();

@@ -1,0 +1,107 @@
+/**
+ * PostgreSQL's settings that are Borealis's to set, and why: ALTER SYSTEM and parameters refuse them with these words. What
+ * their values are, engine/settings.ts says.
+ */
+const ended = "a reader would stop there";
+const waits = "nobody would get in in time, Borealis neither";
+const preloaded =
+  "a library that is missing would keep everybody out, Borealis too; ALTER ROLE and ALTER DATABASE set it for some";
+
+const reasons: ReadonlyMap<string, string> = new Map([
+  [
+    "fsync",
+    "the data directory is a cache; the storage nodes sync, and a cache from before a crash of the operating system is thrown away",
+  ],
+  ["full_page_writes", "heals pages torn by a killed process, and backups from readers require it"],
+  [
+    "synchronous_standby_names",
+    "commits return when the quorum holds them; the same on readers, so that a promotion leaves no gap",
+  ],
+  ["synchronous_commit", "commits wait for the quorum unless a session says otherwise"],
+  ["wal_level", "everything must be in the log: minimal would skip bulk loads"],
+  ["restart_after_crash", "after a crash the control plane decides who writes, not PostgreSQL"],
+  ["max_slot_wal_keep_size", "log that the quorum does not hold yet must never be removed"],
+  ["idle_replication_slot_timeout", "the slot of the log driver must never be invalidated"],
+  ["wal_recycle", "old segments are not rewritten: smaller caches"],
+  ["wal_init_zero", "new segments stay sparse: durability is elsewhere"],
+  ["archive_mode", "the log leaves through the log driver"],
+  [
+    "restore_command",
+    "the log comes through the feed; each probe of a command would cost a fork during a promotion",
+  ],
+  ["hot_standby", "readers serve reads"],
+  ["primary_conninfo", "a reader follows its own agent, which stops at the durable end"],
+  ["primary_slot_name", "the feed knows no slots"],
+  ["wal_receiver_create_temp_slot", "the feed knows no slots"],
+  ["recovery_target_timeline", "readers follow a failover"],
+  ["recovery_min_apply_delay", "a delay would delay promotions too"],
+  [
+    "hot_standby_feedback",
+    "the writer keeps rows that readers still look at: fewer cancelled queries",
+  ],
+  ["wal_receiver_status_interval", "how fresh feedback and lag are"],
+  [
+    "wal_retrieve_retry_interval",
+    "how long a reader is blind after its feed restarted; the default is 5 s",
+  ],
+  ["max_wal_senders", "log driver and backups; equal on all instances, or readers pause replay"],
+  ["max_replication_slots", "log driver and logical clients; equal on all instances"],
+  ["listen_addresses", "users come through the endpoints only"],
+  ["port", "part of the name of the socket file"],
+  ["unix_socket_directories", "a directory that only Borealis can enter: trust inside it is safe"],
+  ["unix_socket_permissions", "nobody but Borealis connects directly"],
+  ["ssl", "TLS ends at the endpoints"],
+  ["cluster_name", "tells the instances of one host apart in ps"],
+  ["max_connections", "equal on all instances, or readers pause replay"],
+  ["superuser_reserved_connections", "Borealis itself always gets in"],
+  [
+    "max_prepared_transactions",
+    "prepared transactions survive a failover; equal on all instances, or readers pause replay",
+  ],
+  ["max_worker_processes", "equal on all instances, or readers pause replay"],
+  ["max_locks_per_transaction", "equal on all instances, or readers pause replay"],
+  ["log_destination", "the agent owns the log file"],
+  ["logging_collector", "the agent owns the log file"],
+  // Not on the command line: nothing of Borealis's sets them, and nobody may.
+  ["recovery_target", ended],
+  ["recovery_target_action", ended],
+  ["recovery_target_inclusive", ended],
+  ["recovery_target_lsn", ended],
+  ["recovery_target_name", ended],
+  ["recovery_target_time", ended],
+  ["recovery_target_xid", ended],
+  ["recovery_end_command", "who is promoted waits for nothing"],
+  ["archive_cleanup_command", "there is no archive of PostgreSQL's own"],
+  ["archive_command", "the log leaves through the log driver"],
+  ["archive_library", "the log leaves through the log driver"],
+  ["promote_trigger_file", "the control plane decides who writes"],
+  [
+    "application_name",
+    "a name that all sessions have tells nobody apart, and one of them is reserved",
+  ],
+  [
+    "client_min_messages",
+    "endpoints hear of a commit's broken-off wait by a warning; of sessions, users and databases they know who has none",
+  ],
+  ["wal_sender_timeout", "a log driver that is taken for dead ends the writer"],
+  ["wal_receiver_timeout", "a feed that is taken for dead makes readers lag"],
+  ["pre_auth_delay", waits],
+  ["post_auth_delay", waits],
+  ["hba_file", "the endpoints authenticate users"],
+  ["ident_file", "the endpoints authenticate users"],
+  ["external_pid_file", "the agent knows its PostgreSQL"],
+  ["session_preload_libraries", preloaded],
+  ["local_preload_libraries", preloaded],
+]);
+
+const endpointSetting =
+  "the endpoints read it of sessions, users and databases: SET, ALTER ROLE and ALTER DATABASE change it";
+const auroraSetting = "it says what is the case here";
+
+/** Why nobody but Borealis sets it for a cluster or an instance; undefined: it is anybody's. As PostgreSQL, whatever its case. */
+export function ownedReason(setting: string): string | undefined {
+  const name = setting.toLowerCase();
+  if (/^(?:borealis|apg_write_forward)\./.test(name)) return endpointSetting;
+  if (name.startsWith("rds.")) return auroraSetting;
+  return reasons.get(name);
+}
