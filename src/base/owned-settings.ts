@@ -2,6 +2,8 @@
  * PostgreSQL's settings that are Borealis's to set, and why: ALTER SYSTEM and parameters refuse them with these words. What
  * their values are, engine/settings.ts says.
  */
+import { BorealisError, sqlState } from "./errors.ts";
+
 const ended = "a reader would stop there";
 const waits = "nobody would get in in time, Borealis neither";
 const preloaded =
@@ -26,6 +28,10 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ["wal_init_zero", "new segments stay sparse: durability is elsewhere"],
   ["archive_mode", "the log leaves through the log driver"],
   [
+    "archive_timeout",
+    "there is no archive of PostgreSQL's own: each switch would fill a segment for nothing",
+  ],
+  [
     "restore_command",
     "the log comes through the feed; each probe of a command would cost a fork during a promotion",
   ],
@@ -46,10 +52,13 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ],
   ["max_wal_senders", "log driver and backups; equal on all instances, or readers pause replay"],
   ["max_replication_slots", "log driver and logical clients; equal on all instances"],
+  ["max_active_replication_origins", "as max_replication_slots; equal on all instances"],
   ["listen_addresses", "users come through the endpoints only"],
   ["port", "part of the name of the socket file"],
   ["unix_socket_directories", "a directory that only Borealis can enter: trust inside it is safe"],
   ["unix_socket_permissions", "nobody but Borealis connects directly"],
+  ["unix_socket_group", "nobody but Borealis connects directly"],
+  ["db_user_namespace", "names of users would mean others in each database, Borealis's own too"],
   ["ssl", "TLS ends at the endpoints"],
   ["cluster_name", "tells the instances of one host apart in ps"],
   ["max_connections", "equal on all instances, or readers pause replay"],
@@ -62,7 +71,13 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ["max_locks_per_transaction", "equal on all instances, or readers pause replay"],
   ["log_destination", "the agent owns the log file"],
   ["logging_collector", "the agent owns the log file"],
+  [
+    "lc_messages",
+    "the agent reads why PostgreSQL ended; SET, ALTER ROLE and ALTER DATABASE set it for sessions",
+  ],
   // Not on the command line: nothing of Borealis's sets them, and nobody may.
+  ["allow_alter_system", "it is how the agent tells PostgreSQL what users set"],
+  ["track_activities", "a switchover waits for what runs, and would not see it"],
   ["recovery_target", ended],
   ["recovery_target_action", ended],
   ["recovery_target_inclusive", ended],
@@ -104,4 +119,42 @@ export function ownedReason(setting: string): string | undefined {
   if (/^(?:borealis|apg_write_forward)\./.test(name)) return endpointSetting;
   if (name.startsWith("rds.")) return auroraSetting;
   return reasons.get(name);
+}
+
+/** Names of what has PostgreSQL run programs or code, or read and write files: of its own, and of what extensions call such. */
+const hostNames =
+  /(?:_command|_librar(?:y|ies)|_file|_path|_dir|_directory|_filename|_tablespaces|_keyfile)$|^ssl_|[._](?:init|start_proc)$/;
+const hostSettings: ReadonlySet<string> = new Set([
+  "jit_provider",
+  "log_file_mode",
+  // What a superuser alone may do, or harms all data.
+  "allow_in_place_tablespaces",
+  "allow_system_table_mods",
+  "ignore_checksum_failure",
+  "ignore_invalid_pages",
+  "ignore_system_indexes",
+  "lo_compat_privileges",
+  "zero_damaged_pages",
+]);
+/** These are ordinary, for all their names. */
+const harmless: ReadonlySet<string> = new Set(["search_path", "temp_tablespaces"]);
+
+/**
+ * Why a master user who is no superuser does not set it: it would make one of him, on a machine that is not his. Undefined: it is
+ * anybody's.
+ */
+export function superuserReason(setting: string): string | undefined {
+  const name = setting.toLowerCase();
+  if (harmless.has(name)) return undefined;
+  const reachesHost = hostSettings.has(name) || hostNames.test(name);
+  return reachesHost
+    ? "the master user is no superuser, and it reaches the machine, or what only superusers may change"
+    : undefined;
+}
+
+/** Raised to whoever sets what is not theirs. */
+export function notAnybodys(name: string, reason = ownedReason(name)): BorealisError {
+  return new BorealisError(sqlState.cannotChange, `parameter "${name}" cannot be changed`, {
+    hint: `Borealis sets it: ${reason ?? "it is its own"}.`,
+  });
 }

@@ -83,18 +83,38 @@ export class Parameters {
     if (name === null || value === null) {
       this.keep(instance, resetsOf(roles.state, instance, name));
     } else {
-      requireAnybodys(name);
-      // Whether there is such an instance.
-      withParameters(roles.state, instance, []);
+      requireAnybodys(name, roles.state);
       const change = { name: name.toLowerCase(), value };
-      const tried = await this.judge(instance ?? roles.state.writer).call("tryParameter", change, {
-        timeoutMs: tryMs,
-      });
-      this.keep(instance, [{ ...change, ...triedSchema.parse(tried) }]);
+      // Whether it would be kept.
+      withParameters(roles.state, instance, [change]);
+      await this.setJudged(instance, change);
     }
     await this.tellAll();
     const scope = instance ?? "cluster";
     return (await this.list()).filter((row) => row.scope === scope);
+  }
+
+  /** What the judge has taken and the cluster has not, it gives back: what it is told has it not. */
+  private async setJudged(
+    instance: string | null,
+    change: { readonly name: string; readonly value: string },
+  ): Promise<void> {
+    const id = instance ?? this.roles.state.writer;
+    const judge = this.judge(id);
+    try {
+      const tried = await judge.call("tryParameter", change, { timeoutMs: tryMs });
+      this.keep(instance, [{ ...change, ...triedSchema.parse(tried) }]);
+    } catch (error) {
+      await this.tell(id, judge);
+      // To whoever asked, a lost line would be one to the control plane, and nobody would know what was done.
+      if (!(error instanceof BorealisError) || error.code !== sqlState.connectionFailure)
+        throw error;
+      throw new BorealisError(
+        sqlState.cannotConnectNow,
+        `${id} went away while it judged the value, which is not set`,
+        { hint: "try again when borealis status shows it available", cause: error },
+      );
+    }
   }
 
   private judge(id: string): RpcClient {

@@ -96,19 +96,82 @@ describe("parameters", () => {
   });
 
   it("that are Borealis's are nobody's", () => {
-    expect(codeOf(() => requireAnybodys("Fsync"))).toBe("55P02");
-    expect(codeOf(() => requireAnybodys("borealis.replay"))).toBe("55P02");
-    expect(codeOf(() => requireAnybodys("work_mem"))).toBe("done");
+    const names = [
+      "Fsync",
+      "borealis.replay",
+      "archive_timeout",
+      "db_user_namespace",
+      "lc_messages",
+      "max_active_replication_origins",
+      "track_activities",
+      "unix_socket_group",
+    ];
+    for (const name of names)
+      expect(
+        codeOf(() => requireAnybodys(name, plain)),
+        name,
+      ).toBe("55P02");
+    for (const name of ["work_mem", "shared_preload_libraries", "search_path"])
+      expect(
+        codeOf(() => requireAnybodys(name, plain)),
+        name,
+      ).toBe("done");
+  });
+
+  it("that reach the machine are not for a master user who is no superuser", () => {
+    const poor = { isSuperuser: false };
+    const names = [
+      "shared_preload_libraries",
+      "dynamic_library_path",
+      "extension_control_path",
+      "jit_provider",
+      "ssl_cert_file",
+      "ssl_passphrase_command",
+      "krb_server_keyfile",
+      "log_directory",
+      "plperl.on_init",
+      "pltcl.start_proc",
+      "basic_archive.archive_directory",
+      "zero_damaged_pages",
+      "FSYNC",
+    ];
+    for (const name of names)
+      expect(
+        codeOf(() => requireAnybodys(name, poor)),
+        name,
+      ).toBe("55P02");
+    const theirs = [
+      "work_mem",
+      "search_path",
+      "temp_tablespaces",
+      "log_statement",
+      "jit",
+      "timezone",
+    ];
+    for (const name of theirs)
+      expect(
+        codeOf(() => requireAnybodys(name, poor)),
+        name,
+      ).toBe("done");
   });
 
   it("are pending where PostgreSQL says so, and unknown where nobody answers", () => {
-    const row = (name: string, isPending: boolean): ParameterStates[number] => ({
+    const row = (name: string, value: string, isPending: boolean): ParameterStates[number] => ({
       name,
+      value,
       context: name === "jit" ? "user" : "postmaster",
       isPending,
     });
     const states = (...ids: string[]): Map<string, ParameterStates> =>
-      new Map(ids.map((id) => [id, [row("jit", false), row("work_mem", id === "instance-2")]]));
+      new Map(
+        ids.map((id) => [
+          id,
+          [
+            row("jit", "off", false),
+            id === "instance-2" ? row("work_mem", "9MB", true) : row("work_mem", "8MB", false),
+          ],
+        ]),
+      );
     expect(parameterRows(changed, states("instance-1", "instance-2"))).toEqual([
       {
         name: "jit",
@@ -144,5 +207,15 @@ describe("parameters", () => {
       applyType: null,
       state: "unknown",
     });
+    // An instance that has not taken the newest value yet.
+    const late = new Map([
+      ["instance-1", [row("jit", "on", false), row("work_mem", "8MB", false)]],
+      ["instance-2", [row("jit", "off", false), row("work_mem", "9MB", false)]],
+    ]);
+    expect(parameterRows(changed, late).map(({ state }) => state)).toEqual([
+      "unknown",
+      "in-sync",
+      "in-sync",
+    ]);
   });
 });

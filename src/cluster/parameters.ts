@@ -1,5 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { ownedReason } from "../base/owned-settings.ts";
+import { notAnybodys, ownedReason, superuserReason } from "../base/owned-settings.ts";
 import type { ParameterChange, ParameterStates, ParameterValues } from "../instance/index.ts";
 import type { ParameterRow } from "./parameter-messages.ts";
 import type { ClusterState, ParametersState } from "./state.ts";
@@ -81,13 +81,13 @@ export function resetsOf(
   });
 }
 
-/** Raises 55P02 for what is Borealis's to set, and why. */
-export function requireAnybodys(name: string): void {
-  const reason = ownedReason(name);
-  if (reason === undefined) return;
-  throw new BorealisError(sqlState.cannotChange, `parameter "${name}" cannot be changed`, {
-    hint: `Borealis sets it: ${reason}.`,
-  });
+/** Raises 55P02 for what is Borealis's to set, or a superuser's where the master user is none, and why. */
+export function requireAnybodys(
+  name: string,
+  { isSuperuser }: Pick<ClusterState, "isSuperuser">,
+): void {
+  const reason = ownedReason(name) ?? (isSuperuser ? undefined : superuserReason(name));
+  if (reason !== undefined) throw notAnybodys(name, reason);
 }
 
 /** All that users have set, and where it is in force. `states`: of the instances that answer. */
@@ -110,7 +110,7 @@ export function parameterRows(
       row.scope === "cluster"
         ? all.filter((id) => instances[id]?.[row.name] === undefined)
         : [row.scope];
-    return { ...row, ...standing(row.name, concerned, states) };
+    return { ...row, ...standing(row, concerned, states) };
   });
 }
 
@@ -121,22 +121,18 @@ export function parameterNames({ parameters = none }: Pick<ClusterState, "parame
 }
 
 function standing(
-  name: string,
+  { name, value }: Pick<ParameterRow, "name" | "value">,
   ids: readonly string[],
   states: ReadonlyMap<string, ParameterStates>,
 ): Pick<ParameterRow, "applyType" | "state" | "pending"> {
-  const seen = ids.map((id) => ({ id, rows: states.get(id) }));
-  const found = seen.map(({ id, rows }) => ({ id, row: rows?.find((one) => one.name === name) }));
-  const pending = found.filter(({ row }) => row?.isPending === true).map(({ id }) => id);
-  const any = found.find(({ row }) => row)?.row;
+  const seen = ids.map((id) => ({ id, row: states.get(id)?.find((one) => one.name === name) }));
+  const pending = seen.filter(({ row }) => row?.isPending === true).map(({ id }) => id);
+  const context = seen.find(({ row }) => row?.context != null)?.row?.context ?? undefined;
+  // One that has something else in its file was not told yet, or PostgreSQL has not read it.
+  const isTaken = seen.every(({ row }) => row?.value === value);
   return {
-    applyType: any ? (any.context === "postmaster" ? "static" : "dynamic") : null,
-    state:
-      pending.length > 0
-        ? "pending-reboot"
-        : seen.every(({ rows }) => rows)
-          ? "in-sync"
-          : "unknown",
+    applyType: context === undefined ? null : context === "postmaster" ? "static" : "dynamic",
+    state: pending.length > 0 ? "pending-reboot" : isTaken ? "in-sync" : "unknown",
     pending,
   };
 }

@@ -36,7 +36,7 @@ function make(): {
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
-  const topology = new PushedTopology(follower as unknown as TopologyFollower);
+  const topology = new PushedTopology(follower as unknown as TopologyFollower, 18);
   const push = (writer: string | null, ...instances: View[]): void => {
     const endpoints = instances.map(({ id }, k) => ({
       id,

@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Logger, realClock, sleep } from "../io/index.ts";
+import type { PgAddress } from "../wire/index.ts";
 import { plainEnvironment } from "./command-shell.ts";
 import {
   type DataDirOptions,
@@ -102,8 +103,9 @@ export class Postgres {
   }
 
   /** Where to connect to it. */
-  get address(): { readonly socketDir: string; readonly port: number } {
-    return { socketDir: this.options.socketDir, port: socketPort };
+  get address(): PgAddress {
+    const { socketDir, engine } = this.options;
+    return { socketDir, port: socketPort, major: engine.major };
   }
 
   /** Of the process that was started last: what SHOW says of Aurora's settings. */

@@ -161,6 +161,7 @@ const footprint: readonly Setting[] = [
 const logging: readonly Setting[] = [
   holds("log_destination", "stderr"),
   holds("logging_collector", "off"),
+  holds("lc_messages", "C"),
   byDefault("log_line_prefix", "%m [%p] ", "when and who"),
   byDefault(
     "log_min_messages",
@@ -184,7 +185,6 @@ const language: readonly Setting[] = [
   byDefault("timezone", "UTC", "as on Aurora, and the same on every host"),
   byDefault("log_timezone", "UTC", "as on Aurora, and the same on every host"),
   byDefault("datestyle", "iso, mdy", "what initdb chooses"),
-  byDefault("lc_messages", "C", "messages in English, on every host"),
   byDefault("lc_monetary", "C", "the same on every host"),
   byDefault("lc_numeric", "C", "the same on every host"),
   byDefault("lc_time", "C", "the same on every host"),

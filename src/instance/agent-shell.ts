@@ -79,8 +79,8 @@ export class InstanceAgent {
     this.config = config;
     const hold = new LogHold();
     const situation = (): Situation => this.situation;
-    const closing = this.closing.signal;
-    this.parameters = new InstanceParameters({ ...deps, config, situation, closing });
+    const own = { life: () => this.life, closing: this.closing.signal };
+    this.parameters = new InstanceParameters({ ...deps, ...own, config, situation });
     this.deps = {
       ...deps,
       parameters: this.parameters,

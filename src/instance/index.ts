@@ -54,7 +54,6 @@ export { auroraNames } from "./surface-functions.ts";
 export { sessionSettings } from "./surface-roles.ts";
 export { LagHistory } from "./lag-history.ts";
 export { linkOwner, nodesNearestFirst, volumeNodes } from "./nodes.ts";
-export { plainSession } from "./postgres-shell.ts";
 export { pinForClone } from "./pins-shell.ts";
 export { isDone as isBacktrackDone } from "./backtrack.ts";
 export { parsePath, toPathText } from "./path-text.ts";

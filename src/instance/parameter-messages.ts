@@ -26,8 +26,21 @@ export const triedSchema = z.object({ value: z.string() });
 
 export const parameterNamesSchema = z.object({ names: z.array(z.string()) });
 
-/** What an instance's pg_settings says of some settings; those that it does not know are left out. */
+/** `life`: of the PostgreSQL on which a session has run ALTER SYSTEM. */
+export const keepParametersSchema = z.object({ life: z.string() });
+
+/** What an instance has started with, on its disk. */
+export const goodSchema = z.record(z.string(), z.string());
+
+/** Some settings on an instance. */
 export const parameterStatesSchema = z.array(
-  z.object({ name: z.string(), context: z.string(), isPending: z.boolean() }),
+  z.object({
+    name: z.string(),
+    /** That PostgreSQL has read, as postgresql.auto.conf has it; null: none. */
+    value: z.string().nullable(),
+    /** Of pg_settings; null: it is not in there. */
+    context: z.string().nullable(),
+    isPending: z.boolean(),
+  }),
 );
 export type ParameterStates = z.infer<typeof parameterStatesSchema>;

@@ -1,16 +1,11 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
-import { ownedReason } from "../base/owned-settings.ts";
-import {
-  autoConfName,
-  dataDirOf,
-  parseAutoConf,
-  type Postgres,
-  readOwned,
-} from "../engine/index.ts";
+import { BorealisError, messageOf, OutcomeUnknown, sqlState } from "../base/errors.ts";
+import { notAnybodys, ownedReason } from "../base/owned-settings.ts";
+import type { Postgres } from "../engine/index.ts";
 import { type Clock, connectRpc, type Logger, type RpcHandler, sleep } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import type { AgentConfig } from "./messages.ts";
 import {
+  keepParametersSchema,
   type ParameterChange,
   parameterChangeSchema,
   parameterNamesSchema,
@@ -18,7 +13,8 @@ import {
   type ParameterValues,
   parameterValuesSchema,
 } from "./parameter-messages.ts";
-import { alterSystemSql, changesBetween } from "./parameters.ts";
+import { readAutoConf, readGood, writeGood } from "./parameter-files-shell.ts";
+import { alterSystemSql, attemptsWith, changesBetween } from "./parameters.ts";
 import { connectAgent } from "./postgres-shell.ts";
 import { quoteLiteral } from "./quoting.ts";
 
@@ -26,7 +22,6 @@ type Values = ReadonlyMap<string, string>;
 type Server = Pick<Postgres, "pid" | "address" | "rewriteParameters">;
 
 const lookEveryMs = 1_000;
-const fileBytesMax = 4 * 1024 * 1024;
 const connectMs = 1_000;
 const answerMs = 10_000;
 const retryMs = 200;
@@ -41,7 +36,7 @@ export interface StartParameters {
   /** What is written at the next start. */
   readonly atStart: Values;
   /** What to start with: the first is what was chosen, the others are for one that does not start with it. */
-  attempts(): readonly Values[];
+  attempts(): Promise<readonly Values[]>;
   /** PostgreSQL is about to be started with them. */
   starting(values: Values): void;
   /** It has started, and takes sessions. `failure`: why not with what was chosen. */
@@ -49,12 +44,14 @@ export interface StartParameters {
 }
 
 export interface InstanceParametersOptions {
-  readonly config: Pick<AgentConfig, "instance" | "instanceDir" | "controlSocket">;
+  readonly config: Pick<AgentConfig, "instance" | "instanceDir" | "controlSocket" | "osUser">;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly situation: () =>
     | { readonly kind: "none" }
     | { readonly kind: "reader" | "writer"; readonly role: { readonly postgres: Server } };
+  /** As the topology names it behind the instance's name. */
+  readonly life: () => string;
   readonly closing: AbortSignal;
 }
 
@@ -68,8 +65,8 @@ export class InstanceParameters implements StartParameters {
   private told: ParameterValues = { version: 0, values: {} };
   /** What the file has, as far as it was told. */
   private written = new Map<string, string>();
-  /** With these it has started. */
-  private good: Values | undefined;
+  /** What the file had besides at the last look, for a moment at least. */
+  private seen = "";
   /** The process whose file `written` is about. */
   private servingPid: number | undefined;
   /** The file has what PostgreSQL was not told to read. */
@@ -83,7 +80,7 @@ export class InstanceParameters implements StartParameters {
 
   readonly handlers: Readonly<Record<string, RpcHandler>> = {
     setParameters: (params) => this.take(parameterValuesSchema.parse(params)),
-    keepParameters: () => this.keep(),
+    keepParameters: (params) => this.keepOf(keepParametersSchema.parse(params).life),
     tryParameter: (params) => this.try(parameterChangeSchema.parse(params)),
     parameterStates: (params) => this.states(parameterNamesSchema.parse(params).names),
   };
@@ -94,21 +91,17 @@ export class InstanceParameters implements StartParameters {
     while (!closing.aborted) {
       await sleep(clock, lookEveryMs, closing);
       if (!this.server) continue;
-      await this.keep().catch((error: unknown) => {
+      await this.keepSeen().catch((error: unknown) => {
         logger.debug({ event: "parameters.notSeen" }, messageOf(error));
       });
     }
   }
 
-  attempts(): readonly Values[] {
-    const chosen = new Map(Object.entries(this.told.values));
-    const others = [this.good, new Map<string, string>()];
-    const attempts: Values[] = [chosen];
-    for (const one of others)
-      if (one && attempts.every((other) => changesBetween(one, other).length > 0))
-        attempts.push(one);
-    // What it has started with before is no attempt.
-    return this.good && changesBetween(this.good, chosen).length === 0 ? [chosen] : attempts;
+  async attempts(): Promise<readonly Values[]> {
+    return attemptsWith(
+      new Map(Object.entries(this.told.values)),
+      await readGood(this.options.config),
+    );
   }
 
   starting(values: Values): void {
@@ -119,7 +112,10 @@ export class InstanceParameters implements StartParameters {
   }
 
   async serving(server: Server, failure: unknown): Promise<void> {
-    this.good = this.atStart;
+    const { logger, config } = this.options;
+    await writeGood(config, this.atStart).catch((error: unknown) => {
+      logger.warn({ event: "parameters.notRemembered" }, messageOf(error));
+    });
     this.servingPid = server.pid;
     if (failure !== undefined) void this.tellNotTaken(messageOf(failure));
     // What needs no start may be good all the same, and what was told meanwhile.
@@ -133,10 +129,29 @@ export class InstanceParameters implements StartParameters {
     if (server) await this.inTurn(() => this.apply(server));
   }
 
-  /** Resolves when the control plane has what users have set here, and this and all instances that answer have it in force. */
+  /** For a session of that life; raises 08007 when that is over: its file is no more. */
+  private async keepOf(life: string): Promise<void> {
+    if (life !== this.options.life()) throw overBefore(this.options.config.instance);
+    await this.keep();
+  }
+
+  /** The endpoint that has seen a statement is to hear what becomes of it: what is new here only now is its to tell. */
+  private async keepSeen(): Promise<void> {
+    const changes = await this.inTurn(() => this.unknownChanges(this.servingPid));
+    const text = JSON.stringify(changes);
+    const isKnown = text === this.seen;
+    this.seen = text;
+    if (isKnown && changes.length > 0) await this.keep();
+  }
+
+  /**
+   * Resolves when the control plane has what users have set here, and this and all instances that answer have it in force.
+   * Raises why not; then it is undone. 08007: this PostgreSQL has ended first.
+   */
   private async keep(): Promise<void> {
     const server = this.requireServer();
-    const changes = await this.inTurn(() => this.unknownChanges());
+    const { pid } = server;
+    const changes = await this.inTurn(() => this.unknownChanges(pid));
     if (changes.length === 0) return;
     this.isUnread = true;
     try {
@@ -146,10 +161,14 @@ export class InstanceParameters implements StartParameters {
       // What the cluster does not take this instance has not, either.
       if (!this.options.closing.aborted)
         await this.inTurn(() => {
+          // The next one's file is written anew.
+          if (pid !== this.servingPid) return undefined;
           for (const change of changes) this.note(change);
           return this.apply(server);
         });
     }
+    const owned = changes.find(({ name, value }) => value !== null && ownedReason(name));
+    if (owned) throw notAnybodys(owned.name);
   }
 
   /** Raises what the control plane says. */
@@ -163,16 +182,21 @@ export class InstanceParameters implements StartParameters {
   /** PostgreSQL itself judges it, here; whoever asks has it told to all, this one too. Raises what PostgreSQL says. */
   private try(change: ParameterChange): Promise<{ value: string }> {
     return this.inTurn(async () => {
-      const client = await connectAgent(this.requireServer());
+      const server = this.requireServer();
+      const { pid } = server;
+      const client = await connectAgent(server);
       try {
         await client.query(alterSystemSql(change));
       } finally {
         client.destroy();
+        // Also of one that was cut off: whatever came of it, no user has set it here.
+        const value = (await readAutoConf(this.options.config)).get(change.name) ?? null;
+        if (pid === this.servingPid) {
+          this.isUnread = true;
+          this.note({ ...change, value });
+        }
       }
-      this.isUnread = true;
-      const value = (await this.readFile()).get(change.name) ?? "";
-      this.note({ ...change, value });
-      return { value };
+      return { value: this.written.get(change.name) ?? "" };
     });
   }
 
@@ -184,11 +208,13 @@ export class InstanceParameters implements StartParameters {
         "SELECT pg_catalog.lower(name), context, pending_restart FROM pg_catalog.pg_show_all_settings() " +
           `WHERE pg_catalog.lower(name) IN (${names.map(quoteLiteral).join(", ")})`,
       );
-      return rows.map(([name, context, isPending]) => ({
-        name: name ?? "",
-        context: context ?? "",
-        isPending: isPending === "t",
-      }));
+      const found = new Map(rows.map(([name, ...facts]) => [name, facts]));
+      return names.map((name) => {
+        const [context = null, isPending] = found.get(name) ?? [];
+        // Until PostgreSQL has read it, nobody knows.
+        const value = this.isUnread ? null : (this.written.get(name) ?? null);
+        return { name, value, context, isPending: isPending === "t" };
+      });
     } finally {
       client.destroy();
     }
@@ -208,13 +234,12 @@ export class InstanceParameters implements StartParameters {
     throw new BorealisError(sqlState.cannotConnectNow, why);
   }
 
-  private async unknownChanges(): Promise<ParameterChange[]> {
-    return this.server ? changesBetween(this.written, await this.readFile()) : [];
-  }
-
-  private async readFile(): Promise<Values> {
-    const path = `${dataDirOf(this.options.config.instanceDir)}/${autoConfName}`;
-    return parseAutoConf(await readOwned(path, fileBytesMax));
+  private async unknownChanges(pid: number | undefined): Promise<ParameterChange[]> {
+    const values = await readAutoConf(this.options.config);
+    // It has ended since, and what was in its file with it.
+    if (pid === undefined || pid !== this.servingPid)
+      throw overBefore(this.options.config.instance);
+    return changesBetween(this.written, values);
   }
 
   private note({ name, value }: ParameterChange): void {
@@ -307,4 +332,13 @@ export class InstanceParameters implements StartParameters {
 
 async function loadTime(client: PgClient): Promise<string> {
   return (await client.query("SELECT pg_catalog.pg_conf_load_time()")).rows[0]?.[0] ?? "";
+}
+
+function overBefore(instance: string): OutcomeUnknown {
+  return new OutcomeUnknown(
+    `PostgreSQL of ${instance} ended before the cluster had what was set there`,
+    {
+      hint: "look whether it is set before you set it again",
+    },
+  );
 }

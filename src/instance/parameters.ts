@@ -16,6 +16,16 @@ export function changesBetween(before: Values, after: Values): ParameterChange[]
   ];
 }
 
+/** What to start with, one after the other. `good`: what it has started with before, and that is no attempt. */
+export function attemptsWith(chosen: Values, good: Values | undefined): readonly Values[] {
+  const isSame = (one: Values, other: Values): boolean => changesBetween(one, other).length === 0;
+  if (good && isSame(good, chosen)) return [chosen];
+  const attempts = [chosen];
+  for (const one of [good, new Map<string, string>()])
+    if (one && !attempts.some((other) => isSame(one, other))) attempts.push(one);
+  return attempts;
+}
+
 /** Has PostgreSQL write it into postgresql.auto.conf, in one piece with what others write there. */
 export function alterSystemSql({ name, value }: ParameterChange): string {
   const quoted = name.split(".").map(quoteIdentifier).join(".");

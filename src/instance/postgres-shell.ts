@@ -45,24 +45,12 @@ export function makePostgres(
   return postgres;
 }
 
-/** What users set for everybody must not end our sessions, or hinder them. */
-export const plainSession = [
-  "statement_timeout=0",
-  "lock_timeout=0",
-  "idle_session_timeout=0",
-  "idle_in_transaction_session_timeout=0",
-  "default_transaction_read_only=off",
-]
-  .map((value) => `-c ${value}`)
-  .join(" ");
-
-/** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. `options`: instead of the usual ones. */
+/** A session of the agent's own on its PostgreSQL, as the bootstrap superuser. */
 export function connectAgent(
   postgres: Pick<Postgres, "address">,
   to: { readonly database: string; readonly options?: string } = { database: "postgres" },
 ): Promise<PgClient> {
   return connectPg({
-    options: plainSession,
     address: postgres.address,
     user: bootstrapUser,
     applicationName: "borealis_agent",

@@ -37,6 +37,8 @@ interface StartWait {
 
 /** A clean stop waits no longer than this for the shutdown checkpoint (D4: without a quorum it would wait for ever). */
 const fastStopMs = 5_000;
+/** Long for a busy machine. */
+const firstAnswerMs = 15_000;
 
 /**
  * One PostgreSQL and the feed that it drinks from. A reader's; or one on its way to be the writer, which takes it over
@@ -140,12 +142,12 @@ export class Standby {
   }
 
   /**
-   * Starts PostgreSQL with what users have set, and without if it does not start with that: nobody's value keeps an instance
-   * from running. Resolves when it takes sessions.
+   * Starts PostgreSQL with what users have set, and without if it does not start with that, or not in time, or answers nobody:
+   * no value keeps an instance from running. Resolves when it takes sessions.
    */
   async startAs(role: Role, wait: StartWait): Promise<void> {
     const { parameters } = this.deps;
-    const attempts = parameters?.attempts() ?? [new Map<string, string>()];
+    const attempts = (await parameters?.attempts()) ?? [new Map<string, string>()];
     let failure: unknown;
     for (const [index, values] of attempts.entries()) {
       const isLast = index === attempts.length - 1;
@@ -154,10 +156,12 @@ export class Standby {
         this.isAttempt = !isLast;
         await this.postgres.start(role);
         await this.postgres.untilReady(wait);
+        if (!isLast) await askOnce(this.postgres, wait.signal);
         break;
       } catch (error) {
-        if (isLast || this.isRunning || wait.signal.aborted) throw error;
+        if (isLast || wait.signal.aborted) throw error;
         failure ??= error;
+        await this.postgres.killAll();
       } finally {
         this.isAttempt = false;
       }
@@ -179,6 +183,20 @@ export class Standby {
     );
     await this.closeFeed();
     return stopped;
+  }
+}
+
+/** Raises if it does not answer. */
+async function askOnce(postgres: Postgres, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(firstAnswerMs)]);
+  const session = await connectAgent(postgres);
+  const onLimit = (): void => session.destroy();
+  limit.addEventListener("abort", onLimit, { once: true });
+  try {
+    await session.query("SELECT 1");
+  } finally {
+    limit.removeEventListener("abort", onLimit);
+    session.destroy();
   }
 }
 

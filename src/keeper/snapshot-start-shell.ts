@@ -1,7 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { findLsn, type Lsn } from "../base/lsn.ts";
 import { bootstrapUser, socketPort } from "../engine/index.ts";
-import { plainSession } from "../instance/index.ts";
 import { sleep } from "../io/index.ts";
 import { connectPg, type PgClient } from "../wire/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
@@ -33,12 +32,12 @@ export async function beginNearTheEnd(
     return tookMs;
   };
   try {
-    const at = await onPostgres(writer.socketDir, bounded, async (client) => {
+    const at = await onPostgres(context, writer.socketDir, bounded, async (client) => {
       await client.query("CHECKPOINT");
       return lsnOf(client, "pg_catalog.pg_current_wal_insert_lsn()");
     });
     const checkpointMs = lap();
-    await onPostgres(source.socketDir, bounded, async (client) => {
+    await onPostgres(context, source.socketDir, bounded, async (client) => {
       await untilReplayed(context, client, at, bounded);
       const replayMs = lap();
       await client.query("CHECKPOINT");
@@ -71,16 +70,16 @@ async function lsnOf(client: PgClient, expression: string): Promise<Lsn | undefi
 }
 
 async function onPostgres<Result>(
+  { config }: KeeperContext,
   socketDir: string,
   signal: AbortSignal,
   work: (client: PgClient) => Promise<Result>,
 ): Promise<Result> {
   const client = await connectPg({
-    address: { socketDir, port: socketPort },
+    address: { socketDir, port: socketPort, major: config.postgresMajor },
     user: bootstrapUser,
     database: "postgres",
     applicationName: "borealis_keeper",
-    options: plainSession,
     signal,
   });
   const onAbort = (): void => client.destroy();

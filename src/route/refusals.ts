@@ -1,5 +1,5 @@
 import { sqlState } from "../base/errors.ts";
-import { ownedReason } from "../base/owned-settings.ts";
+import { notAnybodys, ownedReason } from "../base/owned-settings.ts";
 import type { Findings } from "./findings.ts";
 import type { Refusal } from "./statement-class.ts";
 import { child, text, type Tree } from "./tree.ts";
@@ -74,14 +74,10 @@ export function settingRefusal(name: string, value: string): Refusal | undefined
 /** A setting that is Borealis's own: PostgreSQL would take it, and nothing would come of it. Without a value it is harmless. */
 function parameterRefusal(setting: Tree): Refusal | undefined {
   const name = text(setting, "name") ?? "";
-  const reason = text(setting, "kind") === "VAR_SET_VALUE" ? ownedReason(name) : undefined;
-  return reason === undefined
-    ? undefined
-    : {
-        code: sqlState.cannotChange,
-        message: `parameter "${name}" cannot be changed`,
-        hint: `Borealis sets it: ${reason}.`,
-      };
+  const isRefused = text(setting, "kind") === "VAR_SET_VALUE" && ownedReason(name) !== undefined;
+  if (!isRefused) return undefined;
+  const { code, message, hint = "" } = notAnybodys(name);
+  return { code, message, hint };
 }
 
 /** What an endpoint refuses by its text alone. */

@@ -16,12 +16,6 @@ export const adminUser = "rdsadmin";
 const applicationName = "borealis_endpoint";
 const queryTimeoutMs = 10_000;
 
-/**
- * Ours is a superuser, and looks into databases of others: their owners' ALTER DATABASE ... SET must not say what a quote means
- * here, nor an operator of theirs be taken because it fits better than PostgreSQL's own (oid >= int4, name ~* name).
- */
-const plainSession = "-c search_path=pg_catalog -c standard_conforming_strings=on";
-
 export interface AdminOptions {
   readonly topology: Topology;
   readonly clock: Clock;
@@ -97,7 +91,6 @@ export class AdminSessions {
         user: adminUser,
         database: "postgres",
         applicationName,
-        options: plainSession,
         timeoutMs: 1_000,
       });
       await client.close();
@@ -153,7 +146,6 @@ export class AdminSessions {
       user: adminUser,
       database,
       applicationName,
-      options: plainSession,
     });
     try {
       const { rows } = await client.query(traitsSql);
@@ -181,19 +173,32 @@ export class AdminSessions {
     }
   }
 
-  private client(target: Target, use = ""): Promise<PgClient> {
-    const key = `${target.instanceId} ${target.incarnation} ${use}`;
-    const known = this.clients.get(key);
-    if (known) return known;
-    const { address } = target;
-    const opening = connectPg({
+  private open(
+    { address }: Target,
+    facts: { readonly except?: readonly string[] } = {},
+  ): Promise<PgClient> {
+    return connectPg({
       address,
       user: adminUser,
       database: "postgres",
       applicationName,
-      options: plainSession,
       timeoutMs: 5_000,
+      ...facts,
     });
+  }
+
+  /** Its default of the idle timeout is what the server gives everybody; its own is none. */
+  private async loginClient(target: Target): Promise<PgClient> {
+    const client = await this.open(target, { except: [idleTimeoutSetting] });
+    await client.query(`SET ${idleTimeoutSetting} = 0`);
+    return client;
+  }
+
+  private client(target: Target, use: "" | "logins" = ""): Promise<PgClient> {
+    const key = `${target.instanceId} ${target.incarnation} ${use}`;
+    const known = this.clients.get(key);
+    if (known) return known;
+    const opening = use === "logins" ? this.loginClient(target) : this.open(target);
     this.clients.set(key, opening);
     const forget = (): void => {
       if (this.clients.get(key) === opening) this.clients.delete(key);
@@ -208,7 +213,8 @@ function loginSql(
   database: string,
   { asksForTokens }: { readonly asksForTokens: boolean },
 ): string {
-  return `SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
+  // The idle timeout that users have: for the one transaction that these two are.
+  return `SET LOCAL ${idleTimeoutSetting} TO DEFAULT; SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
     (SELECT pg_catalog.string_agg(c, E'\\n' ORDER BY s.setrole <> 0 AND s.setdatabase <> 0, s.setrole <> 0, s.setdatabase <> 0)
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
       WHERE s.setrole IN (0, r.oid)

@@ -536,6 +536,28 @@ describe("ALTER SYSTEM", () => {
     },
   );
 
+  it.each([{ isHonest: true }, { isHonest: false }])(
+    "that the cluster does not take is told as an error: %o",
+    (options) => {
+      const refused = new BorealisError("54000", "500 parameters can be set, and no more");
+      const simple = new ConversationScript(aConversation(options));
+      simple.client(encodeQuery(sql));
+      simple.server(encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      const told = bytesTo("toClient", simple.conversation.durable(refused));
+      expect(letters(told)).toBe("EZ");
+      expect(told.toString()).toContain("and no more");
+      const steps = new ConversationScript(aConversation(options));
+      steps.client(extended(sql), encodeSync());
+      const parsed = [one(backend.parseComplete), one(backend.bindComplete)];
+      steps.server(...parsed, encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      expect(letters(bytesTo("toClient", steps.conversation.durable(refused)))).toBe("EZ");
+      // The session goes on.
+      steps.client(encodeQuery("select 1"));
+      steps.server(encodeCommandComplete("SELECT 1"), encodeReadyForQuery(idle));
+      expect(steps.lines.at(-1)).toBe("server: < CZ");
+    },
+  );
+
   it("that fails is told at once", () => {
     const script = new ConversationScript(aConversation());
     script.client(encodeQuery(sql));

@@ -60,20 +60,19 @@ export interface SessionWorld {
   onEnd(): void;
 }
 
-/** Rejects as AwaitDurable does. */
+/** Rejects as AwaitDurable does; resolves with an error that the client is to be told in the place of success. */
 export async function untilDurable(
   { awaitDurable }: Pick<SessionWorld, "awaitDurable">,
   upTo: UpTo,
-  { instanceId, role }: Target,
-): Promise<void> {
-  if (upTo === "parameters") {
-    await awaitDurable.untilParametersKept(instanceId);
-    // What else is in its cycle is a commit like any other; a reader has none.
-    return role === "writer" ? awaitDurable.untilInserted(instanceId) : undefined;
-  }
-  return upTo === "inserted"
-    ? awaitDurable.untilInserted(instanceId)
-    : awaitDurable.untilFlushed(instanceId);
+  target: Target,
+): Promise<BorealisError | undefined> {
+  const { instanceId, role } = target;
+  const isSetting = upTo === "parameters";
+  const refusal = isSetting ? await awaitDurable.untilParametersKept(target) : undefined;
+  if (upTo === "flushed") await awaitDurable.untilFlushed(instanceId);
+  // What else is in the cycle of an ALTER SYSTEM is a commit like any other; a reader has none.
+  else if (!isSetting || role === "writer") await awaitDurable.untilInserted(instanceId);
+  return refusal;
 }
 
 /** How a session has lost a server. */
