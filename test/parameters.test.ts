@@ -120,6 +120,25 @@ describe("ALTER SYSTEM", () => {
     expect(await shown("work_mem", "instance-2")).toBe("8MB");
   });
 
+  it("that the cluster does not keep is refused and undone, and the session goes on", async () => {
+    const { rows } = await writer.query("SHOW log_line_prefix");
+    expect(
+      await refused(writer, `ALTER SYSTEM SET log_line_prefix = '${"x".repeat(10_001)}'`),
+    ).toEqual({
+      code: "54000",
+      message: "a parameter's name has 200 characters at most, its value 10000",
+      hint: undefined,
+    });
+    expect((await writer.query("SHOW log_line_prefix")).rows).toEqual(rows);
+    const { pid } = (await writer.query("SELECT pg_backend_pid() AS pid")).rows[0];
+    expect(await refused(writer, "ALTER SYSTEM SET transaction_timeout = '5ms'")).toMatchObject({
+      code: "55P02",
+      message: 'parameter "transaction_timeout" cannot be changed',
+    });
+    expect(await parameter("transaction_timeout")).toBeUndefined();
+    expect((await writer.query("SELECT pg_backend_pid() AS pid")).rows).toEqual([{ pid }]);
+  });
+
   it("is for superusers, and for those who were granted it", async () => {
     await writer.query("CREATE ROLE app LOGIN PASSWORD 'app'");
     const app = await cluster.client("writer", {
@@ -234,7 +253,7 @@ describe("parameters", () => {
     await cluster.query("ALTER SYSTEM SET idle_session_timeout = '700ms'");
     await cluster.query("ALTER SYSTEM SET statement_timeout = '5s'");
     await writer.query("SELECT 1").catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect((await refused(writer, "SELECT 1")).message).not.toBe("done");
     await cluster.query("INSERT INTO kept VALUES (1)");
     await cluster.query("ALTER SYSTEM RESET idle_session_timeout");
@@ -245,11 +264,47 @@ describe("parameters", () => {
     writer = await cluster.client("writer");
   });
 
-  it("survive a failover, a control plane that is killed, and the loss of all caches", async () => {
+  it("that change what statements mean change nothing of a failover, and survive it", async () => {
+    // A reader refuses serializable, and with it whatever Borealis itself would ask it so.
+    const unkind = {
+      default_transaction_isolation: "serializable",
+      default_transaction_deferrable: "on",
+      lock_timeout: "1ms",
+      idle_in_transaction_session_timeout: "1ms",
+      standard_conforming_strings: "off",
+      search_path: "nowhere",
+      bytea_output: "escape",
+      datestyle: "German, DMY",
+      timezone: "Asia/Tokyo",
+      extra_float_digits: "-15",
+      row_security: "off",
+      session_replication_role: "replica",
+    };
+    for (const [name, value] of Object.entries(unkind))
+      await cluster.query(`ALTER SYSTEM SET ${name} = '${value}'`);
+    expect(await refused(await cluster.client("reader"), "SELECT 1")).toMatchObject({
+      code: "0A000",
+      message: "cannot use serializable mode in a hot standby",
+    });
     const before = await idOf("writer");
-    expect((await cluster.cli("failover")).code).toBe(0);
+    const failover = await cluster.cli("failover");
+    expect(failover.code, failover.stderr).toBe(0);
     expect(await idOf("writer")).not.toBe(before);
+    await untilAllServe(3);
+    await cluster.query("INSERT INTO public.kept VALUES (2)");
+    for (const [name, value] of Object.entries(unkind))
+      expect(await shown(name, "writer"), name).toBe(value);
+    // One that starts anew under them, and a reader's session of ours that they must not end.
+    expect((await cluster.cli("instance", "reboot", await idOf("reader"))).code).toBe(0);
+    await untilAllServe(3);
+    for (const name of Object.keys(unkind)) await cluster.query(`ALTER SYSTEM RESET ${name}`);
+    expect((await cluster.query("SELECT count(*)::int AS n FROM kept", "reader")).rows).toEqual([
+      { n: 2 },
+    ]);
     expect(await shown("work_mem", "writer")).toBe("10MB");
+  });
+
+  it("survive a control plane that is killed, and the loss of all caches", async () => {
     process.kill((await cluster.pids()).get("control-plane") ?? 0, "SIGKILL");
     // Told when it is there again.
     await writer.query("ALTER SYSTEM SET work_mem = '11MB'");

@@ -121,6 +121,27 @@ export function ownedReason(setting: string): string | undefined {
   return reasons.get(name);
 }
 
+const unitsMs: ReadonlyMap<string, number> = new Map([
+  ["us", 0.001],
+  ["ms", 1],
+  ["s", 1_000],
+  ["min", 60_000],
+  ["h", 3_600_000],
+  ["d", 86_400_000],
+]);
+const transactionTimeoutMsMin = 1_000;
+
+/** Why a setting that is anybody's does not have this value for everybody; undefined: it may. */
+export function valueReason(setting: string, value: string): string | undefined {
+  if (setting.toLowerCase() !== "transaction_timeout") return undefined;
+  const [, number = "", unit = "ms"] = /^\s*([\d.]+)\s*([a-z]+)?\s*$/.exec(value) ?? [];
+  const ms = Number(number) * (unitsMs.get(unit) ?? 1);
+  // PostgreSQL counts from before it reads what a session of ours wants.
+  return ms > 0 && ms < transactionTimeoutMsMin
+    ? "Less than 1s would end logins, Borealis's own too; SET, ALTER ROLE and ALTER DATABASE take less."
+    : undefined;
+}
+
 /** Names of what has PostgreSQL run programs or code, or read and write files: of its own, and of what extensions call such. */
 const hostNames =
   /(?:_command|_librar(?:y|ies)|_file|_path|_dir|_directory|_filename|_tablespaces|_keyfile)$|^ssl_|[._](?:init|start_proc)$/;
@@ -148,13 +169,16 @@ export function superuserReason(setting: string): string | undefined {
   if (harmless.has(name)) return undefined;
   const reachesHost = hostSettings.has(name) || hostNames.test(name);
   return reachesHost
-    ? "the master user is no superuser, and it reaches the machine, or what only superusers may change"
+    ? "The master user is no superuser, and it reaches the machine, or what only superusers may change."
     : undefined;
 }
 
 /** Raised to whoever sets what is not theirs. */
-export function notAnybodys(name: string, reason = ownedReason(name)): BorealisError {
+export function notAnybodys(
+  name: string,
+  hint = `Borealis sets it: ${ownedReason(name) ?? "it is its own"}.`,
+): BorealisError {
   return new BorealisError(sqlState.cannotChange, `parameter "${name}" cannot be changed`, {
-    hint: `Borealis sets it: ${reason ?? "it is its own"}.`,
+    hint,
   });
 }

@@ -72,6 +72,8 @@ export class Parameters {
   /** Somebody has run ALTER SYSTEM there; that instance takes it from the answer, the others have taken it by then. */
   private async adopt(instance: string, changes: ParameterChange[]): Promise<ParameterValues> {
     this.keep(null, changes);
+    // One that has just begun has no line to the others yet.
+    await this.roles.untilHeard();
     await this.tellAll(instance);
     return parametersOf(this.roles.state, instance);
   }

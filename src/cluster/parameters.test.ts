@@ -118,6 +118,19 @@ describe("parameters", () => {
       ).toBe("done");
   });
 
+  it("have no value that would keep Borealis out", () => {
+    for (const value of ["1", "999ms", "0.5s", "10us"])
+      expect(
+        codeOf(() => set(plain, "transaction_timeout", value)),
+        value,
+      ).toBe("55P02");
+    for (const value of ["0", "1000", "1s", "2 min", "1d"])
+      expect(
+        codeOf(() => set(plain, "transaction_timeout", value)),
+        value,
+      ).toBe("done");
+  });
+
   it("that reach the machine are not for a master user who is no superuser", () => {
     const poor = { isSuperuser: false };
     const names = [

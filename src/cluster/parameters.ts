@@ -1,5 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { notAnybodys, ownedReason, superuserReason } from "../base/owned-settings.ts";
+import { notAnybodys, ownedReason, superuserReason, valueReason } from "../base/owned-settings.ts";
 import type { ParameterChange, ParameterStates, ParameterValues } from "../instance/index.ts";
 import type { ParameterRow } from "./parameter-messages.ts";
 import type { ClusterState, ParametersState } from "./state.ts";
@@ -18,7 +18,7 @@ export function parametersOf({ parameters = none }: ClusterState, id: string): P
 
 /**
  * The state with these changes, of all instances or of one. Raises 22023 for an instance that is none, 54000 for too many, and
- * for one that is too long.
+ * for one that is too long, 55P02 for a value with which Borealis would not get in.
  */
 export function withParameters(
   state: ClusterState,
@@ -31,7 +31,7 @@ export function withParameters(
   const values = new Map(Object.entries(own));
   for (const { name, value } of changes) {
     if (value === null) values.delete(name);
-    else values.set(name, requireShort(name, value));
+    else values.set(name, requireBearable(name, value));
   }
   if (values.size > countMax)
     throw new BorealisError(
@@ -86,7 +86,8 @@ export function requireAnybodys(
   name: string,
   { isSuperuser }: Pick<ClusterState, "isSuperuser">,
 ): void {
-  const reason = ownedReason(name) ?? (isSuperuser ? undefined : superuserReason(name));
+  if (ownedReason(name) !== undefined) throw notAnybodys(name);
+  const reason = isSuperuser ? undefined : superuserReason(name);
   if (reason !== undefined) throw notAnybodys(name, reason);
 }
 
@@ -144,7 +145,9 @@ function requireInstance(state: ClusterState, id: string): void {
   });
 }
 
-function requireShort(name: string, value: string): string {
+function requireBearable(name: string, value: string): string {
+  const reason = valueReason(name, value);
+  if (reason !== undefined) throw notAnybodys(name, reason);
   if (name.length <= nameMax && value.length <= valueMax) return value;
   throw new BorealisError(
     sqlState.limitExceeded,

@@ -12,8 +12,6 @@ interface PlainSetting {
 }
 
 const firstMajor = 15;
-/** Nothing is converted, in whatever encoding a database is: there is none that UTF-8 has a conversion to for all of them. */
-const asStored = "SQL_ASCII";
 
 const settings: readonly PlainSetting[] = [
   ...plain({
@@ -47,7 +45,7 @@ const settings: readonly PlainSetting[] = [
     "plpgsql.variable_conflict": "error",
     "plpgsql.extra_errors": "none",
     // ... and written.
-    client_encoding: asStored,
+    client_encoding: "UTF8",
     client_min_messages: "notice",
     bytea_output: "hex",
     DateStyle: "ISO, MDY",
