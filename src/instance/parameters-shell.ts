@@ -14,16 +14,16 @@ import {
   parameterValuesSchema,
 } from "./parameter-messages.ts";
 import { readAutoConf, readGood, writeGood } from "./parameter-files-shell.ts";
-import { alterSystemSql, attemptsWith, changesBetween } from "./parameters.ts";
+import { alterSystemSql, attemptsWith, changesBetween, statesSql } from "./parameters.ts";
 import { connectAgent } from "./postgres-shell.ts";
-import { quoteLiteral } from "./quoting.ts";
 
 type Values = ReadonlyMap<string, string>;
 type Server = Pick<Postgres, "pid" | "address" | "rewriteParameters">;
 
 const lookEveryMs = 1_000;
 const connectMs = 1_000;
-const answerMs = 10_000;
+/** Longer than the control plane waits for an instance that does not answer. */
+const answerMs = 30_000;
 const retryMs = 200;
 /** Statements that need nobody; whoever cannot run them in this time is gone. */
 const statementsMs = 5_000;
@@ -204,15 +204,13 @@ export class InstanceParameters implements StartParameters {
     if (names.length === 0) return [];
     const client = await connectAgent(this.requireServer());
     try {
-      const { rows } = await client.query(
-        "SELECT pg_catalog.lower(name), context, pending_restart FROM pg_catalog.pg_show_all_settings() " +
-          `WHERE pg_catalog.lower(name) IN (${names.map(quoteLiteral).join(", ")})`,
-      );
+      const { rows } = await client.query(statesSql(names));
       const found = new Map(rows.map(([name, ...facts]) => [name, facts]));
       return names.map((name) => {
-        const [context = null, isPending] = found.get(name) ?? [];
-        // Until PostgreSQL has read it, nobody knows.
-        const value = this.isUnread ? null : (this.written.get(name) ?? null);
+        const [context = null, isPending, isWrong] = found.get(name) ?? [];
+        // Until PostgreSQL has read it, nobody knows; of what it did not take it has another value.
+        const isTaken = !this.isUnread && (isWrong !== "t" || isPending === "t");
+        const value = isTaken ? (this.written.get(name) ?? null) : null;
         return { name, value, context, isPending: isPending === "t" };
       });
     } finally {

@@ -34,6 +34,16 @@ export function alterSystemSql({ name, value }: ParameterChange): string {
   return `ALTER SYSTEM SET ${quoted} TO ${items.map(literal).join(", ")}`;
 }
 
+/** Of each that pg_settings has: its name, its context, whether it waits for a restart, whether its line in the file is wrong. */
+export function statesSql(names: readonly string[]): string {
+  return (
+    "WITH wrong AS (SELECT pg_catalog.lower(name) AS name FROM pg_catalog.pg_show_all_file_settings() WHERE error IS NOT NULL) " +
+    "SELECT pg_catalog.lower(name), context, pending_restart, pg_catalog.lower(name) IN (SELECT name FROM wrong) " +
+    "FROM pg_catalog.pg_show_all_settings() " +
+    `WHERE pg_catalog.lower(name) IN (${names.map(quoteLiteral).join(", ")})`
+  );
+}
+
 /** With an escape, so that it means the same whatever standard_conforming_strings is. */
 function literal(text: string): string {
   return text.includes("\\")
