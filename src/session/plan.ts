@@ -178,6 +178,8 @@ export class TextPlanner {
   }
 }
 
+/** In a text that was not parsed; where it is something else, the question costs little. */
+const altersSystem = /\balter\s+system\b/i;
 const drawn = /\b(currval|lastval)\b/i;
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
@@ -216,7 +218,9 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
     ),
     readsDrawn: drawn.test(sql),
-    setsParameters: statements.some(({ tag }) => tag === "ALTER SYSTEM"),
+    setsParameters: statements.some(
+      ({ tag, kind }) => tag === "ALTER SYSTEM" || (kind === "unknown" && altersSystem.test(sql)),
+    ),
     changesTraits: traitChangeOf(statements, traits),
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
