@@ -97,7 +97,12 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     await postgres.query("CREATE DATABASE busy");
     await postgres.query(unmark, "busy");
     await postgres.query("DROP FUNCTION aurora_stat_wait_type()", "busy");
-    const reader = await connectPg({ ...postgres, user: "rdsadmin", database: "busy" });
+    const reader = await connectPg({
+      ...postgres,
+      user: "rdsadmin",
+      database: "busy",
+      except: "all",
+    });
     await reader.query("BEGIN; SELECT count(*) FROM pg_settings");
     await make();
     const marks =
@@ -112,7 +117,12 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
   it("shows other extensions at once, whoever reads pg_settings, and those of the command line whatever a database says", async () => {
     const shown = "SELECT setting FROM pg_settings WHERE name = 'rds.extensions'";
     await postgres.query("ALTER DATABASE postgres SET rds.extensions = 'mine'");
-    const reader = await connectPg({ ...postgres, user: "rdsadmin", database: "other" });
+    const reader = await connectPg({
+      ...postgres,
+      user: "rdsadmin",
+      database: "other",
+      except: "all",
+    });
     await reader.query("BEGIN; SELECT count(*) FROM pg_settings");
     await make({ "rds.extensions": "aurora_stat_utils, more" });
     expect(warnings).toEqual([]);
@@ -129,7 +139,12 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     const catalogs = "pg_db_role_setting, pg_roles, pg_database";
     await postgres.query(`REVOKE SELECT ON ${catalogs} FROM PUBLIC`, "other");
     const shown = async (before = "SELECT"): Promise<unknown> => {
-      const client = await connectPg({ ...postgres, user: "reader", database: "other" });
+      const client = await connectPg({
+        ...postgres,
+        user: "reader",
+        database: "other",
+        except: "all",
+      });
       await client.query(before);
       const { rows } = await client.query(
         "SELECT setting, source, reset_val, boot_val FROM pg_settings WHERE name ~ '^apg'",
@@ -202,7 +217,7 @@ describe.each(enginesForFile())("PostgreSQL $version", (engine) => {
     expect(await valuesOf(state)).toEqual(["f -1"]);
     await postgres.query("CREATE ROLE guest LOGIN");
     const codes = new Set<string>();
-    const guest = { ...postgres, user: "guest", database: "template0" };
+    const guest = { ...postgres, user: "guest", database: "template0", except: "all" } as const;
     const enter = async (): Promise<void> => {
       try {
         await (await connectPg(guest)).close();

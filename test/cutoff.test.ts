@@ -17,7 +17,12 @@ import {
 const engines = enginesForFile();
 
 function connect(postgres: StockPostgres): Promise<PgClient> {
-  return connectPg({ address: postgres.address, user: "rdsadmin", database: "postgres" });
+  return connectPg({
+    address: postgres.address,
+    user: "rdsadmin",
+    database: "postgres",
+    except: "all",
+  });
 }
 
 /** pg_xact_status fails from the next xid on, and not before. */

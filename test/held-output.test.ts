@@ -48,7 +48,12 @@ async function open(limitMs: number): Promise<void> {
 beforeAll(async () => {
   if (!engine) throw new Error("this machine has no stock PostgreSQL");
   stock = await startStockPostgres(engine);
-  admin = await connectPg({ address: stock.address, user: "rdsadmin", database: "postgres" });
+  admin = await connectPg({
+    address: stock.address,
+    user: "rdsadmin",
+    database: "postgres",
+    except: "all",
+  });
   await admin.query("create role postgres superuser login password 'secret'");
   await admin.query("create table t(v int unique)");
   await open(60_000);

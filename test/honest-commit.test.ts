@@ -43,6 +43,7 @@ describe.each(engines)("commits with the quorum away, on PostgreSQL $version", (
       address: stock.address,
       user: "rdsadmin",
       database: "postgres",
+      except: "all",
       options,
     });
     for (const sql of [

@@ -83,6 +83,21 @@ describe("a master user who is no superuser", () => {
     await expect(asApp).rejects.toMatchObject({ code: "42501" });
   });
 
+  it("sets parameters there, but for those that reach the machine", async () => {
+    await inDatabase("borealis", async (admin) => {
+      const names = ["shared_preload_libraries", "dynamic_library_path", "jit_provider"];
+      for (const name of [...names, "ssl_passphrase_command", "plperl.on_init"])
+        expect(await told(admin, `SET PARAMETER ${name} = 'x'`), name).toBe("55P02");
+      expect((await admin.query("SHOW PARAMETERS")).rows).toEqual([]);
+      await admin.query("SET PARAMETER work_mem = '8MB'");
+      expect((await master.query("SHOW work_mem")).rows).toEqual([{ work_mem: "8MB" }]);
+      await admin.query("RESET PARAMETER work_mem");
+    });
+    const { code, stderr } = await cluster.cli("parameter", "set", "shared_preload_libraries", "x");
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("no superuser");
+  });
+
   it("gives rds_iam to others, and has nothing of it", async () => {
     await master.query("GRANT rds_iam TO app");
     const has = "SELECT pg_has_role($1, 'rds_iam', 'member') AS is";
@@ -103,7 +118,7 @@ describe("a master user who is no superuser", () => {
     ["CREATE EXTENSION file_fdw", "42501"],
     ["CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'abs'", "42501"],
     ["SET allow_system_table_mods = on", "42501"],
-    ["ALTER SYSTEM SET work_mem = '8MB'", "0A000"],
+    ["ALTER SYSTEM SET work_mem = '8MB'", "42501"],
   ])("cannot do what superusers can: %s", async (sql, code) => {
     expect(await told(master, sql)).toBe(code);
   });

@@ -97,8 +97,13 @@ const layout = () => {
 
 /** Waits, past the endpoints, until the session's backend has run `text` and has nothing more to do. */
 async function untilAnswered(session: pg.Client, text: string): Promise<void> {
-  const address = { socketDir: postgresSocketDir(layout(), "instance-1"), port: 5432 };
-  const client = await connectPg({ address, user: "rdsadmin", database: "postgres" });
+  const address = { socketDir: postgresSocketDir(layout(), "instance-1"), port: 5432, major: 18 };
+  const client = await connectPg({
+    address,
+    user: "rdsadmin",
+    database: "postgres",
+    except: "all",
+  });
   const { processID: pid } = session as unknown as { processID: number }; // pg's own
   await until("the backend has answered", async () => {
     const sql = `SELECT state FROM pg_stat_activity WHERE pid = ${pid} AND query LIKE '${text}%'`;

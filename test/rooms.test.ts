@@ -104,6 +104,7 @@ const packagesInCore = new Set([
   "route/cache.ts lru-cache",
   "cluster/fault-messages.ts zod",
   "cluster/messages.ts zod",
+  "cluster/parameter-messages.ts zod",
   "cluster/process-messages.ts zod",
   "cluster/session-messages.ts zod",
   "cluster/status-messages.ts zod",
@@ -112,6 +113,7 @@ const packagesInCore = new Set([
   "iam/users.ts zod",
   "instance/fault-messages.ts zod",
   "instance/messages.ts zod",
+  "instance/parameter-messages.ts zod",
   "keeper/messages.ts zod",
 ]);
 const importPath = /(?:\bfrom|^import)\s+["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/gm;

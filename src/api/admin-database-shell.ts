@@ -2,7 +2,7 @@ import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import type { AdminDatabase, AdminVisit, AdminVisitor, SessionRow } from "../session/index.ts";
 import type { SnapshotRow } from "../keeper/index.ts";
-import type { StatusReport } from "../cluster/index.ts";
+import type { ParameterRow, StatusReport } from "../cluster/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
 import type { Answer, Ask, CommandAsk } from "./ask.ts";
@@ -34,6 +34,7 @@ export interface AdminDatabaseOptions {
   readonly look: {
     readonly status: () => Promise<StatusReport>;
     readonly snapshots: () => Promise<readonly SnapshotRow[]>;
+    readonly parameters: () => Promise<readonly ParameterRow[]>;
     readonly events: () => Promise<readonly ClusterEvent[]>;
     readonly sessions: () => readonly SessionRow[];
   };
@@ -131,6 +132,8 @@ export class AdminData implements AdminDatabase {
         return { status: await look.status() };
       case "snapshots":
         return { snapshots: await look.snapshots() };
+      case "parameters":
+        return { parameters: await look.parameters() };
       case "events":
         return { events: await look.events() };
       case "sessions":

@@ -70,6 +70,33 @@ describe("commands to the cluster", () => {
     ],
     ["ALTER ACCESS 'instance-1' ALLOW ()", { kind: "alter access", id: "instance-1", allow: [] }],
     ["DROP ACCESS reader", { kind: "drop access", id: "reader" }],
+    [
+      "SET PARAMETER work_mem = '8MB'",
+      { kind: "set parameter", id: "work_mem", value: "8MB", instance: null },
+    ],
+    [
+      "set parameter auto_explain.log_min_duration to -1 for instance-2",
+      {
+        kind: "set parameter",
+        id: "auto_explain.log_min_duration",
+        value: "-1",
+        instance: "instance-2",
+      },
+    ],
+    [
+      "SET PARAMETER jit = off FOR 'instance-2'",
+      { kind: "set parameter", id: "jit", value: "off", instance: "instance-2" },
+    ],
+    ["SET PARAMETER jit = DEFAULT", { kind: "reset parameter", id: "jit", instance: null }],
+    [
+      "SET PARAMETER jit = 'default'",
+      { kind: "set parameter", id: "jit", value: "default", instance: null },
+    ],
+    [
+      "RESET PARAMETER jit FOR instance-2",
+      { kind: "reset parameter", id: "jit", instance: "instance-2" },
+    ],
+    ["RESET PARAMETER ALL", { kind: "reset parameter", id: null, instance: null }],
     ["STOP STORAGE az1-full, 'az2-tail'", { kind: "stop storage", ids: ["az1-full", "az2-tail"] }],
     ["START STORAGE az1-full", { kind: "start storage", ids: ["az1-full"] }],
     ["REPLACE STORAGE az1-full", { kind: "replace storage", id: "az1-full" }],

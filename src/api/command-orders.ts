@@ -31,6 +31,18 @@ export type ClusterOrder =
   | { readonly kind: "drop endpoint"; readonly id: string }
   | { readonly kind: "alter access"; readonly id: string; readonly allow: readonly string[] }
   | { readonly kind: "drop access"; readonly id: string }
+  | {
+      readonly kind: "set parameter";
+      readonly id: string;
+      readonly value: string;
+      readonly instance: string | null;
+    }
+  /** All of them, if none is named. */
+  | {
+      readonly kind: "reset parameter";
+      readonly id: string | null;
+      readonly instance: string | null;
+    }
   | { readonly kind: "stop storage" | "start storage"; readonly ids: readonly string[] }
   | { readonly kind: "replace storage"; readonly id: string }
   | { readonly kind: "scrub storage"; readonly id: string | null };
@@ -148,6 +160,30 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<ClusterOrder["kind"], Gra
     },
   ],
   ["drop access", named("drop access", "DROP ACCESS writer")],
+  [
+    "set parameter",
+    {
+      usage: "SET PARAMETER work_mem = '8MB'|DEFAULT [FOR 'instance-2']",
+      read: (reader) => {
+        const id = reader.name();
+        const isDefault = reader.assignsDefault();
+        const value = isDefault ? "" : reader.assigned();
+        const instance = instanceIn(reader);
+        if (isDefault) return { kind: "reset parameter", id, instance };
+        return { kind: "set parameter", id, value, instance };
+      },
+    },
+  ],
+  [
+    "reset parameter",
+    {
+      usage: "RESET PARAMETER work_mem|ALL [FOR 'instance-2']",
+      read: (reader) => {
+        const id = reader.accepts("all") ? null : reader.name();
+        return { kind: "reset parameter", id, instance: instanceIn(reader) };
+      },
+    },
+  ],
   ["stop storage", switching("stop storage", "STOP STORAGE 'az1-full', …")],
   ["start storage", switching("start storage", "START STORAGE 'az1-full', …")],
   ["replace storage", named("replace storage", "REPLACE STORAGE 'az1-full'")],
@@ -169,6 +205,10 @@ function named(kind: Named, usage: string): Grammar {
 
 function switching(kind: "stop storage" | "start storage", usage: string): Grammar {
   return { usage, read: (reader) => ({ kind, ids: reader.names() }) };
+}
+
+function instanceIn(reader: OrderReader): string | null {
+  return reader.accepts("for") ? reader.name() : null;
 }
 
 function endpointClauses(reader: OrderReader): {
@@ -232,6 +272,12 @@ export function orderText(order: ClusterOrder): string {
       words.push("TO", quoted(order.to));
       if (order.isDryRun) words.push("DRY RUN");
       break;
+    case "set parameter":
+      words.push(quoted(order.id), "=", quoted(order.value), ...scopeOf(order));
+      break;
+    case "reset parameter":
+      words.push(order.id === null ? "ALL" : quoted(order.id), ...scopeOf(order));
+      break;
     case "stop storage":
     case "start storage":
       words.push(order.ids.map(quoted).join(", "));
@@ -241,6 +287,10 @@ export function orderText(order: ClusterOrder): string {
       words.push(...clausesOf(order));
   }
   return words.join(" ");
+}
+
+function scopeOf({ instance }: { readonly instance: string | null }): string[] {
+  return instance === null ? [] : ["FOR", quoted(instance)];
 }
 
 function clausesOf(order: Extract<ClusterOrder, { readonly id: string | null }>): string[] {

@@ -5,6 +5,8 @@ import { plainText, type Token } from "./statement-text.ts";
 
 /** Names are much shorter, and so are moments. */
 const nameMax = 200;
+/** Of a setting. */
+const valueMax = 10_000;
 /** There are 16 instances and six storage nodes. */
 const listMax = 100;
 const tierMax = 15;
@@ -77,13 +79,32 @@ export class OrderReader {
   }
 
   /** A string or a parameter. */
-  literal(): string {
+  literal(charactersMax = nameMax): string {
     const next = this.tokens[this.at];
-    if (next?.kind === "parameter") return this.parameter() ?? "";
+    if (next?.kind === "parameter") return this.parameter(charactersMax) ?? "";
     // Bits, of any base, are no text.
     if (next?.kind !== "string" || /^[bx]/i.test(next.text)) throw this.unexpected();
     this.at++;
-    return fitting(plainText(next));
+    return fitting(plainText(next), charactersMax);
+  }
+
+  /** = DEFAULT or TO DEFAULT: then nothing is left of it to read. */
+  assignsDefault(): boolean {
+    const [sign, word] = this.tokens.slice(this.at);
+    const isThere =
+      (sign?.text === "=" || sign?.text === "to") &&
+      word?.kind === "word" &&
+      word.text === "default";
+    if (isThere) this.at += 2;
+    return isThere;
+  }
+
+  /** Behind = or TO. In quotes, a parameter, a number, or a word. */
+  assigned(): string {
+    if (!this.accepts("to") && !this.acceptsSign("=")) throw this.unexpected();
+    const next = this.tokens[this.at];
+    const isBare = next?.kind === "word" || next?.kind === "number" || next?.text === "-";
+    return isBare ? this.bareName() : this.literal(valueMax);
   }
 
   private bareName(): string {
@@ -148,7 +169,7 @@ export class OrderReader {
   }
 
   /** Undefined: nobody knows yet. */
-  private parameter(): string | undefined {
+  private parameter(charactersMax = nameMax): string | undefined {
     const { text = "" } = this.tokens[this.at] ?? {};
     const number = Number(text.slice(1));
     requireParameter(number);
@@ -156,7 +177,8 @@ export class OrderReader {
     this.parameterCount = Math.max(this.parameterCount, number);
     if (this.values === undefined) return undefined;
     const value = this.values[number - 1] ?? null;
-    if (typeof value === "string" || typeof value === "bigint") return fitting(String(value));
+    if (typeof value === "string" || typeof value === "bigint")
+      return fitting(String(value), charactersMax);
     throw new BorealisError(
       sqlState.invalidParameter,
       `parameter ${text} is ${value === null ? "null" : "no text"}`,
@@ -187,10 +209,10 @@ const tooMany = new BorealisError(
   `a list in a command has ${listMax} names at most`,
 );
 
-function fitting(name: string): string {
-  if (name.length <= nameMax) return name;
+function fitting(name: string, charactersMax = nameMax): string {
+  if (name.length <= charactersMax) return name;
   throw new BorealisError(
     sqlState.limitExceeded,
-    `a name in a command has ${nameMax} characters at most`,
+    `a ${charactersMax === nameMax ? "name" : "value"} in a command has ${charactersMax} characters at most`,
   );
 }

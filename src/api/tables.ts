@@ -1,4 +1,4 @@
-import type { StatusReport } from "../cluster/index.ts";
+import type { ParameterRow, StatusReport } from "../cluster/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
 import type { SnapshotRow } from "../keeper/index.ts";
 import type { SessionRow } from "../session/index.ts";
@@ -6,13 +6,14 @@ import { printJson } from "./jsonb.ts";
 import { parseValue, type SqlType, type SqlValue } from "./sql-types.ts";
 
 /** What has to be asked for, so that a table can be shown. */
-export type Source = "status" | "snapshots" | "sessions" | "events";
+export type Source = "status" | "snapshots" | "parameters" | "sessions" | "events";
 
 /** The cluster at one moment; what a statement does not need is absent. */
 export interface Sight {
   readonly nowUs: bigint;
   readonly status?: StatusReport;
   readonly snapshots?: readonly SnapshotRow[];
+  readonly parameters?: readonly ParameterRow[];
   readonly sessions?: readonly SessionRow[];
   /** The oldest first. */
   readonly events?: readonly ClusterEvent[];
@@ -213,6 +214,19 @@ const snapshots = table<SnapshotRow>(
   ({ snapshots: rows }) => rows ?? [],
 );
 
+const parameters = table<ParameterRow>(
+  { name: "parameters", about: "PostgreSQL's settings that were set", source: "parameters" },
+  [
+    field("name", "text", "the setting", (row) => row.name),
+    field("value", "text", "as it was set", (row) => row.value),
+    field("scope", "text", "cluster, or the instance that it is for", (row) => row.scope),
+    field("apply_type", "text", "dynamic, or static: needs a reboot", (row) => row.applyType),
+    field("state", "text", "in-sync, pending-reboot or unknown", (row) => row.state),
+    field("pending", "text[]", "instances that are to be rebooted", (row) => row.pending),
+  ],
+  ({ parameters: rows }) => rows ?? [],
+);
+
 const events = table<ClusterEvent>(
   { name: "events", about: "what has happened to the cluster", source: "events" },
   [
@@ -238,6 +252,7 @@ export const tables: readonly Table[] = [
   storage,
   sessions,
   snapshots,
+  parameters,
   events,
 ];
 

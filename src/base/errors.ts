@@ -37,6 +37,8 @@ export const sqlState = {
   invalidText: "22P02",
   /** a setting or option that cannot be taken */
   invalidParameter: "22023",
+  /** a setting that is not for users to change */
+  cannotChange: "55P02",
   /** the object is not in a state that allows it */
   notInPrerequisiteState: "55000",
   // Of the admin database, which answers statements itself:

@@ -1,5 +1,5 @@
 import { messageOf } from "../base/errors.ts";
-import { findLsn, parseLsn } from "../base/lsn.ts";
+import type { Lsn } from "../base/lsn.ts";
 import { type RpcClient, type RpcServer, Scope, serveRpc } from "../io/index.ts";
 import type { InstanceStatus } from "../instance/index.ts";
 import type { World } from "../keeper/index.ts";
@@ -27,6 +27,7 @@ import {
   type ShutPort,
   type TopologyMessage,
 } from "./messages.ts";
+import { Parameters } from "./parameters-shell.ts";
 import type { ProcessReport } from "./process-messages.ts";
 import type { StatusReport } from "./status-messages.ts";
 import type { State } from "../quorum/index.ts";
@@ -34,7 +35,7 @@ import { Metrics } from "./metrics-shell.ts";
 import { askProcesses } from "./processes-shell.ts";
 import { addressBook } from "./replacement.ts";
 import { Replacements } from "./replacements-shell.ts";
-import { Retention } from "./retention-shell.ts";
+import { type Retention, retentionOf } from "./retention-shell.ts";
 import { InstanceRoles } from "./roles-shell.ts";
 import { scrubNodes } from "./scrub-nodes-shell.ts";
 import { SessionWatch } from "./session-watch.ts";
@@ -72,6 +73,7 @@ export class ControlPlane {
   /** For Prometheus. */
   readonly metrics: Metrics;
   private readonly events: Events;
+  private readonly parameters: Parameters;
   private sight: SightTeller | undefined;
   private readonly scope: Scope;
   private readonly closing = new AbortController();
@@ -89,16 +91,18 @@ export class ControlPlane {
       detectionMs: deps.config.detectionMs,
       onChange: () => this.publish(),
       remainingOn: (id) => this.listening.remainingOn(id, incarnationOf(this.roles.status(id))),
-      greet: (client) => this.tellNodes(client),
+      greet: (client, id) => {
+        this.tellNodes(client);
+        this.parameters.greet(id, client);
+      },
     });
     const { roles } = this;
     this.lag = new LagWatch(deps.config.lagMaxMs);
-    const openWriter = (): RpcClient | undefined => roles.openWriter();
     this.replacements = new Replacements({
       ...deps,
       state: () => roles.state,
       save: (change) => roles.changeState(change),
-      openWriter,
+      openWriter: () => roles.openWriter(),
       tellAgents: () => {
         for (const client of roles.clients()) this.tellNodes(client);
       },
@@ -127,18 +131,12 @@ export class ControlPlane {
     this.endpoints = new EndpointChanges({ ...changes, port, onChange: () => this.publish() });
     this.clones = this.makeClones();
     this.backtracks = this.makeBacktracks();
-    this.retention = new Retention({
-      ...deps,
-      snapshotLsn: parseLsn(deps.state.genesisLsn),
-      // Of every instance that reads; one that is away may come back with what it last had.
-      readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
-      archived: () => this.archive.archivedIn(this.roles.durable()?.epoch),
-      backtrackLsn: () => this.backtracks.neededLsn(),
-      openWriter,
-    });
+    const backtrackLsn = (): Lsn | undefined => this.backtracks.neededLsn();
+    this.retention = retentionOf({ ...deps, roles, archive: this.archive, backtrackLsn });
     this.snapshots = new SnapshotDesk(deps.clock, this.keeper, this.retention);
     this.metrics = this.makeMetrics();
     this.events = this.makeEvents();
+    this.parameters = new Parameters(deps, roles, (news) => this.events.note(news));
   }
 
   private async askParts(): Promise<Pick<StatusFacts, "nodes" | "processes">> {
@@ -198,6 +196,7 @@ export class ControlPlane {
         ...masterPasswordHandlers(this.roles),
         ...this.instances.handlers,
         ...this.endpoints.handlers,
+        ...this.parameters.handlers,
         restartInstance: async (params) => {
           const { id } = namedSchema.parse(params);
           return (await this.settled()).writerMoves.restart(id);

@@ -58,6 +58,12 @@ export {
   type TopologyMessage,
   topologySchema,
 } from "./messages.ts";
+export {
+  type ParameterRow,
+  parameterRowsSchema,
+  type ParameterWish,
+} from "./parameter-messages.ts";
+export { inheritedParameters } from "./parameters.ts";
 export { type StatusReport, statusSchema } from "./status-messages.ts";
 export { killAgentSchema, type ProcessReport } from "./process-messages.ts";
 export { type NodeName, protectionGroupNames, zoneOf } from "./names.ts";

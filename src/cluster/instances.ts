@@ -1,5 +1,6 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { withoutAccess } from "./access.ts";
+import { withoutParametersOf } from "./parameters.ts";
 import { withoutListed } from "./custom-endpoints.ts";
 import { processNames, zones } from "./names.ts";
 import { instancesMax } from "./ports.ts";
@@ -66,7 +67,7 @@ export function withoutInstance(state: ClusterState, id: string): ClusterState {
   }
   const instances = state.instances.filter((one) => one !== removed);
   const leaving = [...(state.leaving ?? []), removed];
-  const unnamed = withoutAccess(withoutListed(state, id), id);
+  const unnamed = withoutParametersOf(withoutAccess(withoutListed(state, id), id), id);
   return { ...bornOf(unnamed), instances, leaving };
 }
 

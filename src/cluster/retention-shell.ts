@@ -1,6 +1,9 @@
 import { messageOf } from "../base/errors.ts";
-import { formatLsn, type Lsn } from "../base/lsn.ts";
+import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { type Clock, type Logger, type RpcClient, sleep } from "../io/index.ts";
+import type { ArchiveWatch } from "./archive-watch.ts";
+import type { InstanceRoles } from "./roles-shell.ts";
+import type { ClusterState } from "./state.ts";
 import { type LogNeeds, lowWanted } from "./retention.ts";
 
 export interface RetentionOptions {
@@ -62,4 +65,24 @@ export class Retention {
     if (low === undefined || low <= first) return;
     await openWriter()?.call("needLog", { from: formatLsn(low) }, { timeoutMs: answerMs });
   }
+}
+
+/** What a cluster with these instances needs of its log. `state`: as it was at the start. */
+export function retentionOf({
+  roles,
+  archive,
+  ...own
+}: Pick<RetentionOptions, "clock" | "logger" | "backtrackLsn"> & {
+  readonly state: Pick<ClusterState, "genesisLsn">;
+  readonly roles: Pick<InstanceRoles, "readers" | "status" | "durable" | "openWriter">;
+  readonly archive: ArchiveWatch;
+}): Retention {
+  return new Retention({
+    ...own,
+    snapshotLsn: parseLsn(own.state.genesisLsn),
+    // Of every instance that reads; one that is away may come back with what it last had.
+    readers: () => roles.readers().map((id) => findLsn(roles.status(id)?.restartLsn ?? "")),
+    archived: () => archive.archivedIn(roles.durable()?.epoch),
+    openWriter: () => roles.openWriter(),
+  });
 }

@@ -33,7 +33,7 @@ export interface RolesDeps {
   readonly onChange: () => void;
   readonly remainingOn: MovesDeps["remainingOn"];
   /** What every agent is told before any order. */
-  readonly greet: (client: RpcClient) => void;
+  readonly greet: (client: RpcClient, id: string) => void;
 }
 
 /** How often an agent that does not answer is tried again. */
@@ -242,7 +242,7 @@ export class InstanceRoles {
   ): Promise<void> {
     line.client = client;
     // A writer claims at every node that may be a member.
-    this.deps.greet(client);
+    this.deps.greet(client, id);
     const gone = new Promise<void>((resolve) => {
       client.onClose(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });

@@ -10,16 +10,6 @@ import type { TopologyMessage } from "./messages.ts";
 
 type InstanceView = TopologyMessage["instances"][number];
 
-function toTarget(view: InstanceView): Target | undefined {
-  if (!view.isAdmitted || view.role === "none") return undefined;
-  return {
-    instanceId: instanceId(view.id),
-    role: view.role,
-    address: { socketDir: view.socketDir, port: socketPort },
-    incarnation: incarnationOf(view),
-  };
-}
-
 function incarnationOf(view: InstanceView): string {
   return `${view.id}.${view.incarnation}`;
 }
@@ -30,13 +20,15 @@ const anyOne: Choice = { loadOf: () => 0, isSuspect: () => false, isLost: () => 
 /** The endpoints' view of the cluster, from what the control plane pushed last. */
 export class PushedTopology implements Topology {
   private readonly follower: TopologyFollower;
+  private readonly postgresMajor: number;
   private readonly listeners = new Set<() => void>();
   private turn = 0;
   /** The highest ever heard of: a topology may lack the instance that told. */
   private epoch = 0;
 
-  constructor(follower: TopologyFollower) {
+  constructor(follower: TopologyFollower, postgresMajor: number) {
     this.follower = follower;
+    this.postgresMajor = postgresMajor;
     follower.onChange(() => {
       for (const { epoch } of follower.current.instances) this.epoch = Math.max(this.epoch, epoch);
       for (const listener of this.listeners) listener();
@@ -46,7 +38,7 @@ export class PushedTopology implements Topology {
   writer(): Target | undefined {
     const { writer, instances } = this.follower.current;
     const view = instances.find((one) => one.id === writer);
-    return view && toTarget(view);
+    return view && this.targetOf(view);
   }
 
   reader(choice: Choice = anyOne): Target | undefined {
@@ -54,7 +46,7 @@ export class PushedTopology implements Topology {
     const available = this.available(choice);
     // The writer rather than readers of which none answers.
     const answering = available.filter((view) => {
-      const target = toTarget(view);
+      const target = this.targetOf(view);
       return target !== undefined && !choice.isSuspect(target);
     });
     const targets = [answering, available].map((views) => readersFor(views, writer));
@@ -77,14 +69,14 @@ export class PushedTopology implements Topology {
     const { instances, writer } = this.follower.current;
     return instances.filter((view) => {
       const isOut = this.isBehind(view) || (view.role === "writer" && view.id !== writer);
-      const target = isOut ? undefined : toTarget(view);
+      const target = isOut ? undefined : this.targetOf(view);
       return target !== undefined && !isLost(target);
     });
   }
 
   private choose(views: readonly InstanceView[], choice: Choice): Target | undefined {
     const targets = views.flatMap((view) => {
-      const target = toTarget(view);
+      const target = this.targetOf(view);
       return target ? [{ view, target }] : [];
     });
     const burdenOf = ({ view, target }: (typeof targets)[number]) => ({
@@ -98,7 +90,17 @@ export class PushedTopology implements Topology {
 
   instance(id: InstanceId): Target | undefined {
     const view = this.follower.current.instances.find((one) => one.id === id);
-    return view && !this.isBehind(view) ? toTarget(view) : undefined;
+    return view && !this.isBehind(view) ? this.targetOf(view) : undefined;
+  }
+
+  private targetOf(view: InstanceView): Target | undefined {
+    if (!view.isAdmitted || view.role === "none") return undefined;
+    return {
+      instanceId: instanceId(view.id),
+      role: view.role,
+      address: { socketDir: view.socketDir, port: socketPort, major: this.postgresMajor },
+      incarnation: incarnationOf(view),
+    };
   }
 
   /**
@@ -149,6 +151,13 @@ export class PushedTopology implements Topology {
   }
 }
 
+/** By which the cluster does not take a parameter: it is undone then. */
+const refusals: ReadonlySet<string> = new Set([
+  sqlState.limitExceeded,
+  sqlState.cannotChange,
+  sqlState.invalidParameter,
+]);
+
 /** Asks the writer's agent when something is durable. */
 export class AgentDurability implements AwaitDurable {
   private readonly lines: AgentLines;
@@ -163,6 +172,19 @@ export class AgentDurability implements AwaitDurable {
 
   untilInserted(id: InstanceId): Promise<void> {
     return this.ask(id, "inserted");
+  }
+
+  async untilParametersKept({ instanceId: id, incarnation }: Target) {
+    const life = incarnation.slice(id.length + 1);
+    try {
+      await (await this.lines.to(id)).call("keepParameters", { life });
+      return undefined;
+    } catch (cause) {
+      if (cause instanceof BorealisError && refusals.has(cause.code)) return cause;
+      throw new OutcomeUnknown("the instance went away while the cluster took what was set there", {
+        cause,
+      });
+    }
   }
 
   private async ask(id: InstanceId, what: "flushed" | "inserted"): Promise<void> {

@@ -40,7 +40,7 @@ function make(): {
     onChange: (listener: () => void) => listeners.push(listener),
   };
   // What a PushedTopology uses of a follower.
-  const topology = new PushedTopology(follower as unknown as TopologyFollower);
+  const topology = new PushedTopology(follower as unknown as TopologyFollower, 18);
   const push = (writer: string | null, ...instances: View[]): void => {
     const ids = [...instances.map(({ id }) => id), ...unheard];
     const endpoints = ids.map((id, k) => ({

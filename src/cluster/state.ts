@@ -50,6 +50,14 @@ const customEndpoint = z.strictObject({
 /** From where an endpoint takes connections; stretches of addresses, like 10.0.0.0/8. Those without one: as access.allow says. */
 const accessList = z.strictObject({ endpoint: z.string(), allow: z.array(z.string()) });
 
+/** What users have set, by scope; names in lower case, values as postgresql.auto.conf has them. */
+const parametersState = z.strictObject({
+  /** Grows with each change. */
+  version: z.number().int(),
+  cluster: z.record(z.string(), z.string()),
+  instances: z.record(z.string(), z.record(z.string(), z.string())),
+});
+
 /** A clone of this volume, which keeps its log (quorum-protocol.md 13). */
 const cloneState = z.strictObject({
   /** Of its pin; also the clone's volume id. */
@@ -144,6 +152,7 @@ const clusterStateSchema = z.strictObject({
   /** Custom ones, in the order of their ports. */
   endpoints: z.array(customEndpoint).optional(),
   access: z.array(accessList).optional(),
+  parameters: parametersState.optional(),
   clones: z.array(cloneState).optional(),
   /** A clone's oldest ancestor: without encryption, extents are named after it, and so shared. */
   ancestorVolumeId: z.string().optional(),
@@ -169,6 +178,7 @@ export type InstanceState = z.infer<typeof instanceState>;
 export type CustomEndpoint = z.infer<typeof customEndpoint>;
 export type InstanceList = z.infer<typeof instanceList>;
 export type NodeState = z.infer<typeof nodeState>;
+export type ParametersState = z.infer<typeof parametersState>;
 export type CloneState = z.infer<typeof cloneState>;
 
 export type ParsedState =

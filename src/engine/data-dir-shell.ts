@@ -2,9 +2,12 @@
 import { chmod, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Timeline } from "../base/ids.ts";
+import { autoConfFile } from "./auto-conf.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { makeOwnedDir, writeOwned } from "./owned-files-shell.ts";
 import { configurationFile, hbaFile, type Role, type SettingContext } from "./settings.ts";
+
+export const autoConfName = "postgresql.auto.conf";
 
 export interface DataDirOptions {
   readonly dataDir: string;
@@ -13,6 +16,8 @@ export interface DataDirOptions {
   readonly context: SettingContext;
   readonly osUser: OsUser | undefined;
   readonly overrides?: ReadonlyMap<string, string>;
+  /** What users have set for the cluster and for this instance. */
+  readonly parameters?: ReadonlyMap<string, string>;
 }
 
 /** Writes all configuration anew: what a base backup or a user left there must not count. */
@@ -22,10 +27,7 @@ export async function prepareDataDir(options: DataDirOptions): Promise<void> {
     writeOwned(join(dataDir, name), content, osUser);
   await chmod(dataDir, 0o700);
   await writeConfiguration(options);
-  await write(
-    "postgresql.auto.conf",
-    "# ALTER SYSTEM is not kept: Borealis empties this file at each start.\n",
-  );
+  await writeParameters(options);
   await write("pg_hba.conf", hbaFile());
   await write("pg_ident.conf", "# Borealis maps no users.\n");
   for (const name of ["recovery.signal", "promote"]) await rm(join(dataDir, name), { force: true });
@@ -40,6 +42,14 @@ export async function writeConfiguration(options: DataDirOptions): Promise<void>
     configurationFile(options),
     options.osUser,
   );
+}
+
+/** Writes postgresql.auto.conf alone. */
+export async function writeParameters(
+  options: Pick<DataDirOptions, "dataDir" | "osUser" | "parameters">,
+): Promise<void> {
+  const content = autoConfFile(options.parameters ?? new Map<string, string>());
+  await writeOwned(join(options.dataDir, autoConfName), content, options.osUser);
 }
 
 export interface HistoryFile {

@@ -5,6 +5,7 @@
  * another rebuild; stampCache; Postgres. What the log means, and who may write, is none of this room's business.
  */
 export { adoptImage, type ImagePlace } from "./adopt-image-shell.ts";
+export { parseAutoConf } from "./auto-conf.ts";
 export {
   beginRebuild,
   type CacheVerdict,
@@ -19,6 +20,7 @@ export {
 } from "./cache-shell.ts";
 export { baseLsn, type ControlFile, type ControlState, parseControlFile } from "./control-file.ts";
 export {
+  autoConfName,
   type HistoryFile,
   historyFileName,
   installHistoryFiles,

@@ -10,12 +10,14 @@ import { dirname, join } from "node:path";
 import { assert } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Logger, realClock, sleep } from "../io/index.ts";
+import type { PgAddress } from "../wire/index.ts";
 import { plainEnvironment } from "./command-shell.ts";
 import {
   type DataDirOptions,
   prepareDataDir,
   prepareSocketDirs,
   writeConfiguration,
+  writeParameters,
 } from "./data-dir-shell.ts";
 import { trustedExtensions } from "./extensions-shell.ts";
 import type { Engine } from "./find-engine-shell.ts";
@@ -45,6 +47,8 @@ export interface PostgresOptions {
   readonly osUser: OsUser | undefined;
   /** Settings that the user chose; those that must hold are left out. */
   readonly overrides?: ReadonlyMap<string, string>;
+  /** What users have set for the cluster and for this instance; asked at each start. */
+  readonly parameters?: () => ReadonlyMap<string, string>;
   /**
    * It recovers from the log in its pg_wal to the end of that, alone, and is then no part of any cluster: these settings
    * outrank those that must hold.
@@ -99,8 +103,9 @@ export class Postgres {
   }
 
   /** Where to connect to it. */
-  get address(): { readonly socketDir: string; readonly port: number } {
-    return { socketDir: this.options.socketDir, port: socketPort };
+  get address(): PgAddress {
+    const { socketDir, engine } = this.options;
+    return { socketDir, port: socketPort, major: engine.major };
   }
 
   /** Of the process that was started last: what SHOW says of Aurora's settings. */
@@ -239,6 +244,12 @@ export class Postgres {
     sendSignal(situation.pid, "SIGHUP");
   }
 
+  /** Writes what users have set, and has it read: for when ALTER SYSTEM cannot. */
+  async rewriteParameters(): Promise<void> {
+    await writeParameters(this.dataDirOptions("reader"));
+    if (this.situation.kind === "running") sendSignal(this.situation.pid, "SIGHUP");
+  }
+
   /**
    * Kills what an earlier agent left running in this data directory and removes the lock files, whose pids may be
    * another process's by now. Returns how many processes there were. Only processes of this directory are touched.
@@ -265,7 +276,7 @@ export class Postgres {
   }
 
   private dataDirOptions(role: Role): DataDirOptions {
-    const { dataDir, engine, osUser, overrides } = this.options;
+    const { dataDir, engine, osUser, overrides, parameters } = this.options;
     return {
       dataDir,
       role,
@@ -273,6 +284,7 @@ export class Postgres {
       context: this.context,
       osUser,
       ...(overrides ? { overrides } : {}),
+      ...(parameters ? { parameters: parameters() } : {}),
     };
   }
 

@@ -55,6 +55,16 @@ describe("the table of settings", () => {
     }
   });
 
+  it("is refused to users where Borealis holds it, and theirs where it is only a default", () => {
+    const defaults = settings.filter(({ strength }) => strength === "default");
+    // What is only a default, and still nobody's.
+    const exceptions = ["wal_sender_timeout"];
+    for (const { name, strength } of settings)
+      if (strength === "holds") expect(mayOverride(name), name).toBe(false);
+    const refused = defaults.filter(({ name }) => !mayOverride(name)).map(({ name }) => name);
+    expect(refused).toEqual(exceptions);
+  });
+
   it("has the same command line for both roles, because a promotion restarts nothing", () => {
     for (const setting of settings)
       if (setting.strength === "holds") expect(setting.role).toBe("both");
@@ -74,17 +84,13 @@ describe("the table of settings", () => {
       unix_socket_directories: "/tmp/run/pg-1",
       unix_socket_permissions: "0700",
       max_connections: "300",
-      allow_alter_system: "off",
       wal_retrieve_retry_interval: "100ms",
     });
     expect(userConnectionsMax).toBeLessThan(300);
   });
 
   it("leaves out what a major does not know yet", () => {
-    for (const [name, from] of [
-      ["allow_alter_system", 17],
-      ["idle_replication_slot_timeout", 18],
-    ] as const) {
+    for (const [name, from] of [["idle_replication_slot_timeout", 18]] as const) {
       for (const major of [15, 16, 17, 18])
         expect(commandLine(major).has(name)).toBe(major >= from);
     }

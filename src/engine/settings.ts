@@ -1,8 +1,11 @@
 /**
  * Every PostgreSQL setting that Borealis has an opinion on, and why. What must hold goes on the command line, which
- * outranks postgresql.conf and ALTER SYSTEM; it is the same for writer and reader, because a promotion does not
- * restart the process. What is only a default goes into postgresql.conf.
+ * outranks postgresql.conf and ALTER SYSTEM (base/owned-settings.ts says why); it is the same for writer and reader,
+ * because a promotion does not restart the process. What is only a default goes into postgresql.conf; what users choose
+ * (docs/parameters.md) goes into postgresql.auto.conf, which outranks that.
  */
+import { ownedReason } from "../base/owned-settings.ts";
+
 export type Role = "writer" | "reader";
 
 /** The name under which the log driver attaches; as the one synchronous standby it decides when commits return. */
@@ -41,13 +44,13 @@ export interface Setting {
   readonly reason: string;
 }
 
-function holds(name: string, value: Setting["value"], reason: string, from?: number): Setting {
+function holds(name: string, value: Setting["value"], from?: number): Setting {
   return {
     name,
     value,
     role: "both",
     strength: "holds",
-    reason,
+    reason: ownedReason(name) ?? "",
     ...(from === undefined ? {} : { from }),
   };
 }
@@ -70,78 +73,32 @@ function byDefault(
 }
 
 const durability: readonly Setting[] = [
-  holds(
-    "fsync",
-    "off",
-    "the data directory is a cache; the storage nodes sync, and a cache from before a crash of the operating system is thrown away",
-  ),
-  holds(
-    "full_page_writes",
-    "on",
-    "heals pages torn by a killed process, and backups from readers require it",
-  ),
-  holds(
-    "synchronous_standby_names",
-    `FIRST 1 (${logDriverName})`,
-    "commits return when the quorum holds them; the same on readers, so that a promotion leaves no gap",
-  ),
-  holds("synchronous_commit", "on", "commits wait for the quorum unless a session says otherwise"),
-  holds("wal_level", "replica", "everything must be in the log: minimal would skip bulk loads"),
-  holds(
-    "restart_after_crash",
-    "off",
-    "after a crash the control plane decides who writes, not PostgreSQL",
-  ),
-  holds(
-    "max_slot_wal_keep_size",
-    "-1",
-    "log that the quorum does not hold yet must never be removed",
-  ),
-  holds(
-    "idle_replication_slot_timeout",
-    "0",
-    "the slot of the log driver must never be invalidated",
-    18,
-  ),
-  holds("wal_recycle", "off", "old segments are not rewritten: smaller caches"),
-  holds("wal_init_zero", "off", "new segments stay sparse: durability is elsewhere"),
-  holds("archive_mode", "off", "the log leaves through the log driver"),
-  holds(
-    "restore_command",
-    "",
-    "the log comes through the feed; each probe of a command would cost a fork during a promotion",
-  ),
-  holds("allow_alter_system", "off", "it would be lost when the cache is built again", 17),
+  holds("fsync", "off"),
+  holds("full_page_writes", "on"),
+  holds("synchronous_standby_names", `FIRST 1 (${logDriverName})`),
+  holds("synchronous_commit", "on"),
+  holds("wal_level", "replica"),
+  holds("restart_after_crash", "off"),
+  holds("max_slot_wal_keep_size", "-1"),
+  holds("idle_replication_slot_timeout", "0", 18),
+  holds("wal_recycle", "off"),
+  holds("wal_init_zero", "off"),
+  holds("archive_mode", "off"),
+  holds("restore_command", ""),
 ];
 
 const replication: readonly Setting[] = [
-  holds("hot_standby", "on", "readers serve reads"),
-  holds(
-    "primary_conninfo",
-    (context) => primaryConninfo(context.feedDir, context.instance),
-    "a reader follows its own agent, which stops at the durable end",
-  ),
-  holds("primary_slot_name", "", "the feed knows no slots"),
-  holds("wal_receiver_create_temp_slot", "off", "the feed knows no slots"),
-  holds("recovery_target_timeline", "latest", "readers follow a failover"),
-  holds("recovery_min_apply_delay", "0", "a delay would delay promotions too"),
-  holds(
-    "hot_standby_feedback",
-    "on",
-    "the writer keeps rows that readers still look at: fewer cancelled queries",
-  ),
-  holds("wal_receiver_status_interval", "1s", "how fresh feedback and lag are"),
-  holds(
-    "wal_retrieve_retry_interval",
-    "100ms",
-    "how long a reader is blind after its feed restarted; the default is 5 s",
-  ),
-  holds(
-    "max_wal_senders",
-    "10",
-    "log driver and backups; equal on all instances, or readers pause replay",
-  ),
-  holds("max_replication_slots", "10", "log driver and logical clients; equal on all instances"),
+  holds("hot_standby", "on"),
+  holds("primary_conninfo", (context) => primaryConninfo(context.feedDir, context.instance)),
+  holds("primary_slot_name", ""),
+  holds("wal_receiver_create_temp_slot", "off"),
+  holds("recovery_target_timeline", "latest"),
+  holds("recovery_min_apply_delay", "0"),
+  holds("hot_standby_feedback", "on"),
+  holds("wal_receiver_status_interval", "1s"),
+  holds("wal_retrieve_retry_interval", "100ms"),
+  holds("max_wal_senders", "10"),
+  holds("max_replication_slots", "10"),
   byDefault(
     "wal_sender_timeout",
     "60s",
@@ -158,33 +115,17 @@ const replication: readonly Setting[] = [
 ];
 
 const access: readonly Setting[] = [
-  holds("listen_addresses", "", "users come through the endpoints only"),
-  holds("port", String(socketPort), "part of the name of the socket file"),
-  holds(
-    "unix_socket_directories",
-    (context) => quotedPath(context.socketDir),
-    "a directory that only Borealis can enter: trust inside it is safe",
-  ),
-  holds("unix_socket_permissions", "0700", "nobody but Borealis connects directly"),
-  holds("ssl", "off", "TLS ends at the endpoints"),
-  holds(
-    "cluster_name",
-    (context) => context.instance,
-    "tells the instances of one host apart in ps",
-  ),
-  holds("max_connections", String(connections), "equal on all instances, or readers pause replay"),
-  holds(
-    "superuser_reserved_connections",
-    String(reservedConnections),
-    "Borealis itself always gets in",
-  ),
-  holds(
-    "max_prepared_transactions",
-    "64",
-    "prepared transactions survive a failover; equal on all instances, or readers pause replay",
-  ),
-  holds("max_worker_processes", "8", "equal on all instances, or readers pause replay"),
-  holds("max_locks_per_transaction", "64", "equal on all instances, or readers pause replay"),
+  holds("listen_addresses", ""),
+  holds("port", String(socketPort)),
+  holds("unix_socket_directories", (context) => quotedPath(context.socketDir)),
+  holds("unix_socket_permissions", "0700"),
+  holds("ssl", "off"),
+  holds("cluster_name", (context) => context.instance),
+  holds("max_connections", String(connections)),
+  holds("superuser_reserved_connections", String(reservedConnections)),
+  holds("max_prepared_transactions", "64"),
+  holds("max_worker_processes", "8"),
+  holds("max_locks_per_transaction", "64"),
   byDefault(
     "client_connection_check_interval",
     "1s",
@@ -218,8 +159,9 @@ const footprint: readonly Setting[] = [
 ];
 
 const logging: readonly Setting[] = [
-  holds("log_destination", "stderr", "the agent owns the log file"),
-  holds("logging_collector", "off", "the agent owns the log file"),
+  holds("log_destination", "stderr"),
+  holds("logging_collector", "off"),
+  holds("lc_messages", "C"),
   byDefault("log_line_prefix", "%m [%p] ", "when and who"),
   byDefault(
     "log_min_messages",
@@ -243,7 +185,6 @@ const language: readonly Setting[] = [
   byDefault("timezone", "UTC", "as on Aurora, and the same on every host"),
   byDefault("log_timezone", "UTC", "as on Aurora, and the same on every host"),
   byDefault("datestyle", "iso, mdy", "what initdb chooses"),
-  byDefault("lc_messages", "C", "messages in English, on every host"),
   byDefault("lc_monetary", "C", "the same on every host"),
   byDefault("lc_numeric", "C", "the same on every host"),
   byDefault("lc_time", "C", "the same on every host"),
@@ -252,13 +193,9 @@ const language: readonly Setting[] = [
 
 /** Of the endpoints: to PostgreSQL they are names that SHOW knows, and that SET, ALTER ROLE and ALTER DATABASE change. */
 const forwarding: readonly Setting[] = [
-  holds("apg_write_forward.consistency_mode", "off", "what SHOW says before anybody sets it"),
-  holds("apg_write_forward.connect_timeout", "30", "what SHOW says before anybody sets it"),
-  holds(
-    "apg_write_forward.idle_session_timeout",
-    "300000",
-    "what SHOW says before anybody sets it",
-  ),
+  holds("apg_write_forward.consistency_mode", "off"),
+  holds("apg_write_forward.connect_timeout", "30"),
+  holds("apg_write_forward.idle_session_timeout", "300000"),
 ];
 
 /** By which AWS's client wrappers tell Aurora from other PostgreSQL: in rds.extensions, though nobody needs to create it. */
@@ -266,14 +203,12 @@ const auroraMark = "aurora_stat_utils";
 
 /** Aurora's: to PostgreSQL they are names that SHOW knows. They say what is the case here; pg_settings shows them, too. */
 const aurora: readonly Setting[] = [
-  holds(
-    "rds.extensions",
-    ({ extensions }) => [...(extensions ?? []), auroraMark].toSorted().join(", "),
-    "what a member of rds_superuser may create",
+  holds("rds.extensions", ({ extensions }) =>
+    [...(extensions ?? []), auroraMark].toSorted().join(", "),
   ),
-  holds("rds.logical_replication", "off", "wal_level is replica"),
-  holds("rds.restrict_password_commands", "off", "PostgreSQL's rules say who sets passwords"),
-  holds("rds.superuser_variables", "session_replication_role", "granted to rds_superuser"),
+  holds("rds.logical_replication", "off"),
+  holds("rds.restrict_password_commands", "off"),
+  holds("rds.superuser_variables", "session_replication_role"),
 ];
 const auroraNames: readonly string[] = aurora.map(({ name }) => name);
 
@@ -322,13 +257,10 @@ export function configurationFile(options: {
   return `${lines.join("\n")}\n`;
 }
 
-/** Whether a user's value for `name` may count: a setting's name, and not one that must hold. */
+/** Whether a user's value for `name` may count: a setting's name, and not one that is Borealis's. */
 export function mayOverride(name: string): boolean {
   const isName = /^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/i.test(name);
-  return (
-    isName &&
-    !settings.some((setting) => setting.strength === "holds" && setting.name === name.toLowerCase())
-  );
+  return isName && ownedReason(name) === undefined;
 }
 
 /** Who may connect: whoever can enter the socket directory. The endpoints authenticate users (D15). */

@@ -2,6 +2,7 @@ import type { Rng } from "../base/rng.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import type { DriverCounts, LogHold } from "../log-driver/index.ts";
 import type { Building } from "./messages.ts";
+import type { StartParameters } from "./parameters-shell.ts";
 import type { StartMeter } from "./start-phases.ts";
 
 /** What an agent, and all that works for it, is given. */
@@ -19,6 +20,8 @@ export interface AgentDeps {
   readonly driverCounts?: DriverCounts;
   /** Whether an injected fault keeps log back from this reader. */
   readonly hold?: LogHold;
+  /** What users have set for this instance. */
+  readonly parameters?: StartParameters;
   /** A role will take sessions in a moment: what they see of the cluster is to be true from the first one on. */
   readonly beforeServing?: () => Promise<void>;
 }

@@ -9,7 +9,6 @@ import {
   type Building,
   feedbackSchema,
   type InstanceStatus,
-  type PulseReport,
   type ReaderOrder,
   readGateSchema,
   type ReadLease,
@@ -25,15 +24,16 @@ import {
 import type { AgentDeps } from "./agent-deps-shell.ts";
 import { agentStatus } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
-import { unstampCache } from "../engine/index.ts";
+import { leaveTangled } from "./tangled-shell.ts";
 import { type LogDriverHandle, LogHold } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
 import { InstanceFaults } from "./faults-shell.ts";
 import { AgentCounts } from "./agent-counts.ts";
+import { InstanceParameters } from "./parameters-shell.ts";
 import { makeDriver } from "./make-driver-shell.ts";
 import { volumeNodes } from "./nodes.ts";
 import { ReaderRole } from "./reader-shell.ts";
-import type { RoleOwner, StopKind } from "./role.ts";
+import { pulseOf, type RoleOwner, type StopKind } from "./role.ts";
 import { removeSightFile, SightFile } from "./sight-file-shell.ts";
 import { type Inherited, WriterRole } from "./writer-shell.ts";
 
@@ -48,12 +48,6 @@ type Situation =
   | { readonly kind: "writer"; readonly role: WriterRole };
 
 /**
- * PostgreSQL on a cache in which one segment has several timelines, killed while it received the newest one's file anew: it
- * ends so at each start, for ever. The volume has all of it.
- */
-const tangled = /belongs to timeline \d+, but previous recovered WAL file came from timeline/;
-
-/**
  * The agent of one instance. It takes no role unasked: the control plane orders one, storage decides whether a writer
  * may write. When anything of a role breaks, the role is taken down whole, the agent reports itself free again, and
  * the next order starts from the beginning: one way up, however it went down.
@@ -64,6 +58,7 @@ export class InstanceAgent {
   /** Undefined: SQL shows nothing of the cluster. */
   private readonly sight: SightFile | undefined;
   private readonly faults: InstanceFaults;
+  private readonly parameters: InstanceParameters;
   private situation: Situation = { kind: "none" };
   private incarnation = 1;
   private problem: string | undefined;
@@ -82,8 +77,12 @@ export class InstanceAgent {
   constructor(config: AgentConfig, deps: AgentDeps) {
     this.config = config;
     const hold = new LogHold();
+    const situation = (): Situation => this.situation;
+    const own = { life: () => this.life, closing: this.closing.signal };
+    this.parameters = new InstanceParameters({ ...deps, ...own, config, situation });
     this.deps = {
       ...deps,
+      parameters: this.parameters,
       hold,
       starts: this.counts.starts,
       driverCounts: this.counts.driverCounts,
@@ -91,10 +90,8 @@ export class InstanceAgent {
       onBuilding: (building) => (this.building = building),
     };
     if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
-    const { sight } = this;
-    const situation = (): Situation => this.situation;
     const onNews = (): void => this.report();
-    this.faults = new InstanceFaults({ config, deps, hold, sight, situation, onNews });
+    this.faults = new InstanceFaults({ config, deps, hold, sight: this.sight, situation, onNews });
   }
 
   async start(): Promise<void> {
@@ -120,7 +117,7 @@ export class InstanceAgent {
         prepareWriter: () => this.prepareWriter(),
         yieldVolume: (params) => this.yieldVolume(yieldVolumeSchema.parse(params)),
         restart: () => this.restart(),
-        pulse: () => this.pulse(),
+        pulse: () => pulseOf(this.situation),
         figures: () => this.counts.figures,
         warm: () => {
           if (this.situation.kind === "reader") this.situation.role.keepWarm();
@@ -132,6 +129,7 @@ export class InstanceAgent {
         },
         noteCluster: (params) => this.sight?.take(clusterSightSchema.parse(params)),
         ...this.faults.handlers,
+        ...this.parameters.handlers,
         setNodes: (params) => this.setNodes(setNodesSchema.parse(params).nodes),
         ...writerHandlers(() => this.requireWriter(), this.closing.signal),
         readLease: (params) => this.readLease(readGateSchema.parse(params).life),
@@ -145,6 +143,7 @@ export class InstanceAgent {
     );
     void this.reportForEver();
     void this.faults.run(this.closing.signal);
+    void this.parameters.run();
   }
 
   /** Takes everything down: a clean stop ends with a shutdown checkpoint that the quorum holds. */
@@ -258,14 +257,6 @@ export class InstanceAgent {
     });
   }
 
-  private pulse(): PulseReport {
-    const { situation } = this;
-    if (situation.kind === "none") return { silentMs: 0, standstillMs: 0 };
-    const silentMs = situation.role.silentMs() ?? 0;
-    const isWriter = situation.kind === "writer";
-    return { silentMs, standstillMs: isWriter ? situation.role.standstillMs() : 0 };
-  }
-
   /** One change of role at a time. */
   private enqueue(change: () => Promise<void>): Promise<void> {
     const next = this.changing.catch(() => undefined).then(change);
@@ -373,9 +364,8 @@ export class InstanceAgent {
     if (!this.closing.signal.aborted) {
       logger.error({ event: "role.failed", role: this.situation.kind }, this.problem);
     }
-    const isTangled = tangled.test(this.problem);
     await this.leaveRole("immediate");
-    if (isTangled) await unstampCache(this.config.instanceDir);
+    await leaveTangled(this.config, this.problem);
     // Free, and its epoch released: who takes over need not wait for the pause. An order to this one does.
     this.report();
     await sleep(clock, this.pauseMs, this.closing.signal);

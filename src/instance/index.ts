@@ -38,6 +38,15 @@ export {
   holdingSchema,
   type Injected,
 } from "./fault-messages.ts";
+export {
+  adoptionSchema,
+  notTakenSchema,
+  type ParameterChange,
+  type ParameterStates,
+  parameterStatesSchema,
+  type ParameterValues,
+  triedSchema,
+} from "./parameter-messages.ts";
 export { startPhases } from "./start-phases.ts";
 export { instanceSight } from "./sight.ts";
 export { injectFunctions } from "./inject-functions.ts";

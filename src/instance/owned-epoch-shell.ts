@@ -56,7 +56,7 @@ export async function endFormerLife(
   deps: AgentDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  await makePostgres(config, deps.logger, { onBroke: () => undefined }).clearOrphans();
+  await makePostgres(config, deps, { onBroke: () => undefined }).clearOrphans();
   await releaseOwnedEpoch(config, deps, signal);
 }
 

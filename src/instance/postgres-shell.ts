@@ -1,7 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { bootstrapUser, dataDirOf, Postgres } from "../engine/index.ts";
-import type { Logger } from "../io/index.ts";
 import { connectPg, type PgClient } from "../wire/index.ts";
+import type { AgentDeps } from "./agent-deps-shell.ts";
 import type { AgentConfig } from "./messages.ts";
 
 /** Where this agent serves the log to its own PostgreSQL, should it be a reader. */
@@ -16,7 +16,11 @@ export interface PostgresOwner {
 }
 
 /** The instance's PostgreSQL. */
-export function makePostgres(config: AgentConfig, logger: Logger, owner: PostgresOwner): Postgres {
+export function makePostgres(
+  config: AgentConfig,
+  { logger, parameters }: Pick<AgentDeps, "logger" | "parameters">,
+  owner: PostgresOwner,
+): Postgres {
   const postgres = new Postgres({
     engine: config.engine,
     instance: config.instance,
@@ -26,6 +30,7 @@ export function makePostgres(config: AgentConfig, logger: Logger, owner: Postgre
     logFile: config.postgresLogFile,
     osUser: config.osUser ?? undefined,
     overrides: new Map(Object.entries(config.overrides)),
+    ...(parameters ? { parameters: () => parameters.atStart } : {}),
     hasAuroraSettings: config.hasSurface,
     logger,
   });

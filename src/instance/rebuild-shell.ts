@@ -166,7 +166,7 @@ async function copyFrom(source: BackupSource, rebuild: Rebuild): Promise<Copied>
   const startMs = clock.nowMs();
   try {
     const backup = await hydrateFromBackup({
-      source: { socketDir: source.socketDir, port: socketPort },
+      source: { socketDir: source.socketDir, port: socketPort, major: config.engine.major },
       instanceDir: config.instanceDir,
       volumeId: volumeId(config.volumeId),
       osUser: config.osUser ?? undefined,

@@ -1,4 +1,4 @@
-import type { InstanceStatus } from "./messages.ts";
+import type { InstanceStatus, PulseReport } from "./messages.ts";
 
 /** What a role knows of itself for the instance's status. */
 export interface RoleFacts {
@@ -35,4 +35,19 @@ export interface RoleOwner {
   onBroke(error: unknown): void;
   /** There is something to tell that others wait for. */
   onNews(): void;
+}
+
+/** What a role says of its PostgreSQL's life, if there is a role. */
+type Pulsing =
+  | { readonly kind: "none" }
+  | { readonly kind: "reader"; readonly role: { silentMs(): number } }
+  | {
+      readonly kind: "writer";
+      readonly role: { silentMs(): number | undefined; standstillMs(): number };
+    };
+
+export function pulseOf(of: Pulsing): PulseReport {
+  if (of.kind === "none") return { silentMs: 0, standstillMs: 0 };
+  const standstillMs = of.kind === "writer" ? of.role.standstillMs() : 0;
+  return { silentMs: of.role.silentMs() ?? 0, standstillMs };
 }

@@ -4,6 +4,7 @@ import {
   dataDirOf,
   dropUnreachedTimeline,
   type Postgres,
+  type Role,
   type StopResult,
 } from "../engine/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
@@ -29,8 +30,15 @@ export interface StandbyOwner {
   onCutoff?(cutoff: Cutoff): void;
 }
 
+interface StartWait {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** A clean stop waits no longer than this for the shutdown checkpoint (D4: without a quorum it would wait for ever). */
 const fastStopMs = 5_000;
+/** Long for a busy machine. */
+const firstAnswerMs = 15_000;
 
 /**
  * One PostgreSQL and the feed that it drinks from. A reader's; or one on its way to be the writer, which takes it over
@@ -43,14 +51,20 @@ export class Standby {
   private owner: StandbyOwner;
   private running: LogFeed | undefined;
   private session: PgClient | undefined;
+  /** Should it not start now, it is started otherwise. */
+  private isAttempt = false;
 
   constructor(config: AgentConfig, deps: AgentDeps, owner: StandbyOwner) {
     this.config = config;
     this.deps = deps;
     this.owner = owner;
-    this.postgres = makePostgres(config, deps.logger, {
-      onDying: () => this.owner.onDying?.(),
-      onBroke: (error) => this.owner.onBroke(error),
+    this.postgres = makePostgres(config, deps, {
+      onDying: () => {
+        if (!this.isAttempt) this.owner.onDying?.();
+      },
+      onBroke: (error) => {
+        if (!this.isAttempt) this.owner.onBroke(error);
+      },
     });
   }
 
@@ -117,15 +131,42 @@ export class Standby {
   }
 
   /** Starts PostgreSQL as a hot standby, and waits until it takes sessions. The feed must be open. */
-  async start(wait: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<void> {
+  async start(wait: StartWait): Promise<void> {
     if (!this.running) {
       throw new BorealisError(sqlState.internal, "a standby without a feed would wait for ever");
     }
     const dropped = await dropUnreachedTimeline(dataDirOf(this.config.instanceDir));
     if (dropped !== undefined)
       this.deps.logger.info({ event: "log.unreachedDropped", segment: dropped });
-    await this.postgres.start("reader");
-    await this.postgres.untilReady(wait);
+    await this.startAs("reader", wait);
+  }
+
+  /**
+   * Starts PostgreSQL with what users have set, and without if it does not start with that, or not in time, or answers nobody:
+   * no value keeps an instance from running. Resolves when it takes sessions.
+   */
+  async startAs(role: Role, wait: StartWait): Promise<void> {
+    const { parameters } = this.deps;
+    const attempts = (await parameters?.attempts()) ?? [new Map<string, string>()];
+    let failure: unknown;
+    for (const [index, values] of attempts.entries()) {
+      const isLast = index === attempts.length - 1;
+      parameters?.starting(values);
+      try {
+        this.isAttempt = !isLast;
+        await this.postgres.start(role);
+        await this.postgres.untilReady(wait);
+        if (!isLast) await askOnce(this.postgres, wait.signal);
+        break;
+      } catch (error) {
+        if (isLast || wait.signal.aborted) throw error;
+        failure ??= error;
+        await this.postgres.killAll();
+      } finally {
+        this.isAttempt = false;
+      }
+    }
+    await parameters?.serving(this.postgres, failure);
   }
 
   /** Its processes are gone when this resolves, whatever state they were in. */
@@ -142,6 +183,20 @@ export class Standby {
     );
     await this.closeFeed();
     return stopped;
+  }
+}
+
+/** Raises if it does not answer. */
+async function askOnce(postgres: Postgres, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(firstAnswerMs)]);
+  const session = await connectAgent(postgres);
+  const onLimit = (): void => session.destroy();
+  limit.addEventListener("abort", onLimit, { once: true });
+  try {
+    await session.query("SELECT 1");
+  } finally {
+    limit.removeEventListener("abort", onLimit);
+    session.destroy();
   }
 }
 

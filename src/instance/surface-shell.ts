@@ -28,26 +28,10 @@ const badDefinition = "42P13";
 /** Errors that may be gone in a moment: a lock, a deadlock, a connection. */
 const passing = /^(08|40|53|55P03|57)/;
 
-/** The first that has a setting by which no event trigger fires in a session: before it those that are ALWAYS do. */
+/** The first that has a setting by which no event trigger fires in our sessions: before it those that are ALWAYS do. */
 const withoutEventTriggers = 17;
-
-/** What a database's owner has set for its sessions must not have a say, nor event triggers. */
-function plainSession(major: number): string {
-  const values = [
-    "session_replication_role=replica",
-    "role=none",
-    "search_path=pg_catalog",
-    "standard_conforming_strings=on",
-    "check_function_bodies=on",
-    "default_transaction_read_only=off",
-    "default_transaction_deferrable=off",
-    "statement_timeout=0",
-    "idle_session_timeout=0",
-    "idle_in_transaction_session_timeout=0",
-    ...(major >= withoutEventTriggers ? ["event_triggers=off", "transaction_timeout=0"] : []),
-  ];
-  return values.map((value) => `-c ${value}`).join(" ");
-}
+/** Nor does any other trigger fire. */
+const sessionOptions = "-c session_replication_role=replica";
 
 type Server = Pick<Postgres, "address" | "auroraSettings">;
 interface Work {
@@ -137,8 +121,8 @@ async function attempt(
   }
 }
 
-function connectPlainly(database: string, { postgres, engine }: Work): Promise<PgClient> {
-  return connectAgent(postgres, { database, options: plainSession(engine.major) });
+function connectPlainly(database: string, { postgres }: Work): Promise<PgClient> {
+  return connectAgent(postgres, { database, options: sessionOptions });
 }
 
 /** Raises also where somebody's role has the name of one of ours: it may go away, and the log has it once. */

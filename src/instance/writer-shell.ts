@@ -320,8 +320,7 @@ export class WriterRole {
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await installPathHistory(config, historyBelow(claimed));
     const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
-    await postgres.start("writer");
-    await postgres.untilReady({ timeoutMs: readyTimeoutMs, signal });
+    await this.standby.startAs("writer", { timeoutMs: readyTimeoutMs, signal });
     const client = await connectAgent(postgres);
     const cutoff = await readStartCutoff(client, dataDirOf(config.instanceDir));
     client.destroy();

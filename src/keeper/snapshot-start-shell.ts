@@ -32,12 +32,12 @@ export async function beginNearTheEnd(
     return tookMs;
   };
   try {
-    const at = await onPostgres(writer.socketDir, bounded, async (client) => {
+    const at = await onPostgres(context, writer.socketDir, bounded, async (client) => {
       await client.query("CHECKPOINT");
       return lsnOf(client, "pg_catalog.pg_current_wal_insert_lsn()");
     });
     const checkpointMs = lap();
-    await onPostgres(source.socketDir, bounded, async (client) => {
+    await onPostgres(context, source.socketDir, bounded, async (client) => {
       await untilReplayed(context, client, at, bounded);
       const replayMs = lap();
       await client.query("CHECKPOINT");
@@ -70,12 +70,13 @@ async function lsnOf(client: PgClient, expression: string): Promise<Lsn | undefi
 }
 
 async function onPostgres<Result>(
+  { config }: KeeperContext,
   socketDir: string,
   signal: AbortSignal,
   work: (client: PgClient) => Promise<Result>,
 ): Promise<Result> {
   const client = await connectPg({
-    address: { socketDir, port: socketPort },
+    address: { socketDir, port: socketPort, major: config.postgresMajor },
     user: bootstrapUser,
     database: "postgres",
     applicationName: "borealis_keeper",

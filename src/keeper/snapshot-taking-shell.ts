@@ -64,7 +64,11 @@ export async function takeVolumeSnapshot(
   const taken = await aside((compression) =>
     takeSnapshot(
       {
-        source: { socketDir: source.socketDir, port: socketPort },
+        source: {
+          socketDir: source.socketDir,
+          port: socketPort,
+          major: config.postgresMajor,
+        },
         postgresMajor: config.postgresMajor,
         replicas,
         sealer: context.sealer(compression),

@@ -19,6 +19,7 @@ import {
   instanceRemove,
 } from "./instance-commands.ts";
 import { NoticeProgress } from "./notice-progress.ts";
+import { parameterReset, parameterSet } from "./parameter-commands.ts";
 import { storageScrub } from "./scrub-command.ts";
 import { snapshotCreate, snapshotDelete } from "./snapshot-changes.ts";
 import { storageReplace, storageSwitch } from "./storage-commands.ts";
@@ -90,6 +91,10 @@ function reportOn(order: AskedCommand["order"], place: Workplace): Promise<Comma
       return accessSet(place, order.id, order.allow);
     case "drop access":
       return accessSet(place, order.id, null);
+    case "set parameter":
+      return parameterSet(place, order.id, order.value, order.instance);
+    case "reset parameter":
+      return parameterReset(place, order.id, order.instance);
     case "stop storage":
       return storageSwitch(place, "stop", order.ids);
     case "start storage":

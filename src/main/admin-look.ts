@@ -1,5 +1,10 @@
 import { z } from "zod";
-import { type StatusReport, statusSchema } from "../cluster/index.ts";
+import {
+  type ParameterRow,
+  parameterRowsSchema,
+  type StatusReport,
+  statusSchema,
+} from "../cluster/index.ts";
 import { type ClusterEvent, eventSchema, eventsMax } from "../events/index.ts";
 import { connectRpc, type RpcClient } from "../io/index.ts";
 import { type SnapshotRow, snapshotRowsSchema } from "../keeper/index.ts";
@@ -16,6 +21,7 @@ const snapshotsMs = 60_000;
 export function lookThrough(controlSocket: string): {
   status: () => Promise<StatusReport>;
   snapshots: () => Promise<readonly SnapshotRow[]>;
+  parameters: () => Promise<readonly ParameterRow[]>;
   events: () => Promise<readonly ClusterEvent[]>;
 } {
   const address = { kind: "unix", path: controlSocket } as const;
@@ -26,6 +32,7 @@ export function lookThrough(controlSocket: string): {
     status: async () => statusSchema.parse(await ask("status", statusMs)),
     events: async () =>
       z.array(eventSchema).parse(await ask("events", statusMs, { limit: eventsMax })),
+    parameters: async () => parameterRowsSchema.parse(await ask("parameters", statusMs)),
     snapshots: async () => snapshotRowsSchema.parse(await ask("snapshotList", snapshotsMs)),
   };
 }

@@ -134,6 +134,7 @@ function proxyConfig(facts: PlanFacts): ProxyConfig {
     host,
     masterUser,
     engineVersion,
+    postgresMajor: facts.engine.engine.major,
     dataDir: layout.dataDir,
     runtimeDir: layout.runtimeDir,
     logFile: `${layout.logDir}/proxy.log`,

@@ -3,6 +3,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { addAccessCommands } from "./cli-access.ts";
 import { addIamCommands } from "./cli-iam.ts";
 import { addInstanceCommands } from "./cli-instances.ts";
+import { addParameterCommands } from "./cli-parameters.ts";
 import { type CommonOptions, reporting, running, withCommon } from "./cli-common.ts";
 import { hideSecrets } from "./environment.ts";
 import { borealisVersion } from "./paths.ts";
@@ -333,6 +334,7 @@ withCommon(password.command("set"), "borealis password set --password 'another o
 
 addAccessCommands(program);
 addIamCommands(program);
+addParameterCommands(program);
 
 // `borealis status | head` closes the pipe: that is the reader's right, not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -3,7 +3,13 @@ import { present } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
-import { type ClusterState, inheritedFutures, type Layout, nodeDir } from "../cluster/index.ts";
+import {
+  type ClusterState,
+  inheritedFutures,
+  inheritedParameters,
+  type Layout,
+  nodeDir,
+} from "../cluster/index.ts";
 import { realEntropy } from "../io/index.ts";
 import { memberSet, type Pin } from "../quorum/index.ts";
 import {
@@ -216,7 +222,13 @@ function stateOf(
 ): ClusterState {
   // It has other instances than those that custom endpoints name, and log of one path: nothing to return to.
   const { clones: _, leaving: __, endpoints: ___, access: ____, ...rest } = parent.state;
-  const { backtrack: _____, abandoned: ______, expired: _______, ...inherited } = rest;
+  const {
+    backtrack: _____,
+    abandoned: ______,
+    expired: _______,
+    parameters: ________,
+    ...inherited
+  } = rest;
   // What is not for everybody is not for everybody there, either.
   const access = parent.state.access?.filter(({ endpoint }) => common.has(endpoint)) ?? [];
   const madeAtMs = Date.now();
@@ -227,6 +239,7 @@ function stateOf(
     ...inherited,
     ...(access.length > 0 && { access }),
     ...(expired.length > 0 && { expired }),
+    ...inheritedParameters(parent.state),
     clusterId: `borealis-${pinId.slice(0, 8)}`,
     volumeId: pinId,
     ancestorVolumeId: parent.state.ancestorVolumeId ?? parent.state.volumeId,

@@ -152,6 +152,7 @@ export interface Birth {
   readonly password: string | undefined;
   readonly encryption: "on" | "off";
   readonly readers: number;
+  readonly parameters?: ClusterState["parameters"];
 }
 
 /** A new volume around a genesis image: its own id, nodes and keys. The state file is written last: it makes the cluster. */
@@ -186,6 +187,7 @@ export async function bearVolume(birth: Birth): Promise<ClusterState> {
     writer: "instance-1",
     instances: newInstances(readers),
     nodes,
+    ...(birth.parameters && { parameters: birth.parameters }),
   };
   if (!existsSync(layout.configFile)) writeSecret(layout.configFile, "{}");
   // Once the state is there nothing is made again: every name must be as durable as it.

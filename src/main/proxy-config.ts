@@ -52,6 +52,7 @@ export const proxyConfigSchema = z.object({
   masterUser: z.string(),
   /** PostgreSQL's, for clients of those that ask. */
   engineVersion: z.string(),
+  postgresMajor: z.number().int(),
   /** As the cluster was when the proxy started; the control plane tells of others. */
   endpoints: z.array(endpointPlaceSchema),
   /** Endpoints answer at this port of loopback addresses of their own, too; null: they do not. */

@@ -61,7 +61,7 @@ const follower = new TopologyFollower({
   clock: realClock,
   logger,
 });
-const topology = new PushedTopology(follower);
+const topology = new PushedTopology(follower, config.postgresMajor);
 const lines = new AgentLines(topology);
 const { mode, leaseMs } = config.gate;
 const { loopbackPort } = config;

@@ -85,7 +85,7 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     progress.begin("putting it on the disk");
     await adoptImage({ from: dir, genesisDir: layout.genesisDir }, (bytes) => progress.at(bytes));
     progress.end();
-    const { masterUser, isSuperuser, encryption } = identity;
+    const { masterUser, isSuperuser, encryption, parameters } = identity;
     const { genesis, isBootstrapped, ...facts } = image;
     const state = await bearVolume({
       layout,
@@ -98,6 +98,7 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
       password: work.password ?? (isBootstrapped ? undefined : newPassword()),
       encryption,
       readers: work.readers,
+      ...(parameters && { parameters }),
     });
     return { state, ...facts };
   } finally {

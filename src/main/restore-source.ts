@@ -4,7 +4,13 @@ import { parseAddress } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { advance, type Lsn } from "../base/lsn.ts";
-import { addressBook, type ClusterState, type Layout, leftFutures } from "../cluster/index.ts";
+import {
+  addressBook,
+  type ClusterState,
+  inheritedParameters,
+  type Layout,
+  leftFutures,
+} from "../cluster/index.ts";
 import { readGenesis } from "../engine/index.ts";
 import { type ClusterCredential, realClock, realRng } from "../io/index.ts";
 import { type VolumeNodes, volumeNodesSchema } from "../instance/index.ts";
@@ -76,6 +82,8 @@ export interface VolumeIdentity {
   readonly createdAtMs: number;
   /** Of the cluster: without its writer. */
   readonly readers: number;
+  /** What was set for all of its instances; undefined: nothing, or nobody here knows. */
+  readonly parameters?: ClusterState["parameters"];
 }
 
 export interface ClusterPlace {
@@ -175,6 +183,7 @@ function identityOf(state: ClusterState): VolumeIdentity {
     encryption,
     createdAtMs: Date.parse(state.bornAt ?? state.createdAt),
     readers: instances.length - 1,
+    ...inheritedParameters(state),
   };
 }
 

@@ -1,7 +1,8 @@
 import { sqlState } from "../base/errors.ts";
+import { notAnybodys, ownedReason } from "../base/owned-settings.ts";
 import type { Findings } from "./findings.ts";
 import type { Refusal } from "./statement-class.ts";
-import { text, type Tree } from "./tree.ts";
+import { child, text, type Tree } from "./tree.ts";
 
 /** The name under which a writer's log driver is its PostgreSQL's synchronous standby. */
 export const driverName = "borealis_log";
@@ -70,6 +71,15 @@ export function settingRefusal(name: string, value: string): Refusal | undefined
   };
 }
 
+/** A setting that is Borealis's own: PostgreSQL would take it, and nothing would come of it. Without a value it is harmless. */
+function parameterRefusal(setting: Tree): Refusal | undefined {
+  const name = text(setting, "name") ?? "";
+  const isRefused = text(setting, "kind") === "VAR_SET_VALUE" && ownedReason(name) !== undefined;
+  if (!isRefused) return undefined;
+  const { code, message, hint = "" } = notAnybodys(name);
+  return { code, message, hint };
+}
+
 /** What an endpoint refuses by its text alone. */
 export function refusalOf(tag: string, statement: Tree, findings: Findings): Refusal | undefined {
   if (tag === "CreateTableSpaceStmt" && text(statement, "location")) {
@@ -79,13 +89,7 @@ export function refusalOf(tag: string, statement: Tree, findings: Findings): Ref
       hint: "Instances on one host would share the directory. Use LOCATION '' or the default tablespace.",
     };
   }
-  if (tag === "AlterSystemStmt") {
-    return {
-      code: sqlState.notSupported,
-      message: "ALTER SYSTEM is not supported",
-      hint: "It would change one instance only, and be lost when that is rebuilt. Use ALTER DATABASE or ALTER ROLE ... SET.",
-    };
-  }
+  if (tag === "AlterSystemStmt") return parameterRefusal(child(statement, "setstmt"));
   for (const { name, value } of findings.settings) {
     // An empty one is what PostgreSQL shows of a setting that was reset.
     const refusal = value ? settingRefusal(name, value) : undefined;

@@ -2,7 +2,11 @@ import type { BorealisError } from "../base/errors.ts";
 import type { TraitChange } from "./plan.ts";
 
 /** How much of the log must be durable: all that is flushed, or all that is inserted, at the moment of asking. */
-export type UpTo = "flushed" | "inserted";
+export type UpTo =
+  | "flushed"
+  | "inserted"
+  /** ... and what ALTER SYSTEM has set is kept by the cluster. */
+  | "parameters";
 
 /**
  * What became of a session whose server was lost:

@@ -18,12 +18,6 @@ const queryTimeoutMs = 10_000;
 /** Whoever logs in waits for it. */
 const traitsTimeoutMs = 10_000;
 
-/**
- * Ours is a superuser, and looks into databases of others: their owners' ALTER DATABASE ... SET must not say what a quote means
- * here, nor an operator of theirs be taken because it fits better than PostgreSQL's own (oid >= int4, name ~* name).
- */
-const plainSession = "-c search_path=pg_catalog -c standard_conforming_strings=on";
-
 export interface AdminOptions {
   readonly topology: Topology;
   readonly clock: Clock;
@@ -190,11 +184,19 @@ export class AdminSessions {
     }
   }
 
-  private client(target: Target, use = ""): Promise<PgClient> {
+  /** Its default of the idle timeout is what the server gives everybody; its own is none. */
+  private async loginClient(target: Target): Promise<PgClient> {
+    const client = await this.open(target, { timeoutMs: 5_000, except: [idleTimeoutSetting] });
+    await client.query(`SET ${idleTimeoutSetting} = 0`);
+    return client;
+  }
+
+  private client(target: Target, use: "" | "logins" = ""): Promise<PgClient> {
     const key = `${target.instanceId} ${target.incarnation} ${use}`;
     const known = this.clients.get(key);
     if (known) return known.opening;
-    const opening = this.open(target, { timeoutMs: 5_000 });
+    const opening =
+      use === "logins" ? this.loginClient(target) : this.open(target, { timeoutMs: 5_000 });
     this.clients.set(key, { target, opening });
     const forget = (): void => {
       if (this.clients.get(key)?.opening === opening) this.clients.delete(key);
@@ -206,7 +208,15 @@ export class AdminSessions {
   /** Raises 08006 where it answers nothing: at once, where that is known. */
   private async open(
     target: Target,
-    { database = "postgres", timeoutMs }: { database?: string; timeoutMs: number },
+    {
+      database = "postgres",
+      timeoutMs,
+      except,
+    }: {
+      readonly database?: string;
+      readonly timeoutMs: number;
+      readonly except?: readonly string[];
+    },
   ): Promise<PgClient> {
     if (this.options.topology.isSilent(target)) throw silent(target);
     const over = this.begin(target, timeoutMs);
@@ -216,9 +226,9 @@ export class AdminSessions {
         user: adminUser,
         database,
         applicationName,
-        options: plainSession,
         timeoutMs,
         signal: over.signal,
+        ...(except && { except }),
       });
     } finally {
       over.end();
@@ -249,7 +259,8 @@ function loginSql(
   database: string,
   { asksForTokens }: { readonly asksForTokens: boolean },
 ): string {
-  return `SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
+  // The idle timeout that users have: for the one transaction that these two are.
+  return `SET LOCAL ${idleTimeoutSetting} TO DEFAULT; SELECT r.rolpassword, COALESCE(r.rolvaliduntil < pg_catalog.now(), false),
     (SELECT pg_catalog.string_agg(c, E'\\n' ORDER BY s.setrole <> 0 AND s.setdatabase <> 0, s.setrole <> 0, s.setdatabase <> 0)
        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
       WHERE s.setrole IN (0, r.oid)

@@ -12,7 +12,7 @@ import { AdminSessions } from "./admin-shell.ts";
 import type { Target, Topology } from "./topology.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "borealis-mute-"));
-const address = { socketDir: dir, port: 5432 };
+const address = { socketDir: dir, port: 5432, major: 18 };
 const target: Target = {
   instanceId: instanceId("instance-2"),
   role: "reader",

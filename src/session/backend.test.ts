@@ -44,7 +44,7 @@ describe("startBackend", () => {
 
   /** A PostgreSQL that says this to whoever comes, and hangs up unless that was a welcome. */
   async function serve(port: number, words: Buffer): Promise<Target> {
-    const address = { socketDir: dir, port };
+    const address = { socketDir: dir, port, major: 18 };
     const server = createServer((socket) => {
       socket.on("error", () => undefined);
       socket.once("data", () => {

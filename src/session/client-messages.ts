@@ -1,9 +1,7 @@
-import { BorealisError } from "../base/errors.ts";
 import {
   encodeBind,
   encodeClose,
   encodeDescribe,
-  encodeError,
   encodeExecute,
   encodeParse,
   encodeQuery,
@@ -20,11 +18,12 @@ import {
 } from "../wire/index.ts";
 import { parseBindTexts } from "./bind-values.ts";
 import { CommitQuestions } from "./commit-questions.ts";
-import { addOwnSteps, addStep, type Cycle } from "./cycle.ts";
+import { addOwnSteps, addStep, type Cycle, holdIfSetting } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import { frontOf } from "./loss.ts";
 import { opaquePlan, type TextPlan } from "./plan.ts";
 import { queryProbeSteps } from "./probe.ts";
+import { encodeRefusal } from "./refused-messages.ts";
 import { unknownTouch } from "./session-touch.ts";
 
 /** What becomes of the message at hand. */
@@ -121,7 +120,7 @@ export class ClientMessages {
     const plan = this.planOf(queryTextOf);
     if (openBatch) return this.onQueryInBatch(openBatch, plan);
     if (plan.refusal) {
-      const error = errorOf(plan.refusal);
+      const error = encodeRefusal(plan.refusal);
       exchange.open("query", { substitute: { step: 0, error } });
       return { kind: "replace", bytes: encodeQuery(unparsable) };
     }
@@ -223,6 +222,7 @@ export class ClientMessages {
     const { memory } = exchange;
     exchange.noteSent(plan);
     cycle.mayEndTransaction ||= plan.mayEndTransaction;
+    holdIfSetting(cycle, plan);
     // In a transaction it may be undone.
     const isAlone =
       exchange.state === transactionState.idle &&
@@ -249,7 +249,7 @@ export class ClientMessages {
     const plan = this.planOf(parseTextOf);
     if (plan.refusal) {
       const batch = this.questions.batch();
-      batch.substitute ??= { step: batch.stepsSent, error: errorOf(plan.refusal) };
+      batch.substitute ??= { step: batch.stepsSent, error: encodeRefusal(plan.refusal) };
       // It destroys the unnamed statement as the client's own would.
       batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
       addStep(batch, "P");
@@ -329,6 +329,7 @@ export class ClientMessages {
     const touch = plan?.touch ?? unknownTouch;
     const change = exchange.memory.runSent(batch.stepsSent, touch, { names });
     if (change) batch.changes.push(change);
+    if (plan) holdIfSetting(batch, plan);
     addStep(batch, "E");
     batch.endsPrepared =
       batch.executes === 0 && plan?.gid !== undefined && plan.gid === batch.askedGid;
@@ -391,11 +392,4 @@ export class ClientMessages {
 
 function ends({ role }: TextPlan): boolean {
   return role === "commit" || role === "rollback";
-}
-
-function errorOf(refusal: { code: string; message: string; hint: string }): Buffer {
-  return encodeError(
-    new BorealisError(refusal.code, refusal.message, { hint: refusal.hint }),
-    "ERROR",
-  );
 }

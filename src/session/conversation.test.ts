@@ -502,17 +502,86 @@ describe("COPY FROM STDIN in extended messages", () => {
   });
 });
 
+describe("ALTER SYSTEM", () => {
+  const sql = "alter system set work_mem = '8MB'";
+
+  it.each([{ isHonest: true }, { isHonest: false }])(
+    "is told once the cluster keeps it, on the writer and on readers: %o",
+    (options) => {
+      const script = new ConversationScript(aConversation(options));
+      script.client(encodeQuery(sql));
+      script.server(encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      script.durable();
+      expect(script.lines).toEqual([
+        "client: > Q",
+        "server: await parameters",
+        "durable: < CZ resumeServer",
+      ]);
+      script.client(encodeQuery("select 1"));
+      script.server(encodeCommandComplete("SELECT 1"), encodeReadyForQuery(idle));
+      expect(script.lines.at(-1)).toBe("server: < CZ");
+    },
+  );
+
+  it.each([{ isHonest: true }, { isHonest: false }])(
+    "is held in extended messages, too: %o",
+    (options) => {
+      const script = new ConversationScript(aConversation(options));
+      script.client(extended(sql), encodeSync());
+      const parsed = [one(backend.parseComplete), one(backend.bindComplete)];
+      script.server(...parsed, encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      expect(script.lines.at(-1)).toBe("server: < 12 await parameters");
+      script.durable();
+      expect(script.lines.at(-1)).toBe("durable: < CZ resumeServer");
+    },
+  );
+
+  it.each([{ isHonest: true }, { isHonest: false }])(
+    "that the cluster does not take is told as an error: %o",
+    (options) => {
+      const refused = new BorealisError("54000", "500 parameters can be set, and no more");
+      const simple = new ConversationScript(aConversation(options));
+      simple.client(encodeQuery(sql));
+      simple.server(encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      const told = bytesTo("toClient", simple.conversation.durable(refused));
+      expect(letters(told)).toBe("EZ");
+      expect(told.toString()).toContain("and no more");
+      const steps = new ConversationScript(aConversation(options));
+      steps.client(extended(sql), encodeSync());
+      const parsed = [one(backend.parseComplete), one(backend.bindComplete)];
+      steps.server(...parsed, encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+      expect(letters(bytesTo("toClient", steps.conversation.durable(refused)))).toBe("EZ");
+      // The session goes on.
+      steps.client(encodeQuery("select 1"));
+      steps.server(encodeCommandComplete("SELECT 1"), encodeReadyForQuery(idle));
+      expect(steps.lines.at(-1)).toBe("server: < CZ");
+    },
+  );
+
+  it("that fails is told at once", () => {
+    const script = new ConversationScript(aConversation());
+    script.client(encodeQuery(sql));
+    script.server(
+      encodeError(new BorealisError("42501", "permission denied"), "ERROR"),
+      encodeReadyForQuery(idle),
+    );
+    expect(script.lines.at(-1)).toBe("server: < EZ");
+  });
+});
+
 describe("refusals", () => {
   it("the server fails in its own way, the client hears ours", () => {
     const script = new ConversationScript(aConversation());
-    script.client(encodeQuery("alter system set work_mem = 1"));
+    script.client(encodeQuery("alter system set fsync = on"));
     const actions = script.conversation.fromServer(
       Buffer.concat([
         encodeError(new BorealisError("42601", "syntax error"), "ERROR"),
         encodeReadyForQuery(idle),
       ]),
     );
-    expect(bytesTo("toClient", actions).toString()).toContain("ALTER SYSTEM is not supported");
+    expect(bytesTo("toClient", actions).toString()).toContain(
+      'parameter "fsync" cannot be changed',
+    );
     expect(letters(bytesTo("toClient", actions))).toBe("EZ");
   });
 });

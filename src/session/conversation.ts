@@ -1,4 +1,5 @@
 import { BorealisError, OutcomeUnknown, ProtocolViolation } from "../base/errors.ts";
+import { encodeError } from "../wire/index.ts";
 import type { Action } from "./action.ts";
 import { ClientSide } from "./client-side.ts";
 import { endedByOperator } from "./farewells.ts";
@@ -81,10 +82,11 @@ export class Conversation {
     return this.exchange.takeActions();
   }
 
-  /** What `awaitDurable` asked for has become true. */
-  durable(): Action[] {
+  /** What `awaitDurable` asked for has become true; `refusal`: or is undone, and the client hears why in the place of success. */
+  durable(refusal?: BorealisError): Action[] {
     if (this.hasEnded) return [];
-    this.server.release();
+    if (refusal) this.server.refuse(encodeError(refusal, "ERROR"));
+    else this.server.release();
     this.client.goOn();
     return this.exchange.takeActions();
   }

@@ -100,6 +100,8 @@ export interface Cycle {
   mayCommitAtSync: boolean;
   /** ... and our query must not go before that Sync. */
   mustNotProbe: boolean;
+  /** It has an ALTER SYSTEM: success is told when the cluster keeps that. */
+  setsParameters: boolean;
   /** Something in it may show a sequence's value that somebody else logged. */
   drawsSequence: boolean;
 }
@@ -161,6 +163,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     state: undefined,
     mayCommitAtSync: false,
     drawsSequence: false,
+    setsParameters: false,
     mustNotProbe: false,
     ...facts,
   };
@@ -182,4 +185,12 @@ export function addOwnSteps(cycle: Cycle, count: number): void {
   cycle.sections.push({ from: cycle.stepsSent, to: cycle.stepsSent + count });
   cycle.stepsSent += count;
   cycle.steps += ".".repeat(count);
+}
+
+/** ALTER SYSTEM: its success is told when the cluster keeps it, on readers, too. It is the next step. */
+export function holdIfSetting(cycle: Cycle, plan: { readonly setsParameters: boolean }): void {
+  if (!plan.setsParameters) return;
+  cycle.setsParameters = true;
+  cycle.verify = "always";
+  cycle.verifyFromStep = Math.min(cycle.verifyFromStep, cycle.stepsSent);
 }

@@ -342,6 +342,8 @@ export class Exchange {
   /** How long the completion of this cycle must be held; undefined: not at all. */
   waitFor(cycle: Cycle): UpTo | undefined {
     if (cycle.isCleared || !cycle.hasCompleted || cycle.isDiscarded) return undefined;
+    // It is no transaction: whatever the session wishes of its commits, and on readers, too.
+    if (cycle.setsParameters) return "parameters";
     if (cycle.verify === "always" && this.honesty.isForced) return "inserted";
     // What failed before any COMMIT in it was rolled back as a whole.
     if (cycle.hasFailed && !cycle.hasCommitted) return undefined;

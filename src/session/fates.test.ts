@@ -20,7 +20,7 @@ const life = (incarnation: string, epoch: number, cutoff: bigint): WriterLife =>
 const targetOf = (incarnation: string): Target => ({
   instanceId: instanceId("instance-1"),
   role: "writer",
-  address: { socketDir: "nowhere", port: 1 },
+  address: { socketDir: "nowhere", port: 1, major: 18 },
   incarnation,
 });
 

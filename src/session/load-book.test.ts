@@ -7,7 +7,7 @@ const a = instanceId("a");
 const b = instanceId("b");
 
 function targetOf(incarnation: string, role: Target["role"] = "reader"): Target {
-  return { instanceId: a, role, address: { socketDir: "/s", port: 1 }, incarnation };
+  return { instanceId: a, role, address: { socketDir: "/s", port: 1, major: 18 }, incarnation };
 }
 
 describe("the sessions of an instance", () => {

@@ -48,6 +48,13 @@ export class Outbox {
     this.completionAt = undefined;
   }
 
+  /** Nothing that is held will be told. */
+  drop(): void {
+    this.held = [];
+    this.heldBytes = 0;
+    this.completionAt = undefined;
+  }
+
   letGo(): void {
     const { held } = this;
     this.completionAt = undefined;

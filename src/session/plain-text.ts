@@ -12,7 +12,8 @@ const hasOther = /[^ -~\s]/;
 
 /** PostgreSQL, with these parameters, reads the text as our parser does. */
 export function isPlainText(sql: string, parameters: ReadonlyMap<string, string>): boolean {
-  if (parameters.get("standard_conforming_strings") === "off") return false;
+  // It says what a backslash means, and nothing else.
+  if (parameters.get("standard_conforming_strings") === "off" && sql.includes("\\")) return false;
   const isSafe = !trickyEncodings.has(parameters.get("client_encoding") ?? "UTF8");
   return isSafe || !hasOther.test(sql);
 }

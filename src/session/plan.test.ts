@@ -76,6 +76,16 @@ describe("planText", () => {
     );
   });
 
+  it("knows an ALTER SYSTEM, also in a text that the parser and the session read otherwise", () => {
+    const planner = new TextPlanner(new ClassificationCache());
+    planner.learnTraits(plain);
+    expect(planner.plan("alter system set work_mem = '8MB'", true).setsParameters).toBe(true);
+    const odd = "/* \\ */ ALTER\n SYSTEM SET log_line_prefix = '\\t'";
+    expect(planner.plan(odd, false).setsParameters).toBe(true);
+    expect(planner.plan("select '\\'", false).setsParameters).toBe(false);
+    expect(planner.plan("select 'alter system'", true).setsParameters).toBe(false);
+  });
+
   it("tells texts apart by everything but bare numbers", () => {
     const planner = new TextPlanner(new ClassificationCache());
     planner.learnTraits({ ...plain, relationsWithCode: new Set(["v 1", "v1"]) });

@@ -8,6 +8,7 @@ import {
 } from "../route/index.ts";
 import type { HiddenState } from "./hidden-state.ts";
 import { actsOutside } from "./source-patterns.ts";
+import { mayHideWarnings } from "./hidden-warnings.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 
 /**
@@ -47,6 +48,8 @@ export interface TextPlan {
   readonly mayDraw: boolean;
   /** It asks for what its session has drawn. */
   readonly readsDrawn: boolean;
+  /** ALTER SYSTEM: what it has set the cluster is to keep. */
+  readonly setsParameters: boolean;
   /** What may differ afterwards of what the catalogs say. */
   readonly changesTraits: TraitChange | undefined;
   /** The prepared statement it forgets; "*" for all. */
@@ -123,6 +126,7 @@ export const opaquePlan: TextPlan = {
   drawsSequence: false,
   mayDraw: true,
   readsDrawn: false,
+  setsParameters: false,
   changesTraits: undefined,
   deallocates: undefined,
   touch: unknownTouch,
@@ -174,6 +178,8 @@ export class TextPlanner {
   }
 }
 
+/** In a text that was not parsed; where it is something else, the question costs little. */
+const altersSystem = /\balter\s+system\b/i;
 const drawn = /\b(currval|lastval)\b/i;
 const rewritableKinds = new Set(["read", "mayWrite", "utility"]);
 // What dynamic SQL in a function does to them is seen at the next regular look.
@@ -212,6 +218,9 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
       (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
     ),
     readsDrawn: drawn.test(sql),
+    setsParameters: statements.some(
+      ({ tag, kind }) => tag === "ALTER SYSTEM" || (kind === "unknown" && altersSystem.test(sql)),
+    ),
     changesTraits: traitChangeOf(statements, traits),
     deallocates: statements.some((statement) => statement.sessionEffects.includes("discard"))
       ? "*"
@@ -380,18 +389,6 @@ function mayShareTransaction(statement: StatementClass): boolean {
     !statement.mayCommitInside &&
     statement.transaction === undefined
   );
-}
-
-function mayHideWarnings({ settings }: StatementClass): boolean {
-  return settings.some(
-    ({ name, value }) =>
-      name === "client_min_messages" && value !== null && hidesWarnings(value ?? "error"),
-  );
-}
-
-/** Whether client_min_messages at this level keeps warnings from the client. */
-export function hidesWarnings(level: string): boolean {
-  return ["error", "fatal", "panic"].includes(level.trim().toLowerCase());
 }
 
 function changesHonesty(statement: StatementClass): boolean {

@@ -124,6 +124,7 @@ class World {
       awaitDurable: {
         untilFlushed: () => Promise.resolve(),
         untilInserted: () => Promise.resolve(),
+        untilParametersKept: () => Promise.resolve(undefined),
       },
       fates: {
         of: () => Promise.resolve("neverHappened"),
@@ -374,7 +375,7 @@ describe("the size of a pool", () => {
         return answer === undefined ? Promise.reject(new Error("again?")) : Promise.resolve(answer);
       },
     });
-    const address = { socketDir: "nowhere", port: 1 };
+    const address = { socketDir: "nowhere", port: 1, major: 18 };
     const target = {
       instanceId: instanceId("instance-1"),
       role: "writer",

@@ -7,7 +7,7 @@ import type { Target } from "./topology.ts";
 
 function aReader(n: number): Target {
   const id = instanceId(`instance-${n}`);
-  const address = { socketDir: "/nowhere", port: n };
+  const address = { socketDir: "/nowhere", port: n, major: 18 };
   return { instanceId: id, role: "reader", address, incarnation: `${n}` };
 }
 

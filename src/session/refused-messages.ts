@@ -1,4 +1,12 @@
-import { encodeReadyForQuery, frontend, MessageScanner, transactionState } from "../wire/index.ts";
+import { BorealisError } from "../base/errors.ts";
+import type { Refusal } from "../route/index.ts";
+import {
+  encodeError,
+  encodeReadyForQuery,
+  frontend,
+  MessageScanner,
+  transactionState,
+} from "../wire/index.ts";
 import { clientHeadOf } from "./client-heads.ts";
 
 const ready = encodeReadyForQuery(transactionState.idle);
@@ -48,4 +56,9 @@ export class RefusedMessages {
       return [this.error, ready];
     return [];
   }
+}
+
+/** What a client is told of a statement that its endpoint refuses. */
+export function encodeRefusal({ code, message, hint }: Refusal): Buffer {
+  return encodeError(new BorealisError(code, message, { hint }), "ERROR");
 }

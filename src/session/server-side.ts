@@ -132,6 +132,14 @@ export class ServerSide {
     if (!this.isHolding) this.exchange.add({ kind: "resumeServer" });
   }
 
+  /** The wait is over, and it is not: what is held is not told, and `error` is. */
+  refuse(error: Buffer): void {
+    if (!this.isHolding) return;
+    this.outbox.drop();
+    this.outbox.put(error, true);
+    this.release();
+  }
+
   private scan(chunk: Buffer): void {
     const { scanner, outbox, messages } = this;
     const { missingBytes } = scanner;

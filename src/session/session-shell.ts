@@ -305,8 +305,9 @@ export class Session {
 
   private async awaitDurable(upTo: UpTo): Promise<void> {
     const { line } = this;
+    let refusal: BorealisError | undefined;
     try {
-      await untilDurable(this.world, upTo, line.target);
+      refusal = await untilDurable(this.world, upTo, line.target);
     } catch (error) {
       this.world.logger.warn({
         event: "commit.unconfirmed",
@@ -317,7 +318,7 @@ export class Session {
       if (line === this.line) this.retire();
       return;
     }
-    if (line === this.line && !line.isRetired) this.run(this.survivor.durable());
+    if (line === this.line && !line.isRetired) this.run(this.survivor.durable(refusal));
   }
 
   /** Reads whichever side may be read. */

@@ -2,7 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { isReservedApplicationName, reservedNameRefusal, settingRefusal } from "../route/index.ts";
 import { findParameter, type StartupParameter, type StartupRequest } from "../wire/index.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
-import { hidesWarnings } from "./plan.ts";
+import { hidesWarnings } from "./hidden-warnings.ts";
 import { defaultHonesty, parseDurationMs, parseSwitch } from "./probe.ts";
 import { applyWish, defaultWishes } from "./survival-wishes.ts";
 

@@ -136,8 +136,8 @@ export class Survivor {
     return this.take();
   }
 
-  durable(): Action[] {
-    if (this.hasServer) this.actions.push(...this.current.durable());
+  durable(refusal?: BorealisError): Action[] {
+    if (this.hasServer) this.actions.push(...this.current.durable(refusal));
     return this.take();
   }
 

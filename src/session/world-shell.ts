@@ -76,15 +76,19 @@ export function lifeToAvoid({
   return mayReturn === true ? undefined : lost;
 }
 
-/** Rejects as AwaitDurable does. */
-export function untilDurable(
+/** Rejects as AwaitDurable does; resolves with an error that the client is to be told in the place of success. */
+export async function untilDurable(
   { awaitDurable }: Pick<SessionWorld, "awaitDurable">,
   upTo: UpTo,
-  { instanceId }: Target,
-): Promise<void> {
-  return upTo === "inserted"
-    ? awaitDurable.untilInserted(instanceId)
-    : awaitDurable.untilFlushed(instanceId);
+  target: Target,
+): Promise<BorealisError | undefined> {
+  const { instanceId, role } = target;
+  const isSetting = upTo === "parameters";
+  const refusal = isSetting ? await awaitDurable.untilParametersKept(target) : undefined;
+  if (upTo === "flushed") await awaitDurable.untilFlushed(instanceId);
+  // What else is in the cycle of an ALTER SYSTEM is a commit like any other; a reader has none.
+  else if (!isSetting || role === "writer") await awaitDurable.untilInserted(instanceId);
+  return refusal;
 }
 
 /** How a session has lost a server. */

@@ -6,6 +6,7 @@ import { type Timeline, timeline } from "../base/ids.ts";
 import { findLsn, type Lsn } from "../base/lsn.ts";
 import { type Clock, type Connection, dial, type Timer } from "../io/index.ts";
 import { errorFromServer, type PgAddress, pgSocketPath } from "./client-shell.ts";
+import { plainSession } from "./plain-session.ts";
 
 /** Where a backup's bytes go. Views are borrowed until the call settles; nothing more is read before that. */
 export interface BackupSink {
@@ -86,7 +87,12 @@ export async function takeBaseBackup(options: BackupOptions): Promise<BaseBackup
   const onAbort = (): void => connection.destroy(new Error("the backup was given up"));
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const startup = { user, replication: "true", application_name: applicationName };
+  const startup = {
+    user,
+    replication: "true",
+    application_name: applicationName,
+    options: plainSession(address.major),
+  };
   try {
     return await new BackupConversation(connection, options).run(serialize.startup(startup));
   } finally {

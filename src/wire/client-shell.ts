@@ -10,14 +10,17 @@ import { Parser } from "pg-protocol/dist/parser.js";
 import { Deque } from "../base/deque.ts";
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import { type Connection, dial } from "../io/index.ts";
+import { plainSession } from "./plain-session.ts";
 
-/** Where one PostgreSQL of ours listens: a unix socket directory, and the port that names the socket. */
+/** One PostgreSQL of ours, and where it listens: a unix socket directory, and the port that names the socket. */
 export interface PgAddress {
   readonly socketDir: string;
   readonly port: number;
+  /** Of its version: what our sessions there begin with depends on it. */
+  readonly major: number;
 }
 
-export function pgSocketPath(address: PgAddress): string {
+export function pgSocketPath(address: Pick<PgAddress, "socketDir" | "port">): string {
   return `${address.socketDir}/.s.PGSQL.${address.port}`;
 }
 
@@ -26,8 +29,10 @@ export interface PgConnectOptions {
   readonly user: string;
   readonly database: string;
   readonly applicationName?: string;
-  /** Command-line style settings, as libpq's `options`: "-c synchronous_commit=local". */
+  /** Settings besides those of all our sessions (plain-session.ts), as libpq's `options`: "-c synchronous_commit=local". */
   readonly options?: string;
+  /** Settings that are to be the server's, though our sessions have their own else. */
+  readonly except?: readonly string[] | "all";
   /** Until the session is ready; 10 s unless told. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -215,7 +220,7 @@ export function errorFromServer(error: DatabaseError): BorealisError {
 }
 
 /**
- * Opens a session. Raises 08006 (safe to retry) when nobody listens, else PostgreSQL's own error: 57P03 while it
+ * Opens a session of our own, as a superuser. Raises 08006 (safe to retry) when nobody listens, else PostgreSQL's own error: 57P03 while it
  * starts or stops, 3D000, 28000.
  */
 export async function connectPg(options: PgConnectOptions): Promise<PgClient> {
@@ -230,7 +235,7 @@ export async function connectPg(options: PgConnectOptions): Promise<PgClient> {
     user: options.user,
     database: options.database,
     ...(options.applicationName === undefined ? {} : { application_name: options.applicationName }),
-    ...(options.options === undefined ? {} : { options: options.options }),
+    options: plainSession(options.address.major, options),
   });
   const onAbort = (): void => connection.destroy(new Error("gave up waiting for PostgreSQL"));
   signal.addEventListener("abort", onAbort, { once: true });

@@ -32,6 +32,7 @@ export {
   type PgResult,
   pgSocketPath,
 } from "./client-shell.ts";
+export { plainSession, plainSettings } from "./plain-session.ts";
 export {
   decodeStandbyMessage,
   encodeKeepalive,

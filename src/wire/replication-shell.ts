@@ -6,6 +6,7 @@ import { type Timeline, timeline } from "../base/ids.ts";
 import { findLsn, formatLsn, type Lsn, lsnZero } from "../base/lsn.ts";
 import { type Clock, type Connection, dial } from "../io/index.ts";
 import { errorFromServer, type PgAddress, pgSocketPath } from "./client-shell.ts";
+import { plainSession } from "./plain-session.ts";
 import {
   encodeStandbyFeedback,
   encodeStandbyStatus,
@@ -233,6 +234,7 @@ export async function connectReplication(options: {
     user: options.user,
     replication: "true",
     application_name: options.applicationName,
+    options: plainSession(options.address.major),
   });
   const onAbort = (): void => connection.destroy(new Error("gave up waiting for PostgreSQL"));
   options.signal?.addEventListener("abort", onAbort, { once: true });

@@ -54,7 +54,7 @@ export class Instance {
     this.name = name;
     this.dataDir = join(world.dir, name);
     this.socketDir = join(world.dir, `s-${name}`);
-    this.address = { socketDir: this.socketDir, port: 5432 };
+    this.address = { socketDir: this.socketDir, port: 5432, major: Number(world.version) };
     cpSync(world.image, this.dataDir, { recursive: true });
     chmodSync(this.dataDir, 0o700);
     mkdirSync(join(this.socketDir, "feed"), { recursive: true });
@@ -107,7 +107,9 @@ export class Instance {
   connect(): Promise<PgClient> {
     const { address } = this;
     return eventually(`${this.name} takes sessions`, () =>
-      connectPg({ address, user: "rdsadmin", database: "postgres" }).catch(() => undefined),
+      connectPg({ address, user: "rdsadmin", database: "postgres", except: "all" }).catch(
+        () => undefined,
+      ),
     );
   }
 

@@ -100,6 +100,10 @@ export class HeldVdl {
   readonly awaitDurable = {
     untilFlushed: (): Promise<void> => this.wait("flushed"),
     untilInserted: (): Promise<void> => this.wait("inserted"),
+    untilParametersKept: async (): Promise<undefined> => {
+      await this.wait("parameters");
+      return undefined;
+    },
   };
   advance(): void {
     for (const { resolve } of this.waits.splice(0)) resolve();

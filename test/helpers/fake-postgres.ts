@@ -45,7 +45,7 @@ export class FakePostgres {
   cancels = 0;
 
   constructor() {
-    this.address = { socketDir: this.directory, port: 5432 };
+    this.address = { socketDir: this.directory, port: 5432, major: 18 };
     this.server = createServer({ allowHalfOpen: true }, (socket) => this.serve(socket));
   }
 

@@ -130,9 +130,9 @@ export async function startPostgresOn(
     stdio: "ignore",
   });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const address = { socketDir: dir, port: 5432 };
+  const address = { socketDir: dir, port: 5432, major: Number(engine.version) };
   const query = async (sql: string, database = "postgres"): Promise<PgResult> => {
-    const client = await connectPg({ address, user: "rdsadmin", database });
+    const client = await connectPg({ address, user: "rdsadmin", database, except: "all" });
     try {
       return await client.query(sql);
     } finally {
