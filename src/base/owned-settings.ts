@@ -102,6 +102,10 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ["wal_receiver_timeout", "a feed that is taken for dead makes readers lag"],
   ["pre_auth_delay", waits],
   ["post_auth_delay", waits],
+  [
+    "dynamic_library_path",
+    "a reader finds in it what receives the log; ALTER ROLE and ALTER DATABASE set it for some",
+  ],
   ["hba_file", "the endpoints authenticate users"],
   ["ident_file", "the endpoints authenticate users"],
   ["external_pid_file", "the agent knows its PostgreSQL"],
@@ -133,9 +137,21 @@ const transactionTimeoutMsMin = 1_000;
 
 /** Why a setting that is anybody's does not have this value for everybody; undefined: it may. */
 export function valueReason(setting: string, value: string): string | undefined {
-  if (setting.toLowerCase() !== "transaction_timeout") return undefined;
-  const [, number = "", unit = "ms"] = /^\s*([\d.]+)\s*([a-z]+)?\s*$/.exec(value) ?? [];
-  const ms = Number(number) * (unitsMs.get(unit) ?? 1);
+  switch (setting.toLowerCase()) {
+    case "transaction_timeout":
+      return timeoutReason(value);
+    case "log_min_messages":
+      // Why PostgreSQL did not start is a FATAL, which the agent reads.
+      return value.trim().toLowerCase() === "panic" ? "panic leaves out why it ended." : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function timeoutReason(value: string): string | undefined {
+  const [, number, unit = "ms"] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)?\s*$/.exec(value) ?? [];
+  const ms = Number(number) * (unitsMs.get(unit) ?? Number.NaN);
+  if (Number.isNaN(ms)) return "Write it as a plain number, as 90s or 5min.";
   // PostgreSQL counts from before it reads what a session of ours wants.
   return ms > 0 && ms < transactionTimeoutMsMin
     ? "Less than 1s would end logins, Borealis's own too; SET, ALTER ROLE and ALTER DATABASE take less."

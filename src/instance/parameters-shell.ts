@@ -37,6 +37,8 @@ export interface StartParameters {
   readonly atStart: Values;
   /** What to start with: the first is what was chosen, the others are for one that does not start with it. */
   attempts(): Promise<readonly Values[]>;
+  /** It has started with them before. */
+  haveStarted(values: Values): Promise<boolean>;
   /** PostgreSQL is about to be started with them. */
   starting(values: Values): void;
   /** It has started, and takes sessions. `failure`: why not with what was chosen. */
@@ -91,10 +93,16 @@ export class InstanceParameters implements StartParameters {
     while (!closing.aborted) {
       await sleep(clock, lookEveryMs, closing);
       if (!this.server) continue;
-      await this.keepSeen().catch((error: unknown) => {
+      await this.lookAgain().catch((error: unknown) => {
         logger.debug({ event: "parameters.notSeen" }, messageOf(error));
       });
     }
+  }
+
+  private async lookAgain(): Promise<void> {
+    await this.keepSeen();
+    const { server } = this;
+    if (server && this.isUnread) await this.inTurn(() => this.apply(server));
   }
 
   async attempts(): Promise<readonly Values[]> {
@@ -102,6 +110,11 @@ export class InstanceParameters implements StartParameters {
       new Map(Object.entries(this.told.values)),
       await readGood(this.options.config),
     );
+  }
+
+  async haveStarted(values: Values): Promise<boolean> {
+    const good = await readGood(this.options.config);
+    return good !== undefined && changesBetween(good, values).length === 0;
   }
 
   starting(values: Values): void {
@@ -160,10 +173,13 @@ export class InstanceParameters implements StartParameters {
     } finally {
       // What the cluster does not take this instance has not, either.
       if (!this.options.closing.aborted)
-        await this.inTurn(() => {
+        await this.inTurn(async () => {
+          const file = await readAutoConf(this.options.config);
           // The next one's file is written anew.
           if (pid !== this.servingPid) return undefined;
-          for (const change of changes) this.note(change);
+          // What has been told meanwhile, and written over it, stays.
+          for (const change of changes)
+            if (file.get(change.name) !== this.written.get(change.name)) this.note(change);
           return this.apply(server);
         });
     }
@@ -284,10 +300,11 @@ export class InstanceParameters implements StartParameters {
         this.note(change);
       }
       await client.query("SELECT pg_catalog.pg_reload_conf()");
-      this.isUnread = false;
       const untilMs = this.options.clock.nowMs() + reloadMs;
       while ((await loadTime(client)) === before && this.options.clock.nowMs() < untilMs)
         await sleep(this.options.clock, reloadLookMs, limit);
+      // A postmaster that has no time to read it is asked again at the next look.
+      this.isUnread = (await loadTime(client)) === before;
     } finally {
       limit.removeEventListener("abort", onLimit);
       client.destroy();

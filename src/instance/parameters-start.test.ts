@@ -50,7 +50,10 @@ it("an instance starts with what was set, and without what it does not start wit
   expect(await attemptsOf(parameters)).toEqual([{ work_mem: "8MB" }, {}]);
   parameters.starting(new Map([["work_mem", "8MB"]]));
   await parameters.serving(server, undefined);
-  expect(await attemptsOf(parameters)).toEqual([{ work_mem: "8MB" }]);
+  // What it has started with once may be good no more.
+  expect(await attemptsOf(parameters)).toEqual([{ work_mem: "8MB" }, {}]);
+  expect(await parameters.haveStarted(new Map([["work_mem", "8MB"]]))).toBe(true);
+  expect(await parameters.haveStarted(new Map([["work_mem", "9MB"]]))).toBe(false);
 
   // An agent that was started again knows it.
   const next = parametersIn();

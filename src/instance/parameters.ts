@@ -16,10 +16,12 @@ export function changesBetween(before: Values, after: Values): ParameterChange[]
   ];
 }
 
-/** What to start with, one after the other. `good`: what it has started with before, and that is no attempt. */
+/**
+ * What to start with, one after the other. `good`: what it has started with before, which may be good no more: a library that was
+ * removed since, memory that the machine has no more.
+ */
 export function attemptsWith(chosen: Values, good: Values | undefined): readonly Values[] {
   const isSame = (one: Values, other: Values): boolean => changesBetween(one, other).length === 0;
-  if (good && isSame(good, chosen)) return [chosen];
   const attempts = [chosen];
   for (const one of [good, new Map<string, string>()])
     if (one && !attempts.some((other) => isSame(one, other))) attempts.push(one);

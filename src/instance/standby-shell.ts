@@ -160,6 +160,8 @@ export class Standby {
         break;
       } catch (error) {
         if (isLast || wait.signal.aborted) throw error;
+        // One that has started with them before, and runs, waits for something else: its log, the quorum.
+        if (this.isRunning && (await parameters?.haveStarted(values)) === true) throw error;
         failure ??= error;
         await this.postgres.killAll();
       } finally {
