@@ -284,7 +284,7 @@ describe("settings and roles", () => {
         const { rows } = await client.query<{ name: string; setting: string }>(
           "SELECT name, setting FROM pg_settings WHERE name LIKE 'rds.%'",
         );
-        expect(rows).toHaveLength(4);
+        expect(rows).toHaveLength(5);
         for (const { name, setting } of rows)
           expect((await client.query(`SHOW ${name}`)).rows).toEqual([{ [name]: setting }]);
         const trusted = await client.query<{ name: string }>(

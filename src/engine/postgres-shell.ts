@@ -56,6 +56,7 @@ export interface PostgresOptions {
   readonly recovery?: ReadonlyMap<string, string>;
   /** Whether it is started with Aurora's settings. */
   readonly hasAuroraSettings?: boolean;
+  readonly forcesTls?: boolean;
   readonly logger: Logger;
 }
 
@@ -271,8 +272,8 @@ export class Postgres {
   }
 
   private get context(): SettingContext {
-    const { instance, socketDir, feedDir } = this.options;
-    return { instance, socketDir, feedDir, extensions: this.extensions };
+    const { instance, socketDir, feedDir, forcesTls = false } = this.options;
+    return { instance, socketDir, feedDir, extensions: this.extensions, forcesTls };
   }
 
   private dataDirOptions(role: Role): DataDirOptions {

@@ -16,6 +16,7 @@ const context = {
   socketDir: "/tmp/run/pg-1",
   feedDir: "/tmp/run/pg-1/feed",
   extensions: ["ltree", "btree_gist", "hstore"],
+  forcesTls: false,
 };
 
 /** The command line as a map, after a check of its shape. */
@@ -37,6 +38,8 @@ describe("the table of settings", () => {
       "aurora_stat_utils, btree_gist, hstore, ltree",
     );
     expect(mayOverride("RDS.extensions")).toBe(false);
+    const forced = [false, true].map((forcesTls) => commandLine(18, { forcesTls }));
+    expect(forced.map((line) => line.get("rds.force_ssl"))).toEqual(["off", "on"]);
     for (const [name, value] of auroraSettings(context)) {
       expect(commandLine(15).get(name), name).toBe(value);
       expect(commandLine(15, { extensions: null }).has(name), name).toBe(false);

@@ -30,6 +30,8 @@ export interface SettingContext {
   readonly feedDir: string;
   /** Those that somebody may create who is no superuser; null: Aurora's settings are not there. */
   readonly extensions: readonly string[] | null;
+  /** Endpoints take nobody in without TLS. */
+  readonly forcesTls: boolean;
 }
 
 export interface Setting {
@@ -206,6 +208,7 @@ const aurora: readonly Setting[] = [
   holds("rds.extensions", ({ extensions }) =>
     [...(extensions ?? []), auroraMark].toSorted().join(", "),
   ),
+  holds("rds.force_ssl", ({ forcesTls }) => (forcesTls ? "on" : "off")),
   holds("rds.logical_replication", "off"),
   holds("rds.restrict_password_commands", "off"),
   holds("rds.superuser_variables", "session_replication_role"),

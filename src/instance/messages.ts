@@ -315,6 +315,8 @@ export const agentConfigSchema = z.object({
   overrides: z.record(z.string(), z.string()),
   /** Whether SQL has Aurora's functions, settings and roles. */
   hasSurface: z.boolean(),
+  /** Endpoints take nobody in without TLS. */
+  forcesTls: z.boolean(),
   /** As the cluster was when the agent started. */
   nodes: volumeNodesSchema,
   /** Its certificate as an instance of the cluster; null where every node is on this host's sockets. */

@@ -32,6 +32,7 @@ export function makePostgres(
     overrides: new Map(Object.entries(config.overrides)),
     ...(parameters ? { parameters: () => parameters.atStart } : {}),
     hasAuroraSettings: config.hasSurface,
+    forcesTls: config.forcesTls,
     logger,
   });
   postgres.onDying(() => owner.onDying?.());

@@ -15,6 +15,11 @@ const fixed: readonly ShownSetting[] = [
     description: "Extensions that a member of rds_superuser may create.",
   },
   {
+    name: "rds.force_ssl",
+    context: "internal",
+    description: "Whether sessions without TLS are refused.",
+  },
+  {
     name: "rds.logical_replication",
     context: "internal",
     description: "Whether the log holds what logical decoding needs.",

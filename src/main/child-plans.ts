@@ -194,7 +194,7 @@ function namesIn(text: string): string[] {
 }
 
 function agentConfig(
-  { layout, settings, stateNow, engine, keys, links }: PlanFacts,
+  { options, layout, settings, stateNow, engine, keys, links }: PlanFacts,
   { id: instance, az }: InstanceState,
 ): AgentConfig {
   const state = stateNow();
@@ -219,6 +219,7 @@ function agentConfig(
     leaseMs: settings["gate.mode"] === "lease" ? settings["gate.leaseMs"] : 0,
     overrides: {},
     hasSurface: settings["sql.aurora"] === "on",
+    forcesTls: options.tls === "require",
     nodes: addressBook(state, layout, links.nodePorts),
     credential: links.credentialOf("instance"),
     ...objectStoreOf(layout, settings),
