@@ -18,7 +18,7 @@ afterAll(() => cluster.destroy());
 
 type Instance = Status["instances"][number];
 type Id = `instance-${number}`;
-type Part = "its agent and all of its PostgreSQL" | "all of its PostgreSQL" | "its agent";
+type Part = "its agent and all of its PostgreSQL" | "all of its PostgreSQL";
 
 /** Silence is noticed after two seconds; what is run again takes its time; and this machine may have other work. */
 const boundMs = 20_000;
@@ -60,7 +60,7 @@ const others: pg.Client[] = [];
 function pidsOf({ agentPid, postgresPid }: Instance, part: Part): number[] {
   const agent = part === "all of its PostgreSQL" ? [] : [agentPid ?? 0];
   const postmaster = postgresPid ?? 0;
-  return part === "its agent" ? agent : [...agent, postmaster, ...childrenOf(postmaster)];
+  return [...agent, postmaster, ...childrenOf(postmaster)];
 }
 
 /** What it comes to, or that it takes too long. */
@@ -89,7 +89,7 @@ async function untilServed(): Promise<void> {
   });
 }
 
-describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreSQL", "its agent"])(
+describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreSQL"])(
   "when %s is frozen",
   (part) => {
     it("sessions go on elsewhere, and nothing old is shown when it is back", async () => {
@@ -114,7 +114,7 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
       const pidBefore = (await atInstance.query(pidSql)).rows[0].pid;
       const endless = codeOf(cancelled.query("SELECT pg_sleep(600)"));
       const sleeping = reading.query(
-        `SELECT pg_sleep(2.5), current_setting('cluster_name') AS name`,
+        `SELECT pg_sleep(1.5), current_setting('cluster_name') AS name`,
       );
       sleeping.catch(() => undefined);
       await until("they sleep", async () => {
@@ -139,8 +139,7 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
         for (const [name, work] of Object.entries(asked)) {
           const { rows } = await within(name, work);
           times.push(`${name} ${since()} ms`);
-          // With its agent alone frozen PostgreSQL goes on, and may have answered before it was noticed.
-          if (part !== "its agent" && name !== "inBlock") expect(rows[0].name, name).not.toBe(id);
+          if (name !== "inBlock") expect(rows[0].name, name).not.toBe(id);
         }
         expect(await within("what was cancelled", endless)).toBe("57014");
         console.log(`${part}: ${times.join(", ")}`);
@@ -148,7 +147,7 @@ describe.each<Part>(["its agent and all of its PostgreSQL", "all of its PostgreS
         const late = await within("a new session", cluster.client("reader"));
         expect(await instanceOf(late)).not.toBe(id);
         await late.end();
-        if (part !== "its agent") expect(isAlive(victim.postgresPid ?? 0)).toBe(true);
+        expect(isAlive(victim.postgresPid ?? 0)).toBe(true);
         await until("who was idle has moved", async () => (await instanceOf(idle)) !== id);
         expect((await idle.query("SHOW work_mem")).rows).toEqual([{ work_mem: "7MB" }]);
         expect((await pooled.query("SHOW work_mem")).rows).toEqual([{ work_mem: "8MB" }]);

@@ -44,6 +44,8 @@ export class PlainTopology implements Topology {
     return [this.current.writer, this.current.reader].find((target) => target?.instanceId === id);
   }
   hasEnded(target: Target): boolean {
+    // It is there, and is not to be had.
+    if (this.isSilent(target)) return false;
     const now = this.instance(target.instanceId);
     return (
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
