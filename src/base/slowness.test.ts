@@ -1,21 +1,21 @@
 import { expect, it } from "vitest";
-import { slownessBetween } from "./slowness.ts";
+import { countedSilence } from "./slowness.ts";
 
 const before = { ranMs: 1_000, waitedMs: 5_000 };
 
 it.each([
-  ["runs when it wants to", 40, 4, 1],
-  ["waits as long as it runs", 40, 40, 1],
-  ["has a quarter of what it wants", 40, 120, 2],
-  ["has a hundredth", 40, 3_960, 3],
-  ["has nothing at all", 0, 2_000, 3],
-  ["hardly wants anything", 1, 15, 1],
-])("what %s is so many times as slow", (_, ranMs, waitedMs, slowness) => {
+  ["runs when it wants to", 40, 0, 2_100],
+  ["waits five times as long as it runs", 15, 75, 1_900],
+  ["waits ten times as long", 45, 450, 1_700],
+  ["waits for most of the time", 30, 1_050, 700],
+  ["never runs", 0, 2_000, 700],
+  ["hardly wants anything", 1, 15, 2_100],
+])("where our thread %s a silence counts for the less", (_, ranMs, waitedMs, counted) => {
   const after = { ranMs: before.ranMs + ranMs, waitedMs: before.waitedMs + waitedMs };
-  expect(slownessBetween(before, after)).toBe(slowness);
+  expect(countedSilence(2_100, before, after)).toBe(counted);
 });
 
-it("is as fast as ever where the system does not tell", () => {
-  expect(slownessBetween(undefined, before)).toBe(1);
-  expect(slownessBetween(before, undefined)).toBe(1);
+it("counts whole where the system does not tell", () => {
+  expect(countedSilence(2_100, undefined, before)).toBe(2_100);
+  expect(countedSilence(2_100, before, undefined)).toBe(2_100);
 });

@@ -4,20 +4,26 @@ export interface CpuTime {
   readonly waitedMs: number;
 }
 
-/** What takes no longer than twice its time is what a busy machine is like, and bounds have room for it. */
-const usual = 2;
-const most = 3;
-/** Less says nothing. */
+/** An answer takes about so much of a processor: a new session of PostgreSQL and a statement, on a slow machine. */
+const answerMs = 40;
+/** Of any silence so much counts, whatever the machine is like. */
+const leastShare = 1 / 3;
+/** Less of a thread's time says nothing. */
 const leastMs = 20;
 
 /**
- * How much longer than usual anything takes on this machine, 1 to 3, by what became of a thread of ours between two moments: where
- * that had to wait for most of the time that it wanted, others of this machine had to, too, and their silence says the less.
+ * What a silence of `silentMs` counts for, given what became of a thread of ours meanwhile: where each millisecond that it ran was
+ * preceded by many that it waited to, an answer of somebody else on this machine takes as many times as long.
  */
-export function slownessBetween(before: CpuTime | undefined, after: CpuTime | undefined): number {
-  if (!before || !after) return 1;
+export function countedSilence(
+  silentMs: number,
+  before: CpuTime | undefined,
+  after: CpuTime | undefined,
+): number {
+  if (!before || !after) return silentMs;
   const ranMs = after.ranMs - before.ranMs;
-  const wantedMs = ranMs + after.waitedMs - before.waitedMs;
-  if (wantedMs < leastMs) return 1;
-  return Math.min(Math.max(wantedMs / Math.max(ranMs, 1) / usual, 1), most);
+  const waitedMs = after.waitedMs - before.waitedMs;
+  if (ranMs + waitedMs < leastMs) return silentMs;
+  const extraMs = (answerMs * waitedMs) / Math.max(ranMs, 1);
+  return Math.max(silentMs - extraMs, silentMs * leastShare);
 }

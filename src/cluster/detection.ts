@@ -93,14 +93,14 @@ export class WriterWatch {
   }
 
   /**
-   * Undefined: all is well, or may be. `slowness` (base/slowness.ts) is our own machine's: an agent may take so many times as long to
-   * answer. What that says of its PostgreSQL it has measured so itself.
+   * Undefined: all is well, or may be. `counted`: what a silence of an agent counts for on our machine (base/slowness.ts). What that says
+   * of its PostgreSQL it has counted so itself.
    */
-  judge(nowMs: number, slowness = 1): Loss | undefined {
+  judge(nowMs: number, counted = (ms: number): number => ms): Loss | undefined {
     this.forgiveOurOwnPause(nowMs);
     const { sight } = this;
     if (sight.kind === "lost") return sight.why;
-    const silentMs = sight.saidMs - sight.heardMs + (nowMs - sight.saidMs) / slowness;
+    const silentMs = sight.saidMs - sight.heardMs + counted(nowMs - sight.saidMs);
     if (sight.kind !== "awaited") return silentMs > this.detectionMs ? "silent" : undefined;
     return silentMs > Math.max(startGraceMs, this.detectionMs) ? "absent" : undefined;
   }

@@ -1,5 +1,5 @@
 import { messageOf } from "../base/errors.ts";
-import { slownessBetween } from "../base/slowness.ts";
+import { countedSilence } from "../base/slowness.ts";
 import { type InstanceStatus, pulseSchema } from "../instance/index.ts";
 import { type Clock, type Logger, readCpuTime, sleep } from "../io/index.ts";
 import { type Loss, WriterWatch } from "./detection.ts";
@@ -86,18 +86,14 @@ export class WriterGuard {
     if (world.isRestarting()) watch.expectRestart(world.status(writer));
     else if (world.mayStop()) watch.expectEnd(nowMs);
     else watch.noteStatus(world.status(writer), nowMs);
-    const loss = watch.judge(nowMs, this.slowness());
+    const cpuTime = readCpuTime();
+    const loss = watch.judge(nowMs, (ms) => countedSilence(ms, this.cpuTime, cpuTime));
     if (loss) this.replace(writer, loss);
   }
 
   private noteHeard(nowMs: number): void {
     this.agentHeardMs = nowMs;
     this.cpuTime = readCpuTime();
-  }
-
-  /** Since the writer's agent last answered. */
-  private slowness(): number {
-    return slownessBetween(this.cpuTime, readCpuTime());
   }
 
   private replace(writer: string, loss: Loss): void {

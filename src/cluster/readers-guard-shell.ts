@@ -94,7 +94,8 @@ export class ReadersGuard {
 
   private lookAtUnheard(nowMs: number): boolean {
     const { world, unheard } = this;
-    const ids = world.unheard();
+    // Where no agent at all has answered, it is the machine, or we.
+    const ids = world.statuses().length > 0 ? world.unheard() : [];
     const hasChanged = unheard.look(ids, nowMs);
     for (const instance of ids) {
       if (!this.isUnheard(instance) || this.wereUnheard.has(instance)) continue;
@@ -111,7 +112,13 @@ export class ReadersGuard {
     if (!client || asked.has(life)) return;
     asked.add(life);
     try {
-      const answer = await client.call("pulse", {}, { timeoutMs: world.detectionMs });
+      const answer = await client.call(
+        "pulse",
+        {},
+        {
+          timeoutMs: Math.max(world.detectionMs, detectionMinMs),
+        },
+      );
       watch.notePulse(life, pulseSchema.parse(answer).silentMs, world.clock.nowMs());
     } catch {
       // Silence: it counts as such.

@@ -1,5 +1,5 @@
 import { parseLsn } from "../base/lsn.ts";
-import { type CpuTime, slownessBetween } from "../base/slowness.ts";
+import { type CpuTime, countedSilence } from "../base/slowness.ts";
 import { type Clock, readCpuTime } from "../io/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import { LogMotion, type Taken } from "./log-motion.ts";
@@ -47,14 +47,14 @@ export class Pulse {
   }
 
   /**
-   * How long ago it last answered; asks anew if that is long ago. Where the machine has no time to run us, a new session takes as many
-   * times as long, and the time since then counts for as much less.
+   * How long ago it last answered; asks anew if that is long ago. Where the machine has no time to run us it has none for a new session,
+   * either, and the time since then counts for less.
    */
   silentMs(): number {
     const { clock, atOnceMax } = this.options;
     const nowMs = clock.nowMs();
     if (this.asking < atOnceMax && nowMs - this.askedMs >= everyMs) void this.ask(nowMs);
-    return (nowMs - this.heardMs) / slownessBetween(this.cpuTime, this.options.cpuTime?.());
+    return countedSilence(nowMs - this.heardMs, this.cpuTime, this.options.cpuTime?.());
   }
 
   private async ask(nowMs: number): Promise<void> {

@@ -106,8 +106,8 @@ describe("the pulse of a PostgreSQL", () => {
     await during(1_000);
     seen.treat = "stuck";
     const starve = (): void => {
-      cpu.ranMs += 5;
-      cpu.waitedMs += 245;
+      cpu.ranMs += 2;
+      cpu.waitedMs += 248;
     };
     const silentMs = await during(6_000, starve);
     expect(silentMs).toBeGreaterThan(1_900);

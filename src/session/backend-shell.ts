@@ -95,15 +95,12 @@ async function attempt(
   isOver: () => boolean,
 ): Promise<BackendStart | undefined> {
   const { inTurn } = options;
-  const first = options.findTarget();
-  if (!first) return undefined;
-  if (!inTurn) return tryUnlessSilent(first, options, isOver);
-  return inTurn(async () => {
-    // It may have waited for long.
-    if (isOver()) return undefined;
-    const target = options.isSilent(first) ? options.findTarget() : first;
+  const tryIt = async (): Promise<BackendStart | undefined> => {
+    // In its turn, for which it may have waited for long: who was right before may be anything by now.
+    const target = isOver() ? undefined : options.findTarget();
     return target && tryUnlessSilent(target, options, isOver);
-  });
+  };
+  return inTurn ? inTurn(tryIt) : tryIt();
 }
 
 /** An attempt that the cluster says to be in vain is given up at once. */

@@ -132,8 +132,8 @@ describe("startBackend", () => {
   it("looks again whom to go to when it has waited for its turn", async () => {
     const [hung, other] = [await serve(1, welcome), await serve(2, welcome)];
     let isSilent = false;
-    const start = await startAt([hung, other], {
-      isSilent: ({ instanceId: id }) => isSilent && id === "instance-1",
+    const start = await startAt([], {
+      findTarget: () => (isSilent ? other : hung),
       inTurn: (work) => {
         isSilent = true;
         return work();

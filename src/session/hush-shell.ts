@@ -7,10 +7,11 @@ import type { Survivor } from "./survivor.ts";
 import type { SessionWorld } from "./world-shell.ts";
 
 interface Hearer {
-  readonly world: Pick<SessionWorld, "clock" | "isSilent" | "hasOther">;
+  readonly world: Pick<SessionWorld, "clock" | "isSilent" | "hasOther" | "isOver">;
   readonly survivor: Survivor;
   readonly line: () => ServerLine;
   readonly hasEnded: () => boolean;
+  readonly isForsaken: () => boolean;
   readonly leaveHung: () => void;
 }
 
@@ -32,7 +33,7 @@ export class HushWatch {
     this.timer = world.clock.after(next === "leave" ? 0 : next, () => {
       // What this process was too busy to read is not silence.
       this.timer = afterReading(() => {
-        if (next === "leave" && this.next() === "leave") this.hearer.leaveHung();
+        if (next === "leave" && this.next() === "leave") this.leave();
         else this.look();
       });
     });
@@ -41,6 +42,12 @@ export class HushWatch {
   /** Something has been said: it may be at rest now, for a moment. */
   settled(): void {
     if (this.timer !== undefined && this.isAtRest()) this.look();
+  }
+
+  private leave(): void {
+    const { hearer } = this;
+    if (hearer.isForsaken()) hearer.line().destroy();
+    else hearer.leaveHung();
   }
 
   private isAtRest(): boolean {
@@ -61,12 +68,15 @@ export class HushWatch {
     const { world, survivor } = hearer;
     const line = hearer.line();
     const { target, heardMs, sentMs, isUnread } = line;
-    const isOver = hearer.hasEnded() || line.closed || line.isRetired;
-    if (isOver || !world.isSilent(target)) return undefined;
+    if (hearer.hasEnded() || line.closed || !world.isSilent(target)) return undefined;
+    // A writer may have opened since it was left.
+    if (line.isRetired && world.isOver(target)) line.noteOver();
+    if (line.isRetired) return undefined;
     const isOwed = !survivor.isLive || frontOf(survivor.conversation.exchange) !== undefined;
     const nowMs = world.clock.nowMs();
     const hasOther = world.hasOther(target);
     const isAtRest = this.isAtRest();
-    return hushed({ nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther });
+    const isForsaken = hearer.isForsaken();
+    return hushed({ nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther, isForsaken });
   }
 }

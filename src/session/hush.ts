@@ -1,6 +1,6 @@
-/** A server that has said nothing for so long does not talk to this session. */
+/** A server that has owed an answer and said nothing for so long does not talk to this session. */
 const quietMs = 1_000;
-/** ... and has no answer to what it was asked: nobody waits for one longer, though there is nowhere else to go. */
+/** ... where there is nowhere else to go: nobody waits longer. */
 const owedMaxMs = 2_000;
 
 /** What a session knows of a server that hangs for the cluster. */
@@ -15,6 +15,8 @@ export interface HushSight {
   readonly isOwed: boolean;
   /** Nothing is under way, and what the session has can be made again elsewhere: nothing is cut. */
   readonly isAtRest: boolean;
+  /** Its client has gone: nobody is to be told anything. */
+  readonly isForsaken: boolean;
   /** There is another server to go to. */
   readonly hasOther: boolean;
 }
@@ -24,13 +26,12 @@ export interface HushSight {
  * this session does not hang for it, and is read on up to a moment of rest. Where there is nobody else it is left only if it hangs for this very session.
  */
 export function hushed(sight: HushSight): "leave" | number {
-  const { nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther } = sight;
+  const { nowMs, heardMs, sentMs, isUnread, isOwed, isAtRest, hasOther, isForsaken } = sight;
   if (isAtRest && hasOther) return "leave";
-  if (isUnread) return quietMs;
-  const quietForMs = nowMs - heardMs;
-  if (quietForMs < quietMs) return quietMs - quietForMs;
-  if (hasOther) return "leave";
-  if (!isOwed) return quietMs;
+  if (isForsaken) return "leave";
+  // It waits for nothing, and what it has would be lost: it may be back before it is asked for anything.
+  if (isUnread || !isOwed) return quietMs;
   const owedForMs = nowMs - Math.max(heardMs, sentMs);
-  return owedForMs < owedMaxMs ? owedMaxMs - owedForMs : "leave";
+  const maxMs = hasOther ? quietMs : owedMaxMs;
+  return owedForMs < maxMs ? maxMs - owedForMs : "leave";
 }

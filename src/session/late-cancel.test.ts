@@ -39,6 +39,18 @@ describe("a cancel request that its server does not act on", () => {
     expect(again()).toBe(0);
   });
 
+  it.each(["refused", "answered", "unknown", "rerun"] as const)(
+    "goes on after a loss only where that has it run again: %s",
+    (outcome) => {
+      const { late, again } = make();
+      late.settle(running([asked], { hasServer: false }), first);
+      late.cameTo(outcome);
+      // What the client sends then.
+      late.settle(running([next]), second);
+      expect(again()).toBe(outcome === "rerun" ? 1 : 0);
+    },
+  );
+
   it("is over where nothing is run again, and where nothing was under way", () => {
     for (const survivor of [running([asked]), running([ours]), running([], { isParked: true })]) {
       const { late, again } = make(survivor);

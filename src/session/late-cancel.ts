@@ -1,3 +1,4 @@
+import type { Outcome } from "./action.ts";
 import type { Cycle } from "./cycle.ts";
 import { frontOf } from "./loss.ts";
 import type { ServerLine } from "./server-line-shell.ts";
@@ -22,6 +23,11 @@ export class LateCancel {
   note(survivor: Runner, line: ServerLine, again: () => void): void {
     const front = survivor.isParked ? undefined : frontOf(survivor.conversation.exchange);
     this.late = front && { line, front, again };
+  }
+
+  /** The loss of its server has ended so: what is not run again has its answer, and what comes next nobody has cancelled. */
+  cameTo(outcome: Outcome): void {
+    if (outcome !== "rerun" && outcome !== "replayed") this.forget();
   }
 
   forget(): void {

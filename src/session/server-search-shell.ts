@@ -1,5 +1,5 @@
 import type { Timer } from "../io/index.ts";
-import type { Action } from "./action.ts";
+import type { Action, Outcome } from "./action.ts";
 import { noInstance } from "./admin-shell.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import { canceledWait, cannotBorrow, cannotReturn } from "./farewells.ts";
@@ -25,6 +25,7 @@ export interface Searcher {
   readonly adopt: (backend: BackendReady) => void;
   readonly run: (actions: Action[]) => void;
   readonly readOn: () => void;
+  readonly isForsaken: () => boolean;
   /** Its server hangs, and may be had again when it does not. */
   readonly leaveHung: () => void;
 }
@@ -54,6 +55,12 @@ export class ServerSearch {
     this.holdTimer = world.clock.after(this.holdMs, onTimeout);
     this.heldSinceMs = world.clock.nowMs();
     world.counters.holdBegun();
+  }
+
+  /** The loss of a server has ended so. */
+  cameTo(outcome: Outcome): void {
+    this.stopHolding();
+    this.lateCancel.cameTo(outcome);
   }
 
   stopHolding(): void {

@@ -10,20 +10,12 @@ import { oneMore } from "./outcomes.ts";
 import { send } from "./send.ts";
 import { SessionTimers } from "./session-timers.ts";
 import { ServerLine } from "./server-line-shell.ts";
+import type { SessionOptions } from "./session-options.ts";
 import { Survivor } from "./survivor.ts";
 import { type Searcher, ServerSearch } from "./server-search-shell.ts";
 import { Tenancy, type Tenant } from "./tenancy-shell.ts";
 import type { Target } from "./topology.ts";
 import { type SessionWorld, tellOutcome, tellWorld, untilDurable } from "./world-shell.ts";
-
-export interface SessionOptions {
-  readonly client: ClientLink;
-  readonly backend: BackendReady;
-  /** True: `backend` has a greeting, but no connection; one is borrowed when there is something to do. */
-  readonly isParked?: boolean;
-  readonly clientKey: Buffer;
-  readonly world: SessionWorld;
-}
 
 /** Moves the bytes of one session between its client and its servers, as its survivor decides. */
 export class Session {
@@ -77,7 +69,9 @@ export class Session {
       run: (actions) => this.run(actions),
       follow: (actions) => this.follow(actions),
       readOn: () => this.readOn(),
-      leaveHung: () => this.retire({ mayReturn: true }),
+      isForsaken: () => this.client.closed,
+      leaveHung: () =>
+        this.client.closed ? this.line.destroy() : this.retire({ mayReturn: true }),
     };
     this.tenancy = new Tenancy(self);
     this.search = new ServerSearch(self);
@@ -298,7 +292,7 @@ export class Session {
   }
 
   private onOutcome(outcome: Outcome, reason: string | undefined): void {
-    this.search.stopHolding();
+    this.search.cameTo(outcome);
     tellOutcome(this.world, { pid: this.pid, outcome, reason, instance: this.target.instanceId });
     this.outcomes = oneMore(this.outcomes, outcome);
   }
