@@ -163,11 +163,7 @@ export function worldOf(
     },
     isLeaving: (target) => topology.isLeaving(target),
     isSilent: (target) => topology.isSilent(target),
-    hasOther: (target) => {
-      const { clock, load } = shared;
-      const other = arrival.findTarget(load.choiceAt(clock.nowMs(), target));
-      return other !== undefined && !isSameLife(other, target) && !topology.isSilent(other);
-    },
+    hasOther: (target) => hasOther(shared, arrival, target),
     distrust: (target) => shared.load.suspect(target, shared.clock.nowMs()),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
@@ -182,6 +178,15 @@ export function worldOf(
       traits.leave(database, sessionOf());
     },
   };
+}
+
+function hasOther(
+  { clock, load, topology }: SharedWorld,
+  { findTarget }: Arrival,
+  target: Target,
+): boolean {
+  const other = findTarget(load.choiceAt(clock.nowMs(), target));
+  return other !== undefined && !isSameLife(other, target) && !topology.isSilent(other);
 }
 
 async function isServing({ topology, admin }: SharedWorld, target: Target): Promise<boolean> {
