@@ -265,7 +265,7 @@ describe("the admin database", () => {
     const described = psql("\\l", "\\dt", "\\d", "\\d sessions", "\\d+ sessions", "\\dn", "\\du");
     expect(described.stderr).toBe("");
     expect(described.stdout).toMatch(/borealis\s*\| postgres \| UTF8/);
-    expect(described.stdout).toMatch(/borealis \| snapshots \| table \| postgres/);
+    expect(described.stdout).toMatch(/borealis \| snapshots\s*\| table \| postgres/);
     expect(described.stdout).toMatch(/Table "borealis\.sessions"/);
     expect(described.stdout).toMatch(/since\s*\| timestamp with time zone/);
     expect(described.stdout).toMatch(/outcomes .*how losses of its servers ended/);
