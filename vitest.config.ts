@@ -15,6 +15,7 @@ const beginsFirst = [
   "backtrack",
   "archive-s3",
   "read-gate",
+  "parameters",
   "sessions",
   "metrics",
 ];
