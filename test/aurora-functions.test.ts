@@ -519,7 +519,7 @@ describe("a cluster of before", () => {
         "SELECT rolcanlogin AND NOT EXISTS (SELECT FROM pg_auth_members WHERE r.oid IN (roleid, member)) FROM pg_roles r WHERE rolname = 'rds_iam'";
       expect(await ask(iam)).toEqual([true]);
       await until("pg_settings has its rows", async () => {
-        return (await ask("SELECT name FROM pg_settings WHERE name ~ '^rds'")).length === 4;
+        return (await ask("SELECT name FROM pg_settings WHERE name ~ '^rds'")).length === 5;
       });
     } finally {
       await old.destroy();

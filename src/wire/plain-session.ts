@@ -45,8 +45,7 @@ const settings: readonly PlainSetting[] = [
     "plpgsql.variable_conflict": "error",
     "plpgsql.extra_errors": "none",
     // ... and written.
-    // As it is: some databases' encodings are converted into no other.
-    client_encoding: "SQL_ASCII",
+    client_encoding: "UTF8",
     client_min_messages: "notice",
     bytea_output: "hex",
     DateStyle: "ISO, MDY",
