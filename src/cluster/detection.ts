@@ -1,4 +1,5 @@
 import type { InstanceStatus } from "../instance/index.ts";
+import { OwnPause } from "./own-pause.ts";
 
 interface Heard {
   /** When it last showed that it lives: its agent, and of one that is open its PostgreSQL, as the agent says. */
@@ -32,15 +33,13 @@ const startGraceMs = 10_000;
  */
 export class WriterWatch {
   private readonly detectionMs: number;
-  private readonly stepMs: number;
+  private readonly pause: OwnPause;
   private sight: Sight;
-  private judgedMs: number;
 
   /** `stepMs`: how often judge is meant to be called. */
   constructor(options: { detectionMs: number; stepMs: number; nowMs: number }) {
     this.detectionMs = options.detectionMs;
-    this.stepMs = options.stepMs;
-    this.judgedMs = options.nowMs;
+    this.pause = new OwnPause(options);
     this.sight = { kind: "awaited", ...heardAt(options.nowMs) };
   }
 
@@ -100,17 +99,20 @@ export class WriterWatch {
     this.forgiveOurOwnPause(nowMs);
     const { sight } = this;
     if (sight.kind === "lost") return sight.why;
-    const silentMs = sight.saidMs - sight.heardMs + counted(nowMs - sight.saidMs);
-    if (sight.kind !== "awaited") return silentMs > this.detectionMs ? "silent" : undefined;
-    return silentMs > Math.max(startGraceMs, this.detectionMs) ? "absent" : undefined;
+    const isAwaited = sight.kind === "awaited";
+    const maxMs = isAwaited ? Math.max(startGraceMs, this.detectionMs) : this.detectionMs;
+    const { heardMs, saidMs } = sight;
+    // It counts for no more than it took.
+    if (nowMs - heardMs <= maxMs || saidMs - heardMs + counted(nowMs - saidMs) <= maxMs)
+      return undefined;
+    return isAwaited ? "absent" : "silent";
   }
 
   private forgiveOurOwnPause(nowMs: number): void {
-    const lateMs = nowMs - this.judgedMs - this.stepMs;
-    this.judgedMs = nowMs;
+    const pausedMs = this.pause.since(nowMs);
     const { sight } = this;
-    if (sight.kind === "lost" || lateMs <= this.stepMs) return;
-    const later = (ms: number): number => Math.min(nowMs, ms + lateMs);
+    if (sight.kind === "lost" || pausedMs === 0) return;
+    const later = (ms: number): number => Math.min(nowMs, ms + pausedMs);
     this.sight = { ...sight, heardMs: later(sight.heardMs), saidMs: later(sight.saidMs) };
   }
 }

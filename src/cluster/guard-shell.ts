@@ -86,8 +86,7 @@ export class WriterGuard {
     if (world.isRestarting()) watch.expectRestart(world.status(writer));
     else if (world.mayStop()) watch.expectEnd(nowMs);
     else watch.noteStatus(world.status(writer), nowMs);
-    const cpuTime = readCpuTime();
-    const loss = watch.judge(nowMs, (ms) => countedSilence(ms, this.cpuTime, cpuTime));
+    const loss = watch.judge(nowMs, (ms) => countedSilence(ms, this.cpuTime, readCpuTime()));
     if (loss) this.replace(writer, loss);
   }
 

@@ -1,6 +1,7 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { withoutAccess } from "./access.ts";
 import { withoutParametersOf } from "./parameters.ts";
+import { requireInstance } from "./require-instance.ts";
 import { withoutListed } from "./custom-endpoints.ts";
 import { processNames, zones } from "./names.ts";
 import { instancesMax } from "./ports.ts";
@@ -89,14 +90,6 @@ export function withTier(state: ClusterState, id: string, tier: number): Cluster
 /** `up --readers` counts only at creation: what it was then is remembered from the first change on. */
 function bornOf(state: ClusterState): ClusterState {
   return { ...state, readersAtBirth: state.readersAtBirth ?? state.instances.length - 1 };
-}
-
-function requireInstance(state: ClusterState, id: string): InstanceState {
-  const found = state.instances.find((one) => one.id === id);
-  if (found) return found;
-  throw refused(`there is no instance "${id}"`, {
-    hint: `there are ${state.instances.map((one) => one.id).join(", ")}`,
-  });
 }
 
 /** Names files, sockets and processes, and is what people type. */

@@ -2,6 +2,7 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import { notAnybodys, ownedReason, superuserReason, valueReason } from "../base/owned-settings.ts";
 import type { ParameterChange, ParameterStates, ParameterValues } from "../instance/index.ts";
 import type { ParameterRow } from "./parameter-messages.ts";
+import { requireInstance } from "./require-instance.ts";
 import type { ClusterState, ParametersState } from "./state.ts";
 
 const none: ParametersState = { version: 0, cluster: {}, instances: {} };
@@ -136,13 +137,6 @@ function standing(
     state: pending.length > 0 ? "pending-reboot" : isTaken ? "in-sync" : "unknown",
     pending,
   };
-}
-
-function requireInstance(state: ClusterState, id: string): void {
-  if (state.instances.some((one) => one.id === id)) return;
-  throw new BorealisError(sqlState.invalidParameter, `there is no instance "${id}"`, {
-    hint: `there are ${state.instances.map((one) => one.id).join(", ")}`,
-  });
 }
 
 function requireBearable(name: string, value: string): string {

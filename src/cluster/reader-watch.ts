@@ -1,4 +1,5 @@
 import type { Lsn } from "../base/lsn.ts";
+import { OwnPause } from "./own-pause.ts";
 
 /** A reader that takes sessions. */
 export interface WatchedReader {
@@ -46,16 +47,14 @@ const firstAnswerMs = 1_000;
  */
 export class ReaderWatch {
   private readonly detectionMs: number;
-  private readonly stepMs: number;
+  private readonly pause: OwnPause;
   private readonly sights = new Map<string, Seen>();
-  private judgedMs: number;
   private leftOutMs = Number.NEGATIVE_INFINITY;
 
   /** `stepMs`: how often judge is meant to be called. */
   constructor(options: { detectionMs: number; stepMs: number; nowMs: number }) {
     this.detectionMs = options.detectionMs;
-    this.stepMs = options.stepMs;
-    this.judgedMs = options.nowMs;
+    this.pause = new OwnPause(options);
   }
 
   isSilent(life: string): boolean {
@@ -77,9 +76,7 @@ export class ReaderWatch {
   /** `readers`: all that there are now; `durable`: how far the log is. True: others are silent than were. */
   judge(readers: readonly WatchedReader[], moment: Moment): boolean {
     const { nowMs } = moment;
-    const lateMs = nowMs - this.judgedMs - this.stepMs;
-    const pausedMs = lateMs > this.stepMs ? lateMs : 0;
-    this.judgedMs = nowMs;
+    const pausedMs = this.pause.since(nowMs);
     const lives = new Set(readers.map(({ life }) => life));
     for (const life of this.sights.keys()) if (!lives.has(life)) this.sights.delete(life);
     let hasChanged = false;
