@@ -23,6 +23,8 @@ export type ServerVerdict = "pass" | "aside" | "drop" | "hold";
 type Verdict = ServerVerdict;
 
 const staleRoutine = "RevalidateCachedQuery";
+/** Where a server process says that it ends at once: its postmaster is killed, or another process has crashed. */
+const quickdieRoutine = "quickdie";
 /** Where a server that is to end, or whose transaction_timeout is over, says so: PostgreSQL keeps it out of commits. */
 const interruptRoutine = "ProcessInterrupts";
 
@@ -132,7 +134,9 @@ export class ServerMessages {
   private onNotice(cycle: Cycle | undefined): Verdict {
     const { exchange } = this;
     const report = parseReport(this.body);
-    if (report.get("C") === sqlState.crashShutdown) return "drop";
+    // The session may well go on; if it does not, it is told why.
+    if (report.get("R") === quickdieRoutine && exchange.wishes.onFailover !== "disconnect")
+      return "drop";
     if (!cycle) return "aside";
     if (exchange.isHonest && report.get("R") === "SyncRepWaitForLSN") {
       // The warning would tell the client what is about to be made untrue.

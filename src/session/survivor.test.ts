@@ -44,6 +44,11 @@ beforeAll(() => loadParser());
 
 const { idle, open, failed } = transactionState;
 const crash = encodeError(new BorealisError("57P01", "going away"), "FATAL");
+/** A server process's warning as it ends at once. */
+const quickdie = (code: string): Buffer =>
+  encodeMessage(backend.notice, (body) =>
+    body.text("S").cString("WARNING").text("C").cString(code).text("R").cString("quickdie").u8(0),
+  );
 const cycleOf = (sql: string): RestoreCycle => ({ bytes: encodeQuery(sql), what: sql });
 
 const update = encodeQuery("update t set a = 1");
@@ -111,6 +116,16 @@ describe("an idle session", () => {
   it("does not hear what the old server said as it went", () => {
     const script = new SurvivorScript().server(crash).lost();
     expect(script.lines).toEqual(["server:", "lost: reconnect"]);
+  });
+
+  it.each(["57P01", "57P02"])("does not hear a postmaster's kill announced by %s", (code) => {
+    const script = new SurvivorScript().server(quickdie(code)).lost();
+    expect(script.lines).toEqual(["server:", "lost: reconnect"]);
+    const atWork = new SurvivorScript().client(update).server(quickdie(code)).lost();
+    expect(atWork.lines.slice(1)).toEqual(["server:", "lost: reconnect"]);
+    const wishes = { ...defaultWishes, onFailover: "disconnect" } as const;
+    const told = new SurvivorScript({ wishes }).server(quickdie(code)).lost();
+    expect(told.lines).toEqual(["server: < N", "lost: disconnected close"]);
   });
 
   it("is held no longer than hold_timeout by a server that is gone for the cluster, but lives", () => {
