@@ -1,11 +1,14 @@
-/** kill -9 of each kind of process under a running workload: every acknowledged row is counted afterwards. */
+/**
+ * kill -9 of each kind of process under a running workload, and freezes of those that nobody but the supervisor looks after: every
+ * acknowledged row is counted afterwards.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isAlive, TestCluster, until } from "./helpers/cluster.ts";
+import { childrenOf, commandLine, isAlive, TestCluster, until } from "./helpers/cluster.ts";
 import { Workload } from "./helpers/workload.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create({ readers: 1 });
+  cluster = await TestCluster.create({ readers: 1, args: ["--set", "process.hangMs=6000"] });
 });
 afterAll(() => cluster.destroy());
 
@@ -16,6 +19,11 @@ async function expectEveryPromiseKept(workload: Workload): Promise<void> {
     });
   }
   await cluster.query("DROP TABLE promises");
+}
+
+/** Asks nobody. */
+function supervisedPid(name: string): number | undefined {
+  return childrenOf(cluster.supervisorPid).find((pid) => commandLine(pid).includes(name));
 }
 
 const victims = [
@@ -43,6 +51,26 @@ describe("kill -9 under load", () => {
         const now = (await cluster.pids()).get(victim);
         return now !== undefined && now !== pid && isAlive(now);
       });
+      await workload.untilMore(50);
+      await workload.stop();
+      await cluster.untilEverybody();
+      await expectEveryPromiseKept(workload);
+    },
+  );
+
+  it.each(["proxy", "control-plane", "keeper"])(
+    "is what the supervisor does to %s when that hangs",
+    async (victim) => {
+      const workload = new Workload(cluster);
+      await workload.start();
+      const pid = supervisedPid(victim) ?? 0;
+      expect(isAlive(pid), `${victim} runs`).toBe(true);
+      process.kill(pid, "SIGSTOP");
+      await until(`${victim} is replaced`, () => {
+        const now = supervisedPid(victim);
+        return now !== undefined && now !== pid && isAlive(now);
+      });
+      expect(isAlive(pid), "it is not left frozen").toBe(false);
       await workload.untilMore(50);
       await workload.stop();
       await cluster.untilEverybody();

@@ -1,5 +1,5 @@
 import type { InstanceStatus } from "../instance/index.ts";
-import { OwnPause } from "./own-pause.ts";
+import { OwnPause } from "../base/own-pause.ts";
 
 interface Heard {
   /** When it last showed that it lives: its agent, and of one that is open its PostgreSQL, as the agent says. */

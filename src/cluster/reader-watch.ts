@@ -1,5 +1,5 @@
 import type { Lsn } from "../base/lsn.ts";
-import { OwnPause } from "./own-pause.ts";
+import { OwnPause } from "../base/own-pause.ts";
 
 /** A reader that takes sessions. */
 export interface WatchedReader {

@@ -71,6 +71,9 @@ export class ChildLine {
   }
 }
 
+/** What every child answers: that it still answers. */
+export const pingMethod = "ping";
+
 /** The child's end: answers one line. What is no question is passed over. */
 export function answerLine(
   line: string,
@@ -80,6 +83,7 @@ export function answerLine(
   if (typeof id !== "number" || typeof method !== "string") return;
   try {
     const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
+    if (method === pingMethod) return say({ id, result: null });
     if (!handler) throw new BorealisError(sqlState.notSupported, `no method "${method}" here`);
     say({ id, result: handler(params) ?? null });
   } catch (error) {

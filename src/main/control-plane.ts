@@ -30,7 +30,7 @@ import { readSecret } from "./secret-file.ts";
 
 const openAgainMs = 500;
 
-const { config: raw, stop } = await startChild("borealis control-plane");
+const { config: raw, stop, serve } = await startChild("borealis control-plane");
 const config = controlConfigSchema.parse(raw);
 const layout = layoutOf(config.dataDir, config.runtimeDir);
 const logger = openLogger({
@@ -123,6 +123,7 @@ async function openStatusPage(): Promise<HttpServer | undefined> {
 
 await control.start();
 const opening = openStatusPage();
+serve({});
 logger.info({ event: "control.started", httpPort: config.httpPort });
 await untilStopped(stop);
 const http = await opening;

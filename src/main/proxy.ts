@@ -45,7 +45,7 @@ function listeningOf(states: readonly EndpointState[]): Listening {
   return { open, shut, loopback: opened.flatMap(({ loopback }) => loopback ?? []) };
 }
 
-const { config: raw, stop } = await startChild("borealis proxy");
+const { config: raw, stop, serve } = await startChild("borealis proxy");
 const config = proxyConfigSchema.parse(raw);
 const layout = layoutOf(config.dataDir, config.runtimeDir);
 const logger = openLogger({
@@ -161,6 +161,7 @@ const follow = (places: readonly EndpointPlace[]): void => {
 follow(config.endpoints);
 follower.onChange(() => follow(follower.current.endpoints));
 follow(follower.current.endpoints);
+serve({});
 logger.info({ event: "proxy.started", endpoints: config.endpoints.length, gate: mode });
 if (mode === "off")
   logger.warn({ event: "gate.off" }, "a writer that was fenced may serve stale reads");

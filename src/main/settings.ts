@@ -179,6 +179,15 @@ export const settingsSchema = z.strictObject({
     .describe(
       "how long the writer, or its agent, may answer nothing before another instance takes over, and a reader before its sessions go on elsewhere; the end of a process counts at once",
     ),
+  "process.hangMs": z
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(15_000)
+    .describe(
+      "how long the control plane, the proxy or the keeper may answer nothing before it is killed and started again (the proxy's sessions end with it); 0: any time",
+    ),
   "reader.lagMaxMs": z
     .number()
     .int()

@@ -13,6 +13,7 @@ import {
 } from "../cluster/index.ts";
 import type { OsUser } from "../engine/index.ts";
 import { readState } from "./data-dir.ts";
+import { HangGuard } from "./hang-guard.ts";
 import { InstanceProcesses } from "./instance-processes.ts";
 import { ManagedProcess } from "./managed-process.ts";
 import { type NodeFacts, NodeProcesses } from "./node-processes.ts";
@@ -43,6 +44,8 @@ export interface SupervisorPlan {
   /** As control/state.json says now: the control plane changes it. */
   readonly stateNow: () => ClusterState;
   readonly nodePorts: NodePorts;
+  /** A process of which nobody else would notice that it hangs is killed after this long, and started again; 0: never. */
+  readonly hangMs: number;
 }
 
 /** `bootId`: pids of another start of the machine are other processes'. */
@@ -59,6 +62,7 @@ export class Supervisor {
   private readonly proxy: ManagedProcess;
   private readonly control: ManagedProcess;
   private readonly keeper: ManagedProcess;
+  private readonly hangs: HangGuard;
   private readonly bootId = findBootId();
   private server: RpcServer | undefined;
   private onDownAsked: (isImmediate: boolean) => void = () => undefined;
@@ -93,6 +97,7 @@ export class Supervisor {
       nodePorts: plan.nodePorts,
       process: (name, { config, mayStart }) => make(name, "storage-node", config, mayStart),
     });
+    this.hangs = new HangGuard([this.control, this.keeper, this.proxy], plan.hangMs);
     this.agents = new InstanceProcesses({
       ...plan,
       state: plan.stateNow,
@@ -138,6 +143,7 @@ export class Supervisor {
       },
     );
     for (const process of this.all) process.start();
+    this.hangs.start();
   }
 
   /** Who writes with them is told, and who reads what they wrote. */
@@ -156,6 +162,7 @@ export class Supervisor {
   /** Stops everything in the order in which nobody loses what it waits for. */
   async stop(isImmediate: boolean): Promise<void> {
     const scale = isImmediate ? 0.2 : 1;
+    this.hangs.close();
     await this.tellControlPlane();
     await this.proxy.stop(proxyStopMs * scale);
     const writer = this.agents.find((readState(this.plan.layout) ?? this.plan.state).writer);

@@ -147,6 +147,7 @@ async function run({ options, layout, settings, startedMs, facts }: Run): Promis
     keys,
     instanceDir: (id) => `${engine.instancesDir}/${id}`,
     osUser: engine.osUser,
+    hangMs: settings["process.hangMs"],
     ...plans,
   });
   const asked = untilAsked(supervisor, logger);

@@ -1,0 +1,58 @@
+import { readCpuTime } from "../io/index.ts";
+import { pingMethod } from "./child-line.ts";
+import { HangWatch } from "./hang-watch.ts";
+import type { ManagedProcess } from "./managed-process.ts";
+
+/** How often each is asked. */
+const stepMs = 1_000;
+
+/** Asks children of the supervisor whether they answer, and kills one that hangs: it is started again as one that died. */
+export class HangGuard {
+  private readonly limitMs: number;
+  private readonly processes: readonly ManagedProcess[];
+  private readonly watches = new Map<number, HangWatch>();
+  private timer: NodeJS.Timeout | undefined;
+
+  /** `limitMs` 0: nobody is asked. */
+  constructor(processes: readonly ManagedProcess[], limitMs: number) {
+    this.processes = processes;
+    this.limitMs = limitMs;
+  }
+
+  start(): void {
+    if (this.limitMs === 0) return;
+    this.timer = setInterval(() => this.look(), stepMs);
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private look(): void {
+    const nowMs = performance.now();
+    const pids = new Set(this.processes.map(({ pid }) => pid));
+    for (const pid of this.watches.keys()) if (!pids.has(pid)) this.watches.delete(pid);
+    const cpu = readCpuTime();
+    for (const process of this.processes) {
+      const { pid } = process;
+      if (pid === undefined) continue;
+      const watch =
+        this.watches.get(pid) ?? new HangWatch({ limitMs: this.limitMs, stepMs, nowMs });
+      this.watches.set(pid, watch);
+      const verdict = watch.look(nowMs, cpu);
+      if (verdict === "hung") process.kill(pid);
+      else if (verdict === "ask") this.ask(process, watch);
+    }
+  }
+
+  /** Whatever becomes of the question: what comes late is an answer, too. */
+  private ask(process: ManagedProcess, watch: HangWatch): void {
+    process.ask(pingMethod, {}, maxTimerMs).then(
+      () => watch.answered(),
+      () => undefined,
+    );
+  }
+}
+
+/** The longest that a timer takes. */
+const maxTimerMs = 2 ** 31 - 1;
