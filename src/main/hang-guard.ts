@@ -2,6 +2,7 @@ import { readCpuTime } from "../io/index.ts";
 import { pingMethod } from "./child-line.ts";
 import { HangWatch } from "./hang-watch.ts";
 import type { ManagedProcess } from "./managed-process.ts";
+import { readProcessSight } from "./process-sight.ts";
 
 /** How often each is asked. */
 const stepMs = 1_000;
@@ -32,16 +33,17 @@ export class HangGuard {
     const nowMs = performance.now();
     const pids = new Set(this.processes.map(({ pid }) => pid));
     for (const pid of this.watches.keys()) if (!pids.has(pid)) this.watches.delete(pid);
-    const cpu = readCpuTime();
+    const ours = readCpuTime();
     for (const process of this.processes) {
       const { pid } = process;
       if (pid === undefined) continue;
       const watch =
         this.watches.get(pid) ?? new HangWatch({ limitMs: this.limitMs, stepMs, nowMs });
       this.watches.set(pid, watch);
-      const verdict = watch.look(nowMs, cpu);
-      if (verdict === "hung") process.kill(pid);
-      else if (verdict === "ask") this.ask(process, watch);
+      const verdict = watch.look({ nowMs, ours, its: readProcessSight(pid) });
+      if (verdict === "ask") this.ask(process, watch);
+      // What is said of it is written: who comes after it is looked at anew, lest that took long.
+      if (verdict === "hung") return process.kill(pid);
     }
   }
 

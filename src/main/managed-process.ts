@@ -136,8 +136,9 @@ export class ManagedProcess {
   kill(pid: number): void {
     const { child } = this;
     if (child?.pid !== pid) return;
-    this.logger.warn({ event: "process.hung", name: this.name, pid });
+    // First: what is written may wait for a disk.
     child.kill("SIGKILL");
+    this.logger.warn({ event: "process.hung", name: this.name, pid });
   }
 
   private onExit(code: number | null, signal: NodeJS.Signals | null, livedMs: number): void {

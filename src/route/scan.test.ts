@@ -23,4 +23,14 @@ describe("outline", () => {
   ])("%s", (sql, firstWord, isSingle) => {
     expect(outline(sql)).toEqual({ firstWord, isSingle });
   });
+
+  it("reads through a text of many comments in comments that do not end", () => {
+    const opened = "/*a".repeat(1_000_000);
+    const unknown = { firstWord: "", isSingle: true };
+    expect(outline(`${opened}*/ select 1`)).toEqual(unknown);
+    expect(outline(`${opened}${"*/".repeat(1_000_000)} select 1`)).toEqual({
+      firstWord: "select",
+      isSingle: true,
+    });
+  });
 });

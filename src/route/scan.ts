@@ -79,10 +79,12 @@ function endOfComment(sql: string, at: number): number | undefined {
   if (!sql.startsWith("/*", at)) return undefined;
   let depth = 1;
   let end = at + 2;
+  let [close, open] = [0, 0];
   while (depth > 0) {
-    const close = sql.indexOf("*/", end);
+    // Only what is behind us is looked for anew: a text of many openings would take time by its square.
+    if (close < end) close = sql.indexOf("*/", end);
     if (close < 0) return sql.length;
-    const open = sql.indexOf("/*", end);
+    if (open >= 0 && open < end) open = sql.indexOf("/*", end);
     const isNested = open >= 0 && open < close;
     depth += isNested ? 1 : -1;
     end = (isNested ? open : close) + 2;

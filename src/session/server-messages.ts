@@ -134,9 +134,8 @@ export class ServerMessages {
   private onNotice(cycle: Cycle | undefined): Verdict {
     const { exchange } = this;
     const report = parseReport(this.body);
-    // The session may well go on; if it does not, it is told why.
-    if (report.get("R") === quickdieRoutine && exchange.wishes.onFailover !== "disconnect")
-      return "drop";
+    // The session may well go on; if it does not, it is told why, or wants to hear nothing.
+    if (report.get("R") === quickdieRoutine) return "drop";
     if (!cycle) return "aside";
     if (exchange.isHonest && report.get("R") === "SyncRepWaitForLSN") {
       // The warning would tell the client what is about to be made untrue.

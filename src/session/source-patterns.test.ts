@@ -33,3 +33,16 @@ it.each([
 ])("%s", (source, customNames, leavesUnseen) => {
   expect(factsOfSource(source)).toEqual({ customNames, leavesUnseen });
 });
+
+it("reads through a text of many comments that do not end", () => {
+  // Opening by opening it would be minutes.
+  const opened = "/*a".repeat(1_000_000);
+  expect(factsOfSource(`set app.x = 1; ${opened}`)).toEqual({
+    customNames: ["app.x"],
+    leavesUnseen: false,
+  });
+  expect(factsOfSource(`/* a */set/**/app.x = 1; ${opened}*/; setseed(1)`)).toEqual({
+    customNames: ["app.x"],
+    leavesUnseen: true,
+  });
+});

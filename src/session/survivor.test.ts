@@ -124,8 +124,8 @@ describe("an idle session", () => {
     const atWork = new SurvivorScript().client(update).server(quickdie(code)).lost();
     expect(atWork.lines.slice(1)).toEqual(["server:", "lost: reconnect"]);
     const wishes = { ...defaultWishes, onFailover: "disconnect" } as const;
-    const told = new SurvivorScript({ wishes }).server(quickdie(code)).lost();
-    expect(told.lines).toEqual(["server: < N", "lost: disconnected close"]);
+    const leaving = new SurvivorScript({ wishes }).server(quickdie(code)).lost();
+    expect(leaving.lines).toEqual(["server:", "lost: disconnected close"]);
   });
 
   it("is held no longer than hold_timeout by a server that is gone for the cluster, but lives", () => {
