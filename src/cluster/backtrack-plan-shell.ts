@@ -6,15 +6,21 @@ import type { Clock, ClusterCredential } from "../io/index.ts";
 import { parsePath, toPathText, type VolumeNodes } from "../instance/index.ts";
 import { WideVolumeLog } from "../log-driver/index.ts";
 import { type History, isOnPath, type State } from "../quorum/index.ts";
-import { countCommits, findFirstCommit, findMoment, type LogSource } from "../volume/index.ts";
+import {
+  countCommits,
+  findFirstCommit,
+  findMoment,
+  type LeftFuture,
+  type LogSource,
+} from "../volume/index.ts";
 import type { CommitSpan, Moment, MomentTarget } from "../wal/index.ts";
 import {
   forkOf,
   formatMicros,
   goneOf,
-  type GonePath,
   inTheFuture,
   isGone,
+  leftFutures,
   type LeftPath,
   noSnapshot,
   notCounted,
@@ -36,8 +42,8 @@ export interface PlanFacts {
   /** Of every node that answers. */
   readonly states: readonly State[];
   readonly writer: Durable;
-  readonly abandoned: readonly AbandonedFuture[];
-  readonly expired: readonly ExpiredFuture[];
+  readonly abandoned: AbandonedFuture[];
+  readonly expired: ExpiredFuture[];
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
   /** Commits before it are not the cluster's, but of its making. */
@@ -103,7 +109,7 @@ class Planning {
   private readonly log: PathLog;
   private readonly present: History;
   private readonly left: readonly LeftPath[];
-  private readonly gone: readonly GonePath[];
+  private readonly futures: readonly LeftFuture[];
   /** Log below is gone, or may be gone. */
   private readonly lowest: Lsn;
 
@@ -121,9 +127,7 @@ class Planning {
     this.left = facts.abandoned.map(({ path, fork, end, leftAtMs }) => {
       return { path: parsePath(path), fork: parseLsn(fork), end: parseLsn(end), leftAtMs };
     });
-    this.gone = facts.expired.map(({ fork, end, ...times }) => {
-      return { fork: parseLsn(fork), end: parseLsn(end), ...times };
-    });
+    this.futures = leftFutures(facts, facts.clock.wallMs());
     this.lowest = inEpoch.reduce(
       (most: Lsn, { base, floor }) => lsnMaxOf(most, lsnMaxOf(base, floor)),
       lsnZero,
@@ -142,10 +146,9 @@ class Planning {
       onProgress: facts.onProgress,
     });
     const window = await this.window();
-    const committed = moment?.lastCommit?.end;
-    const place = { presentEnd: vdl, found: moment?.endLsn, committed };
-    const gone = goneOf(target, place, { left: this.left, gone: this.gone });
-    if (gone) throw isGone(target, gone, window);
+    const place = { presentEnd: vdl, found: moment?.endLsn, on: on.leftAtMs };
+    const gone = goneOf(target, place, this.futures);
+    if (gone) throw isGone(target, gone, { window, lowest: this.lowest });
     if (!moment || !this.isReachable(moment)) throw outsideWindow(target, window);
     if (on.leftAtMs === undefined) {
       if (!moment.after && !(await this.hasCommitBehind(moment.endLsn)))

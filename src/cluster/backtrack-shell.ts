@@ -11,6 +11,7 @@ import { countKept, findKept } from "./backtrack-kept-shell.ts";
 import { planBacktrack, reportOf } from "./backtrack-plan-shell.ts";
 import {
   lostStage,
+  mergedNews,
   notCounted,
   notYet,
   otherWriter,
@@ -39,6 +40,7 @@ export interface BacktracksOptions {
   readonly addressBook: () => VolumeNodes;
   /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
   readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
+  readonly note: (news: ReturnType<typeof mergedNews>) => void;
 }
 
 interface Running {
@@ -389,10 +391,12 @@ export class Backtracks {
   }
 
   private forgetOld(): void {
-    const { clock, config, roles, logger } = this.options;
+    const { clock, config, roles, logger, note } = this.options;
     const now = { nowMs: clock.wallMs(), windowMs: config.backtrackWindowMs };
-    if (withExpired(roles.state, now) === roles.state) return;
+    const was = roles.state;
+    if (withExpired(was, now) === was) return;
     roles.changeState((state) => withExpired(state, now));
+    note(mergedNews(was, roles.state));
     logger.info({ event: "backtrack.expired", newest: roles.state.expired?.at(-1) });
   }
 }

@@ -4,6 +4,7 @@ import { lsn } from "../base/lsn.ts";
 import { newState } from "../../test/helpers/cluster-state.ts";
 import type { History } from "../quorum/index.ts";
 import {
+  expiredMax,
   forkOf,
   formatMicros,
   futuresOf,
@@ -12,10 +13,12 @@ import {
   leftFutures,
   type LeftPath,
   lostStage,
+  mergedNews,
   pathOf,
   undoneOf,
   withExpired,
 } from "./backtrack.ts";
+import type { LeftFuture } from "../volume/index.ts";
 import { BacktrackJobs } from "./backtrack-jobs.ts";
 
 const at = (value: number) => lsn(BigInt(value));
@@ -87,43 +90,116 @@ test("a future is left behind when its window is over, and remembered", () => {
     expired: [{ fork: "0/30", end: "0/90", leftAtMs: 1_000, untilMs: 11_000 }],
   });
   expect(later.abandoned).toHaveLength(1);
-  const many = Array.from({ length: 100 }, (_, n) => future(n));
-  const { abandoned, expired } = withExpired(
-    { ...later, abandoned: many },
-    { nowMs: 1e6, windowMs },
-  );
-  expect([abandoned, expired?.length, expired?.at(-1)?.leftAtMs]).toEqual([[], 64, 99]);
 });
 
+test("of futures that are too many to remember each, all moments are refused that may be theirs, and it is told", () => {
+  const path = [{ epoch: 1, timeline: 1, start: "0/0", kind: "branch" as const }];
+  const future = (n: number) => {
+    const [fork, end] = [0x1000 + n, 0x9000 - n].map((value) => `0/${value.toString(16)}`);
+    return { path, fork: fork ?? "", end: end ?? "", leftAtMs: 1_000 * (n + 1) };
+  };
+  const abandoned = Array.from({ length: expiredMax }, (_, n) => future(n));
+  const now = { nowMs: 1e9, windowMs: 10_000 };
+  const full = withExpired({ ...newState(), abandoned }, now);
+  expect(full.expired).toHaveLength(expiredMax);
+  expect(mergedNews(newState(), full)).toEqual([]);
+  // Whatever was left later, and wherever it went.
+  const more = [future(expiredMax), { ...future(expiredMax + 1), fork: "0/2000" }];
+  const over = withExpired({ ...full, abandoned: more }, now);
+  expect(over.expired).toHaveLength(expiredMax);
+  expect(over.expired?.[0]).toEqual({
+    fork: "0/1000",
+    end: "0/9000",
+    leftAtMs: 3_000,
+    untilMs: 13_000,
+    merged: 3,
+  });
+  expect(over.expired?.[1]).toMatchObject({ leftAtMs: 4_000 });
+  expect(mergedNews(full, over)).toEqual([
+    {
+      sourceType: "cluster",
+      source: newState().clusterId,
+      category: "backtrack",
+      message:
+        "Of 3 futures that backtracks left up to 1970-01-01T00:00:03.000Z none is remembered for itself any more: restores, clones and backtracks refuse earlier times and LSNs up to 0/9000, except what is below 0/1000.",
+    },
+  ]);
+  expect(mergedNews(over, { ...over, abandoned: more })).toEqual([]);
+  const yetOne = withExpired({ ...over, abandoned: [future(expiredMax + 2)] }, now);
+  expect(yetOne.expired?.[0]).toMatchObject({ merged: 4, leftAtMs: 4_000, fork: "0/1000" });
+  const known = leftFutures(over, 0);
+  const place = { presentEnd: at(0x20000), on: undefined };
+  const time = (seconds: number) => ({ kind: "time", timeUs: BigInt(seconds * 1e6) }) as const;
+  const told = (target: Parameters<typeof goneOf>[0], found: number) =>
+    goneOf(target, { ...place, found: at(found) }, known)?.merged;
+  expect([told(time(2), 0x1000), told(time(2), 0xfff)]).toEqual([3, undefined]);
+  // The fourth is remembered for itself.
+  expect(goneOf(time(3), { ...place, found: at(0x2000) }, known)).toMatchObject({
+    leftAtMs: 4_000,
+  });
+  const lsns = [0x1000, 0x1001, 0x9000, 0x9001].map((value) => {
+    return told({ kind: "lsn", at: at(value) }, value);
+  });
+  expect(lsns).toEqual([undefined, 3, 3, undefined]);
+  const gone = goneOf(time(2), { ...place, found: at(0x1000) }, known);
+  expect(gone && isGone(time(2), gone, here)).toMatchObject({
+    message:
+      "1970-01-01T00:00:02.000000Z may be in one of 3 futures that were left up to 1970-01-01T00:00:03.000Z, of which none is remembered for itself",
+    hint: "the backtrack window is from A to B; name a later time, or an LSN up to 0/1000",
+  });
+});
+
+const here = { window: { from: "A", to: "B" }, lowest: at(10) };
+
 test("what is meant and is kept no more is told as that, and is never another moment", () => {
-  // The oldest one's window is over.
-  const over = { fork: at(50), end: at(100), leftAtMs: 10_000, untilMs: 15_000 };
-  const known = { left: futures.slice(1), gone: [over] };
+  // Of a path to 100 that was left at second 10 for 50, and then one to 90 for 30: the first one's window is over.
+  const more = { firstUs: undefined, returned: undefined };
+  const over = { fork: at(50), end: at(100), leftAtMs: 10_000, untilMs: 15_000, ...more };
+  const kept = { fork: at(30), end: at(90), leftAtMs: 20_000, untilMs: undefined, ...more };
   const meant = (
     target: Parameters<typeof goneOf>[0],
     found?: number,
-    presentEnd = 60,
-    committed = 40,
+    place: { presentEnd?: number; on?: number; futures?: readonly LeftFuture[] } = {},
   ) => {
-    const place = {
-      presentEnd: at(presentEnd),
-      found: found === undefined ? undefined : at(found),
-      committed: at(committed),
-    };
-    return goneOf(target, place, known) !== undefined;
+    const { presentEnd = 60, on, futures: known = [over, kept] } = place;
+    const there = found === undefined ? undefined : at(found);
+    return goneOf(target, { presentEnd: at(presentEnd), found: there, on }, known) !== undefined;
   };
   const time = (seconds: number) => {
     return { kind: "time", timeUs: BigInt(Math.round(seconds * 1e6)) } as const;
   };
   const lsnAt = (value: number) => ({ kind: "lsn", at: at(value) }) as const;
-  // At second 9.9 the volume was on it; before its fork it was where the others were, too.
-  expect([meant(time(9.9), 50), meant(time(9.9), 55), meant(time(5), 49)]).toEqual([
+  // At second 9.9 the volume was on it; before its fork it was where the second was, which is kept, too.
+  const onKept = { on: 20_000 };
+  expect([
+    meant(time(9.9), 50, onKept),
+    meant(time(9.9), 55, onKept),
+    meant(time(5), 49, onKept),
+  ]).toEqual([true, true, false]);
+  // When that is over as well, the present path has nothing of it behind where the second backtrack went.
+  const both = { futures: [over, { ...kept, untilMs: 25_000 }] };
+  expect([meant(time(5), 40, both), meant(time(5), 30, both), meant(time(5), 29, both)]).toEqual([
     true,
     true,
     false,
   ]);
-  // A return has brought it back: there is a commit behind its fork that is no later than the moment.
-  expect([meant(time(9.9), 60, 120, 50), meant(time(9.9), 60, 120, 51)]).toEqual([true, false]);
+  // Unless nothing had been committed by then behind that in either of them.
+  const told = both.futures.map((one) => ({ ...one, firstUs: 6_000_000n }));
+  expect([meant(time(5.9), 40, { futures: told }), meant(time(6), 40, { futures: told })]).toEqual([
+    false,
+    true,
+  ]);
+  // A return has brought it back up to 80.
+  const returned = { leftAtMs: 10_000, to: at(80), nextUs: undefined };
+  const back = { futures: [over, { ...kept, fork: at(50), returned }] };
+  expect([meant(time(9.9), 79, back), meant(time(9.9), 80, back)]).toEqual([false, true]);
+  const whole = {
+    futures: [over, { ...kept, fork: at(50), returned: { ...returned, to: at(100) } }],
+  };
+  expect([
+    meant(lsnAt(100), 100, { ...back, presentEnd: 500 }),
+    meant(lsnAt(100), 100, { ...whole, presentEnd: 500 }),
+  ]).toEqual([true, false]);
   // Log that begins later is told as that.
   expect([meant(time(9.9)), meant(time(10), 70), meant(time(300), 70)]).toEqual([
     false,
@@ -131,17 +207,25 @@ test("what is meant and is kept no more is told as that, and is never another mo
     false,
   ]);
   expect([
-    meant(lsnAt(100), 100, 500),
+    meant(lsnAt(100), 100, { presentEnd: 500 }),
     meant(lsnAt(95)),
     meant(lsnAt(90)),
     meant(lsnAt(20)),
   ]).toEqual([true, true, false, false]);
-  const told = isGone(lsnAt(100), over, { from: "A", to: "B" });
-  expect(told).toMatchObject({
+  expect(isGone(lsnAt(100), over, here)).toMatchObject({
     code: "22023",
     message:
       "0/64 is in a future that was left at 1970-01-01T00:00:10.000Z and could be returned to until 1970-01-01T00:00:15.000Z (backtrack.windowHours)",
     hint: "the backtrack window is from A to B; 0/32 is where that future began",
+  });
+  // Where nobody goes back to is no way out, and of its parent's a clone goes back to nothing.
+  expect(isGone(lsnAt(100), over, { ...here, lowest: at(50) }).hint).toBe(
+    "the backtrack window is from A to B",
+  );
+  expect(isGone(lsnAt(100), { ...over, isParents: true }, here)).toMatchObject({
+    message:
+      "0/64 is in a future that was left at 1970-01-01T00:00:10.000Z, before this cluster was cloned",
+    hint: "a clone goes back to nothing that was left before it was made; the cluster that left it may still have it; the backtrack window is from A to B",
   });
 });
 

@@ -1,12 +1,13 @@
 /** Where a backtrack goes, from what is known of the volume's paths: decisions only. */
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { formatLsn, type Lsn, lsnMaxOf, lsnMin, parseLsn } from "../base/lsn.ts";
 import { commonPrefix, type History } from "../quorum/index.ts";
+import type { ClusterEvent } from "../events/index.ts";
 import type { World } from "../keeper/index.ts";
-import type { LeftFuture } from "../volume/index.ts";
+import { futureOfTime, type LeftFuture, sharedEnd } from "../volume/index.ts";
 import type { CommitSpan, MomentTarget } from "../wal/index.ts";
 import type { BacktrackReport, BacktrackRequest } from "./messages.ts";
-import type { AbandonedFuture, BacktrackState, ClusterState } from "./state.ts";
+import type { AbandonedFuture, BacktrackState, ClusterState, ExpiredFuture } from "./state.ts";
 
 /** state.ts' AbandonedFuture, read. */
 export interface LeftPath {
@@ -16,16 +17,11 @@ export interface LeftPath {
   readonly leftAtMs: number;
 }
 
-/** state.ts' ExpiredFuture, read. */
-export interface GonePath {
-  readonly fork: Lsn;
-  readonly end: Lsn;
-  readonly leftAtMs: number;
-  readonly untilMs: number;
-}
+/** A future that is kept no more. */
+export type GonePath = LeftFuture & { readonly untilMs: number };
 
-/** Of more, nobody remembers the LSNs that a backtrack has printed. */
-const expiredMax = 64;
+/** So many are remembered each, which takes up to a quarter of a megabyte in the state; the older ones as one. */
+export const expiredMax = 1_000;
 
 /** The state in which futures that were left longer ago than the window are kept no more; the same one if there are none. */
 export function withExpired(
@@ -43,7 +39,36 @@ export function withExpired(
   return {
     ...state,
     abandoned: abandoned.filter((one) => !isOver(one)),
-    expired: [...expired, ...gone].slice(-expiredMax),
+    expired: inBounds([...expired, ...gone]),
+  };
+}
+
+/** Those that are too many are one, which has all of their moments: none of them is ever taken for another one. */
+function inBounds(expired: readonly ExpiredFuture[]): ExpiredFuture[] {
+  const oldestFirst = expired.toSorted((a, b) => a.leftAtMs - b.leftAtMs);
+  if (oldestFirst.length <= expiredMax) return oldestFirst;
+  const newest = oldestFirst.slice(1 - expiredMax);
+  return [oldestFirst.slice(0, 1 - expiredMax).reduce(bothOf), ...newest];
+}
+
+/** That futures are not remembered each any more: nobody sees by looking what a moment of theirs will be told. */
+export function mergedNews(was: ClusterState, is: ClusterState): Omit<ClusterEvent, "time">[] {
+  const [before, after] = [was, is].map(({ expired }) => expired?.[0]?.merged);
+  const [oldest] = is.expired ?? [];
+  if (oldest === undefined || after === undefined || after === before) return [];
+  const { fork, end, leftAtMs } = oldest;
+  const time = new Date(leftAtMs).toISOString();
+  const message = `Of ${after} futures that backtracks left up to ${time} none is remembered for itself any more: restores, clones and backtracks refuse earlier times and LSNs up to ${end}, except what is below ${fork}.`;
+  return [{ sourceType: "cluster", source: is.clusterId, category: "backtrack", message }];
+}
+
+function bothOf(a: ExpiredFuture, b: ExpiredFuture): ExpiredFuture {
+  return {
+    fork: formatLsn(lsnMin(parseLsn(a.fork), parseLsn(b.fork))),
+    end: formatLsn(lsnMaxOf(parseLsn(a.end), parseLsn(b.end))),
+    leftAtMs: Math.max(a.leftAtMs, b.leftAtMs),
+    untilMs: Math.max(a.untilMs, b.untilMs),
+    merged: (a.merged ?? 1) + (b.merged ?? 1),
   };
 }
 
@@ -70,15 +95,18 @@ export function leftFutures(
   }: Pick<ClusterState, "abandoned" | "expired" | "backtrack">,
   nowMs: number,
 ): LeftFuture[] {
-  const left = [...expired, ...abandoned].map((one): LeftFuture => {
-    const { fork, end, leftAtMs, firstUs, returned } = one;
+  const kept: (Omit<ExpiredFuture, "untilMs"> & { readonly untilMs?: number })[] = abandoned;
+  const left = [...expired, ...kept].map((one): LeftFuture => {
+    const { fork, end, leftAtMs, firstUs, returned, merged, isParents } = one;
     return {
       fork: parseLsn(fork),
       end: parseLsn(end),
       leftAtMs,
       firstUs: firstUs === undefined ? undefined : BigInt(firstUs),
       returned: readReturn(returned),
-      untilMs: "untilMs" in one ? one.untilMs : undefined,
+      untilMs: one.untilMs,
+      ...(merged !== undefined && { merged }),
+      ...(isParents && { isParents }),
     };
   });
   if (!backtrack) return left;
@@ -143,26 +171,44 @@ function futureOf<Future extends { readonly end: Lsn; readonly leftAtMs: number 
 
 /**
  * The future that is meant, by the rule of pathOf, and is kept no more; undefined: what is meant is there, or never was.
- * `found`: the moment on the path that pathOf gave. Before the fork that is the same one; and where `committed`, the end of the
- * last commit before it, lies behind the fork, a return has brought that future back: it was left later than the moment.
+ * `found`: the moment on the path that pathOf gave, which was left at `on`. It may be the same one: before the paths part, or
+ * where a return has brought that future back.
  */
 export function goneOf(
   target: MomentTarget,
   place: {
     readonly presentEnd: Lsn;
     readonly found: Lsn | undefined;
-    readonly committed: Lsn | undefined;
+    readonly on: number | undefined;
   },
-  { left, gone }: { readonly left: readonly LeftPath[]; readonly gone: readonly GonePath[] },
+  futures: readonly LeftFuture[],
 ): GonePath | undefined {
-  const { presentEnd, found, committed } = place;
-  const meant = futureOf<LeftPath | GonePath>(target, presentEnd, [...left, ...gone]);
-  if (!meant || !("untilMs" in meant)) return undefined;
-  if (target.kind === "time") {
-    if (found === undefined || found < meant.fork) return undefined;
-    if (committed !== undefined && committed > meant.fork) return undefined;
+  const { presentEnd, found, on } = place;
+  const meant =
+    target.kind === "lsn"
+      ? meantByLsn(target.at, { presentEnd, on }, futures)
+      : found && futureOfTime(futures, target.timeUs, found, on);
+  return meant && isGonePath(meant) ? meant : undefined;
+}
+
+function meantByLsn(
+  at: Lsn,
+  { presentEnd, on }: { readonly presentEnd: Lsn; readonly on: number | undefined },
+  futures: readonly LeftFuture[],
+): LeftFuture | undefined {
+  const isOf = (one: LeftFuture): boolean => at <= one.end && at > sharedEnd(futures, one, on);
+  const each = futures.filter(({ merged }) => merged === undefined);
+  const meant = futureOf({ kind: "lsn", at }, presentEnd, each);
+  if (meant?.end !== at) {
+    // It may be the end of one of them: of each nobody knows it.
+    const merged = futures.find((one) => one.merged !== undefined && isOf(one));
+    if (merged) return merged;
   }
-  return meant;
+  return meant && isOf(meant) ? meant : undefined;
+}
+
+function isGonePath(future: LeftFuture): future is GonePath {
+  return future.untilMs !== undefined;
 }
 
 /** Where the present path has to be left to come to `at` of another path, which is that LSN itself if they are one to it. */
@@ -219,17 +265,38 @@ export function outsideWindow(
   });
 }
 
-/** It was kept for backtrack.windowHours, and nobody has it any more. */
+/** It was kept for backtrack.windowHours, and nobody has it any more. `lowest`: to what is below nobody goes back here. */
 export function isGone(
   target: MomentTarget,
-  { fork, leftAtMs, untilMs }: GonePath,
-  window: { readonly from: string; readonly to: string },
+  { fork, leftAtMs, untilMs, merged, isParents }: GonePath,
+  here: { readonly window: { readonly from: string; readonly to: string }; readonly lowest: Lsn },
 ): BorealisError {
+  const { window, lowest } = here;
   const [left, until] = [leftAtMs, untilMs].map((ms) => new Date(ms).toISOString());
-  const why = `${describe(target)} is in a future that was left at ${left} and could be returned to until ${until} (backtrack.windowHours)`;
-  return new BorealisError(sqlState.invalidParameter, why, {
-    hint: `the backtrack window is from ${window.from} to ${window.to}; ${formatLsn(fork)} is where that future began`,
+  const whose = isParents
+    ? `was left at ${left}, before this cluster was cloned`
+    : `was left at ${left} and could be returned to until ${until} (backtrack.windowHours)`;
+  const why =
+    merged === undefined
+      ? `is in a future that ${whose}`
+      : `may be in one of ${merged} futures that were left up to ${left}, of which none is remembered for itself`;
+  const hints = [
+    ...(isParents ? [parentsHint] : []),
+    `the backtrack window is from ${window.from} to ${window.to}`,
+    // A clone goes back to nothing that it has of its parent.
+    ...(fork > lowest && !isParents ? [beginOf(fork, merged)] : []),
+  ];
+  return new BorealisError(sqlState.invalidParameter, `${describe(target)} ${why}`, {
+    hint: hints.join("; "),
   });
+}
+
+const parentsHint =
+  "a clone goes back to nothing that was left before it was made; the cluster that left it may still have it";
+
+function beginOf(fork: Lsn, merged: number | undefined): string {
+  if (merged === undefined) return `${formatLsn(fork)} is where that future began`;
+  return `name a later time, or an LSN up to ${formatLsn(fork)}`;
 }
 
 export function underWay(): BorealisError {

@@ -167,6 +167,7 @@ export class ControlPlane {
       addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
       // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
       hasCacheFor: (to, logFrom) => logFrom < to,
+      note: (news) => this.events.note(news),
     });
   }
 

@@ -38,8 +38,15 @@ describe("what a clone remembers of its parent's backtracks", () => {
   it("is what they left, of which it can return to none", () => {
     const expired = { fork: "0/20", end: "0/40", leftAtMs: 1_000, untilMs: 2_000 };
     expect(inheritedFutures({ abandoned: [left], expired: [expired] }, branch(0x200))).toEqual([
-      expired,
-      { fork: "0/50", end: "0/100", leftAtMs: 10_000, firstUs: "6000000", untilMs: 30_000 },
+      { ...expired, isParents: true },
+      {
+        fork: "0/50",
+        end: "0/100",
+        leftAtMs: 10_000,
+        firstUs: "6000000",
+        untilMs: 30_000,
+        isParents: true,
+      },
     ]);
     const parent = { abandoned: [left] };
     expect(leftOf(parent, branch(0x200), 7, 0x60)).toBe(10_000);
@@ -71,7 +78,7 @@ describe("what a clone remembers of its parent's backtracks", () => {
     const parent = { backtrack: { order, left: [firstText], leftEnd: "0/100", ...times } };
     expect(inheritedFutures(parent, stillThere)).toEqual([]);
     expect(inheritedFutures(parent, branch(0x80))).toEqual([
-      { fork: "0/50", end: "0/100", leftAtMs: 30_000, untilMs: 30_000 },
+      { fork: "0/50", end: "0/100", leftAtMs: 30_000, untilMs: 30_000, isParents: true },
     ]);
   });
 });

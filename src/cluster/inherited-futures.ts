@@ -37,7 +37,9 @@ export function inheritedFutures(
     const { path: _, ...facts } = one;
     return { ...facts, untilMs: branch.madeAtMs };
   });
-  const all = [...expired, ...gone].toSorted((a, b) => a.leftAtMs - b.leftAtMs);
+  const all = [...expired, ...gone]
+    .map((one) => ({ ...one, isParents: true as const }))
+    .toSorted((a, b) => a.leftAtMs - b.leftAtMs);
   return all.map((one, index) => (index === all.length - 1 ? cutAt(branch.at, one) : one));
 }
 

@@ -14,6 +14,8 @@ function toText({
   firstUs,
   returned,
   untilMs,
+  merged,
+  isParents,
 }: LeftFuture): World["left"][number] {
   return {
     fork: formatLsn(fork),
@@ -28,6 +30,8 @@ function toText({
         }
       : null,
     untilMs: untilMs ?? null,
+    merged: merged ?? null,
+    isParents: isParents ?? false,
   };
 }
 

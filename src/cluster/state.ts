@@ -116,6 +116,10 @@ const expiredState = z.strictObject({
   ...leftFacts,
   /** Until when it could be returned to, milliseconds since 1970. */
   untilMs: z.number(),
+  /** It stands for so many: volume's LeftFuture. */
+  merged: z.number().int().optional(),
+  /** It was left before this clone was made, by a cluster that it descends from, and only that could return to it. */
+  isParents: z.literal(true).optional(),
 });
 
 /** One PostgreSQL's life as the writer (session's WriterLife); xids are more than a number of JSON holds exactly. */
@@ -162,7 +166,7 @@ const clusterStateSchema = z.strictObject({
   branchLsn: z.string().optional(),
   backtrack: backtrackState.optional(),
   abandoned: z.array(abandonedState).optional(),
-  /** The newest ones, a bounded number. */
+  /** A bounded number: many of the oldest are one. */
   expired: z.array(expiredState).optional(),
   /** The epoch in which the last backtrack was done: caches that know no newer one may have followed another path. */
   backtrackEpoch: z.number().int().optional(),

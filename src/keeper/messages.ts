@@ -47,6 +47,8 @@ export const worldSchema = z.object({
         .object({ leftAtMs: z.number(), to: z.string(), nextUs: z.string().nullable() })
         .nullable(),
       untilMs: z.number().nullable(),
+      merged: z.number().nullable(),
+      isParents: z.boolean(),
     }),
   ),
 });

@@ -5,6 +5,7 @@ import { realDisk } from "../io/index.ts";
 import {
   encodeVolumeRecord,
   type Healing,
+  type LeftFuture,
   type LeftPath,
   type LogPath,
   newestEpoch,
@@ -17,6 +18,7 @@ import {
   writeVolumeRecord,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
+import type { World } from "./messages.ts";
 
 /** Keeps volume.json true: written anew when something of it changes. */
 export class RecordKeeping {
@@ -142,23 +144,30 @@ export class RecordKeeping {
       instances: instances.length,
       history,
       left: this.left,
-      futures: left.map(({ fork, end, leftAtMs, firstUs, returned, untilMs }) => ({
-        fork: parseLsn(fork),
-        end: parseLsn(end),
-        leftAtMs,
-        firstUs: firstUs === null ? undefined : BigInt(firstUs),
-        returned: returned
-          ? {
-              ...returned,
-              to: parseLsn(returned.to),
-              nextUs: returned.nextUs === null ? undefined : BigInt(returned.nextUs),
-            }
-          : undefined,
-        untilMs: untilMs ?? undefined,
-      })),
+      futures: left.map(futureOf),
       writtenAt: new Date(clock.wallMs()).toISOString(),
     };
   }
+}
+
+function futureOf({ fork, end, leftAtMs, ...facts }: World["left"][number]): LeftFuture {
+  const { firstUs, returned, untilMs, merged, isParents } = facts;
+  return {
+    fork: parseLsn(fork),
+    end: parseLsn(end),
+    leftAtMs,
+    firstUs: firstUs === null ? undefined : BigInt(firstUs),
+    returned: returned
+      ? {
+          ...returned,
+          to: parseLsn(returned.to),
+          nextUs: returned.nextUs === null ? undefined : BigInt(returned.nextUs),
+        }
+      : undefined,
+    untilMs: untilMs ?? undefined,
+    ...(merged !== null && { merged }),
+    ...(isParents && { isParents }),
+  };
 }
 
 /** But for the time at which they were written. */

@@ -19,6 +19,7 @@ import {
   pinnedFiles,
   readNodeState,
 } from "../storage-node/index.ts";
+import { type BranchPoint, requireFound } from "./clone-point.ts";
 import { newInstances } from "./create.ts";
 import { readState } from "./data-dir.ts";
 import { keepObjectStore } from "./object-store.ts";
@@ -39,8 +40,8 @@ export interface CloneOrder {
   readonly progress: Progress;
   /** How many instances, the writer included. */
   readonly instances: number;
-  /** Whether the master user is in it. */
-  readonly isBootstrapped: boolean;
+  /** Where it was to branch off, as it was found before the parent kept its log. */
+  readonly found: BranchPoint;
 }
 
 export interface BuiltClone {
@@ -68,11 +69,12 @@ export function clearTarget(target: Layout): void {
 /**
  * Makes the clone's data directory out of what the parent's nodes keep under the pin: log files under further names, the
  * genesis image, snapshots and their extents likewise, the same data keys. The state file comes last: until then there is no
- * cluster. Raises 57P03 when too few nodes keep the pin.
+ * cluster. Raises 57P03 when too few nodes keep the pin, 55000 when it is of another path than the branch was found on.
  */
 export async function buildClone(order: CloneOrder): Promise<BuiltClone> {
   const { parent, target, pinId } = order;
   const { pin, promised } = await findPin(parent, pinId);
+  requireFound(order.found, pin);
   for (const dir of [target.storageDir, target.logDir, target.keysDir])
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   const sources = await whenLinked(parent, pin);
@@ -216,7 +218,7 @@ function writeSecrets(parent: Layout, target: Layout): void {
 const common = new Set<string>(["writer", "reader"]);
 
 function stateOf(
-  { parent, pinId, instances, isBootstrapped }: CloneOrder,
+  { parent, pinId, instances, found: { isBootstrapped } }: CloneOrder,
   nodes: ClusterState["nodes"],
   { path, to }: Pin,
 ): ClusterState {

@@ -145,10 +145,10 @@ async function make(making: Making): Promise<BuiltClone> {
     createdAt: new Date().toISOString(),
   };
   try {
-    const { isBootstrapped } = await pin(parent, order, find);
+    const found = await pin(parent, order, find);
     const how = copy ? "copy" : "link";
     const { pinId } = origin;
-    return await buildClone({ ...making, pinId, how, isBootstrapped });
+    return await buildClone({ ...making, pinId, how, found });
   } catch (error) {
     await undo(origin, target);
     throw error;

@@ -48,8 +48,8 @@ function sealerOf(state: ClusterState, keys: DataKeys | undefined): ExtentSealer
 
 /**
  * Gives the clone what its parent has in a folder of objects: every extent, archived log below the branch, and the snapshots
- * that end there or before. Objects are never changed in place, so sharing their files is safe. Snapshots come last: one is
- * there only if its extents are.
+ * that end there or before. Objects are never changed in place, so sharing their files is safe. Snapshots come last, and none
+ * that the parent took meanwhile: one is there only if its extents are.
  */
 export async function shareObjects(
   from: string,
@@ -57,12 +57,14 @@ export async function shareObjects(
   { parent, keys, pin, sharing, deletions }: ObjectSharing,
 ): Promise<void> {
   if (!existsSync(from)) return;
+  // Before the extents: of one that is taken while they are shared some would be missed.
+  const snapshots = namesIn(`${from}/${snapshotPrefix}`);
   await shareTree(`${from}/${extentPrefix}`, `${to}/${extentPrefix}`, sharing);
   await shareTree(`${from}/${logPrefix}`, `${to}/${logPrefix}`, sharing, (path) =>
     isBelow(path, pin),
   );
   const sealer = sealerOf(parent, keys);
-  for (const name of namesIn(`${from}/${snapshotPrefix}`)) {
+  for (const name of snapshots) {
     const id = findSnapshotId(`${snapshotPrefix}${name}`);
     if (id === undefined) continue;
     const source = `${from}/${snapshotObject(id)}`;

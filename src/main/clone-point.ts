@@ -1,7 +1,9 @@
 /** Where a clone branches off, if not at the end of what is durable. */
 import { existsSync } from "node:fs";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn } from "../base/lsn.ts";
 import { realClock } from "../io/index.ts";
+import { isOnPath, type Pin } from "../quorum/index.ts";
 import { genesisSnapshotId } from "../volume/index.ts";
 import { type AskedMoment, parseMoment } from "./moment-text.ts";
 import type { Progress } from "./progress.ts";
@@ -11,6 +13,8 @@ import { type ClusterPlace, openClusterSource, type ReachedNodes } from "./resto
 export interface BranchPoint {
   /** A record end; null: the end of what is durable. */
   readonly to: string | null;
+  /** On which path that was found; undefined: whatever path's end it is. */
+  readonly path: Pin["path"] | undefined;
   /** Whether the master user is in it. */
   readonly isBootstrapped: boolean;
 }
@@ -30,11 +34,32 @@ export function branchFinder(
   const asked = text === undefined ? undefined : parseMoment(text, "--to", realClock.wallMs());
   const isEnd = !asked || asked.kind === "latest";
   return async (nodes) => {
-    const end = { to: null, isBootstrapped: parent.state.isBootstrapped };
+    const { isBootstrapped } = parent.state;
+    const end = { to: null, path: undefined, isBootstrapped };
     const point = isEnd ? end : await findBranch(asked, parent, { nodes, progress });
     progress.begin("keeping the parent's log");
     return point;
   };
+}
+
+/**
+ * The parent keeps what it has at that LSN when it is asked to, which a backtrack may have made another moment than the one that
+ * was found. Raises 55000 then.
+ */
+export function requireFound(
+  { path, to }: Pick<BranchPoint, "path" | "to">,
+  pin: Pick<Pin, "path" | "from" | "to">,
+): void {
+  if (!path) return;
+  // At the same record end, or one below: a longer record may lie there now.
+  const isSame =
+    formatLsn(pin.to) === to && isOnPath(path, pin.path, { from: pin.from, at: pin.to });
+  if (isSame) return;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `the parent went back to an earlier moment (backtrack) while the clone was made: at ${to} it has another moment now`,
+    { hint: "repeat the command: it looks for the moment again" },
+  );
 }
 
 async function findBranch(
@@ -50,6 +75,7 @@ async function findBranch(
     const { createdAtMs } = source.identity;
     return {
       to: formatLsn(point.end),
+      path: source.log.path,
       // A commit from before is initdb's; the first one after it makes the master user, whose password is in a file then.
       isBootstrapped: lastCommit
         ? lastCommit.timeUs >= BigInt(createdAtMs) * 1000n

@@ -31,6 +31,31 @@ export function asDiskFull(
   return known;
 }
 
+/**
+ * As asDiskFull, where nothing but that disk can have failed: 58030 for what else the file system, or PostgreSQL on it, has said.
+ * Whoever failed otherwise keeps their words.
+ */
+export function asDiskFailure(
+  { dataDir }: Pick<Layout, "dataDir">,
+  error: unknown,
+  hints: { readonly full: string; readonly failed: string },
+): unknown {
+  const known = asDiskFull({ dataDir }, error, hints.full);
+  if (known !== error || !isFailing(error)) return known;
+  const why = `the disk of ${dataDir} fails, or refuses writes: ${messageOf(error)}`;
+  const failed = new BorealisError(sqlState.ioError, why, { hint: hints.failed, cause: error });
+  told.add(failed);
+  return failed;
+}
+
+const failures = new Set(["EIO", "EROFS", "EACCES", "EPERM", "ENXIO", "ENODEV", "ESTALE", "EFBIG"]);
+
+function isFailing(error: unknown): boolean {
+  if (error instanceof BorealisError)
+    return /input\/output error|read-only file system/i.test(error.message);
+  return failures.has(systemCodeOf(error) ?? "");
+}
+
 function isDiskFull(error: unknown): boolean {
   const code = systemCodeOf(error);
   return (

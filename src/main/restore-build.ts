@@ -1,7 +1,7 @@
 /** A restore's work: snapshot and log become a genesis image, and a new volume is born from it. */
 import { realpathSync } from "node:fs";
 import { chmod, mkdir, rm, statfs } from "node:fs/promises";
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { bytesBetween, type Lsn, segmentStart } from "../base/lsn.ts";
 import { type ClusterState, postgresSocketDir } from "../cluster/index.ts";
 import {
@@ -15,13 +15,13 @@ import {
   recoverImage,
   unpackSnapshot,
 } from "../engine/index.ts";
-import type { Logger } from "../io/index.ts";
+import { type Logger, systemCodeOf } from "../io/index.ts";
 import { timelineSpans } from "../quorum/index.ts";
 import { readSnapshotLog, type Replicas, sizeOfSnapshot } from "../volume/index.ts";
 import type { PgClient } from "../wire/index.ts";
 import { bearVolume, newPassword, type OpenedEngine } from "./create.ts";
 import { newClusterBytes } from "./data-dir.ts";
-import { asDiskFull } from "./disk-full.ts";
+import { asDiskFailure, nothingLeft } from "./disk-full.ts";
 import type { Progress } from "./progress.ts";
 import { formatBytes } from "./progress-meter.ts";
 import type { RestoreBase, RestorePoint } from "./restore-point.ts";
@@ -60,7 +60,7 @@ interface Image extends Omit<Restored, "state"> {
 }
 
 /**
- * A snapshot that is damaged in every store is passed over for an older one. Raises what stood in the way (see asDiskFull): of
+ * A snapshot that is damaged in every store is passed over for an older one. Raises what stood in the way (see asDiskFailure): of
  * the first one if none will do. The caller then discards the target.
  */
 export async function buildRestored(work: RestoreWork): Promise<Restored> {
@@ -75,15 +75,15 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     await mkdir(scratch, { mode: 0o711 });
     await chmod(scratch, 0o711);
     const image = await makeImage(work, dir).catch((error: unknown) => {
-      const dataDir = engine.instancesDir;
-      // Where PostgreSQL's user cannot reach the target it lies elsewhere.
-      const isApart = !dataDir.startsWith(`${realpathSync(layout.dataDir)}/`);
-      throw isApart
-        ? asDiskFull({ dataDir }, error, "nothing is left of it there; free some space")
-        : error;
+      throw ofImagesDisk(engine, layout, error);
     });
     progress.begin("putting it on the disk");
-    await adoptImage({ from: dir, genesisDir: layout.genesisDir }, (bytes) => progress.at(bytes));
+    const { genesisDir } = layout;
+    await adoptImage({ from: dir, genesisDir }, (bytes) => progress.at(bytes)).catch(
+      (error: unknown) => {
+        throw asDiskFailure(layout, error, { full: nothingLeft, failed: otherDisk });
+      },
+    );
     progress.end();
     const { masterUser, isSuperuser, encryption, parameters } = identity;
     const { genesis, isBootstrapped, ...facts } = image;
@@ -105,6 +105,20 @@ export async function buildRestored(work: RestoreWork): Promise<Restored> {
     await rm(scratch, { recursive: true, force: true });
     await rm(layout.runtimeDir, { recursive: true, force: true });
   }
+}
+
+const otherDisk = "see to that disk, or choose another directory with --into";
+
+/** An image is made where PostgreSQL's user reaches it, which may be on another disk than the target's. */
+export function ofImagesDisk(
+  { instancesDir }: Pick<OpenedEngine, "instancesDir">,
+  layout: Pick<RestoreTarget["layout"], "dataDir">,
+  error: unknown,
+): unknown {
+  const isApart = !instancesDir.startsWith(`${realpathSync(layout.dataDir)}/`);
+  if (!isApart) return asDiskFailure(layout, error, { full: nothingLeft, failed: otherDisk });
+  const full = "nothing is left of it there; free some space";
+  return asDiskFailure({ dataDir: instancesDir }, error, { full, failed: "see to that disk" });
 }
 
 async function makeImage(asked: RestoreWork, dir: string): Promise<Image> {
@@ -194,7 +208,11 @@ async function unpack(
   const { base } = point;
   progress.begin(`unpacking snapshot ${point.snapshot}`);
   if (base.kind === "genesis") {
-    await copyTree({ from: base.dir, to: dir, user: osUser, access: "private" });
+    await copyTree({ from: base.dir, to: dir, user: osUser, access: "private" }).catch(
+      (cause: unknown) => {
+        throw systemCodeOf(cause) === "EIO" ? notCopied({ from: base.dir, to: dir }, cause) : cause;
+      },
+    );
   } else {
     const { sealer } = source;
     const { manifest } = base;
@@ -241,6 +259,15 @@ async function requireRoom({ point, target, engine }: RestoreWork): Promise<void
       { hint: "free some space, or choose another directory with --into" },
     );
   }
+}
+
+/** The system does not say of which of the two it was. */
+function notCopied(
+  { from, to }: { readonly from: string; readonly to: string },
+  cause: unknown,
+): BorealisError {
+  const why = `cannot copy ${from} to ${to}: ${messageOf(cause)}`;
+  return new BorealisError(sqlState.ioError, why, { hint: "see to the disks of both", cause });
 }
 
 function otherEnd(label: string): BorealisError {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LogBuilder } from "../../test/helpers/log-builder.ts";
 import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
-import { advance, bytesBetween, formatLsn, lsn, type Lsn } from "../base/lsn.ts";
+import { advance, bytesBetween, formatLsn, lsn, type Lsn, segmentStart } from "../base/lsn.ts";
 import {
   automaticSnapshotId,
   Deletions,
@@ -253,6 +253,33 @@ describe("what a restore is made of", () => {
     const gone = left.map((one) => ({ ...one, untilMs: leftAtMs + 1000 }));
     await expect(atTime(leftAtMs - 1, { ...source(), left: gone })).rejects.toMatchObject({
       hint: expect.stringMatching(/^until 2026-.*Z it could be returned to; /),
+    });
+    const lost = gone.map((one) => ({ ...one, merged: 70 }));
+    for (const find of [
+      () => atTime(ofCommit(25).atMs, { ...source(), left: lost }),
+      () => atLsn(ofCommit(27).end, { ...source(), left: lost }),
+    ])
+      await expect(find()).rejects.toMatchObject({
+        code: "22023",
+        message: expect.stringMatching(
+          / may be in one of 70 futures that backtracks left up to 2026-.*Z, of which none is remembered for itself$/,
+        ),
+        hint: expect.stringMatching(/^no part of them is what is below [^ ]+, or a time from /),
+      });
+    // In a clone, none of what only its parent can.
+    const parents = gone.map((one) => ({ ...one, isParents: true as const }));
+    await expect(atTime(leftAtMs - 1, { ...source(), left: parents })).rejects.toMatchObject({
+      message: expect.stringMatching(why),
+      hint: expect.stringMatching(
+        /^it was left before this clone was made: the cluster that left it may still have it; no part of that future is what is below /,
+      ),
+    });
+    // Nor a place that cannot be had.
+    const from = segmentStart(advance(fork, segmentBytes));
+    await expect(
+      atLsn(ofCommit(28).end, { ...source({ from }), left: parents }),
+    ).rejects.toMatchObject({
+      hint: expect.stringMatching(/; no part of that future is a time from [^;]+ on$/),
     });
   });
 

@@ -121,7 +121,7 @@ export async function findPoint(
   const candidates = await candidatesOf(source);
   const outside = (): BorealisError => outsideWindow(search, candidates, asked);
   const leftBehind = (future: LeftFuture | undefined): void => {
-    if (future) throw inLeftFuture(search, asked, future);
+    if (future) throw inLeftFuture(search, asked, { future, candidates });
   };
   if (asked.kind === "lsn") {
     leftBehind(futureOfLsn(source.left, asked.at, source.log.to));
@@ -323,20 +323,51 @@ function outsideWindow(
 function inLeftFuture(
   { source: { log }, verb = "restored" }: PointSearch,
   asked: AskedMoment,
-  { fork, end, leftAtMs, untilMs }: LeftFuture,
+  found: { readonly future: LeftFuture; readonly candidates: readonly Candidate[] },
 ): BorealisError {
+  const { end, leftAtMs, untilMs, merged, isParents } = found.future;
   const what = asked.kind === "time" ? formatTimeUs(asked.timeUs) : describeLsn(asked);
   const left = isoOf(leftAtMs);
-  const why = `${what} is in a future that was left: a backtrack went to another moment at ${left}`;
+  const others = othersOf(found, log);
+  const refusal = (why: string, way: string): BorealisError => {
+    const hint = [way, others].filter((one) => one !== "").join("; ");
+    return new BorealisError(sqlState.invalidParameter, `${what} ${why}`, { hint });
+  };
+  if (merged !== undefined) {
+    const which = `${merged} futures that backtracks left up to ${left}`;
+    return refusal(`may be in one of ${which}, of which none is remembered for itself`, "");
+  }
+  const why = `is in a future that was left: a backtrack went to another moment at ${left}`;
+  if (isParents) {
+    const there = "the cluster that left it may still have it";
+    return refusal(why, `it was left before this clone was made: ${there}`);
+  }
+  if (untilMs !== undefined) return refusal(why, `until ${isoOf(untilMs)} it could be returned to`);
   // A backtrack takes an LSN that both have for the present path's.
   const isOfBoth = asked.kind === "lsn" && asked.at !== end && asked.at <= log.to;
-  const way = isOfBoth
-    ? "the present path has that LSN, too: name a time, which is in one of them"
-    : untilMs === undefined
-      ? `borealis backtrack --to ${what} goes there again, and then it can be ${verb}`
-      : `until ${isoOf(untilMs)} it could be returned to`;
-  const others = `no part of that future is what is below ${formatLsn(fork)}, or a time from ${left} on`;
-  return new BorealisError(sqlState.invalidParameter, why, { hint: `${way}; ${others}` });
+  const time = "the present path has that LSN, too: name a time, which is in one of them";
+  const back = `borealis backtrack --to ${what} goes there again, and then it can be ${verb}`;
+  return refusal(why, isOfBoth ? time : back);
+}
+
+/** Of what lies beside a future, what can be had. */
+function othersOf(
+  {
+    future,
+    candidates,
+  }: { readonly future: LeftFuture; readonly candidates: readonly Candidate[] },
+  { latestMs }: RestoreSource["log"],
+): string {
+  const firstLsn = candidates.at(-1)?.startLsn;
+  const fromMs = Math.max(future.leftAtMs, earliestOf(candidates) ?? 0);
+  const isBelow = firstLsn !== undefined && firstLsn < future.fork;
+  const others = [
+    ...(isBelow ? [`what is below ${formatLsn(future.fork)}`] : []),
+    ...(fromMs <= latestMs ? [`a time from ${isoOf(fromMs)} on`] : []),
+  ];
+  if (others.length === 0) return "";
+  const whose = future.merged === undefined ? "that future" : "them";
+  return `no part of ${whose} is ${others.join(", or ")}`;
 }
 
 function describeLsn(asked: AskedMoment): string {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { manifestOf } from "../../test/helpers/snapshot-object.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { advance, bytesBetween, lsn } from "../base/lsn.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type LogPath,
   onlyStore,
   readSnapshotLog,
+  Replicas,
   snapshotObject,
   type SnapshotManifest,
 } from "../volume/index.ts";
@@ -166,6 +168,25 @@ describe("a snapshot whose own log lacks an extent", () => {
     await expect(make(from, await pointOf(from, "mine"))).rejects.toMatchObject({
       hint: "there is no other snapshot",
     });
+  });
+});
+
+it("says first how to reach a store that is away, where nothing else leads there", async () => {
+  await put("mine", { kind: "manual", startLsn: origin, endLsn: oldEnd });
+  await put("older", { kind: "manual", startLsn: origin, endLsn: oldEnd });
+  const from = source();
+  const point = await pointOf(from, "mine");
+  const away = new BorealisError(sqlState.ioError, "az1-full does not answer", {
+    hint: "start it: borealis storage start az1-full",
+  });
+  const failing = new (class extends Replicas {
+    override get = (): Promise<never> => Promise.reject(away);
+  })({ stores: [store], isSafe: () => true });
+  const none = { ...withoutLog(), replicas: failing };
+  await expect(make(none, point, ["mine"])).rejects.toMatchObject({
+    code: "58030",
+    message: "snapshot mine cannot be used: az1-full does not answer",
+    hint: "start it: borealis storage start az1-full; or choose another snapshot: older",
   });
 });
 

@@ -1,5 +1,5 @@
 /** A restore's snapshot may be damaged: the same end of the log is reached from another one, or with the volume's own log. */
-import { BorealisError } from "../base/errors.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Replicas, type SnapshotManifest, TriedReplicas } from "../volume/index.ts";
 import { olderPoint, othersThan, overVolumeLog, type RestorePoint } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
@@ -73,8 +73,11 @@ async function nothingElse(
   }: { readonly passedOver: readonly PassedOver[]; readonly first: BorealisError },
 ): Promise<BorealisError> {
   const { snapshot = "", reason = "" } = passed ?? {};
+  const others = await othersThan(source, snapshot);
+  // A store that does not answer now may have it: its own way out comes first. Of what is damaged there is no other.
+  const isAway = first.code === sqlState.ioError && first.hint !== undefined;
   return new BorealisError(first.code, `snapshot ${snapshot} cannot be used: ${reason}`, {
-    hint: await othersThan(source, snapshot),
+    hint: isAway ? `${first.hint}; or ${others}` : others,
     cause: first,
   });
 }

@@ -106,6 +106,7 @@ export {
   futureOfSeen,
   futureOfTime,
   type LeftFuture,
+  sharedEnd,
   unnamedFutures,
 } from "./left-futures.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";

@@ -154,6 +154,38 @@ describe("after a return", () => {
   });
 });
 
+describe("many futures in one", () => {
+  // To 50 and up to 100 at the most; then there was one more.
+  const many = left(10, 50, 100, { merged: 7, untilMs: 20_000 });
+  const futures = [many, left(20, 60, 90)];
+
+  it("have every time before the last of them was left, but for what all paths have", () => {
+    expect([leftOf(futures, 5, 49), leftOf(futures, 5, 50), leftOf(futures, 5, 500)]).toEqual([
+      undefined,
+      10,
+      10,
+    ]);
+    expect([leftOf(futures, 15, 60), leftOf(futures, 25, 60)]).toEqual([20, undefined]);
+  });
+
+  it("have every LSN between the lowest fork and the highest end", () => {
+    const [, last] = futures;
+    const gone = [many, ...(last ? [{ ...last, untilMs: 30_000 }] : [])];
+    expect([50, 51, 90, 100, 101].map((value) => leftOfLsn(gone, value))).toEqual([
+      undefined,
+      10,
+      20,
+      10,
+      undefined,
+    ]);
+  });
+
+  it("do not say what a return to one of them brought back", () => {
+    const returned = [many, left(20, 60, 90, returnTo(10, 100))];
+    expect([leftOf(returned, 5, 70), leftOf(returned, 15, 70)]).toEqual([10, 20]);
+  });
+});
+
 describe("a path that was seen being left", () => {
   const seen = (from: number, leftAtMs: number) => ({ from: at(from), leftAtMs });
 

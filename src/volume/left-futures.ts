@@ -23,6 +23,13 @@ export interface LeftFuture {
   readonly returned: Return | undefined;
   /** Until when it could be returned to, milliseconds since 1970; undefined: it still can. */
   readonly untilMs: number | undefined;
+  /**
+   * It stands for so many, the oldest ones, which are too many to remember each: `fork` is their lowest, the others are their
+   * highest. Whatever lies between may have been a moment of one of them. Undefined: it is one.
+   */
+  readonly merged?: number;
+  /** A cluster that this one descends from left it before this one was cloned: only that one could return to it. */
+  readonly isParents?: true;
 }
 
 export interface Return {
@@ -76,19 +83,21 @@ export function futureOfSeen({ from: fork, end, leftAtMs }: SeenLeft): LeftFutur
 }
 
 /**
- * The future that was the cluster's at a time, unless the present path's moment of that time, which ends at `found`, is the same
- * one: it lies in log that both have, or nothing was committed by then behind it.
+ * The future that was the cluster's at a time, unless the moment of that time on the path where it was looked for, which ends at
+ * `found`, is the same one: it lies in log that both have, or nothing was committed by then behind it. `on`: when that path was
+ * left; undefined: it is the present one.
  */
 export function futureOfTime(
   futures: readonly LeftFuture[],
   timeUs: bigint,
   found: Lsn,
+  on?: number,
 ): LeftFuture | undefined {
   const oldestFirst = inOrder(futures);
   const at = oldestFirst.findIndex(({ leftAtMs }) => BigInt(leftAtMs) * 1000n > timeUs);
   const future = oldestFirst[at];
-  if (!future) return undefined;
-  const { end, quietUs } = sharedWithPresent(oldestFirst, at);
+  if (!future || future.leftAtMs === on) return undefined;
+  const { end, quietUs } = shared(oldestFirst, at, placeOf(oldestFirst, on));
   // What ends the moment begins at `found`: it is in what both have, whole.
   if (found < end || future.end <= end) return undefined;
   return quietUs !== undefined && timeUs < quietUs ? undefined : future;
@@ -97,7 +106,7 @@ export function futureOfTime(
 /**
  * A future that has this LSN behind where the present path leaves it, the newest such one. The present path, which ends at
  * `presentEnd`, may have come to the same LSN: what was meant nobody knows while that future is kept. Later its end still means
- * that future, since it is what the backtrack printed.
+ * that future, since it is what the backtrack printed; of many in one nobody knows the ends.
  */
 export function futureOfLsn(
   futures: readonly LeftFuture[],
@@ -105,17 +114,28 @@ export function futureOfLsn(
   presentEnd: Lsn,
 ): LeftFuture | undefined {
   const oldestFirst = inOrder(futures);
-  return oldestFirst.findLast(({ end, untilMs }, index) => {
-    if (at > end || at <= sharedWithPresent(oldestFirst, index).end) return false;
-    return untilMs === undefined || at === end || at > presentEnd;
+  return oldestFirst.findLast(({ end, untilMs, merged }, index) => {
+    if (at > end || at <= shared(oldestFirst, index, oldestFirst.length).end) return false;
+    return untilMs === undefined || at === end || at > presentEnd || merged !== undefined;
   });
+}
+
+/** Up to where a future and another path, left at `on` or the present one, are one. */
+export function sharedEnd(futures: readonly LeftFuture[], of: LeftFuture, on?: number): Lsn {
+  const oldestFirst = inOrder(futures);
+  return shared(oldestFirst, placeOf(oldestFirst, of.leftAtMs), placeOf(oldestFirst, on)).end;
+}
+
+function placeOf(oldestFirst: readonly LeftFuture[], on: number | undefined): number {
+  const at = oldestFirst.findIndex(({ leftAtMs }) => leftAtMs === on);
+  return at === -1 ? oldestFirst.length : at;
 }
 
 function inOrder(futures: readonly LeftFuture[]): readonly LeftFuture[] {
   return futures.toSorted((a, b) => a.leftAtMs - b.leftAtMs);
 }
 
-/** What the present path has of a future. */
+/** What another path has of a future. */
 interface Shared {
   /** That of the future itself, if all of it came back. */
   readonly end: Lsn;
@@ -126,24 +146,24 @@ interface Shared {
 /** Of what has no end. */
 const neverUs = 1n << 62n;
 
-/** The present path is the one that came after the newest. */
-function sharedWithPresent(oldestFirst: readonly LeftFuture[], index: number): Shared {
+/** Of a future and a newer path, by their places in that order: the present path is the one that came after the newest. */
+function shared(oldestFirst: readonly LeftFuture[], index: number, path: number): Shared {
   const future = oldestFirst[index];
-  let shared: Shared = { end: future?.end ?? lsnZero, quietUs: neverUs };
-  // Two paths, by their places in that order: the newer one is what it has of the one that it came from, until they are one.
-  let [one, other] = [index, oldestFirst.length];
+  let found: Shared = { end: future?.end ?? lsnZero, quietUs: neverUs };
+  // The newer one is what it has of the one that it came from, until they are one.
+  let [one, other] = [index, path];
   while (one !== other) {
     const from = originOf(oldestFirst, Math.max(one, other));
     [one, other] = [Math.min(one, other), from.source];
     // Through one that is older than the future nothing is known of what that had for itself.
     const isKnown = from.source >= index && from.nextUs !== undefined;
-    const { quietUs } = shared;
-    shared = {
-      end: lsnMin(shared.end, from.end),
+    const { quietUs } = found;
+    found = {
+      end: lsnMin(found.end, from.end),
       quietUs: isKnown && quietUs !== undefined ? least(quietUs, from.nextUs) : undefined,
     };
   }
-  return shared;
+  return found;
 }
 
 /** Whose log a path began with, up to where, and when that path's next commit was made. */
@@ -160,8 +180,8 @@ function originOf(oldestFirst: readonly LeftFuture[], path: number): Origin {
   if (!returned) return cut;
   const source = oldestFirst.findIndex(({ leftAtMs }) => leftAtMs === returned.leftAtMs);
   const future = oldestFirst[source];
-  // Where it is not remembered any more, what is known without it is less, and never more.
-  if (!future || source >= path) return cut;
+  // Where it is not remembered any more, or only among others, what is known without it is less, and never more.
+  if (!future || future.merged !== undefined || source >= path) return cut;
   const { to, nextUs } = returned;
   return { source, end: to, nextUs: to >= future.end ? neverUs : nextUs };
 }

@@ -63,6 +63,8 @@ const record: VolumeRecord = {
       firstUs: 1_766_999_999_123_456n,
       returned: undefined,
       untilMs: 1_767_086_400_000,
+      merged: 3,
+      isParents: true,
     },
     {
       fork: lsn(0x1_2345_6789n),

@@ -164,6 +164,8 @@ function parseFuture(of: Fields): LeftFuture {
     firstUs: of.any("firstUs") === undefined ? undefined : of.micros("firstUs"),
     returned: returned && parseReturn(returned),
     untilMs: of.any("untilMs") === undefined ? undefined : of.count("untilMs"),
+    ...(of.any("merged") !== undefined && { merged: of.count("merged") }),
+    ...(of.any("isParents") === true && { isParents: true }),
   };
 }
 

@@ -56,6 +56,18 @@ async function restoredRows(to: string | undefined): Promise<number> {
   }
 }
 
+/** A clone of the cluster, running. */
+async function cloned(...args: string[]): Promise<TestCluster> {
+  const dataDir = place();
+  const made = await cluster.cli("clone", ...args, "--readers", "0", "--into", dataDir);
+  expect(made.code, made.stdout + made.stderr).toBe(0);
+  return TestCluster.create({ dataDir, readers: 0 });
+}
+
+async function numbersIn(clone: TestCluster): Promise<number[]> {
+  return (await clone.query("SELECT array_agg(n ORDER BY n) AS all FROM kept")).rows[0].all;
+}
+
 async function refusal(command: "restore" | "clone", to: string | undefined, ...more: string[]) {
   const args = [command, "--json", "--to", to ?? "", "--into", place(), ...more];
   const result = more.length > 0 ? await runCli(args) : await cluster.cli(...args);
@@ -105,18 +117,42 @@ describe("after a backtrack", () => {
     expect(await restoredRows("latest")).toBe(5);
   });
 
-  it("a clone refuses what its parent left, and has what was written since", async () => {
-    const dataDir = place();
-    const made = await cluster.cli("clone", "--readers", "0", "--into", dataDir);
-    expect(made.code, made.stdout + made.stderr).toBe(0);
-    const clone = await TestCluster.create({ dataDir, readers: 0 });
+  it("a clone has the moment that it went to", async () => {
+    const clone = await cloned("--to", first?.time ?? "");
     try {
-      for (const command of ["restore", "clone"] as const)
-        for (const to of [second?.time, third?.time, abandoned]) {
-          const told = { code: "22023", message: expect.stringMatching(otherMoment) };
-          expect(await refusal(command, to, "--data-dir", dataDir), to).toMatchObject(told);
-        }
-      expect((await clone.query("SELECT count(*)::int AS n FROM kept")).rows[0].n).toBe(5);
+      expect(await numbersIn(clone)).toEqual([1]);
+    } finally {
+      await clone.destroy();
+    }
+  });
+
+  it("a clone refuses what its parent left, names no way that it has not, and has what was written since", async () => {
+    const clone = await cloned();
+    const { dataDir } = clone;
+    try {
+      for (const to of [second?.time, third?.time, abandoned]) {
+        for (const command of ["restore", "clone"] as const)
+          expect(await refusal(command, to, "--data-dir", dataDir), to).toMatchObject({
+            code: "22023",
+            message: expect.stringMatching(otherMoment),
+            hint: expect.stringMatching(
+              /^it was left before this clone was made: the cluster that left it may still have it; no part of that future is /,
+            ),
+          });
+        const back = await clone.cli("backtrack", "--to", to ?? "", "--json");
+        expect(back.code, back.stdout + back.stderr).toBe(2);
+        expect(documentIn(back.stdout), to).toMatchObject({
+          error: {
+            code: "22023",
+            message: expect.stringMatching(/ was left at 20.*Z, before this cluster was cloned$/),
+            hint: expect.stringMatching(
+              /^a clone goes back to nothing that was left before it was made; the cluster that left it may still have it; the backtrack window is from [^;]*$/,
+            ),
+          },
+        });
+      }
+      // Not those of the future that was left, of which there are fewer.
+      expect(await numbersIn(clone)).toEqual([1, 100, 101, 102, 103]);
     } finally {
       await clone.destroy();
     }
