@@ -310,7 +310,7 @@ describe("the admin database", () => {
     const types = new Set(of("column").map((line) => line.split("|").slice(2).join(" ")));
     expect([...types]).toEqual(
       expect.arrayContaining([
-        "pg_lsn java.lang.Object",
+        "pg_lsn java.lang.String",
         "timestamptz java.sql.Timestamp",
         "_text java.sql.Array",
         "int8 java.lang.Long",
