@@ -90,6 +90,7 @@ const samples: { readonly [K in MessageKind]: Extract<QuorumMessage, { kind: K }
     health: "damaged",
     logBytes: 2 ** 40,
     hasSubscribers: true,
+    healed: 7,
   },
   claim: { kind: "claim", epoch: e, claimId: uuid, claimant: "instance-é" },
   promise: {
