@@ -278,11 +278,11 @@ describe("the hello", () => {
   const own = { volumeId: volume, nodeId: node };
   it("names volume, node, purpose and sender, and is judged by them", () => {
     const hello = decodeHello(encodeHello({ ...own, purpose: "append", sender: "instance-1" }));
-    expect(hello).toEqual({ ...own, version: 2, purpose: "append", sender: "instance-1" });
+    expect(hello).toEqual({ ...own, version: 3, purpose: "append", sender: "instance-1" });
     expect(judgeHello(hello, own)).toBe("ok");
     expect(judgeHello(hello, { ...own, nodeId: nodeId(uuid) })).toBe("wrongNode");
     expect(judgeHello(hello, { ...own, volumeId: volumeId(uuid) })).toBe("wrongVolume");
-    expect(judgeHello({ ...hello, version: 1 }, own)).toBe("wrongVersion");
+    expect(judgeHello({ ...hello, version: 2 }, own)).toBe("wrongVersion");
     expect(decodeHelloAnswer(encodeHelloAnswer("wrongNode"))).toBe("wrongNode");
   });
 
