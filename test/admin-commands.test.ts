@@ -1,10 +1,32 @@
 /** The cluster's commands as SQL in the database `borealis`, on a real cluster: what they do, and that they say what the CLI says. */
 import { spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, writeSync } from "node:fs";
+import { basename, join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fileHeaderBytes, frameHeaderBytes } from "../src/storage-node/frame.ts";
 import { TestCluster, until } from "./helpers/cluster.ts";
 import { documentIn } from "./helpers/json.ts";
+
+/** A bit of the first frame in each file of a node's log; gives how many those are. */
+function flipLog(dir: string): number {
+  let count = 0;
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || basename(entry.parentPath) !== "log") continue;
+    const file = openSync(join(entry.parentPath, entry.name), "r+");
+    const bytes = Buffer.alloc(1);
+    const header = Buffer.alloc(frameHeaderBytes);
+    const at = fileHeaderBytes + frameHeaderBytes;
+    readSync(file, header, 0, header.length, fileHeaderBytes);
+    // Not in one that is kept ready.
+    if (header.some((byte) => byte !== 0) && readSync(file, bytes, 0, 1, at) === 1) {
+      writeSync(file, Buffer.of(bytes.readUInt8(0) ^ 1), 0, 1, at);
+      count++;
+    }
+    closeSync(file);
+  }
+  return count;
+}
 
 const hasPsql = spawnSync("psql", ["--version"]).status === 0;
 
@@ -175,6 +197,28 @@ describe("commands in the admin database", () => {
     expect(lines[0]).toMatch(/^ {2}STORAGE +CHECKED BYTES +COMPARED/);
     expect(lines).toHaveLength(2);
     expect(lines[1]).toMatch(/^ {2}az1-full +\d+ .*-$/);
+  });
+
+  it("tells once of log that a scrub found damaged, and that its node has made whole", async () => {
+    const told = async (): Promise<{ message: string }[]> => {
+      const sql =
+        "SELECT message FROM events WHERE source_type = 'storage' AND source = 'az3-full' AND message LIKE '%whole again%'";
+      return (await admin.query<{ message: string }>(sql)).rows;
+    };
+    expect(await told()).toEqual([]);
+    expect(flipLog(join(cluster.dataDir, "storage", "az3-full"))).toBeGreaterThan(0);
+    await until("all is well again", () => said("SCRUB STORAGE az3-full").catch(() => undefined));
+    const rows = await until("it is told", async () => {
+      const found = await told();
+      return found.length > 0 && found;
+    });
+    expect(rows).toEqual([
+      {
+        message: expect.stringMatching(
+          /^The storage node has made (?:a damaged part|\d+ damaged parts) of its log whole again\.$/,
+        ),
+      },
+    ]);
   });
 
   it("refuses with the command line's code, message and hint", async () => {

@@ -1,8 +1,11 @@
 /** The database `borealis` on a real cluster: psql and node-postgres as people use them, and who may not. */
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TestCluster, until } from "./helpers/cluster.ts";
+import { hasJdbc, jdbcJar } from "./helpers/debian.ts";
 
 interface Event {
   readonly time: Date;
@@ -278,6 +281,70 @@ describe("the admin database", () => {
     const wrong = psql("select * from session");
     expect(wrong.stderr).toContain('relation "session" does not exist');
     expect(wrong.stderr).toContain("HINT:  Schema borealis has cluster, endpoints");
+  });
+
+  it("works in JDBC (skipped where it cannot be had)", async ({ skip }) => {
+    skip(!(await hasJdbc()), "it needs libpostgresql-jdbc-java, default-jdk-headless");
+    const url = `jdbc:postgresql://127.0.0.1:${cluster.port}/borealis`;
+    const program = join(import.meta.dirname, "clients", "JdbcAdmin.java");
+    const args = ["-Xmx128m", "-cp", jdbcJar, program, url, "postgres", cluster.password];
+    const { stdout } = await promisify(execFile)("java", args);
+    const lines = stdout.trim().split("\n");
+    const of = (what: string): string[] =>
+      lines
+        .filter((line) => line.startsWith(`${what}|`))
+        .map((line) => line.slice(what.length + 1));
+    const status = await cluster.status();
+    const { writer, state } = status.cluster;
+    expect(of("valid")).toEqual(["true|borealis|borealis", "true"]);
+    expect(of("SHOW CLUSTER")).toEqual([`${state}|${writer}`]);
+    expect(of("SELECT state, writer FROM cluster")).toEqual([`${state}|${writer}`]);
+    const port = status.instances.find(({ id }) => id === "instance-1")?.port ?? 0;
+    const isWriter = writer === "instance-1";
+    const row = `instance-1|${port}|${port}|${port / 4}|${isWriter}|true`;
+    expect(of("prepared")).toEqual(Array.from({ length: 8 }, () => row));
+    const ends = status.endpoints.map((one) => `${one.id}|${one.port}|${one.members.join(",")}`);
+    for (let count = 0; count < 8; count++) expect(of(`show ${count}`)).toEqual(ends);
+    // It has got to what it does from the fifth time on.
+    expect(of("server's")).toEqual(["true|true"]);
+    const types = new Set(of("column").map((line) => line.split("|").slice(2).join(" ")));
+    expect([...types]).toEqual(
+      expect.arrayContaining([
+        "pg_lsn java.lang.String",
+        "timestamptz java.sql.Timestamp",
+        "_text java.sql.Array",
+        "int8 java.lang.Long",
+      ]),
+    );
+    expect(of("portions")).toEqual([
+      status.storage
+        .map(({ id }) => id)
+        .toSorted()
+        .join(),
+    ]);
+    expect(of("product")).toEqual(["PostgreSQL|true|63"]);
+    expect(of("schemas")).toEqual(["borealis"]);
+    expect(of("schemas like")).toEqual([]);
+    const names = "cluster endpoints events instances parameters sessions snapshots storage";
+    expect(of("tables")).toEqual(names.split(" ").map((name) => `borealis|${name}|TABLE`));
+    expect(of("tables like").map((line) => line.split("|")[0])).toEqual([
+      "sessions",
+      "snapshots",
+      "storage",
+    ]);
+    expect(of("views")).toEqual([]);
+    const columns = of("columns");
+    // Types.INTEGER, Types.TIMESTAMP, Types.OTHER, Types.BIT
+    expect(columns[0]).toBe("sessions|pid|int4|4|1|YES|NO|what the client knows as its server's");
+    expect(columns).toContain("sessions|since|timestamptz|93|9|YES|NO|when it began");
+    expect(columns).toContain(
+      "sessions|outcomes|jsonb|1111|12|YES|NO|how losses of its servers ended",
+    );
+    expect(columns).toHaveLength(13);
+    expect(of("columns like")).toContain("snapshots|start_lsn|pg_lsn");
+    expect(of("command")[0]).toMatch(/jdbc/);
+    expect(of("command")).toHaveLength(2);
+    expect(of("error")).toEqual(["42703"]);
   });
 
   it("ends with 57P01 when its endpoint does", async () => {

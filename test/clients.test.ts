@@ -7,11 +7,12 @@
  * of the test's own. BOREALIS_TEST_INSTALL=off installs nothing. What cannot be had is skipped, and counted.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { copyFileSync, existsSync, rmSync } from "node:fs";
+import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFolder, TestCluster, until } from "./helpers/cluster.ts";
+import { didRun, installPackages, jdbcCheck, jdbcJar, jdbcPackages } from "./helpers/debian.ts";
 
 interface Program {
   readonly name: string;
@@ -48,7 +49,6 @@ const run = promisify(execFile);
 
 // Debian's packages are for Debian's Python; another one may come first in the PATH.
 const python = "/usr/bin/python3";
-const jar = "/usr/share/java/postgresql.jar";
 
 function inPython(
   name: string,
@@ -110,15 +110,15 @@ const programs: readonly Program[] = [
       "java",
       "-Xmx128m",
       "-cp",
-      jar,
+      jdbcJar,
       join(folder, "Jdbc.java"),
       `jdbc:postgresql://${url.host}${url.pathname}`,
       url.username,
       url.password,
     ],
     table: "rows_of_jdbc",
-    check: () => ["sh", "-c", `test -e ${jar} && javac -version`],
-    packages: ["libpostgresql-jdbc-java", "default-jdk-headless"],
+    check: () => jdbcCheck,
+    packages: jdbcPackages,
   },
 ];
 
@@ -131,20 +131,7 @@ async function isThere({ check }: Program): Promise<boolean> {
 async function install(missing: readonly Program[]): Promise<void> {
   if (!mayInstall) return;
   if (missing.includes(drizzle)) await installDrizzle();
-  const packages = [...new Set(missing.flatMap((one) => one.packages))];
-  const isPossible = process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
-  if (packages.length === 0 || !isPossible) return;
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const apt = async (...args: string[]): Promise<boolean> => {
-    const all = ["-y", "-o", "DPkg::Lock::Timeout=120", ...args];
-    return didRun(run("apt-get", all, { env, timeout: 240_000 }));
-  };
-  const take = (...names: string[]): Promise<boolean> =>
-    apt("install", "--no-install-recommends", ...names);
-  if (await take(...packages)) return;
-  // The lists may be missing, or old; or one of the packages is not in them.
-  await apt("update");
-  for (const name of packages) await take(name);
+  await installPackages([...new Set(missing.flatMap((one) => one.packages))]);
 }
 
 async function installDrizzle(): Promise<void> {
@@ -153,13 +140,6 @@ async function installDrizzle(): Promise<void> {
   const args = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"];
   const packages = ["drizzle-orm@0.45.4", "pg@8.23.1"];
   await didRun(run("npm", [...args, "--prefix", made, ...packages], { timeout: 120_000 }));
-}
-
-function didRun(running: Promise<unknown>): Promise<boolean> {
-  return running.then(
-    () => true,
-    () => false,
-  );
 }
 
 async function missingOf(wanted: readonly Program[]): Promise<Program[]> {

@@ -6,6 +6,7 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { childrenOf, makeFolder, TestCluster, until } from "./helpers/cluster.ts";
+import { SlowLine } from "./helpers/slow-line.ts";
 import { signalAll } from "./helpers/signals.ts";
 import { isThorough } from "./helpers/thorough.ts";
 import { installWrapper, WrapperApp } from "./helpers/wrapper-app.ts";
@@ -58,6 +59,31 @@ function configOf(more: Record<string, unknown> = {}): Record<string, unknown> {
 
 const disconnect = "-c borealis.on_failover=disconnect";
 
+/** Names like Aurora's. */
+const domain = "local.us-east-1.rds.amazonaws.com";
+const writerName = `app.cluster-${domain}`;
+const readerName = `app.cluster-ro-${domain}`;
+
+function nameOf(instance: string): string {
+  return `${instance}.${domain}`;
+}
+
+/** An application that finds addresses for them; `others` are found elsewhere than they should. */
+async function newNamesApp(skip: Skip, others: Record<string, string> = {}): Promise<WrapperApp> {
+  const instances = ["instance-1", "instance-2", "instance-3"];
+  return newApp(skip, {
+    [writerName]: writerAddress,
+    [readerName]: readerAddress,
+    ...Object.fromEntries(instances.map((id) => [nameOf(id), addressOf(id)])),
+    ...others,
+  });
+}
+
+/** SQL tells names. */
+function namesConfigOf(more: Record<string, unknown>): Record<string, unknown> {
+  return configOf({ host: writerName, options: "-c borealis.server_ids=name", ...more });
+}
+
 function addressOf(instance: string): string {
   return `127.0.0.${10 + Number(instance.split("-")[1])}`;
 }
@@ -80,6 +106,19 @@ async function untilAsleep(count: number): Promise<void> {
   const sql =
     "SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND state = 'active'";
   await until("the statements run", async () => (await cluster.query(sql)).rows[0].n >= count);
+}
+
+/** Has a new client read, and tells where. */
+async function readerChosen(
+  app: WrapperApp,
+  client: string,
+  config: Record<string, unknown>,
+): Promise<string> {
+  await app.connect(client, config);
+  await app.setReadOnly(client, true);
+  const [{ id, reads } = {}] = await app.query(client, whereSql);
+  expect(reads).toBe(true);
+  return String(id);
 }
 
 async function outcome(doing: Promise<unknown>): Promise<string> {
@@ -272,30 +311,165 @@ describe("an application with AWS's Node wrapper", () => {
   it("knows all by names like Aurora's, where it finds addresses for them and SQL tells names", async ({
     skip,
   }) => {
-    const domain = "local.us-east-1.rds.amazonaws.com";
-    const instances = ["instance-1", "instance-2", "instance-3"];
-    const app = await newApp(skip, {
-      [`app.cluster-${domain}`]: writerAddress,
-      [`app.cluster-ro-${domain}`]: readerAddress,
-      ...Object.fromEntries(instances.map((id) => [`${id}.${domain}`, addressOf(id)])),
-    });
+    const app = await newNamesApp(skip);
     await cluster.untilEverybody();
     const plugins = "initialConnection,auroraConnectionTracker,staleDns,failover2,efm2,connectTime";
     const options = `${disconnect} -c borealis.server_ids=name`;
-    await app.connect("writer", configOf({ host: `app.cluster-${domain}`, plugins, options }));
-    await app.connect("reader", configOf({ host: `app.cluster-ro-${domain}`, plugins, options }));
+    await app.connect("writer", configOf({ host: writerName, plugins, options }));
+    await app.connect("reader", configOf({ host: readerName, plugins, options }));
     const { writer, readers } = await idsByRole();
     expect(await app.query("writer", whereSql)).toEqual([{ id: writer, reads: false }]);
     const [{ id } = {}] = await app.query("reader", whereSql);
     expect(readers).toContain(id);
     const { topology } = await app.sight("writer");
-    expect(topology).toContainEqual([writer, `${writer}.${domain}`, "writer"]);
+    expect(topology).toContainEqual([writer, nameOf(writer), "writer"]);
     const asleep = outcome(app.query("writer", "SELECT pg_sleep(30)"));
     await untilAsleep(1);
     process.kill((await writerNow()).postgresPid, "SIGKILL");
     expect(await asleep).toBe("FailoverSuccessError");
     const next = await writerNow();
     expect(await app.query("writer", whereSql)).toEqual([{ id: next.id, reads: false }]);
-    expect(await app.sight("writer")).toMatchObject({ host: `${next.id}.${domain}` });
+    expect(await app.sight("writer")).toMatchObject({ host: nameOf(next.id) });
+  });
+
+  describe("by names like Aurora's", () => {
+    it("is at an instance's own name and address by initialConnection, from the second connection on", async ({
+      skip,
+    }) => {
+      await cluster.untilEverybody();
+      const { writer, readers } = await idsByRole();
+      for (const host of [writerName, readerName]) {
+        const app = await newNamesApp(skip);
+        const [ids, endpoint] =
+          host === writerName ? [[writer], writerAddress] : [readers, readerAddress];
+        const connect = async (client: string, plugins: string): Promise<string> => {
+          await app.connect(client, namesConfigOf({ host, plugins }));
+          const [{ id } = {}] = await app.query(client, whereSql);
+          expect(ids).toContain(id);
+          return String(id);
+        };
+        // The first one asks who is there.
+        await connect("first", "initialConnection");
+        expect(await app.sight("first")).toMatchObject({ host, address: endpoint });
+        for (const client of ["second", "third"]) {
+          const id = await connect(client, "initialConnection");
+          const sight = { host: nameOf(id), address: addressOf(id) };
+          expect(await app.sight(client)).toMatchObject(sight);
+        }
+        await connect("without", "");
+        expect(await app.sight("without")).toMatchObject({ host, address: endpoint });
+      }
+    });
+
+    it("comes to the writer by staleDns, where the writer's name is still a reader's address", async ({
+      skip,
+    }) => {
+      await cluster.untilEverybody();
+      const { writer, readers } = await idsByRole();
+      const [reader = ""] = readers;
+      const app = await newNamesApp(skip, { [writerName]: addressOf(reader) });
+      await app.connect("without", namesConfigOf({ plugins: "" }));
+      expect(await app.query("without", whereSql)).toEqual([{ id: reader, reads: true }]);
+      await app.connect("with", namesConfigOf({ plugins: "staleDns" }));
+      expect(await app.query("with", whereSql)).toEqual([{ id: writer, reads: false }]);
+      const sight = { host: nameOf(writer), address: addressOf(writer), role: "writer" };
+      expect(await app.sight("with")).toMatchObject(sight);
+    });
+
+    it("measures connections by connectTime", async ({ skip }) => {
+      const app = await newNamesApp(skip);
+      await app.connect("without", namesConfigOf({ plugins: "failover2" }));
+      expect(await app.connectTimeNs()).toBe(0n);
+      await app.connect("with", namesConfigOf({ plugins: "failover2,connectTime" }));
+      const first = await app.connectTimeNs();
+      expect(first).toBeGreaterThan(0n);
+      await app.connect("again", namesConfigOf({ plugins: "failover2,connectTime" }));
+      expect(await app.connectTimeNs()).toBeGreaterThan(first);
+    });
+
+    it("takes readers in turn by roundRobin", async ({ skip }) => {
+      await cluster.untilEverybody();
+      const { readers } = await idsByRole();
+      const app = await newNamesApp(skip);
+      const plugins = "readWriteSplitting";
+      const config = namesConfigOf({ plugins, readerHostSelectorStrategy: "roundRobin" });
+      const ids: unknown[] = [];
+      for (const client of ["a", "b", "c", "d", "e", "f"]) {
+        ids.push(await readerChosen(app, client, config));
+      }
+      expect(ids).toEqual([...readers, ...readers, ...readers]);
+    });
+
+    it("takes the reader that has the fewest of its connections by leastConnections", async ({
+      skip,
+    }) => {
+      await cluster.untilEverybody();
+      const { readers } = await idsByRole();
+      const app = await newNamesApp(skip);
+      const plugins = "readWriteSplitting";
+      const readerHostSelectorStrategy = "leastConnections";
+      const config = namesConfigOf({ plugins, readerHostSelectorStrategy, isPooled: true });
+      const chosen = new Map<string, string>();
+      for (const client of ["a", "b", "c", "d", "e", "f"]) {
+        chosen.set(client, await readerChosen(app, client, config));
+      }
+      const ids = [...chosen.values()];
+      for (const at of [0, 2, 4]) expect(ids.slice(at, at + 2).toSorted()).toEqual(readers);
+      const [left = ""] = readers;
+      for (const [client, id] of chosen) if (id === left) await app.end(client);
+      for (const client of ["g", "h", "i"])
+        expect(await readerChosen(app, client, config)).toBe(left);
+    });
+
+    it("takes the reader that answers soonest by fastestResponse", async ({ skip }) => {
+      await cluster.untilEverybody();
+      const { readers } = await idsByRole();
+      const [slow = "", fast = ""] = readers;
+      const slowAddress = "127.0.0.77";
+      const line = await SlowLine.open({
+        host: slowAddress,
+        port: cluster.port,
+        to: addressOf(slow),
+        delayMs: 500,
+      });
+      try {
+        const app = await newNamesApp(skip, { [nameOf(slow)]: slowAddress });
+        const config = namesConfigOf({
+          plugins: "readWriteSplitting,fastestResponseStrategy",
+          readerHostSelectorStrategy: "fastestResponse",
+          // As long it keeps to a choice, measured or not.
+          responseMeasurementIntervalMs: 200,
+        });
+        let count = 0;
+        const choose = (): Promise<string> => readerChosen(app, `client ${++count}`, config);
+        // Before it has measured anything it takes the first of them, which is the other.
+        await until("it has measured one", async () => (await choose()) === fast);
+        for (const _ of Array.from({ length: 4 })) expect(await choose()).toBe(fast);
+        await app.close();
+      } finally {
+        line.close();
+      }
+    });
+
+    it("ends others' connections to a writer that was lost, by auroraConnectionTracker", async ({
+      skip,
+    }) => {
+      await cluster.untilEverybody();
+      const app = await newNamesApp(skip);
+      const tracked = "auroraConnectionTracker,failover2";
+      const options = `${disconnect} -c borealis.server_ids=name`;
+      await app.connect("sees", namesConfigOf({ plugins: tracked, options }));
+      await app.connect("tracked", namesConfigOf({ plugins: "auroraConnectionTracker" }));
+      await app.connect("untracked", namesConfigOf({ plugins: "" }));
+      for (const client of ["tracked", "untracked"]) await app.query(client, whereSql);
+      const asleep = outcome(app.query("sees", "SELECT pg_sleep(30)"));
+      await untilAsleep(1);
+      process.kill((await writerNow()).postgresPid, "SIGKILL");
+      expect(await asleep).toBe("FailoverSuccessError");
+      const next = { id: (await writerNow()).id, reads: false };
+      expect(await app.query("sees", whereSql)).toEqual([next]);
+      expect(await app.query("untracked", whereSql)).toEqual([next]);
+      await expect(app.query("tracked", whereSql)).rejects.toThrow("Client was closed");
+    });
   });
 });

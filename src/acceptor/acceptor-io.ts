@@ -62,7 +62,7 @@ export type AcceptorEvent =
   | { readonly kind: "linkClosed"; readonly link: number }
   | { readonly kind: "subscribersChanged"; readonly count: number }
   | { readonly kind: "healthChanged"; readonly health: NodeHealth; readonly suspectTail: boolean }
-  | { readonly kind: "logSizeChanged"; readonly logBytes: number }
+  | { readonly kind: "storageNoted"; readonly logBytes: number; readonly healed: number }
   | { readonly kind: "tick"; readonly nowMs: number };
 
 /** What the shell does, in this order. At most one of persist, revokeGrant, cutLog is under way at a time. */

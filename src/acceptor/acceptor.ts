@@ -130,8 +130,9 @@ export class Acceptor {
         core.health = event.health;
         core.suspectTail = event.suspectTail;
         return undefined;
-      case "logSizeChanged":
+      case "storageNoted":
         core.logBytes = event.logBytes;
+        core.healed = event.healed;
         return undefined;
       case "tick":
         return core.revisit();
@@ -223,6 +224,7 @@ export class Acceptor {
       health: this.core.health,
       logBytes: this.core.logBytes,
       hasSubscribers: this.core.hasSubscribers,
+      healed: this.core.healed,
     });
   }
 

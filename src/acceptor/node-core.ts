@@ -51,6 +51,7 @@ export class NodeCore {
   suspectTail = false;
   hasSubscribers = false;
   logBytes = 0;
+  healed = 0;
   private phase: Phase = { kind: "starting" };
   private current: AcceptorState;
   private syncedLsn: Lsn;

@@ -67,7 +67,7 @@ export function* rowsOf(
   world: SessionWorld,
 ): Work<EncodedRows> {
   const { rows } = prepared;
-  if (rows.kind === "known") return encodeRows(rows.list(), columns, isBinary);
+  if (rows.kind === "known") return encodeRows(rows.list(parameters), columns, isBinary);
   if (rows.kind === "order") {
     const answer = yield { kind: "command", order: rows.orderOf(parameters) };
     if (answer.kind !== "lines") throw new TypeError("a command has lines");

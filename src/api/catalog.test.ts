@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { TalkingClient } from "../../test/helpers/admin-world.ts";
-import { encodeQuery } from "../wire/index.ts";
+import { bindValues, TalkingClient } from "../../test/helpers/admin-world.ts";
+import { encodeExecute, encodeParse, encodeQuery, encodeSync } from "../wire/index.ts";
 import { tables } from "./tables.ts";
 
 function ask(sql: string): string[] {
@@ -16,6 +16,9 @@ const listTables = (where: string): string =>
    FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE ${where} ORDER BY 1,2;`;
 
+/** As ORDER BY has them. */
+const names = tables.map(({ name }) => name).toSorted();
+
 describe("what psql asks of catalogs", () => {
   it("lists tables, by kind and by pattern", () => {
     const every = ask(
@@ -25,7 +28,7 @@ describe("what psql asks of catalogs", () => {
     );
     expect(every[0]).toBe("columns Schema:25, Name:25, Type:25, Owner:25");
     expect(every.slice(1)).toEqual(
-      tables.map(({ name }) => `row borealis | ${name} | table | postgres`),
+      names.map((name) => `row borealis | ${name} | table | postgres`),
     );
     const some = "c.relname OPERATOR(pg_catalog.~) '^(s.*s)$' COLLATE pg_catalog.default";
     expect(ask(listTables(some)).slice(1)).toEqual([
@@ -91,5 +94,91 @@ describe("what psql asks of catalogs", () => {
   it("leaves functions of pg_catalog to the evaluator", () => {
     expect(ask("SELECT pg_catalog.version()")[1]).toMatch(/^row PostgreSQL/);
     expect(ask("SELECT extract(epoch from pg_catalog.now()) > 0")[1]).toBe("row t");
+  });
+});
+
+/** As the driver of PostgreSQL 42.5 spells them. */
+const jdbc = {
+  schemas:
+    "SELECT nspname AS TABLE_SCHEM, NULL AS TABLE_CATALOG FROM pg_catalog.pg_namespace  WHERE nspname <> 'pg_toast' AND (nspname !~ '^pg_temp_'  OR nspname = (pg_catalog.current_schemas(true))[1]) AND (nspname !~ '^pg_toast_temp_'  OR nspname = replace((pg_catalog.current_schemas(true))[1], 'pg_temp_', 'pg_toast_temp_')) ",
+  tables: (conditions: string): string =>
+    `SELECT NULL AS TABLE_CAT, n.nspname AS TABLE_SCHEM, c.relname AS TABLE_NAME,  CASE n.nspname ~ '^pg_' OR n.nspname = 'information_schema'  WHEN true THEN CASE c.relkind WHEN 'r' THEN 'SYSTEM TABLE' ELSE NULL END WHEN false THEN CASE c.relkind  WHEN 'r' THEN 'TABLE' ELSE NULL END ELSE NULL END  AS TABLE_TYPE, d.description AS REMARKS,  '' as TYPE_CAT  FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c  LEFT JOIN pg_catalog.pg_description d ON (c.oid = d.objoid AND d.objsubid = 0  and d.classoid = 'pg_class'::regclass)  WHERE c.relnamespace = n.oid  ${conditions} ORDER BY TABLE_TYPE,TABLE_SCHEM,TABLE_NAME `,
+  columns: (inner: string, outer = ""): string =>
+    `SELECT * FROM (SELECT n.nspname,c.relname,a.attname,a.atttypid,a.attnotnull OR (t.typtype = 'd' AND t.typnotnull) AS attnotnull,a.atttypmod,a.attlen,t.typtypmod,row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) AS attnum, nullif(a.attidentity, '') as attidentity,pg_catalog.pg_get_expr(def.adbin, def.adrelid) AS adsrc,dsc.description,t.typbasetype,t.typtype  FROM pg_catalog.pg_namespace n  JOIN pg_catalog.pg_class c ON (c.relnamespace = n.oid)  JOIN pg_catalog.pg_attribute a ON (a.attrelid=c.oid)  JOIN pg_catalog.pg_type t ON (a.atttypid = t.oid)  LEFT JOIN pg_catalog.pg_attrdef def ON (a.attrelid=def.adrelid AND a.attnum = def.adnum)  LEFT JOIN pg_catalog.pg_description dsc ON (c.oid=dsc.objoid AND a.attnum = dsc.objsubid)  LEFT JOIN pg_catalog.pg_class dc ON (dc.oid=dsc.classoid AND dc.relname='pg_class')  LEFT JOIN pg_catalog.pg_namespace dn ON (dc.relnamespace=dn.oid AND dn.nspname='pg_catalog')  WHERE c.relkind in ('r','p','v','f','m') and a.attnum > 0 AND NOT a.attisdropped ${inner}) c WHERE true ${outer} ORDER BY nspname,c.relname,attnum `,
+  typeName:
+    "SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1",
+  typeKind: (condition: string): string =>
+    `SELECT typinput='pg_catalog.array_in'::regproc as is_array, typtype, typname, pg_type.oid   FROM pg_catalog.pg_type   LEFT JOIN (select ns.oid as nspoid, ns.nspname, r.r from pg_namespace as ns join ( select s.r, (current_schemas(false))[s.r] as nspname from generate_series(1, array_upper(current_schemas(false), 1)) as s(r) ) as r using ( nspname )) as sp ON sp.nspoid = typnamespace  WHERE ${condition} ORDER BY sp.r, pg_type.oid DESC`,
+};
+
+describe("what JDBC asks of catalogs", () => {
+  it("lists schemas", () => {
+    expect(ask(`${jdbc.schemas} ORDER BY TABLE_SCHEM`).slice(1)).toEqual(["row borealis | NULL"]);
+    expect(ask(`${jdbc.schemas} AND nspname LIKE 'bor%'`)).toHaveLength(2);
+    expect(ask(`${jdbc.schemas} AND nspname LIKE 'pub%'`)).toHaveLength(1);
+  });
+
+  it("lists tables by schema, name and kind", () => {
+    const kind = (letter: string): string =>
+      `( c.relkind = '${letter}' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' )`;
+    const system =
+      "( c.relkind = 'r' AND (n.nspname = 'pg_catalog' OR n.nspname = 'information_schema') )";
+    const listed = (conditions: string): (string | undefined)[] =>
+      ask(jdbc.tables(conditions))
+        .slice(1)
+        .map((row) => /^row NULL \| borealis \| (\w+) \| TABLE \| .+ \| $/.exec(row)?.[1]);
+    expect(listed("")).toEqual(names);
+    expect(listed(`AND (false OR ${kind("r")} OR ${kind("v")} )`)).toEqual(names);
+    expect(listed(`AND (false OR ${kind("v")} OR ${system} )`)).toEqual([]);
+    expect(listed("AND n.nspname LIKE 'borealis' AND c.relname LIKE 's%s'")).toEqual([
+      "sessions",
+      "snapshots",
+    ]);
+    expect(listed("AND c.relname LIKE 'par\\_%'")).toEqual([]);
+    // What is not understood has no rows, also among alternatives.
+    expect(listed("AND (c.relkind = 'v' OR c.reltuples > 5)")).toEqual([]);
+    expect(listed("AND (c.relkind = 'r' OR c.reltuples > 5)")).toEqual([]);
+  });
+
+  it("lists columns in their order", () => {
+    const rows = ask(jdbc.columns("AND n.nspname LIKE 'borealis' AND c.relname LIKE 'events'"));
+    expect(rows[1]).toBe(
+      "row borealis | events | time | 1184 | f | -1 | 8 | -1 | 1 | NULL | NULL | when | 0 | b",
+    );
+    expect(rows.slice(1).map((row) => row.split(" | ")[2])).toEqual([
+      "time",
+      "source_type",
+      "source",
+      "category",
+      "message",
+    ]);
+    const some = ask(jdbc.columns("", "AND attname LIKE '%\\_lsn'"));
+    expect(some.slice(1).map((row) => row.split(" | ", 3).slice(1).join("."))).toEqual([
+      "cluster.archived_lsn",
+      "instances.replay_lsn",
+      "snapshots.start_lsn",
+      "snapshots.end_lsn",
+    ]);
+    // Where a default would take away the rest.
+    const inner = jdbc.columns("").replace("LEFT JOIN pg_catalog.pg_attrdef", "JOIN pg_attrdef");
+    expect(ask(inner)).toHaveLength(1);
+  });
+
+  it("names types by their OIDs, and tells OIDs by their names", () => {
+    const client = new TalkingClient();
+    const asked = (sql: string, value: string): string[] => {
+      const said = client.send(
+        encodeParse("", sql),
+        bindValues([value]),
+        encodeExecute(""),
+        encodeSync(),
+      );
+      return said.filter((line) => line.startsWith("row"));
+    };
+    expect(asked(jdbc.typeName, "3220")).toEqual(["row t | pg_catalog | pg_lsn"]);
+    expect(asked(jdbc.typeName, "1009")).toEqual(["row t | pg_catalog | _text"]);
+    expect(asked(jdbc.typeName, "1")).toEqual([]);
+    expect(asked(jdbc.typeKind("typname = $1"), "jsonb")).toEqual(["row f | b | jsonb | 3802"]);
+    expect(asked(jdbc.typeKind("pg_type.oid = $1"), "1009")).toEqual(["row t | b | _text | 1009"]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { aSession, aSight, TalkingClient } from "../../test/helpers/admin-world.ts";
+import { aSession, aSight, bindValues, TalkingClient } from "../../test/helpers/admin-world.ts";
 import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
 import {
   encodeBind,
@@ -17,24 +17,6 @@ import {
 
 function executeSome(portal: string, rowsMax: number): Buffer {
   return encodeMessage(frontend.execute, (body) => body.cString(portal).u32(rowsMax));
-}
-
-/** Parameters as text or, given as Buffer, in binary. */
-function bindValues(
-  values: readonly (string | Buffer | null)[],
-  { statement = "", portal = "", binaryResults = false } = {},
-): Buffer {
-  return encodeMessage(frontend.bind, (body) => {
-    body.cString(portal).cString(statement).u16(values.length);
-    for (const value of values) body.u16(typeof value === "string" || value === null ? 0 : 1);
-    body.u16(values.length);
-    for (const value of values) {
-      const bytes = typeof value === "string" ? Buffer.from(value) : value;
-      if (bytes === null) body.i32(-1);
-      else body.u32(bytes.length).raw(bytes);
-    }
-    body.u16(1).u16(binaryResults ? 1 : 0);
-  });
 }
 
 function parseTyped(sql: string, oids: readonly number[]): Buffer {

@@ -23,10 +23,12 @@ export interface Prepared {
   readonly rows: RowsOf;
 }
 
+type ListRows = (parameters: readonly SqlValue[]) => SqlValue[][];
+
 /** Where a statement's rows come from. */
 export type RowsOf =
   /** Known without looking at the cluster, and few. */
-  | { readonly kind: "known"; readonly list: () => SqlValue[][] }
+  | { readonly kind: "known"; readonly list: ListRows }
   /** `sources`: what must be in the sight. */
   | {
       readonly kind: "select";
@@ -45,11 +47,7 @@ export function commandOf(tag: string, effect?: Effect): Prepared {
 }
 
 /** One whose rows are known without looking at the cluster; all text. */
-export function textRows(
-  tag: string,
-  names: readonly string[],
-  list: () => SqlValue[][],
-): Prepared {
+export function textRows(tag: string, names: readonly string[], list: ListRows): Prepared {
   const columns = names.map((name): ResultColumn => ({ name, type: "text" }));
   return { parameters: [], columns, tag, effect: undefined, rows: { kind: "known", list } };
 }

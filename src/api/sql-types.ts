@@ -168,6 +168,9 @@ const facts: Record<SqlType, TypeFacts> = {
   },
 };
 
+/** Those that a value can be of in the end. */
+export const sqlTypes = (Object.keys(facts) as SqlType[]).filter((type) => type !== "unknown"); // its own keys
+
 export function typeFacts(type: SqlType): Pick<TypeFacts, "oid" | "sizeBytes" | "spelled"> {
   return facts[type];
 }
@@ -220,9 +223,7 @@ const byOid = new Map<number, SqlType>([
   [1043, "text"],
   [1700, "float8"],
 ]);
-for (const type of Object.keys(facts) as SqlType[])
-  // its own keys
-  if (type !== "unknown") byOid.set(facts[type].oid, type);
+for (const type of sqlTypes) byOid.set(facts[type].oid, type);
 
 /** The type that a client declares for a parameter; undefined: none of ours. */
 export function typeOfOid(oid: number): SqlType | undefined {

@@ -290,6 +290,7 @@ export class ControlPlane {
         return counts && Object.values(counts).reduce((sum, count) => sum + count, 0);
       },
       auditLost: () => this.sessions.figures?.auditLost,
+      healedObjects: () => this.keeper.report?.healed,
     });
   }
 

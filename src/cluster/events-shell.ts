@@ -6,9 +6,11 @@ import {
   eventsMax,
   eventsUsual,
   EventWatch,
+  type HealedSight,
   parseEvents,
 } from "../events/index.ts";
 import { type Clock, type Logger, type RpcHandler, sleep } from "../io/index.ts";
+import type { KeeperReport } from "../keeper/index.ts";
 import type { StatusReport } from "./status-messages.ts";
 import type { StatusFacts } from "./status.ts";
 import { z } from "zod";
@@ -36,6 +38,8 @@ export interface EventsOptions {
   readonly connectionsRefused: () => number | undefined;
   /** Likewise of records of the audit. */
   readonly auditLost: () => number | undefined;
+  /** By the keeper, since its process began; undefined: it does not say. */
+  readonly healedObjects: () => KeeperReport["healed"] | undefined;
 }
 
 type Parts = Pick<StatusFacts, "nodes" | "processes">;
@@ -63,7 +67,7 @@ export class Events {
   private readonly watch = new EventWatch();
   private readonly book: EventBook;
   /** As it was found last. */
-  private asked: (Parts & Pick<ClusterSight, "snapshots">) | undefined;
+  private asked: (Parts & Pick<ClusterSight, "snapshots" | "healed">) | undefined;
   private looking: Promise<void> = Promise.resolve();
   private toldProblem = "";
 
@@ -120,7 +124,8 @@ export class Events {
     const { parts, status, snapshots, loginsRefused, connectionsRefused, auditLost } = this.options;
     if (isThorough || !this.asked) {
       const [found, names] = await Promise.all([parts(), snapshots()]);
-      this.asked = { ...found, snapshots: names };
+      const healed = healedIn(found, this.options.healedObjects());
+      this.asked = { ...found, snapshots: names, healed };
     }
     const { cluster, instances, storage, endpoints, volume } = status(this.asked);
     return {
@@ -135,6 +140,7 @@ export class Events {
       loginsRefused: loginsRefused(),
       connectionsRefused: connectionsRefused(),
       auditLost: auditLost(),
+      healed: this.asked.healed ?? [],
     };
   }
 
@@ -169,4 +175,24 @@ export class Events {
     this.toldProblem = problem;
     this.options.logger.warn({ event: "events.notWritten" }, problem);
   }
+}
+
+/** What storage nodes and the keeper say that they have made whole, and which processes they are. */
+function healedIn(
+  { nodes, processes }: Parts,
+  objects: KeeperReport["healed"] | undefined,
+): readonly HealedSight[] {
+  const processOf = (name: string): string => String(processes.get(name)?.pid);
+  const keeper = processOf("keeper");
+  const stores = objects ? [null, ...nodes.keys()] : [];
+  return [
+    ...[...nodes].map(([node, { healed: total }]): HealedSight => {
+      return { node, what: "log", process: processOf(node), total };
+    }),
+    // A store that is not named has been well.
+    ...stores.map((node): HealedSight => {
+      const total = objects?.find((one) => one.node === node)?.count ?? 0;
+      return { node, what: "objects", process: keeper, total };
+    }),
+  ];
 }

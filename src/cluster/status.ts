@@ -26,11 +26,15 @@ export interface NodeView {
   readonly baseText: string;
   readonly logBytes: number;
   readonly health: NodeHealth;
+  /** Since its process began. */
+  readonly healed: number;
 }
 
 export function nodeView(state: State): NodeView {
-  const { scl, accepted: epoch, base, logBytes, health } = state;
-  return { scl, sclText: formatLsn(scl), epoch, base, baseText: formatLsn(base), logBytes, health };
+  const { scl, accepted: epoch, base, ...rest } = state;
+  const { logBytes, health, healed } = rest;
+  const places = { scl, sclText: formatLsn(scl), base, baseText: formatLsn(base) };
+  return { ...places, epoch, logBytes, health, healed };
 }
 
 export interface StatusFacts {

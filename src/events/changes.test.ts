@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changesBetween, type ClusterSight, EventWatch } from "./changes.ts";
+import { changesBetween, type ClusterSight, EventWatch, type HealedSight } from "./changes.ts";
 
 const calm: ClusterSight = {
   cluster: { id: "c", state: "available", epoch: 3, writer: "instance-1" },
@@ -168,5 +168,68 @@ describe("a watch", () => {
       for (const { message } of watch.look({ ...calm, loginsRefused }, second * 1_000))
         messages.push(message);
     expect(messages).toEqual(["600 log-ins were refused.", "3 log-ins were refused."]);
+  });
+
+  describe("that is told what was made whole", () => {
+    const minuteMs = 60_000;
+    /** Looks every five seconds; gives what was told, with the second of it. */
+    function toldOf(
+      watch: EventWatch,
+      looks: readonly (Partial<HealedSight> & { total: number })[],
+    ): string[] {
+      return looks.flatMap((one, index) => {
+        const healed = [{ node: "az1-full", what: "log", process: "1", ...one } as const];
+        const events = watch.look({ ...calm, healed }, index * 5_000);
+        return events.map(
+          ({ sourceType, source, category, message }) =>
+            `${index * 5}: ${sourceType} ${source}, ${category}: ${message}`,
+        );
+      });
+    }
+    const times = (count: number, total: number): { total: number }[] =>
+      Array.from({ length: count }, () => ({ total }));
+
+    it("tells of a scrub that healed thousands once, when it has come to rest", () => {
+      const growing = Array.from({ length: 60 }, (_, index) => ({ total: 3 + index * 100 }));
+      expect(toldOf(new EventWatch(), [...growing, ...times(60, 5_903)])).toEqual([
+        "310: storage az1-full, recovery: The storage node has made 5900 damaged parts of its log whole again.",
+      ]);
+    });
+
+    it("tells once an hour of what goes on and on", () => {
+      const growing = Array.from({ length: 3 * 720 }, (_, total) => ({ total }));
+      expect(toldOf(new EventWatch(), growing).map((line) => line.split(":")[0])).toEqual([
+        "3605",
+        "7210",
+      ]);
+    });
+
+    it("knows another process by its number, whose count begins at 0", () => {
+      const other = [...times(5, 1), ...times(5, 0)].map((one) => ({ ...one, process: "2" }));
+      const looks = [...times(5, 1), ...other];
+      expect(toldOf(new EventWatch(), looks)).toEqual([
+        "40: storage az1-full, recovery: The storage node has made a damaged part of its log whole again.",
+      ]);
+    });
+
+    it("tells of objects, in a node and in the object store", () => {
+      const watch = new EventWatch();
+      const of = (totals: readonly [number, number], nowMs: number): string[] => {
+        const healed = [
+          { node: null, what: "objects", process: "9", total: totals[0] },
+          { node: "az2-full", what: "objects", process: "9", total: totals[1] },
+        ] as const;
+        return watch
+          .look({ ...calm, healed }, nowMs)
+          .map(({ sourceType, source, message }) => `${sourceType} ${source}: ${message}`);
+      };
+      expect(of([0, 0], 0)).toEqual([]);
+      expect(of([1, 2], 1_000)).toEqual([]);
+      expect(of([1, 2], minuteMs)).toEqual([
+        "cluster c: A damaged or missing object in the object store was replaced by a good one.",
+        "storage az2-full: 2 damaged or missing objects in the storage node were replaced by good ones.",
+      ]);
+      expect(of([1, 2], 2 * minuteMs)).toEqual([]);
+    });
   });
 });

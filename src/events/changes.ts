@@ -1,4 +1,5 @@
 import type { ClusterEvent } from "./event-book.ts";
+import { type Counted, Gathered } from "./gathered.ts";
 
 /** What is looked at, of a cluster's status and of its snapshots. */
 export interface ClusterSight {
@@ -32,6 +33,14 @@ export interface ClusterSight {
   readonly connectionsRefused?: number | undefined;
   /** Likewise records of the audit that could not be written. */
   readonly auditLost?: number | undefined;
+  /** What was made whole; a store of which nobody says anything at the moment is left out. */
+  readonly healed?: readonly HealedSight[];
+}
+
+export interface HealedSight extends Counted {
+  /** A storage node's name; null: the object store. */
+  readonly node: string | null;
+  readonly what: "log" | "objects";
 }
 
 type News = Omit<ClusterEvent, "time">;
@@ -221,6 +230,7 @@ export class EventWatch {
   private last: ClusterSight | undefined;
   private reign: Reign | undefined;
   private readonly refused = new Increase();
+  private readonly healed = new Map<string, Gathered>();
   private readonly turnedAway = new Increase();
   private readonly lost = new Increase();
 
@@ -232,7 +242,8 @@ export class EventWatch {
     const news = last ? changesBetween(last, this.last, this.reign) : [];
     this.reign = reignOf(sight) ?? this.reign;
     const time = new Date(nowMs).toISOString();
-    return [...news, ...this.counted(sight, nowMs)].map((one) => ({ time, ...one }));
+    news.push(...this.counted(sight, nowMs), ...this.healedSince(sight, nowMs));
+    return news.map((one) => ({ time, ...one }));
   }
 
   /** One a minute at most: somebody may be guessing passwords, or a disk is full. */
@@ -257,6 +268,30 @@ export class EventWatch {
     }
     return news;
   }
+
+  /** One of a scrub that has healed thousands: at most one an hour of each node. */
+  private healedSince({ cluster, healed }: ClusterSight, nowMs: number): News[] {
+    const news: News[] = [];
+    for (const { node, what, ...counted } of healed ?? []) {
+      const key = `${what} ${node}`;
+      const gathered = this.healed.get(key) ?? new Gathered();
+      this.healed.set(key, gathered);
+      const count = gathered.look(counted, nowMs);
+      if (count === 0) continue;
+      const message = healedText(what, count, node === null ? "object store" : "storage node");
+      const about = node === null ? newsOf("cluster") : newsOf("storage");
+      news.push(about(node ?? cluster.id, "recovery", message));
+    }
+    return news;
+  }
+}
+
+function healedText(what: HealedSight["what"], count: number, where: string): string {
+  const one = count === 1;
+  if (what === "log")
+    return `The storage node has made ${one ? "a damaged part" : `${count} damaged parts`} of its log whole again.`;
+  const objects = one ? "A damaged or missing object" : `${count} damaged or missing objects`;
+  return `${objects} in the ${where} ${one ? "was" : "were"} replaced by ${one ? "a good one" : "good ones"}.`;
 }
 
 /** Of a total that is counted elsewhere. */

@@ -53,9 +53,7 @@ export class ArchiveScrubs {
       healLog: (range) => archiver.healLog(store, range, signal),
       healRecord: () => archiver.healRecord(store, signal),
       events: {
-        onHealed: (name) => {
-          logger.warn({ event: "object.healed", store: store.label, name }, "it was damaged");
-        },
+        onHealed: (name) => context.noteHealed(store, name, "it was damaged"),
         onNotHealed: (name, error) => {
           logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
         },

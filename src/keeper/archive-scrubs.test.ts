@@ -42,6 +42,7 @@ async function anArchive(spans: readonly (readonly [number, number])[], says?: H
     config: { az: "az1", volumeId: "11111111-2222-3333-4444-555555555555" },
     world: () => ({ nodes: [], instances: [], durable: null, futures: [], left: [] }),
     sealer: () => sealer,
+    noteHealed: () => undefined,
   } as unknown as KeeperContext;
   const healing = new ArchiveHealing(context, () => []);
   const records: string[] = [];

@@ -42,6 +42,8 @@ export interface KeeperContext extends KeeperDeps {
   nodeStores(): readonly ObjectStore[];
   /** Whether it may lack a snapshot which another has. */
   isBehind(store: ObjectStore): boolean;
+  /** A damaged or missing object of its was made good. */
+  noteHealed(store: ObjectStore, name: string, reason: string): void;
 }
 
 const openAgainMs = 2_000;
@@ -68,6 +70,8 @@ export class Keeper {
   private readonly archiver: Archiver;
   private readonly scrubs: ObjectScrubs;
   private readonly nodeStores: NodeStores;
+  /** Of objects that were made good, by the name of the node; null: in the object store. */
+  private readonly healed = new Map<string | null, number>();
   readonly context: KeeperContext;
 
   constructor(config: KeeperConfig, deps: KeeperDeps) {
@@ -92,6 +96,7 @@ export class Keeper {
       relatives: () => this.relatives,
       nodeStores: () => this.nodeStores.all,
       isBehind: (store) => this.snapshots.isBehind(store),
+      noteHealed: (store, name, reason) => this.noteHealed(store, name, reason),
     };
     this.snapshots = new SnapshotJobs(this.context, () => this.tell());
     this.archiver = new Archiver({
@@ -165,6 +170,12 @@ export class Keeper {
     return new ExtentSealer(compression ? { ...facts, compression } : facts);
   }
 
+  private noteHealed(store: ObjectStore, name: string, reason: string): void {
+    this.deps.logger.warn({ event: "object.healed", store: store.label, name }, reason);
+    const node = store === this.objects ? null : store.label;
+    this.healed.set(node, (this.healed.get(node) ?? 0) + 1);
+  }
+
   private report(): KeeperReport {
     const { objects, problem, config, snapshots, nodeStores } = this;
     const found = this.archiver.report();
@@ -177,6 +188,7 @@ export class Keeper {
       ...snapshots.report(),
       archive,
       damage,
+      healed: [...this.healed].map(([node, count]) => ({ node, count })),
       nodesComplete: nodeStores.idsOf((store) => !snapshots.isBehind(store)),
       objectStore: objects?.label ?? config.objectStoreUrl,
       problem: snapshots.trouble ?? (isTold ? undefined : away) ?? null,

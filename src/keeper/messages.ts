@@ -162,6 +162,8 @@ export const keeperReportSchema = z.object({
   archive: archiveReportSchema,
   /** Objects of snapshots that are good in no store, as far as a scrub has seen; for people. Null: none. */
   damage: z.string().nullable(),
+  /** How many objects have been made good since this keeper began, in each store where there were any. Null: the object store. */
+  healed: z.array(z.object({ node: z.string().nullable(), count: z.number() })),
   /** Ids of the full members that have all snapshots, as far as is known; they are copied to the others. */
   nodesComplete: z.array(z.string()),
   /** For people: `the folder …`, `s3://…`. */

@@ -126,9 +126,7 @@ export class ObjectScrubs {
       inTurn: (work) => snapshots.inTurn(work),
       clock,
       events: {
-        onHealed: (store, name, reason) => {
-          logger.warn({ event: "object.healed", store: store.label, name }, reason);
-        },
+        onHealed: (store, name, reason) => context.noteHealed(store, name, reason),
         onNotHealed: (store, name, error) => {
           logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
         },

@@ -27,7 +27,7 @@ async function aKeeper(clock: Clock = realClock) {
   const extent = await aSnapshot(stores, "auto-1", sealer);
   const behind = new Set<ObjectStore>();
   const known = new Set(["auto-1"]);
-  const world = { caughtUp: 0, changes: 0, losses: 0 };
+  const world = { caughtUp: 0, changes: 0, losses: 0, healed: [] as string[] };
   const context = {
     clock,
     logger: openLogger({ file: undefined, process: "test" }),
@@ -36,6 +36,8 @@ async function aKeeper(clock: Clock = realClock) {
     objects: () => objects,
     nodeStores: () => [first, second],
     isBehind: (store: ObjectStore) => behind.has(store),
+    noteHealed: (store: ObjectStore, name: string) =>
+      void world.healed.push(`${store.label} ${name}`),
   } as unknown as KeeperContext;
   const scrubs = new ObjectScrubs({
     context,
@@ -57,7 +59,7 @@ const everything = { nodeIds: ["n1", "n2"], objectStore: true };
 
 describe("scrubs of objects", () => {
   it("that are asked for tell of each store that was asked for, and of no other", async () => {
-    const { first, objects, rot, scrubs, world } = await aKeeper();
+    const { first, objects, extent, rot, scrubs, world } = await aKeeper();
     rot(first);
     rot(objects);
     const figures = { checked: 2, unhealed: 0, problem: null, checkedBytes: expect.any(Number) };
@@ -73,6 +75,8 @@ describe("scrubs of objects", () => {
       { nodeId: null, healed: 0 },
     ]);
     expect(world.caughtUp).toBe(3);
+    // For the events.
+    expect(world.healed).toEqual(["n1", "objects"].map((one) => `${one} ${extentObject(extent)}`));
   });
 
   it("say how far they are while somebody waits for one, and then no more", async () => {

@@ -30,6 +30,7 @@ async function aKeeper() {
     relatives: () => [],
     nodeStores: () => world.nodes,
     isBehind: (store) => copies.isBehind(store),
+    noteHealed: () => undefined,
   };
   const whole = context as KeeperContext;
   const copies: SnapshotCopies = new SnapshotCopies(whole);

@@ -128,6 +128,7 @@ class Volume {
       relatives: () => [],
       nodeStores: () => this.nodes,
       isBehind: (store) => this.copies.isBehind(store),
+      noteHealed: () => undefined,
     };
     this.context = context as KeeperContext;
     this.copies = new SnapshotCopies(this.context);

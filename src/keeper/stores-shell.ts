@@ -70,9 +70,7 @@ export function replicasOf(context: KeeperContext, stores: readonly ObjectStore[
     onLost: (store, error) => {
       logger.warn({ event: "store.leftOut", store: store.label }, messageOf(error));
     },
-    onHealed: (store, name, reason) => {
-      logger.warn({ event: "object.healed", store: store.label, name }, reason);
-    },
+    onHealed: (store, name, reason) => context.noteHealed(store, name, reason),
     onNotHealed: (store, name, error) => {
       logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
     },

@@ -87,6 +87,7 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
       w.u8(healths.indexOf(m.health));
       writeCount(w, m.logBytes);
       writeFlag(w, m.hasSubscribers);
+      writeCount(w, m.healed);
     },
     decode: (r) => ({
       kind: "state",
@@ -97,6 +98,7 @@ export const bodies: { readonly [K in BodyKind]: BodyCodec<MessageOf<K>> } = {
       health: readChoice(r, healths),
       logBytes: readCount(r),
       hasSubscribers: readFlag(r),
+      healed: readCount(r),
     }),
   },
   claim: {

@@ -90,6 +90,7 @@ const samples: { readonly [K in MessageKind]: Extract<QuorumMessage, { kind: K }
     health: "damaged",
     logBytes: 2 ** 40,
     hasSubscribers: true,
+    healed: 7,
   },
   claim: { kind: "claim", epoch: e, claimId: uuid, claimant: "instance-é" },
   promise: {
@@ -277,11 +278,11 @@ describe("the hello", () => {
   const own = { volumeId: volume, nodeId: node };
   it("names volume, node, purpose and sender, and is judged by them", () => {
     const hello = decodeHello(encodeHello({ ...own, purpose: "append", sender: "instance-1" }));
-    expect(hello).toEqual({ ...own, version: 2, purpose: "append", sender: "instance-1" });
+    expect(hello).toEqual({ ...own, version: 3, purpose: "append", sender: "instance-1" });
     expect(judgeHello(hello, own)).toBe("ok");
     expect(judgeHello(hello, { ...own, nodeId: nodeId(uuid) })).toBe("wrongNode");
     expect(judgeHello(hello, { ...own, volumeId: volumeId(uuid) })).toBe("wrongVolume");
-    expect(judgeHello({ ...hello, version: 1 }, own)).toBe("wrongVersion");
+    expect(judgeHello({ ...hello, version: 2 }, own)).toBe("wrongVersion");
     expect(decodeHelloAnswer(encodeHelloAnswer("wrongNode"))).toBe("wrongNode");
   });
 

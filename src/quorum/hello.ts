@@ -26,9 +26,10 @@ import { uuidFromBytes, uuidToBytes } from "./codec-fields.ts";
  *
  * There is one version for all links: whoever changes the layout of any message raises it, also if that is only one byte of
  * one kind. Nobody reads what another version has written; the link is refused and dialled again until both are the same,
- * which is after a restart of the cluster. 2: listings of objects say what is shared (1 was never released).
+ * which is after a restart of the cluster. 2: listings of objects say what is shared (1 was never released). 3: a node says
+ * how much it has healed.
  */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 export const helloBytes = 112;
 export const helloAnswerBytes = 16;
 const magic = Buffer.from("BOREALIS", "latin1");

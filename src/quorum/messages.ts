@@ -78,6 +78,8 @@ export interface State extends LogPosition {
   readonly health: NodeHealth;
   readonly logBytes: number;
   readonly hasSubscribers: boolean;
+  /** How many damaged parts of what it keeps it has made whole since its process began. */
+  readonly healed: number;
 }
 
 export interface Claim {

@@ -389,7 +389,8 @@ export class StorageNode {
         this.faults.tick();
         if (this.tickCount++ % storageTicks === 0) await this.storage.tick();
         await this.noteHealth();
-        this.post({ kind: "logSizeChanged", logBytes: this.storage.log.logBytes });
+        const { healed, log } = this.storage;
+        this.post({ kind: "storageNoted", logBytes: log.logBytes, healed });
         if (!this.ended.signal.aborted) this.scheduleTick();
         return { kind: "tick", nowMs: this.deps.clock.nowMs() };
       });

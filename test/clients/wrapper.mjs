@@ -5,6 +5,7 @@
 import dns from "node:dns";
 import { syncBuiltinESMExports } from "node:module";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 const hosts = new Map(Object.entries(JSON.parse(process.env.HOSTS ?? "{}")));
 const { lookup } = dns;
@@ -14,15 +15,22 @@ dns.lookup = (name, options, callback) => {
   const [given, done] = typeof options === "function" ? [{}, options] : [options, callback];
   return given.all ? done(null, [{ address, family: 4 }]) : done(null, address, 4);
 };
+// As the system's own gives it: promisify knows that one's two results by a mark that only Node can make.
+dns.lookup[promisify.custom] = async (name, options) => {
+  const address = hosts.get(name);
+  return address === undefined ? promisify(lookup)(name, options) : { address, family: 4 };
+};
 syncBuiltinESMExports();
 
 const { AwsPGClient } = await import("aws-advanced-nodejs-wrapper/pg");
-const { PluginManager } = await import("aws-advanced-nodejs-wrapper");
+const { AwsPoolConfig, ConnectTimePlugin, InternalPooledConnectionProvider, PluginManager } =
+  await import("aws-advanced-nodejs-wrapper");
 const clients = new Map();
+const pools = new InternalPooledConnectionProvider(new AwsPoolConfig({ maxConnections: 10 }));
 
 const calls = {
-  connect: async ({ client, config }) => {
-    const made = new AwsPGClient(config);
+  connect: async ({ client, config: { isPooled, ...config } }) => {
+    const made = new AwsPGClient(isPooled ? { ...config, connectionProvider: pools } : config);
     clients.set(client, made);
     await made.connect();
   },
@@ -30,13 +38,16 @@ const calls = {
   setReadOnly: async ({ client, isReadOnly }) => {
     await clients.get(client).setReadOnly(isReadOnly);
   },
-  /** What the wrapper believes: its dialect, where it is connected, and who is what. */
+  /** What the wrapper believes: its dialect, where it is connected, and who is what; and where it is connected in truth. */
   sight: async ({ client }) => {
-    const { pluginService } = clients.get(client);
+    const { pluginService, targetClient } = clients.get(client);
     const { host, role } = pluginService.getCurrentHostInfo();
     const topology = pluginService.getAllHosts().map((one) => [one.hostId, one.host, one.role]);
-    return { dialect: pluginService.getDialect().getDialectName(), host, role, topology };
+    const address = targetClient.client.connection.stream.remoteAddress;
+    return { dialect: pluginService.getDialect().getDialectName(), host, address, role, topology };
   },
+  /** Of all connections so far, as its plugin has measured it; in nanoseconds, and as text. */
+  connectTime: async () => String(ConnectTimePlugin.getTotalConnectTime()),
   end: async ({ client }) => {
     await clients.get(client).end();
     clients.delete(client);

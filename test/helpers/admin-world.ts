@@ -13,7 +13,13 @@ import { tokensOf } from "../../src/api/statement-text.ts";
 import type { Sight } from "../../src/api/tables.ts";
 import type { StatusReport } from "../../src/cluster/index.ts";
 import type { SessionRow } from "../../src/session/index.ts";
-import { MessageScanner, parseDataRow, parseReport } from "../../src/wire/index.ts";
+import {
+  encodeMessage,
+  frontend,
+  MessageScanner,
+  parseDataRow,
+  parseReport,
+} from "../../src/wire/index.ts";
 
 export function aSession(row: Partial<SessionRow> = {}): SessionRow {
   return {
@@ -266,4 +272,22 @@ function columnsOf(body: Buffer): string[] {
     at = end + 19;
   }
   return names;
+}
+
+/** Parameters as text or, given as Buffer, in binary. */
+export function bindValues(
+  values: readonly (string | Buffer | null)[],
+  { statement = "", portal = "", binaryResults = false } = {},
+): Buffer {
+  return encodeMessage(frontend.bind, (body) => {
+    body.cString(portal).cString(statement).u16(values.length);
+    for (const value of values) body.u16(typeof value === "string" || value === null ? 0 : 1);
+    body.u16(values.length);
+    for (const value of values) {
+      const bytes = typeof value === "string" ? Buffer.from(value) : value;
+      if (bytes === null) body.i32(-1);
+      else body.u32(bytes.length).raw(bytes);
+    }
+    body.u16(1).u16(binaryResults ? 1 : 0);
+  });
 }

@@ -29,6 +29,8 @@ export async function installWrapper(folder: string): Promise<boolean> {
 export interface Sight {
   readonly dialect: string;
   readonly host: string;
+  /** The other end of its socket. */
+  readonly address: string;
   readonly role: string;
   /** Id, host and role of each instance. */
   readonly topology: readonly (readonly [string, string, string])[];
@@ -66,6 +68,8 @@ export class WrapperApp {
     this.child.stderr?.on("data", (chunk) => (this.stderr += String(chunk)));
     if (this.child.stdout) {
       createInterface({ input: this.child.stdout }).on("line", (line) => {
+        // The wrapper's log goes there, too.
+        if (!line.startsWith("{")) return;
         const answer = JSON.parse(line) as Answer;
         this.waiting.get(answer.id)?.(answer);
         this.waiting.delete(answer.id);
@@ -91,6 +95,11 @@ export class WrapperApp {
 
   async sight(client: string): Promise<Sight> {
     return (await this.call({ call: "sight", client })) as Sight;
+  }
+
+  /** That its plugin has measured so far, in nanoseconds. */
+  async connectTimeNs(): Promise<bigint> {
+    return BigInt((await this.call({ call: "connectTime" })) as string);
   }
 
   end(client: string): Promise<unknown> {

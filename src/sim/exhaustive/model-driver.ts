@@ -89,6 +89,7 @@ export class ModelDrivers {
       health: "ok",
       logBytes: 0,
       hasSubscribers: false,
+      healed: 0,
     } as const;
     for (const node of nodeIds)
       actions.push(...driver.step({ kind: "received", node, message: state, nowMs }));

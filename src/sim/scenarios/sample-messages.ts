@@ -168,6 +168,7 @@ function ofNodes({
       health: "ok",
       logBytes: 1,
       hasSubscribers: false,
+      healed: 1,
     },
     promise: { kind: "promise", ...position, epoch: e, claimId: uuid, pins: [pin] },
     refuse: { kind: "refuse", epoch: e, promised: e, reason: "stale" },
