@@ -3,7 +3,7 @@
  * all of them together must be one true history. Two minutes of it in `npm test`, with BOREALIS_CHECK_MINUTES=60 an hour.
  * BOREALIS_SEED strikes with the same faults at the same moments again.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Chaos } from "./helpers/chaos.ts";
@@ -59,6 +59,7 @@ function keep(history: History, contradictions: readonly Contradiction[]): void 
   const lines = contradictions.slice(0, 50).flatMap((one) => around(history, chaos.story, one));
   const all = [...lines, "## All that was done", ...chaos.story];
   writeFileSync(join(dir, `checker-${seed}.log`), `${all.join("\n")}\n`);
+  cpSync(join(cluster.dataDir, "log"), join(dir, `checker-${seed}`), { recursive: true });
 }
 
 describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, () => {

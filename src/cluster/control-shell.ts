@@ -8,7 +8,7 @@ import { Clones } from "./clones-shell.ts";
 import type { ControlDeps } from "./control-deps-shell.ts";
 import { Backtracks } from "./backtrack-shell.ts";
 import { endpointPlaces } from "./endpoints.ts";
-import { inspectAll, inspectMember } from "./inspect-shell.ts";
+import { inspectAll, inspectStates, inspectMember } from "./inspect-shell.ts";
 import { Events } from "./events-shell.ts";
 import { FaultDesk } from "./faults-shell.ts";
 import { EndpointChanges } from "./endpoint-changes-shell.ts";
@@ -160,10 +160,7 @@ export class ControlPlane {
     return new Backtracks({
       ...deps,
       roles,
-      inspectAll: async () => {
-        const states = await Promise.all(roles.state.nodes.map((node) => this.inspectNode(node)));
-        return states.flatMap((state) => (state ? [state] : []));
-      },
+      inspectAll: () => inspectStates(roles.state.nodes, (node) => this.inspectNode(node)),
       addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
       // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
       hasCacheFor: (to, logFrom) => logFrom < to,

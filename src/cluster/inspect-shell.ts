@@ -66,3 +66,12 @@ export async function inspectAll(
   );
   return views;
 }
+
+/** Of those that answer. */
+export async function inspectStates(
+  nodes: readonly NodeState[],
+  inspect: (node: NodeState) => Promise<State | undefined>,
+): Promise<State[]> {
+  const states = await Promise.all(nodes.map(inspect));
+  return states.flatMap((state) => state ?? []);
+}
