@@ -24,7 +24,9 @@ import type { Engine } from "./find-engine-shell.ts";
 import { lastLines, rotateLog } from "./log-file-shell.ts";
 import type { OsUser } from "./os-user-shell.ts";
 import { writeOwned } from "./owned-files-shell.ts";
+import { Patience } from "./patience.ts";
 import { killProcesses, sendSignal } from "./processes-shell.ts";
+import { replaySign } from "./replay-sign-shell.ts";
 import {
   auroraSettings,
   commandLineSettings,
@@ -75,6 +77,9 @@ export interface StopResult {
   /** True after a shutdown checkpoint: the cache is consistent as it is. */
   readonly isClean: boolean;
 }
+
+/** Between two looks how far one is that starts. */
+const signEveryMs = 200;
 
 interface Running {
   readonly kind: "running";
@@ -162,7 +167,8 @@ export class Postgres {
 
   /**
    * Returns when PostgreSQL accepts connections. Raises BorealisError 57P03 when it ended before that, with its own
-   * reason, or when `timeoutMs` has passed or `signal` aborts; the process is left as it is then.
+   * reason, or when `timeoutMs` has passed in which it has replayed no segment of log, or `signal` aborts; the process is left as it
+   * is then. Replay has all the time that it needs: one that is cut short begins where it began before.
    */
   async untilReady(wait: {
     readonly timeoutMs: number;
@@ -170,13 +176,20 @@ export class Postgres {
   }): Promise<void> {
     const { situation } = this;
     assert(situation.kind === "running", "only a PostgreSQL that was started becomes ready");
-    const deadlineMs = realClock.nowMs() + wait.timeoutMs;
+    const patience = new Patience(wait.timeoutMs, realClock.nowMs());
+    let lookAtMs = 0;
+    let isOver = false;
     let exit: PostgresExit | undefined;
     void situation.gone.then((end) => (exit = end));
     // PostgreSQL writes its status to line 8 of postmaster.pid (pidfile.h): "ready" on a hot standby, too.
     while (!(await this.saysReady(situation.pid))) {
       if (exit) throw this.startFailure("PostgreSQL ended while it started", exit.logLines);
-      if (wait.signal?.aborted || realClock.nowMs() > deadlineMs) {
+      const nowMs = realClock.nowMs();
+      if (nowMs >= lookAtMs) {
+        isOver = patience.isOver(nowMs, replaySign(situation.pid));
+        lookAtMs = nowMs + signEveryMs;
+      }
+      if (wait.signal?.aborted || isOver) {
         const lines = await lastLines(this.options.logFile, { startBytes: 0, linesMax: 5 });
         const why = wait.signal?.aborted
           ? "is no longer waited for"
