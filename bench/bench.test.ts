@@ -1,10 +1,14 @@
 import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
+import { seededRng } from "../src/base/rng.ts";
 import { orAborted } from "./abort.ts";
+import { rowsOf } from "./bulk.ts";
+import { type CpuTime, settledCpuTime } from "./cpu.ts";
 import { compareDurations, timeRounds } from "./durations.ts";
 import { parseOptions } from "./options.ts";
 import { parsePgbench } from "./pgbench.ts";
 import { formatTable, rowOf } from "./report.ts";
+import { compareRounds, runWork } from "./rounds.ts";
 import { costOf, describeSnapshots, snapshotsIn } from "./snapshot.ts";
 import { median, percentile, ratios } from "./stats.ts";
 import { disorderIn, formatTimeline, eventsOf } from "./timeline.ts";
@@ -107,6 +111,7 @@ test("options are checked, and --quick changes the defaults only", () => {
     ["--clients", "1,x"],
     ["a", "b"],
     ["--nonsense"],
+    ["--megabytes", "0"],
   ]) {
     expect(() => parseOptions(bad)).toThrow();
   }
@@ -206,4 +211,80 @@ test("what one snapshot cost does not depend on how many were taken in a round",
   // As many again in a second round.
   const twice = { ours: [...ours, ...ours], undisturbed: [...undisturbed, ...undisturbed] };
   expect(costOf({ ...twice, count: 8 })).toEqual({ cpuMs: 500, lostMs: 1_250 });
+});
+
+test("work of any kind is done in turn, what is around it is not measured, and rows are of the pairs that are wanted", async () => {
+  const order: string[] = [];
+  const contenders = ["ours", "peer", "other"].map((name) => {
+    return { name, settings: [], target: { host: "h", port: 1, user: "u" }, pids: () => [] };
+  });
+  const note =
+    (what: string) =>
+    ({ name }: { name: string }): Promise<void> => {
+      order.push(`${what}${name}`);
+      return Promise.resolve();
+    };
+  const units = { rate: "MB/s", cpu: "CPU µs/MB" };
+  const series = await runWork(
+    contenders,
+    {
+      label: "work",
+      units,
+      warmUp: note("~"),
+      before: note("<"),
+      once: async (contender) => {
+        await note("")(contender);
+        const tps = contender.name === "peer" ? 40 : 10;
+        return { tps, transactions: 20, latencyMs: 1 };
+      },
+      after: note(">"),
+    },
+    { rounds: 2, restMs: 0 },
+  );
+  expect(order.join(" ")).toBe(
+    "~ours ~peer ~other " +
+      "<ours ours >ours <peer peer >peer <other other >other " +
+      "<peer peer >peer <other other >other <ours ours >ours",
+  );
+  const told = (pairs?: Parameters<typeof compareRounds>[2]): unknown[] =>
+    compareRounds("work", series, pairs).map(({ peerName, unit, ratio }) => [
+      peerName,
+      unit,
+      ratio,
+    ]);
+  expect(told({ units }).filter((row) => String(row).includes("MB/s"))).toEqual([
+    ["peer", "MB/s", 0.25],
+    ["other", "MB/s", 1],
+  ]);
+  expect(told({ pairs: [["peer", "other"]] })[0]).toEqual(["other", "tps", 4]);
+  // One that --peers left out has no row.
+  expect(told({ pairs: [["peer", "none"]] })).toEqual([]);
+});
+
+test("rows for COPY are as long as was asked for, each time the same, and need no escape", () => {
+  const { text, count } = rowsOf(10_000, seededRng(1));
+  const lines = text.split("\n");
+  expect(lines.pop()).toBe("");
+  expect(lines).toHaveLength(count);
+  for (const line of lines)
+    expect(line).toMatch(/^\d+\t\d+\t\d+\.\d\d\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\t[a-z0-9 ]+$/);
+  expect(text.length).toBeGreaterThanOrEqual(10_000);
+  expect(text.length - (lines.at(-1)?.length ?? 0)).toBeLessThanOrEqual(10_000);
+  expect(rowsOf(10_000, seededRng(1)).text).toBe(text);
+});
+
+test("a process that ends while CPU times are read counts once", async () => {
+  const reading = (totalMs: number, ...pids: number[]): CpuTime => {
+    return { totalMs, byProcess: new Map(), pids: new Set(pids) };
+  };
+  const settle = async (...readings: CpuTime[]): Promise<number> => {
+    const read = (): CpuTime => readings.shift() ?? reading(Number.NaN);
+    return (await settledCpuTime(read, () => Promise.resolve())).totalMs;
+  };
+  const gone = reading(310, 1);
+  // Its parent was read before it ended, itself not any more.
+  expect(await settle(reading(300, 1, 2), reading(10, 1), gone, gone)).toBe(310);
+  // Itself was read, and its parent when it had ended.
+  expect(await settle(reading(300, 1, 2), reading(610, 1, 2), gone, gone, gone)).toBe(310);
+  expect(await settle(reading(300, 1, 2), reading(305, 1, 2), reading(306, 1, 2))).toBe(305);
 });

@@ -10,6 +10,7 @@ import { chooseOsUser, type Engine, findEngine, type OsUser } from "../src/engin
 import { backtrack } from "./backtrack.ts";
 import type { Bench, Plan } from "./bench.ts";
 import { boot } from "./boot.ts";
+import { bulk } from "./bulk.ts";
 import { Cleanup } from "./cleanup.ts";
 import { clone } from "./clone.ts";
 import { commit } from "./commit.ts";
@@ -28,6 +29,7 @@ import { snapshot } from "./snapshot.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
   commit,
+  bulk,
   encryption,
   failover,
   lag,

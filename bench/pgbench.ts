@@ -8,16 +8,23 @@ export interface Target {
   readonly port: number;
   readonly user: string;
   readonly password?: string;
+  /** With TLS; without, unless told: what is compared is not a cipher. */
+  readonly tls?: boolean;
 }
 
 export interface Load {
   readonly clients: number;
   readonly seconds: number;
-  readonly protocol: "simple" | "prepared";
+  readonly protocol: Protocol;
   /** tpcb: pgbench's own script of five statements and a commit; select: one row by its key. */
   readonly script: "tpcb" | "select";
+  /** A session of its own for each transaction. */
+  readonly reconnects?: boolean;
 }
 
+export type Protocol = "simple" | "extended" | "prepared";
+
+/** Of another work than pgbench's, a transaction is one of its units: a MB, say. */
 export interface Measured {
   readonly tps: number;
   readonly transactions: number;
@@ -55,11 +62,13 @@ export async function tidy(tools: Tools, target: Target, ...more: string[]): Pro
 }
 
 export async function measure(tools: Tools, target: Target, load: Load): Promise<Measured> {
-  const { clients, seconds, protocol, script } = load;
+  const { clients, seconds, protocol, script, reconnects = false } = load;
   const args = [
     "-n",
     `--client=${clients}`,
-    `--jobs=${Math.min(clients, 2)}`,
+    // A thread waits for a session that it opens, and its other clients with it.
+    `--jobs=${reconnects ? clients : Math.min(clients, 2)}`,
+    ...(reconnects ? ["--connect"] : []),
     `--time=${seconds}`,
     `--protocol=${protocol}`,
     ...(script === "select" ? ["-S"] : []),
@@ -84,11 +93,15 @@ export function parsePgbench(output: string): Measured {
   return measured;
 }
 
-function connection(target: Target): string[] {
+export function connection(target: Target): string[] {
   return ["-h", target.host, "-p", String(target.port), "-U", target.user, "postgres"];
 }
 
-function environment(target: Target): NodeJS.ProcessEnv {
-  // Without TLS on every path: what is compared is not a cipher.
-  return { PGSSLMODE: "disable", PGGSSENCMODE: "disable", PGPASSWORD: target.password ?? "" };
+export function environment(target: Target): NodeJS.ProcessEnv {
+  const { password = "", tls = false } = target;
+  return {
+    PGSSLMODE: tls ? "require" : "disable",
+    PGGSSENCMODE: "disable",
+    PGPASSWORD: password,
+  };
 }
