@@ -22,7 +22,6 @@ import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
-import { pool } from "./pool.ts";
 import { formatRows, type Row } from "./report.ts";
 import { select } from "./select.ts";
 import { snapshot } from "./snapshot.ts";
@@ -33,7 +32,6 @@ const benches: Readonly<Record<string, Bench>> = {
   encryption,
   failover,
   lag,
-  pool,
   select,
   snapshot,
   hydrate,
