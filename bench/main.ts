@@ -14,6 +14,7 @@ import { bulk } from "./bulk.ts";
 import { Cleanup } from "./cleanup.ts";
 import { clone } from "./clone.ts";
 import { commit } from "./commit.ts";
+import { connect } from "./connect.ts";
 import type { Ground, Named } from "./contender.ts";
 import { encryption } from "./encryption.ts";
 import { failover } from "./failover.ts";
@@ -29,6 +30,7 @@ import { snapshot } from "./snapshot.ts";
 const benches: Readonly<Record<string, Bench>> = {
   commit,
   bulk,
+  connect,
   encryption,
   failover,
   lag,
