@@ -7,8 +7,9 @@ import { type CpuTime, settledCpuTime } from "./cpu.ts";
 import { compareDurations, timeRounds } from "./durations.ts";
 import { parseOptions } from "./options.ts";
 import { parsePgbench } from "./pgbench.ts";
-import { formatTable, rowOf } from "./report.ts";
+import { besideOurs, formatTable, rowOf } from "./report.ts";
 import { compareRounds, runWork } from "./rounds.ts";
+import { pairsOf, sizesOf } from "./scale.ts";
 import { costOf, describeSnapshots, snapshotsIn } from "./snapshot.ts";
 import { median, percentile, ratios } from "./stats.ts";
 import { disorderIn, formatTimeline, eventsOf } from "./timeline.ts";
@@ -271,6 +272,27 @@ test("rows for COPY are as long as was asked for, each time the same, and need n
   expect(text.length).toBeGreaterThanOrEqual(10_000);
   expect(text.length - (lines.at(-1)?.length ?? 0)).toBeLessThanOrEqual(10_000);
   expect(rowsOf(10_000, seededRng(1)).text).toBe(text);
+});
+
+test("what grows is beside itself at the smallest", () => {
+  const readers = undefined;
+  expect(pairsOf(sizesOf({ readers, clients: undefined, isQuick: false }))).toEqual([
+    ["2-readers", "0-readers"],
+    ["5-readers", "0-readers"],
+    ["15-readers", "0-readers"],
+    ["much-log", "0-readers"],
+    ["100-clients", "10-clients"],
+    ["1000-clients", "10-clients"],
+    ["5000-clients", "10-clients"],
+  ]);
+  expect(sizesOf({ readers: 5, clients: [10, 20], isQuick: true })).toEqual({
+    readers: [0, 2, 5],
+    clients: [10, 20],
+  });
+  expect(besideOurs(["a", "ours", "b"])).toEqual([
+    ["ours", "a"],
+    ["ours", "b"],
+  ]);
 });
 
 test("a process that ends while CPU times are read counts once", async () => {

@@ -24,6 +24,7 @@ import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { formatRows, type Row } from "./report.ts";
+import { scale } from "./scale.ts";
 import { select } from "./select.ts";
 import { snapshot } from "./snapshot.ts";
 
@@ -34,6 +35,7 @@ const benches: Readonly<Record<string, Bench>> = {
   encryption,
   failover,
   lag,
+  scale,
   select,
   snapshot,
   hydrate,

@@ -13,7 +13,7 @@ export interface BenchOptions {
   readonly warmUpSeconds: number;
   readonly clients: readonly number[] | undefined;
   readonly scale: number | undefined;
-  /** Of 10^6 bytes: what bulk copies. */
+  /** Of 10^6 bytes: what bulk copies, and the log that scale writes before. */
   readonly megabytes: number;
   readonly peers: readonly string[] | undefined;
   readonly postgresBin: string | undefined;
@@ -25,11 +25,11 @@ export const usage = `usage: npm run bench -- NAME [options]
   --quick             one round of 2 s, a small data set: shows that it works, measures nothing
   --rounds N          interleaved rounds (3; at least 5 for a claim of a few per cent)
   --failovers N       how often the writer of each is killed (10; 50 for a figure)
-  --readers N         readers of ours (failover and lag: 2, as by default; snapshot: 2, then 0; elsewhere 0)
+  --readers N         readers of ours (failover and lag: 2, as by default; snapshot: 2, then 0; scale: up to 15; elsewhere 0)
   --seconds N         length of a run (15)
   --clients A,B,..    numbers of clients
   --scale N           pgbench's scale
-  --megabytes N       rows that are copied in and out (bulk); 1000
+  --megabytes N       rows that are copied in and out (bulk), log that is in storage (scale); 1000
   --peers A,B,..      only these contenders; "ours" is one (all)
   --postgres-bin DIR  engine of every contender (default: the newest that all of them can use)
   --dir DIR           where the data directories go (a new directory under the system's temporary one)`;
