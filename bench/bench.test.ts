@@ -5,8 +5,10 @@ import { orAborted } from "./abort.ts";
 import { rowsOf } from "./bulk.ts";
 import { type CpuTime, settledCpuTime } from "./cpu.ts";
 import { compareDurations, timeRounds } from "./durations.ts";
+import { kibOfSession } from "./memory.ts";
 import { parseOptions } from "./options.ts";
 import { parsePgbench } from "./pgbench.ts";
+import { parsePss } from "./pss.ts";
 import { besideOurs, formatTable, rowOf } from "./report.ts";
 import { compareRounds, runWork } from "./rounds.ts";
 import { pairsOf, sizesOf } from "./scale.ts";
@@ -293,6 +295,14 @@ test("what grows is beside itself at the smallest", () => {
     ["ours", "a"],
     ["ours", "b"],
   ]);
+});
+
+test("memory is read as the kernel tells it, and a session's is its part of what they add", () => {
+  const rollup =
+    "5581-7ffe ---p 00000000 00:00 0 [rollup]\nRss:  9000 kB\nPss:  1234 kB\nPss_Anon:  77 kB\n";
+  expect(parsePss(rollup)).toBe(1234);
+  expect(() => parsePss("Rss: 9000 kB\n")).toThrow();
+  expect(kibOfSession({ idle: { totalKib: 1000 }, crowd: { totalKib: 5000 } }, 20)).toBe(200);
 });
 
 test("a process that ends while CPU times are read counts once", async () => {

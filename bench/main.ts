@@ -22,6 +22,7 @@ import { hydrate } from "./hydrate.ts";
 import { findProgram, majorOf, requireProgram } from "./installed.ts";
 import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
+import { memory } from "./memory.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { formatRows, type Row } from "./report.ts";
 import { scale } from "./scale.ts";
@@ -35,6 +36,7 @@ const benches: Readonly<Record<string, Bench>> = {
   encryption,
   failover,
   lag,
+  memory,
   scale,
   select,
   snapshot,
