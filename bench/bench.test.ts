@@ -2,6 +2,7 @@ import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import { seededRng } from "../src/base/rng.ts";
 import { orAborted } from "./abort.ts";
+import { choose, planned, type Result, runAll } from "./all.ts";
 import { rowsOf } from "./bulk.ts";
 import { type CpuTime, settledCpuTime } from "./cpu.ts";
 import { compareDurations, timeRounds } from "./durations.ts";
@@ -115,6 +116,7 @@ test("options are checked, and --quick changes the defaults only", () => {
     ["a", "b"],
     ["--nonsense"],
     ["--megabytes", "0"],
+    ["--minutes", "x"],
   ]) {
     expect(() => parseOptions(bad)).toThrow();
   }
@@ -303,6 +305,54 @@ test("memory is read as the kernel tells it, and a session's is its part of what
   expect(parsePss(rollup)).toBe(1234);
   expect(() => parsePss("Rss: 9000 kB\n")).toThrow();
   expect(kibOfSession({ idle: { totalKib: 1000 }, crowd: { totalKib: 5000 } }, 20)).toBe(200);
+});
+
+const nothing: Result = { postgres: "18", rows: [], notes: [] };
+
+test("one that fails stops nobody, and whoever has no time left is told of", async () => {
+  const [deadline, stop] = [new AbortController(), new AbortController()];
+  const plans = ["fails", "runs", "late", "never"].map((name) => ({ name, args: [] }));
+  const told: number[] = [];
+  const outcomes = await runAll(plans, {
+    run: ({ name }, signal) => {
+      if (name === "fails") return Promise.reject(new Error("no such thing"));
+      if (name === "late") deadline.abort(new Error("over"));
+      return signal.aborted ? Promise.reject(new Error("killed")) : Promise.resolve(nothing);
+    },
+    deadline: deadline.signal,
+    signal: stop.signal,
+    onOutcome: (soFar) => told.push(soFar.length),
+  });
+  expect(outcomes.map((one) => [one.name, "error" in one ? one.error : "done"])).toEqual([
+    ["fails", "no such thing"],
+    ["runs", "done"],
+    ["late", "stopped: the time was over"],
+    ["never", "not run: the time was over"],
+  ]);
+  expect(told).toEqual([1, 2, 3, 4]);
+});
+
+test("who stops all of them is obeyed at once", async () => {
+  const stop = new AbortController();
+  const outcomes = await runAll(planned, {
+    run: () => {
+      stop.abort(new Error("stopped by SIGINT"));
+      return Promise.reject(new Error("stopped by SIGINT"));
+    },
+    deadline: new AbortController().signal,
+    signal: stop.signal,
+    onOutcome: () => undefined,
+  });
+  expect(outcomes).toHaveLength(1);
+});
+
+test("plans of all can be parsed, what the user gives comes after them, and names are checked", () => {
+  for (const { name, args } of planned) expect(parseOptions([name, ...args]).name).toBe(name);
+  const [first] = choose(["lag", "commit"]);
+  expect(first?.name).toBe("commit");
+  expect(parseOptions(["commit", ...(first?.args ?? []), "--rounds", "7"]).rounds).toBe(7);
+  expect(choose(undefined)).toEqual(planned);
+  expect(() => choose(["commit", "nonsense"])).toThrow("nonsense");
 });
 
 test("a process that ends while CPU times are read counts once", async () => {

@@ -16,6 +16,9 @@ export interface BenchOptions {
   /** Of 10^6 bytes: what bulk copies, and the log that scale writes before. */
   readonly megabytes: number;
   readonly peers: readonly string[] | undefined;
+  /** Of `all`: which, and for how long. */
+  readonly benches: readonly string[] | undefined;
+  readonly minutes: number;
   readonly postgresBin: string | undefined;
   readonly dir: string | undefined;
 }
@@ -31,6 +34,8 @@ export const usage = `usage: npm run bench -- NAME [options]
   --scale N           pgbench's scale
   --megabytes N       rows that are copied in and out (bulk), log that is in storage (scale); 1000
   --peers A,B,..      only these contenders; "ours" is one (all)
+  --benches A,B,..    of all: only these
+  --minutes N         of all: what is not done by then is not done (40)
   --postgres-bin DIR  engine of every contender (default: the newest that all of them can use)
   --dir DIR           where the data directories go (a new directory under the system's temporary one)`;
 
@@ -50,6 +55,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       scale: { type: "string" },
       megabytes: { type: "string" },
       peers: { type: "string" },
+      benches: { type: "string" },
+      minutes: { type: "string" },
       "postgres-bin": { type: "string" },
       dir: { type: "string" },
     },
@@ -71,6 +78,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     scale: numberOf("--scale", values.scale) ?? (quick ? 2 : undefined),
     megabytes: numberOf("--megabytes", values.megabytes) ?? (quick ? 32 : 1000),
     peers: values.peers?.split(","),
+    benches: values.benches?.split(","),
+    minutes: numberOf("--minutes", values.minutes) ?? 40,
     postgresBin: values["postgres-bin"],
     dir: values.dir,
   };
