@@ -131,9 +131,11 @@ function describe(name: string, rounds: readonly Round[], sessions: number): str
   const labels = [...new Set(rounds.flatMap((round) => [...round.load.byProcess.keys()]))];
   const cells = (pick: (one: Memory) => number): string[] =>
     states.map((state) => (median(rounds.map((round) => pick(round[state]))) / 1024).toFixed(1));
-  const rows = labels.toSorted().map((label) => {
-    return [label, ...cells(({ byProcess }) => byProcess.get(label) ?? 0)];
-  });
+  const rows = labels
+    .toSorted()
+    .map((label) => [label, ...cells(({ byProcess }) => byProcess.get(label) ?? 0)])
+    // One that was just ending.
+    .filter(([, ...figures]) => figures.some((figure) => figure !== "0.0"));
   const total = ["all", ...cells(({ totalKib }) => totalKib)];
   return formatTable([`${name}, MiB`, "idle", `${sessions} sessions`, "load"], [...rows, total]);
 }

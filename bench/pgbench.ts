@@ -62,6 +62,15 @@ export async function tidy(tools: Tools, target: Target, ...more: string[]): Pro
 }
 
 export async function measure(tools: Tools, target: Target, load: Load): Promise<Measured> {
+  return parsePgbench(await run(tools, target, load));
+}
+
+/** The load, of which nothing is measured: on a busy machine many clients may not get to their first transaction in so short a time. */
+export async function warmUp(tools: Tools, target: Target, load: Load): Promise<void> {
+  requireClean(await run(tools, target, load));
+}
+
+async function run(tools: Tools, target: Target, load: Load): Promise<string> {
   const { clients, seconds, protocol, script, reconnects = false } = load;
   const args = [
     "-n",
@@ -75,22 +84,30 @@ export async function measure(tools: Tools, target: Target, load: Load): Promise
     ...connection(target),
   ];
   const options = { program: tools.pgbench, args, env: environment(target), signal: tools.signal };
-  return parsePgbench(await runToEnd(options));
+  return runToEnd(options);
 }
 
-/** What pgbench printed. Raises an Error if a client failed, or a transaction did. */
+/** What pgbench printed. Raises an Error if a client failed, or a transaction did, or there was none. */
 export function parsePgbench(output: string): Measured {
-  const find = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
+  requireClean(output);
   const measured = {
-    tps: find(/^tps = ([\d.]+)/m),
-    transactions: find(/transactions actually processed: (\d+)/),
-    latencyMs: find(/^latency average = ([\d.]+) ms/m),
+    tps: find(output, /^tps = ([\d.]+)/m),
+    transactions: find(output, /transactions actually processed: (\d+)/),
+    latencyMs: find(output, /^latency average = ([\d.]+) ms/m),
   };
-  const failed = find(/number of failed transactions: (\d+)/);
-  if (Number.isNaN(measured.tps) || failed > 0 || /aborted/.test(output)) {
-    throw new Error(`pgbench did not finish cleanly:\n${output}`);
-  }
+  if (Number.isNaN(measured.tps)) throw new Error(`pgbench measured nothing:\n${output}`);
   return measured;
+}
+
+/** Raises an Error if a client failed, or a transaction did. */
+export function requireClean(output: string): void {
+  const failed = find(output, /number of failed transactions: (\d+)/);
+  if (failed > 0 || /aborted/.test(output))
+    throw new Error(`pgbench did not finish cleanly:\n${output}`);
+}
+
+function find(output: string, pattern: RegExp): number {
+  return Number(pattern.exec(output)?.[1] ?? Number.NaN);
 }
 
 export function connection(target: Target): string[] {

@@ -2,7 +2,14 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { cpuBetween, type CpuTime, cpuTimeOf, settledCpuTime } from "./cpu.ts";
 import type { Contender } from "./contender.ts";
-import { type Load, measure, type Measured, tidy, type Tools } from "./pgbench.ts";
+import {
+  type Load,
+  measure,
+  type Measured,
+  tidy,
+  type Tools,
+  warmUp as warmUpWith,
+} from "./pgbench.ts";
 import type { BenchOptions } from "./options.ts";
 import { besideOurs, formatTable, type Pair, type Row, rowOf } from "./report.ts";
 import { median } from "./stats.ts";
@@ -56,7 +63,7 @@ export async function runRounds(
   const work: Work<Contender> = {
     label,
     units,
-    warmUp: ({ target }) => measure(tools, target, { ...load, seconds: warmUpSeconds }),
+    warmUp: ({ target }) => warmUpWith(tools, target, { ...load, seconds: warmUpSeconds }),
     once: ({ target }) => measure(tools, target, { ...load, seconds }),
     ...(load.script === "tpcb" ? { before: ({ target }) => tidy(tools, target, ...before) } : {}),
   };

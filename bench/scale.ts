@@ -9,7 +9,7 @@ import { runToEnd } from "./child.ts";
 import type { Contender } from "./contender.ts";
 import { Crowd } from "./crowd.ts";
 import { type BorealisContender, type BorealisPlan, startBorealis } from "./peers/borealis.ts";
-import { measure, sql, tidy } from "./pgbench.ts";
+import { measure, sql, tidy, warmUp } from "./pgbench.ts";
 import type { Pair, Row } from "./report.ts";
 import { compareRounds, runWork } from "./rounds.ts";
 import { fillAndSettle } from "./select.ts";
@@ -46,7 +46,7 @@ export const scale: Bench = {
           const crowd = new Crowd(target);
           crowds.set(name, crowd);
           await crowd.grow(idle, signal);
-          await measure(tools, target, load(contender, options.warmUpSeconds));
+          await warmUp(tools, target, load(contender, options.warmUpSeconds));
           await tidy(tools, target, "CHECKPOINT");
         },
         once: (contender) => measure(tools, contender.target, load(contender, options.seconds)),
