@@ -118,7 +118,7 @@ function plansOf(context: BenchContext, { readers, clients }: Sizes): Plan<Sized
     const stored = await writeLog(context, cluster, megabytes);
     await cluster.stop();
     const asked = megabytes < options.megabytes ? `, not the ${options.megabytes} asked for` : "";
-    note(`${muchLog}: ${megabytes} MB of pg_logical_emit_message${asked}; storage has ${stored}`);
+    note(`${muchLog}: ${megabytes} MB of pg_logical_emit_message${asked}; ${stored}`);
     return { ...cluster, cluster, writing, idle: 0 };
   };
   let shared: Promise<BorealisContender> | undefined;
@@ -159,7 +159,7 @@ function affordable(megabytes: number, dir: string): number {
   return Math.max(1, Math.min(megabytes, Math.floor((bavail * bsize - 5e9) / 8e6)));
 }
 
-/** Log that changes no page, so that nothing but the log is more than elsewhere. How much is stored then, in words. */
+/** Log that changes no page, so that nothing but the log is more than elsewhere. What its nodes take then, in words. */
 async function writeLog(
   { ground }: BenchContext,
   { target, dataDir }: BorealisContender,
@@ -176,5 +176,5 @@ async function writeLog(
   await sql(tools, target, "CREATE TABLE bench_log_end ()", "CHECKPOINT");
   const { storageDir } = resolveLayout(dataDir);
   const size = await runToEnd({ program: "du", args: ["-sm", storageDir], signal });
-  return `${size.split("\t")[0] ?? "?"} MiB of it`;
+  return `all files of its storage nodes take ${size.split("\t")[0] ?? "?"} MiB then`;
 }
