@@ -114,10 +114,11 @@ async function runEach(options: BenchOptions, { argv, signal }: Run): Promise<nu
     return { name: "all", machine, date, versions: versions(), tookSeconds, benches: benchesSoFar };
   };
   const outcomes = await runAll(choose(options.benches), {
-    run: ({ name, args }, until) => {
+    async run({ name, args }, until) {
       const own = parseOptions([name, ...(isQuick ? [] : args), ...given]);
       console.log(`\n== ${name} (${own.rounds} rounds of ${own.seconds} s)`);
-      return runBench(name, own, until);
+      const { postgres, rows, notes } = await runBench(name, own, until);
+      return { postgres, rows, notes };
     },
     deadline: AbortSignal.timeout(minutes * 60_000),
     signal,
