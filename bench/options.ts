@@ -35,7 +35,7 @@ export const usage = `usage: npm run bench -- NAME [options]
   --megabytes N       rows that are copied in and out (bulk), log that is in storage (scale); 1000
   --peers A,B,..      only these contenders; "ours" is one (all)
   --benches A,B,..    of all: only these
-  --minutes N         of all: what is not done by then is not done (40)
+  --minutes N         of all: what is not done by then is not done (38: stopping takes a little, too)
   --postgres-bin DIR  engine of every contender (default: the newest that all of them can use)
   --dir DIR           where the data directories go (a new directory under the system's temporary one)`;
 
@@ -79,7 +79,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     megabytes: numberOf("--megabytes", values.megabytes) ?? (quick ? 32 : 1000),
     peers: values.peers?.split(","),
     benches: values.benches?.split(","),
-    minutes: numberOf("--minutes", values.minutes) ?? 40,
+    minutes: numberOf("--minutes", values.minutes) ?? 38,
     postgresBin: values["postgres-bin"],
     dir: values.dir,
   };
