@@ -1,10 +1,18 @@
 import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
+import { seededRng } from "../src/base/rng.ts";
 import { orAborted } from "./abort.ts";
+import { choose, planned, type Result, runAll } from "./all.ts";
+import { rowsOf } from "./bulk.ts";
+import { type CpuTime, settledCpuTime } from "./cpu.ts";
 import { compareDurations, timeRounds } from "./durations.ts";
+import { kibOfSession } from "./memory.ts";
 import { parseOptions } from "./options.ts";
-import { parsePgbench } from "./pgbench.ts";
-import { formatTable, rowOf } from "./report.ts";
+import { parsePgbench, requireClean } from "./pgbench.ts";
+import { parsePss } from "./pss.ts";
+import { besideOurs, formatTable, rowOf } from "./report.ts";
+import { compareRounds, runWork } from "./rounds.ts";
+import { pairsOf, sizesOf } from "./scale.ts";
 import { costOf, describeSnapshots, snapshotsIn } from "./snapshot.ts";
 import { median, percentile, ratios } from "./stats.ts";
 import { disorderIn, formatTimeline, eventsOf } from "./timeline.ts";
@@ -24,10 +32,17 @@ test("pgbench's output is read, and a failed transaction is no result", () => {
     transactions: 43938,
     latencyMs: 0.728,
   });
-  expect(() =>
-    parsePgbench(output.replace("failed transactions: 0", "failed transactions: 1")),
-  ).toThrow();
-  expect(() => parsePgbench("client 0 aborted")).toThrow();
+  for (const read of [parsePgbench, requireClean]) {
+    expect(() => read("client 0 aborted")).toThrow();
+    expect(() =>
+      read(output.replace("failed transactions: 0", "failed transactions: 1")),
+    ).toThrow();
+  }
+  // Many clients, a short time, a busy machine: enough for a warm-up, not for a figure.
+  const none =
+    "number of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)\n";
+  expect(() => requireClean(none)).not.toThrow();
+  expect(() => parsePgbench(none)).toThrow("measured nothing");
 });
 
 test("a row's ratio is the median of the rounds' ratios", () => {
@@ -107,6 +122,8 @@ test("options are checked, and --quick changes the defaults only", () => {
     ["--clients", "1,x"],
     ["a", "b"],
     ["--nonsense"],
+    ["--megabytes", "0"],
+    ["--minutes", "x"],
   ]) {
     expect(() => parseOptions(bad)).toThrow();
   }
@@ -206,4 +223,157 @@ test("what one snapshot cost does not depend on how many were taken in a round",
   // As many again in a second round.
   const twice = { ours: [...ours, ...ours], undisturbed: [...undisturbed, ...undisturbed] };
   expect(costOf({ ...twice, count: 8 })).toEqual({ cpuMs: 500, lostMs: 1_250 });
+});
+
+test("work of any kind is done in turn, what is around it is not measured, and rows are of the pairs that are wanted", async () => {
+  const order: string[] = [];
+  const contenders = ["ours", "peer", "other"].map((name) => {
+    return { name, settings: [], target: { host: "h", port: 1, user: "u" }, pids: () => [] };
+  });
+  const note =
+    (what: string) =>
+    ({ name }: { name: string }): Promise<void> => {
+      order.push(`${what}${name}`);
+      return Promise.resolve();
+    };
+  const units = { rate: "MB/s", cpu: "CPU µs/MB" };
+  const series = await runWork(
+    contenders,
+    {
+      label: "work",
+      units,
+      warmUp: note("~"),
+      before: note("<"),
+      once: async (contender) => {
+        await note("")(contender);
+        const tps = contender.name === "peer" ? 40 : 10;
+        return { tps, transactions: 20, latencyMs: 1 };
+      },
+      after: note(">"),
+    },
+    { rounds: 2, restMs: 0 },
+  );
+  expect(order.join(" ")).toBe(
+    "~ours ~peer ~other " +
+      "<ours ours >ours <peer peer >peer <other other >other " +
+      "<peer peer >peer <other other >other <ours ours >ours",
+  );
+  const told = (pairs?: Parameters<typeof compareRounds>[2]): unknown[] =>
+    compareRounds("work", series, pairs).map(({ peerName, unit, ratio }) => [
+      peerName,
+      unit,
+      ratio,
+    ]);
+  expect(told({ units }).filter((row) => String(row).includes("MB/s"))).toEqual([
+    ["peer", "MB/s", 0.25],
+    ["other", "MB/s", 1],
+  ]);
+  expect(told({ pairs: [["peer", "other"]] })[0]).toEqual(["other", "tps", 4]);
+  // One that --peers left out has no row.
+  expect(told({ pairs: [["peer", "none"]] })).toEqual([]);
+});
+
+test("rows for COPY are as long as was asked for, each time the same, and need no escape", () => {
+  const { text, count } = rowsOf(10_000, seededRng(1));
+  const lines = text.split("\n");
+  expect(lines.pop()).toBe("");
+  expect(lines).toHaveLength(count);
+  for (const line of lines)
+    expect(line).toMatch(/^\d+\t\d+\t\d+\.\d\d\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\t[a-z0-9 ]+$/);
+  expect(text.length).toBeGreaterThanOrEqual(10_000);
+  expect(text.length - (lines.at(-1)?.length ?? 0)).toBeLessThanOrEqual(10_000);
+  expect(rowsOf(10_000, seededRng(1)).text).toBe(text);
+});
+
+test("what grows is beside itself at the smallest", () => {
+  const readers = undefined;
+  expect(pairsOf(sizesOf({ readers, clients: undefined, isQuick: false }))).toEqual([
+    ["2-readers", "0-readers"],
+    ["5-readers", "0-readers"],
+    ["15-readers", "0-readers"],
+    ["much-log", "0-readers"],
+    ["100-clients", "10-clients"],
+    ["1000-clients", "10-clients"],
+    ["5000-clients", "10-clients"],
+  ]);
+  expect(sizesOf({ readers: 5, clients: [10, 20], isQuick: true })).toEqual({
+    readers: [0, 2, 5],
+    clients: [10, 20],
+  });
+  expect(besideOurs(["a", "ours", "b"])).toEqual([
+    ["ours", "a"],
+    ["ours", "b"],
+  ]);
+});
+
+test("memory is read as the kernel tells it, and a session's is its part of what they add", () => {
+  const rollup =
+    "5581-7ffe ---p 00000000 00:00 0 [rollup]\nRss:  9000 kB\nPss:  1234 kB\nPss_Anon:  77 kB\n";
+  expect(parsePss(rollup)).toBe(1234);
+  expect(() => parsePss("Rss: 9000 kB\n")).toThrow();
+  expect(kibOfSession({ idle: { totalKib: 1000 }, crowd: { totalKib: 5000 } }, 20)).toBe(200);
+});
+
+const nothing: Result = { postgres: "18", rows: [], notes: [] };
+
+test("one that fails stops nobody, and whoever has no time left is told of", async () => {
+  const [deadline, stop] = [new AbortController(), new AbortController()];
+  const plans = ["fails", "runs", "late", "never"].map((name) => ({ name, args: [] }));
+  const told: number[] = [];
+  const outcomes = await runAll(plans, {
+    run: ({ name }, signal) => {
+      if (name === "fails") return Promise.reject(new Error("no such thing"));
+      if (name === "late") deadline.abort(new Error("over"));
+      return signal.aborted ? Promise.reject(new Error("killed")) : Promise.resolve(nothing);
+    },
+    deadline: deadline.signal,
+    signal: stop.signal,
+    onOutcome: (soFar) => told.push(soFar.length),
+  });
+  expect(outcomes.map((one) => [one.name, "error" in one ? one.error : "done"])).toEqual([
+    ["fails", "no such thing"],
+    ["runs", "done"],
+    ["late", "stopped: the time was over"],
+    ["never", "not run: the time was over"],
+  ]);
+  expect(told).toEqual([1, 2, 3, 4]);
+});
+
+test("who stops all of them is obeyed at once", async () => {
+  const stop = new AbortController();
+  const outcomes = await runAll(planned, {
+    run: () => {
+      stop.abort(new Error("stopped by SIGINT"));
+      return Promise.reject(new Error("stopped by SIGINT"));
+    },
+    deadline: new AbortController().signal,
+    signal: stop.signal,
+    onOutcome: () => undefined,
+  });
+  expect(outcomes).toHaveLength(1);
+});
+
+test("plans of all can be parsed, what the user gives comes after them, and names are checked", () => {
+  for (const { name, args } of planned) expect(parseOptions([name, ...args]).name).toBe(name);
+  const [first] = choose(["lag", "commit"]);
+  expect(first?.name).toBe("commit");
+  expect(parseOptions(["commit", ...(first?.args ?? []), "--rounds", "7"]).rounds).toBe(7);
+  expect(choose(undefined)).toEqual(planned);
+  expect(() => choose(["commit", "nonsense"])).toThrow("nonsense");
+});
+
+test("a process that ends while CPU times are read counts once", async () => {
+  const reading = (totalMs: number, ...pids: number[]): CpuTime => {
+    return { totalMs, byProcess: new Map(), pids: new Set(pids) };
+  };
+  const settle = async (...readings: CpuTime[]): Promise<number> => {
+    const read = (): CpuTime => readings.shift() ?? reading(Number.NaN);
+    return (await settledCpuTime(read, () => Promise.resolve())).totalMs;
+  };
+  const gone = reading(310, 1);
+  // Its parent was read before it ended, itself not any more.
+  expect(await settle(reading(300, 1, 2), reading(10, 1), gone, gone)).toBe(310);
+  // Itself was read, and its parent when it had ended.
+  expect(await settle(reading(300, 1, 2), reading(610, 1, 2), gone, gone, gone)).toBe(310);
+  expect(await settle(reading(300, 1, 2), reading(305, 1, 2), reading(306, 1, 2))).toBe(305);
 });

@@ -11,7 +11,7 @@ export interface Bench {
   readonly run: (context: BenchContext) => Promise<Row[]>;
 }
 
-export type ClientProgram = "pg_receivewal" | "pg_basebackup";
+export type ClientProgram = "pg_receivewal" | "pg_basebackup" | "pg_dump";
 
 export interface BenchContext {
   readonly ground: Ground;

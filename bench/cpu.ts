@@ -14,9 +14,32 @@ export interface CpuTime {
   readonly totalMs: number;
   /** By what the process is, longest first when printed: "postgres", "borealis node az1-full". */
   readonly byProcess: ReadonlyMap<string, number>;
+  /** That ran. */
+  readonly pids: ReadonlySet<number>;
 }
 
 export function cpuTimeOf(roots: readonly number[]): CpuTime {
+  const byProcess = new Map<string, number>();
+  const pids = new Set<number>();
+  let totalMs = 0;
+  for (const { pid, label, ms } of processesOf(roots)) {
+    totalMs += ms;
+    byProcess.set(label, (byProcess.get(label) ?? 0) + ms);
+    pids.add(pid);
+  }
+  return { totalMs, byProcess, pids };
+}
+
+interface Process {
+  readonly pid: number;
+  /** "postgres", "borealis node az1-full". */
+  readonly label: string;
+  /** CPU so far. */
+  readonly ms: number;
+}
+
+/** Some processes that run, and all that descend from them. */
+export function processesOf(roots: readonly number[]): Process[] {
   const all = new Map<number, Usage>();
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
@@ -24,15 +47,9 @@ export function cpuTimeOf(roots: readonly number[]): CpuTime {
     if (usage) all.set(Number(name), usage);
   }
   const wanted = new Set(roots);
-  const byProcess = new Map<string, number>();
-  let totalMs = 0;
-  for (const [pid, usage] of all) {
-    if (!isBelow(pid, wanted, all)) continue;
-    totalMs += usage.ms;
-    const label = labelOf(pid);
-    byProcess.set(label, (byProcess.get(label) ?? 0) + usage.ms);
-  }
-  return { totalMs, byProcess };
+  return [...all]
+    .filter(([pid]) => isBelow(pid, wanted, all))
+    .map(([pid, { ms }]) => ({ pid, label: labelOf(pid), ms }));
 }
 
 /** What was used between two readings. */
@@ -42,7 +59,29 @@ export function cpuBetween(before: CpuTime, after: CpuTime): CpuTime {
     const used = ms - (before.byProcess.get(label) ?? 0);
     if (used > 0) byProcess.set(label, used);
   }
-  return { totalMs: after.totalMs - before.totalMs, byProcess };
+  return { totalMs: after.totalMs - before.totalMs, byProcess, pids: after.pids };
+}
+
+/**
+ * A reading in which everybody counts once. Who ends while /proc is read may count for nothing, since its parent was read before,
+ * or twice; a reading between two others of the same processes has none of these.
+ */
+export async function settledCpuTime(
+  read: () => CpuTime,
+  rest: () => Promise<unknown>,
+): Promise<CpuTime> {
+  let [first, middle] = [read(), read()];
+  for (let tries = 0; tries < 100; tries++) {
+    await rest();
+    const last = read();
+    if (isSame(first.pids, middle.pids) && isSame(middle.pids, last.pids)) return middle;
+    [first, middle] = [middle, last];
+  }
+  throw new Error("processes end and begin all the time: what they cost cannot be told");
+}
+
+function isSame(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
+  return a.size === b.size && [...a].every((pid) => b.has(pid));
 }
 
 function isBelow(pid: number, roots: Set<number>, all: Map<number, Usage>): boolean {

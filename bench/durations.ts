@@ -1,7 +1,7 @@
 /** How long something takes, round by round, each contender in turn and alone. */
 import type { Named } from "./contender.ts";
 import type { BenchOptions } from "./options.ts";
-import { formatTable, type Row, rowOf } from "./report.ts";
+import { besideOurs, formatTable, type Pair, type Row, rowOf } from "./report.ts";
 import { median } from "./stats.ts";
 
 /** In seconds, by contender. */
@@ -45,9 +45,7 @@ function summarize(durations: Durations): string {
 export function compareDurations(
   title: string,
   durations: Durations,
-  pairs: readonly (readonly [ours: string, peer: string])[] = [...durations.keys()]
-    .filter((name) => name !== "ours")
-    .map((name) => ["ours", name]),
+  pairs: readonly Pair[] = besideOurs(durations.keys()),
 ): Row[] {
   return pairs.flatMap(([name, peerName]) => {
     const [ours, peer] = [durations.get(name), durations.get(peerName)];

@@ -32,8 +32,12 @@ export function requireProgram(name: string): string {
   return found;
 }
 
+/** What a program says of itself, its first line. */
+export function versionOf(program: string): string {
+  return execFileSync(program, ["--version"], { encoding: "utf8" }).split("\n")[0] ?? "";
+}
+
 /** "pgbench (PostgreSQL) 15.18 (Debian ...)" is 15. */
 export function majorOf(program: string): number {
-  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
-  return Number(/(\d+)(\.|devel|beta|rc)/.exec(text)?.[1] ?? 0);
+  return Number(/(\d+)(\.|devel|beta|rc)/.exec(versionOf(program))?.[1] ?? 0);
 }

@@ -2,36 +2,53 @@
  * `npm run bench -- NAME`: one benchmark beside its peers in the same run, on this machine, now. Peers are real
  * processes on free ports in a temporary directory; nothing of them is left when it ends, however it ends.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { chooseOsUser, type Engine, findEngine, type OsUser } from "../src/engine/index.ts";
+import { choose, type Outcome, type Result, runAll } from "./all.ts";
 import { backtrack } from "./backtrack.ts";
 import type { Bench, Plan } from "./bench.ts";
 import { boot } from "./boot.ts";
+import { bulk } from "./bulk.ts";
 import { Cleanup } from "./cleanup.ts";
 import { clone } from "./clone.ts";
 import { commit } from "./commit.ts";
+import { connect } from "./connect.ts";
 import type { Ground, Named } from "./contender.ts";
 import { encryption } from "./encryption.ts";
 import { failover } from "./failover.ts";
 import { hydrate } from "./hydrate.ts";
-import { findProgram, majorOf, requireProgram } from "./installed.ts";
+import { findProgram, majorOf, requireProgram, versionOf } from "./installed.ts";
 import { lag } from "./lag.ts";
 import { describeMachine } from "./machine.ts";
+import { memory } from "./memory.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
-import { pool } from "./pool.ts";
-import { formatRows, type Row } from "./report.ts";
+import { root } from "./peers/borealis.ts";
+import { installedPgbouncer } from "./peers/pgbouncer.ts";
+import { formatRows, formatTable } from "./report.ts";
+import { scale } from "./scale.ts";
 import { select } from "./select.ts";
 import { snapshot } from "./snapshot.ts";
 
 const benches: Readonly<Record<string, Bench>> = {
   commit,
+  bulk,
+  connect,
   encryption,
   failover,
   lag,
-  pool,
+  memory,
+  scale,
   select,
   snapshot,
   hydrate,
@@ -49,40 +66,114 @@ export async function main(argv: string[]): Promise<number> {
     console.error(`${messageOf(error)}\n\n${usage}`);
     return 2;
   }
-  const bench = benches[options.name ?? ""];
-  if (!bench || options.name === undefined) {
-    if (options.name !== undefined) console.error(`there is no benchmark "${options.name}"`);
-    const names = Object.entries(benches).map(([name, { what }]) => `  ${name.padEnd(11)} ${what}`);
-    console.log(`${usage}\n\nbenchmarks:\n${names.join("\n")}`);
-    return options.name === undefined ? 0 : 2;
+  const { name } = options;
+  if (name === undefined || (name !== "all" && !benches[name])) {
+    if (name !== undefined) console.error(`there is no benchmark "${name}"`);
+    const names = Object.entries(benches).map(([key, { what }]) => `  ${key.padEnd(11)} ${what}`);
+    const all = `  ${"all".padEnd(11)} each of them, in 40 minutes at most`;
+    console.log(`${usage}\n\nbenchmarks:\n${[...names, all].join("\n")}`);
+    return name === undefined ? 0 : 2;
   }
-  const cleanup = new Cleanup();
   const stop = new AbortController();
-  const onSignal = (name: string): void => stop.abort(new Error(`stopped by ${name}`));
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+  const onSignal = (signal: string): void => stop.abort(new Error(`stopped by ${signal}`));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
   try {
-    await runBench({ name: options.name, bench, options, cleanup, signal: stop.signal });
-    return 0;
+    return await (name === "all" ? runEach : runOne)(options, { argv, signal: stop.signal });
   } catch (error) {
     console.error(messageOf(error));
     return 1;
   } finally {
-    await cleanup.run();
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(signal, onSignal);
   }
 }
 
-async function runBench(run: {
-  name: string;
-  bench: Bench;
-  options: BenchOptions;
-  cleanup: Cleanup;
-  signal: AbortSignal;
-}): Promise<void> {
-  const { name, bench, options, cleanup, signal } = run;
+interface Run {
+  readonly argv: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+async function runOne(options: BenchOptions, { signal }: Run): Promise<number> {
+  const { name = "", json } = options;
+  const date = new Date().toISOString();
+  const { machine, rows } = await runBench(name, options, signal);
+  if (json !== undefined) writeJson(json, { name, machine, date, rows });
+  return 0;
+}
+
+/** All of them; a file after each. Fails if one of them did. */
+async function runEach(options: BenchOptions, { argv, signal }: Run): Promise<number> {
+  const { json, minutes, isQuick } = options;
+  const date = new Date().toISOString();
+  const beganMs = performance.now();
+  const place = options.dir ?? tmpdir();
+  mkdirSync(place, { recursive: true });
+  const machine = describeMachine(place);
+  const given = argv.filter((argument) => argument !== "all");
+  const file = (benchesSoFar: readonly Outcome[]): object => {
+    const tookSeconds = Math.round((performance.now() - beganMs) / 1000);
+    return { name: "all", machine, date, versions: versions(), tookSeconds, benches: benchesSoFar };
+  };
+  const outcomes = await runAll(choose(options.benches), {
+    async run({ name, args }, until) {
+      const own = parseOptions([name, ...(isQuick ? [] : args), ...given]);
+      console.log(`\n== ${name} (${own.rounds} rounds of ${own.seconds} s)`);
+      const { postgres, rows, notes } = await runBench(name, own, until);
+      return { postgres, rows, notes };
+    },
+    deadline: AbortSignal.timeout(minutes * 60_000),
+    signal,
+    onOutcome(soFar) {
+      const last = soFar.at(-1);
+      if (last) console.log(`${last.name}: ${"error" in last ? last.error : "done"}`);
+      if (json !== undefined) writeJson(json, file(soFar));
+    },
+  });
+  const lines = outcomes.map((one) => [
+    one.name,
+    String(one.tookSeconds),
+    "error" in one ? (one.error.split("\n")[0] ?? "") : `${one.rows.length} rows`,
+  ]);
+  console.log(`\n${formatTable(["benchmark", "seconds", "result"], lines)}`);
+  console.log(`${((performance.now() - beganMs) / 60_000).toFixed(1)} minutes in all`);
+  signal.throwIfAborted();
+  return outcomes.some((one) => "error" in one) ? 1 : 0;
+}
+
+/** What was measured, and with what. */
+function versions(): Record<string, string> {
+  const pgbouncer = installedPgbouncer();
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    version: string;
+  };
+  return {
+    borealis: version,
+    node: process.version,
+    pgbench: versionOf(requireProgram("pgbench")),
+    ...(pgbouncer === undefined ? {} : { pgbouncer: versionOf(pgbouncer) }),
+  };
+}
+
+async function runBench(
+  name: string,
+  options: BenchOptions,
+  signal: AbortSignal,
+): Promise<Result & { machine: string }> {
+  const cleanup = new Cleanup();
+  try {
+    return await runOn(cleanup, { name, options, signal });
+  } finally {
+    await cleanup.run();
+  }
+}
+
+async function runOn(
+  cleanup: Cleanup,
+  { name, options, signal }: { name: string; options: BenchOptions; signal: AbortSignal },
+): Promise<Result & { machine: string }> {
+  const bench = benches[name];
+  if (!bench) throw new Error(`there is no benchmark "${name}"`);
   const dir = makeDir(options.dir, cleanup);
   const machine = describeMachine(dir);
-  const date = new Date().toISOString();
   const user = await chooseOsUser();
   const { engine, postgresBin, clientProgram } = await chooseEngine(bench, options, user);
   const pgbench = requireProgram("pgbench");
@@ -99,7 +190,7 @@ async function runBench(run: {
     console.log("ratio = ours / peer, the median of the rounds; min and max are of its rounds");
   }
   for (const text of notes) console.log(text);
-  if (options.json !== undefined) writeJson(options.json, { name, machine, date, rows });
+  return { machine, postgres: engine.version, rows, notes };
 }
 
 async function startWanted<C extends Named>(
@@ -162,10 +253,7 @@ function makeDir(parent: string | undefined, cleanup: Cleanup): string {
   return dir;
 }
 
-function writeJson(
-  file: string,
-  result: { name: string; machine: string; date: string; rows: readonly Row[] },
-): void {
+function writeJson(file: string, result: object): void {
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
   console.log(`written to ${file}`);
 }

@@ -8,16 +8,23 @@ export interface Target {
   readonly port: number;
   readonly user: string;
   readonly password?: string;
+  /** With TLS; without, unless told: what is compared is not a cipher. */
+  readonly tls?: boolean;
 }
 
 export interface Load {
   readonly clients: number;
   readonly seconds: number;
-  readonly protocol: "simple" | "prepared";
+  readonly protocol: Protocol;
   /** tpcb: pgbench's own script of five statements and a commit; select: one row by its key. */
   readonly script: "tpcb" | "select";
+  /** A session of its own for each transaction. */
+  readonly reconnects?: boolean;
 }
 
+export type Protocol = "simple" | "extended" | "prepared";
+
+/** Of another work than pgbench's, a transaction is one of its units: a MB, say. */
 export interface Measured {
   readonly tps: number;
   readonly transactions: number;
@@ -55,40 +62,63 @@ export async function tidy(tools: Tools, target: Target, ...more: string[]): Pro
 }
 
 export async function measure(tools: Tools, target: Target, load: Load): Promise<Measured> {
-  const { clients, seconds, protocol, script } = load;
+  return parsePgbench(await run(tools, target, load));
+}
+
+/** The load, of which nothing is measured: on a busy machine many clients may not get to their first transaction in so short a time. */
+export async function warmUp(tools: Tools, target: Target, load: Load): Promise<void> {
+  requireClean(await run(tools, target, load));
+}
+
+async function run(tools: Tools, target: Target, load: Load): Promise<string> {
+  const { clients, seconds, protocol, script, reconnects = false } = load;
   const args = [
     "-n",
     `--client=${clients}`,
-    `--jobs=${Math.min(clients, 2)}`,
+    // A thread waits for a session that it opens, and its other clients with it.
+    `--jobs=${reconnects ? clients : Math.min(clients, 2)}`,
+    ...(reconnects ? ["--connect"] : []),
     `--time=${seconds}`,
     `--protocol=${protocol}`,
     ...(script === "select" ? ["-S"] : []),
     ...connection(target),
   ];
   const options = { program: tools.pgbench, args, env: environment(target), signal: tools.signal };
-  return parsePgbench(await runToEnd(options));
+  return runToEnd(options);
 }
 
-/** What pgbench printed. Raises an Error if a client failed, or a transaction did. */
+/** What pgbench printed. Raises an Error if a client failed, or a transaction did, or there was none. */
 export function parsePgbench(output: string): Measured {
-  const find = (pattern: RegExp): number => Number(pattern.exec(output)?.[1] ?? Number.NaN);
+  requireClean(output);
   const measured = {
-    tps: find(/^tps = ([\d.]+)/m),
-    transactions: find(/transactions actually processed: (\d+)/),
-    latencyMs: find(/^latency average = ([\d.]+) ms/m),
+    tps: find(output, /^tps = ([\d.]+)/m),
+    transactions: find(output, /transactions actually processed: (\d+)/),
+    latencyMs: find(output, /^latency average = ([\d.]+) ms/m),
   };
-  const failed = find(/number of failed transactions: (\d+)/);
-  if (Number.isNaN(measured.tps) || failed > 0 || /aborted/.test(output)) {
-    throw new Error(`pgbench did not finish cleanly:\n${output}`);
-  }
+  if (Number.isNaN(measured.tps)) throw new Error(`pgbench measured nothing:\n${output}`);
   return measured;
 }
 
-function connection(target: Target): string[] {
+/** Raises an Error if a client failed, or a transaction did. */
+export function requireClean(output: string): void {
+  const failed = find(output, /number of failed transactions: (\d+)/);
+  if (failed > 0 || /aborted/.test(output))
+    throw new Error(`pgbench did not finish cleanly:\n${output}`);
+}
+
+function find(output: string, pattern: RegExp): number {
+  return Number(pattern.exec(output)?.[1] ?? Number.NaN);
+}
+
+export function connection(target: Target): string[] {
   return ["-h", target.host, "-p", String(target.port), "-U", target.user, "postgres"];
 }
 
-function environment(target: Target): NodeJS.ProcessEnv {
-  // Without TLS on every path: what is compared is not a cipher.
-  return { PGSSLMODE: "disable", PGGSSENCMODE: "disable", PGPASSWORD: target.password ?? "" };
+export function environment(target: Target): NodeJS.ProcessEnv {
+  const { password = "", tls = false } = target;
+  return {
+    PGSSLMODE: tls ? "require" : "disable",
+    PGGSSENCMODE: "disable",
+    PGPASSWORD: password,
+  };
 }

@@ -22,6 +22,14 @@ export interface Comparison {
   readonly peerName: string;
 }
 
+/** Two contenders: whose figures come first in a row, and whom they are compared with. */
+export type Pair = readonly [ours: string, peer: string];
+
+/** "ours" beside each of the others. */
+export function besideOurs(names: Iterable<string>): Pair[] {
+  return [...names].filter((name) => name !== "ours").map((name) => ["ours", name]);
+}
+
 export function rowOf(comparison: Comparison): Row {
   const { ours, peer } = comparison;
   const quotients = ratios(ours, peer);

@@ -11,9 +11,9 @@ import { freePort } from "../machine.ts";
 import { sql, type Target } from "../pgbench.ts";
 
 /** This file runs as dist-tools/bench/peers/borealis.js. */
-const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+export const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const start = join(root, "scripts", "start.mjs");
-const password = "bench-password";
+export const password = "bench-password";
 
 export interface BorealisPlan {
   /** The engine's directory; the embedded one if undefined. */
@@ -118,7 +118,7 @@ export async function startBorealis(
     name,
     settings: [
       `Borealis, PostgreSQL ${version}, six storage nodes, 4 of 6, ${settings.join(", ") || "default settings"}`,
-      `--readers ${readers}, through the writer endpoint, without TLS`,
+      `--readers ${readers}, through the writer endpoint`,
     ],
   };
 }

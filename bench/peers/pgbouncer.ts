@@ -1,42 +1,56 @@
 /** PgBouncer before a stock PostgreSQL. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { chownSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child } from "../child.ts";
 import type { Contender, Ground } from "../contender.ts";
+import { versionOf } from "../installed.ts";
 import { freePort } from "../machine.ts";
 import { sql, type Target } from "../pgbench.ts";
-import { ownedDir, type StockPostgres } from "./postgres.ts";
+import { type Login, ownedDir, type StockPostgres, writeOwned } from "./postgres.ts";
 
 const places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"];
 
+/** Where PgBouncer is. Undefined if it is not installed. */
+export function installedPgbouncer(): string | undefined {
+  return places.find((place) => existsSync(place));
+}
+
 /** Where PgBouncer is; root installs Debian's package if it is missing. Undefined if there is none. */
 export function findPgbouncer(): string | undefined {
-  const found = places.find((place) => existsSync(place));
+  const found = installedPgbouncer();
   if (found !== undefined || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get"))
     return found;
   console.log("Installing pgbouncer ...");
   // Its service would start a second one, on the default port.
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
   spawnSync("apt-get", ["install", "-y", "--no-install-recommends", "pgbouncer"], { env });
-  return places.find((place) => existsSync(place));
+  return installedPgbouncer();
 }
 
 /** From 1.21 on it follows prepared statements in transaction mode. */
 export function followsPrepared(program: string): boolean {
-  const text = execFileSync(program, ["--version"], { encoding: "utf8" });
-  const [major = 0, minor = 0] = /(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number) ?? [];
+  const [major = 0, minor = 0] =
+    /(\d+)\.(\d+)/.exec(versionOf(program))?.slice(1).map(Number) ?? [];
   return major > 1 || minor >= 21;
 }
 
-/** `servers`: in transaction mode, over so many; undefined: in session mode. */
+export interface PgbouncerPlan {
+  /** In tables; "pgbouncer" unless told. */
+  readonly name?: string;
+  /** In transaction mode, over so many; undefined: in session mode. */
+  readonly servers?: number;
+  /** It asks for a password, and takes TLS as well; unless told it lets everybody in, without. */
+  readonly login?: Login;
+}
+
 export async function startPgbouncer(
   ground: Ground,
   program: string,
   postgres: StockPostgres,
-  servers?: number,
+  { name = "pgbouncer", servers, login }: PgbouncerPlan = {},
 ): Promise<Contender> {
-  const home = ownedDir(ground, "pgbouncer");
+  const home = ownedDir(ground, name);
   const port = await freePort();
   const mode =
     servers === undefined
@@ -48,7 +62,7 @@ export async function startPgbouncer(
     ...mode,
     ...follows,
     "max_client_conn = 500",
-    "auth_type = any",
+    ...(login ? await loginSettings(ground, { home, login, postgres }) : ["auth_type = any"]),
     "ignore_startup_parameters = extra_float_digits",
   ];
   const file = join(home, "pgbouncer.ini");
@@ -68,26 +82,47 @@ export async function startPgbouncer(
   );
   if (ground.user) chownSync(file, ground.user.uid, ground.user.gid);
   const child = new Child({
-    what: "pgbouncer",
+    what: name,
     program,
     args: [file],
     logFile: join(home, "log"),
     user: ground.user,
     stopSignal: "SIGTERM",
   });
-  ground.cleanup.add("pgbouncer", () => child.stop());
-  const target: Target = { host: "127.0.0.1", port, user: "postgres" };
+  ground.cleanup.add(name, () => child.stop());
+  const target: Target = {
+    host: "127.0.0.1",
+    port,
+    user: "postgres",
+    ...(login ? { password: login.password } : {}),
+  };
   const isReady = (): Promise<boolean> =>
     sql(ground.tools, target, "SELECT 1").then(
       () => true,
       () => false,
     );
   await child.untilReady(isReady, 30_000, ground.signal);
-  const version = execFileSync(program, ["--version"], { encoding: "utf8" }).split("\n")[0] ?? "";
   return {
-    name: "pgbouncer",
+    name,
     target,
-    settings: [`${version}, over PostgreSQL's unix socket`, ...settings],
+    settings: [`${versionOf(program)}, over PostgreSQL's unix socket`, ...settings],
     pids: () => [child.pid, postgres.server.pid],
   };
+}
+
+async function loginSettings(
+  ground: Ground,
+  { home, login, postgres }: { home: string; login: Login; postgres: StockPostgres },
+): Promise<string[]> {
+  const users = join(home, "users");
+  const verifier = "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'";
+  const text = `"postgres" "${await sql(ground.tools, postgres.unix, verifier)}"\n`;
+  writeOwned(ground, users, text);
+  return [
+    "auth_type = scram-sha-256",
+    `auth_file = ${users}`,
+    "client_tls_sslmode = allow",
+    `client_tls_key_file = ${login.key}`,
+    `client_tls_cert_file = ${login.cert}`,
+  ];
 }

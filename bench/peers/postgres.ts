@@ -28,6 +28,14 @@ export interface StockPostgres {
   readonly settings: readonly string[];
 }
 
+/** What a server, or who stands before it, asks of clients, and takes TLS with. */
+export interface Login {
+  readonly password: string;
+  /** Files that the server's user may read. */
+  readonly key: string;
+  readonly cert: string;
+}
+
 /** Where a server lives and listens. */
 export interface ServerPlace {
   readonly name: string;
@@ -140,4 +148,23 @@ export async function startStock(ground: Ground): Promise<Contender> {
     settings: [`PostgreSQL ${ground.engine.version}, fsync=on`, ...settings],
     pids: () => [server.pid],
   };
+}
+
+/** One that asks for a password over TCP (SCRAM), and takes TLS as well; over its unix socket it lets everybody in. */
+export async function startWithLogin(
+  ground: Ground,
+  name: string,
+  { password, key, cert }: Login,
+): Promise<StockPostgres> {
+  const tls = ["ssl=on", `ssl_key_file=${key}`, `ssl_cert_file=${cert}`];
+  const started = await startPostgres(ground, name, tls);
+  const rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+  writeOwned(ground, join(ground.dir, name, "data", "pg_hba.conf"), rules);
+  await sql(
+    ground.tools,
+    started.unix,
+    `ALTER ROLE postgres PASSWORD '${password}'`,
+    "SELECT pg_reload_conf()",
+  );
+  return { ...started, tcp: { ...started.tcp, password } };
 }
