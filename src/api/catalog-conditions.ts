@@ -12,9 +12,10 @@ export interface Given {
 
 export type Test = (row: CatalogRow, given: Given) => boolean;
 
-/** Conditions that hold of all that there is here: none of it is the system's, hidden or dropped. */
+/** Conditions that hold of all that there is here: none of it is hidden or dropped, nor, but for types, the system's. */
 const always = [
-  /^(?:\w+ \. )?(?:nspname|rolname|relname|datname) (?:<>|< >|! =|!~|! ~) '(?:\^?pg_\w*|information_schema)'$/,
+  /^(?:\w+ \. )?(?:rolname|relname|datname) (?:<>|< >|! =|!~|! ~) '(?:\^?pg_\w*|information_schema)'$/,
+  /^(?:\w+ \. )?nspname (?:<>|< >|! =|!~|! ~) '\^?pg_(?:toast|temp)\w*'$/,
   /^pg_catalog \. pg_table_is_visible \( \w+ \. oid \)$/,
   /^(?:\w+ \. )?attnum > '?0'?$/,
   /^not (?:\w+ \. )?attisdropped$/,
@@ -24,35 +25,62 @@ const always = [
   /^\w+ \. (?:relnamespace|typnamespace) = \w+ \. oid$/,
   /^true$/,
 ];
-const never = [/^false$/, /^(?:\w+ \. )?nspname ~ '\^pg_\w*'$/];
+const never = [/^false$/];
+const ofSchema = /^(?:\w+ \. )?nspname (<>|< >|! =|!~|! ~|~) '(\^?)(pg_\w*|information_schema)'$/;
+/** Names are shorter, and so is what is asked for them. */
+const patternMax = 256;
 
 const yes: Test = () => true;
 const no: Test = () => false;
 
+/** Brackets within brackets that are read. */
+const depthMax = 64;
+
 /** Undefined: it is not understood. */
-export function testOf(tokens: readonly Token[]): Test | undefined {
+function testOf(tokens: readonly Token[], depth: number): Test | undefined {
+  if (depth > depthMax) return undefined;
   const condition = tokens.map(({ text }) => text).join(" ");
   if (always.some((one) => one.test(condition))) return yes;
   if (never.some((one) => one.test(condition))) return no;
-  return inBrackets(tokens) ?? comparison(tokens, condition) ?? regularExpression(condition);
+  return (
+    inBrackets(tokens, depth) ??
+    schemaTest(condition) ??
+    comparison(tokens, condition) ??
+    regularExpression(condition)
+  );
 }
 
 /** Alternatives in brackets, each of which may be several conditions. */
-function inBrackets(tokens: readonly Token[]): Test | undefined {
+function inBrackets(tokens: readonly Token[], depth: number): Test | undefined {
   if (tokens[0]?.text !== "(" || tokens.at(-1)?.text !== ")") return undefined;
-  const alternatives = split(tokens.slice(1, -1), "or").map((one) => allOf(split(one, "and")));
+  const alternatives = split(tokens.slice(1, -1), "or").map((one) =>
+    allOf(split(one, "and"), depth + 1),
+  );
   // Whatever the others say.
   if (alternatives.includes(yes)) return yes;
   if (alternatives.includes(undefined)) return undefined;
   return (row, given) => alternatives.some((test) => test?.(row, given) === true);
 }
 
-export function allOf(conditions: readonly (readonly Token[])[]): Test | undefined {
-  const tests = conditions.map(testOf).filter((test) => test !== yes);
+export function allOf(conditions: readonly (readonly Token[])[], depth = 0): Test | undefined {
+  const tests = conditions.map((one) => testOf(one, depth)).filter((test) => test !== yes);
   if (tests.length === 0) return yes;
   if (tests.length === 1) return tests[0];
   if (tests.includes(undefined)) return undefined;
   return (row, given) => tests.every((test) => test?.(row, given) === true);
+}
+
+/** Whether it is one of the system's, which types are in. */
+function schemaTest(condition: string): Test | undefined {
+  const [, operator = "", caret, name = ""] = ofSchema.exec(condition) ?? [];
+  if (operator === "") return undefined;
+  const isPattern = operator.includes("~");
+  const isNegated = operator !== "~";
+  return (row) => {
+    const own = row.get("nspname") ?? "";
+    const isBegun = caret === "" ? own.includes(name) : own.startsWith(name);
+    return (isPattern ? isBegun : own === name) !== isNegated;
+  };
 }
 
 /** Of a column with a literal or a parameter. */
@@ -68,7 +96,7 @@ function comparison(tokens: readonly Token[], condition: string): Test | undefin
   return (row, given) => {
     const own = row.get(column) ?? "";
     const wanted = value(given);
-    if (wanted === null) return false;
+    if (wanted === null || wanted.length > patternMax) return false;
     return operator === "=" ? own === wanted : matchesPattern(own, wanted, false);
   };
 }

@@ -52,7 +52,7 @@ export function outline(tokens: readonly Token[]): Outline {
   const found: Outline = {
     items: split(parts.get("select") ?? [], ","),
     relations: relationsOf(from),
-    conditions: split(parts.get("where")?.slice(1) ?? [], "and"),
+    conditions: [...split(parts.get("where")?.slice(1) ?? [], "and"), ...joinConditions(from)],
     order: split(parts.get("order")?.slice(2) ?? [], ","),
     isPlain,
   };
@@ -120,6 +120,29 @@ function relationsOf(from: readonly Token[]): Relation[] {
     }
   }
   return found;
+}
+
+const kindsOfJoin = new Set(["left", "inner", "cross", "right", "full", "natural"]);
+
+/** What ON says beyond how rows belong together: which there are, but for LEFT JOIN. */
+function joinConditions(from: readonly Token[]): Token[][] {
+  const found: Token[][] = [];
+  const joined = split(from, "join");
+  for (const [index, tokens] of joined.entries()) {
+    if (index === 0) continue;
+    const isOptional = joined[index - 1]?.at(-1)?.text === "left";
+    const on = tokens.findIndex(({ text }) => text === "on");
+    if (isOptional || on < 0) continue;
+    const [own = []] = split(tokens.slice(on + 1), ",");
+    const end = own.findIndex(({ text }) => kindsOfJoin.has(text));
+    const condition = end < 0 ? own : own.slice(0, end);
+    found.push(...split(condition, "and").filter((one) => one.some(({ kind }) => isValue(kind))));
+  }
+  return found;
+}
+
+function isValue(kind: Token["kind"]): boolean {
+  return kind === "string" || kind === "number" || kind === "parameter";
 }
 
 /** As PostgreSQL names a result column. */

@@ -157,6 +157,7 @@ function attributeRows(): CatalogRow[] {
         attname: name,
         attnum: String(column + 1),
         atttypid: String(oid),
+        typname: namesOf(type).typname,
         atttypmod: "-1",
         attlen: String(sizeBytes),
         format_type: spelled,

@@ -91,6 +91,51 @@ describe("what psql asks of catalogs", () => {
     expect(refusalOf(`SELECT ${many} FROM pg_class`)).toMatch(/^ERROR 54011/);
   });
 
+  it("reads nothing that is endless, or nested without end", () => {
+    const brackets = (count: number): string =>
+      `SELECT relname FROM pg_class WHERE ${"(".repeat(count)}true${")".repeat(count)}`;
+    expect(refusalOf(brackets(2_100))).toMatch(/^ERROR 54001/);
+    expect([50, 1_900].map((count) => ask(brackets(count)).slice(1).length)).toEqual([
+      tables.length,
+      0,
+    ]);
+    const nested = (count: number): string =>
+      `${"SELECT * FROM (".repeat(count)}SELECT relname FROM pg_class${")".repeat(count)}`;
+    expect(refusalOf(nested(1_400))).toMatch(/^ERROR 54001/);
+    expect(ask(nested(700)).slice(1)).toHaveLength(tables.length);
+    const like = (pattern: string): string[] =>
+      ask(`SELECT relname FROM pg_class WHERE relname LIKE '${pattern}'`).slice(1);
+    expect([like("%".repeat(256)).length, like("%".repeat(257)).length]).toEqual([
+      tables.length,
+      0,
+    ]);
+  });
+
+  it("tells types, which are the system's, from what is not", () => {
+    const types = (where: string): number =>
+      ask(
+        `SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE ${where}`,
+      ).length - 1;
+    expect(types("n.nspname <> 'pg_catalog'")).toBe(0);
+    expect(types("n.nspname !~ '^pg_'")).toBe(0);
+    expect(types("n.nspname ~ '^pg_'")).toBeGreaterThan(5);
+    expect(types("n.nspname <> 'information_schema'")).toBeGreaterThan(5);
+  });
+
+  it("takes what a join says of which rows there are for a condition, and sorts either way", () => {
+    const of = (join: string): string[] =>
+      ask(
+        `SELECT a.attname, t.typname FROM pg_attribute a ${join} pg_class c ON a.attrelid = c.oid AND c.relname = 'events' JOIN pg_type t ON t.oid = a.atttypid`,
+      ).slice(1);
+    const events = tables.find(({ name }) => name === "events")?.columns ?? [];
+    expect(of("JOIN").map((row) => row.split(" ")[1])).toEqual(events.map(({ name }) => name));
+    expect(of("JOIN").every((row) => !row.endsWith("NULL"))).toBe(true);
+    const sorted = (order: string): string[] =>
+      ask(`SELECT relname FROM pg_class ORDER BY ${order}`).slice(1);
+    expect(sorted("1 DESC")).toEqual(sorted("relname ASC").toReversed());
+    expect(sorted("relname DESC NULLS LAST")).toEqual(sorted("1").toReversed());
+  });
+
   it("leaves functions of pg_catalog to the evaluator", () => {
     expect(ask("SELECT pg_catalog.version()")[1]).toMatch(/^row PostgreSQL/);
     expect(ask("SELECT extract(epoch from pg_catalog.now()) > 0")[1]).toBe("row t");

@@ -4,7 +4,7 @@ import { allOf, type Given } from "./catalog-conditions.ts";
 import { nameOf, type Outline, outline } from "./catalog-outline.ts";
 import { type CatalogRow, catalogRows } from "./catalog-rows.ts";
 import type { SessionFacts } from "./functions.ts";
-import { requireColumnsFit, requireParameter } from "./limits.ts";
+import { requireColumnsFit, requireParameter, requireQueryFits } from "./limits.ts";
 import { type Prepared, textRows } from "./prepared.ts";
 import type { SqlType, SqlValue } from "./sql-types.ts";
 import { plainText, type Token } from "./statement-text.ts";
@@ -20,7 +20,8 @@ export function readsCatalog(tokens: readonly Token[]): boolean {
   return tokens.some(({ kind, text }, index) => {
     if (kind !== "word" || (text !== "from" && text !== "join")) return false;
     const name = tokens[index + 1];
-    const isCall = tokens[index + 2]?.text === "(" || tokens[index + 4]?.text === "(";
+    const after = tokens[index + 2]?.text === "." ? index + 4 : index + 2;
+    const isCall = tokens[after]?.text === "(";
     return name?.kind === "word" && isCatalogName(name.text) && !isCall;
   });
 }
@@ -35,6 +36,7 @@ export function answerCatalog(
   session: SessionFacts,
   types: readonly (SqlType | undefined)[],
 ): Prepared {
+  requireQueryFits(tokens.length);
   const query = outline(tokens);
   requireColumnsFit(query.items.length);
   // No rows would be an answer here, and a wrong one.
@@ -106,15 +108,18 @@ function rowsOf(query: Outline, session: SessionFacts, given: Given): CatalogRow
 
 /** By columns, named or by their number; by what else there may be they are not sorted. */
 function inOrder(rows: readonly CatalogRow[], { items, order }: Outline): CatalogRow[] {
-  const keys = order.flatMap((item) => {
+  const keys = order.flatMap((whole) => {
+    const end = whole.findIndex(({ text }) => ["asc", "desc", "nulls"].includes(text));
+    const item = end < 0 ? whole : whole.slice(0, end);
     const [first] = item;
     const meant = first?.kind === "number" ? items[Number(first.text) - 1] : item;
-    return meant ? [nameOf(meant).toLowerCase()] : [];
+    const sign = whole[end]?.text === "desc" ? -1 : 1;
+    return meant ? [{ name: nameOf(meant).toLowerCase(), sign }] : [];
   });
   return rows.toSorted((a, b) => {
-    for (const key of keys) {
-      const sign = compare(a.get(key) ?? "", b.get(key) ?? "");
-      if (sign !== 0) return sign;
+    for (const { name, sign } of keys) {
+      const found = compare(a.get(name) ?? "", b.get(name) ?? "");
+      if (found !== 0) return sign * found;
     }
     return 0;
   });

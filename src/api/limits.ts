@@ -33,6 +33,18 @@ export function requireColumnsFit(count: number): void {
   );
 }
 
+/** Words and signs of a query of PostgreSQL's catalogs, which the endpoint itself reads: what tools ask has some hundreds. */
+const catalogTokensMax = 4_000;
+
+/** Raises 54001. */
+export function requireQueryFits(tokens: number): void {
+  if (tokens <= catalogTokensMax) return;
+  throw new BorealisError(
+    sqlState.tooComplex,
+    `a query of PostgreSQL's catalogs has ${catalogTokensMax} words and signs at most in the admin database`,
+  );
+}
+
 /** Raises 42P02. */
 export function requireParameter(number: number): void {
   if (Number.isInteger(number) && number >= 1 && number <= parametersMax) return;

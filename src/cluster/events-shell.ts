@@ -177,22 +177,30 @@ export class Events {
   }
 }
 
-/** What storage nodes and the keeper say that they have made whole, and which processes they are. */
+/**
+ * What storage nodes and the keeper say that they have made whole, and which processes they are. Nothing of one whose process nobody
+ * tells: it would seem to be another one.
+ */
 function healedIn(
   { nodes, processes }: Parts,
   objects: KeeperReport["healed"] | undefined,
 ): readonly HealedSight[] {
-  const processOf = (name: string): string => String(processes.get(name)?.pid);
-  const keeper = processOf("keeper");
+  const sightOf = (
+    name: string,
+    { node, what, total }: Omit<HealedSight, "process">,
+  ): HealedSight[] => {
+    const pid = processes.get(name)?.pid;
+    return typeof pid === "number" ? [{ node, what, process: `${pid}`, total }] : [];
+  };
   const stores = objects ? [null, ...nodes.keys()] : [];
   return [
-    ...[...nodes].map(([node, { healed: total }]): HealedSight => {
-      return { node, what: "log", process: processOf(node), total };
-    }),
+    ...[...nodes].flatMap(([node, { healed: total }]) =>
+      sightOf(node, { node, what: "log", total }),
+    ),
     // A store that is not named has been well.
-    ...stores.map((node): HealedSight => {
+    ...stores.flatMap((node) => {
       const total = objects?.find((one) => one.node === node)?.count ?? 0;
-      return { node, what: "objects", process: keeper, total };
+      return sightOf("keeper", { node, what: "objects", total });
     }),
   ];
 }
