@@ -104,7 +104,7 @@ describe("a session that is made again", () => {
   it("hears the code of a long error, and lets a long parameter pass", () => {
     let codes: ReadonlyMap<number, string> | undefined;
     const memory = aBook({
-      restore: () => ({ cycles: [{ bytes: Buffer.from("x"), what: "it", key: undefined }] }),
+      restore: () => ({ cycles: [{ bytes: Buffer.from("x"), what: "it", key: "a" }] }),
       restored: (_, given) => {
         codes = given;
         return undefined;
