@@ -101,6 +101,8 @@ const packagesInCore = new Set([
   "volume/compression-shell.ts node:zlib",
   "volume/s3-xml.ts @rgrove/parse-xml",
   "route/parser.ts libpg-query",
+  "route/parser-shell.ts node:fs/promises",
+  "route/parser-shell.ts node:module",
   "route/cache.ts lru-cache",
   "cluster/fault-messages.ts zod",
   "cluster/messages.ts zod",

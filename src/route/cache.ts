@@ -64,7 +64,8 @@ export class ClassificationCache {
     if (this.lastLong?.sql === sql) return this.lastLong.classified;
     const classified = classify(sql);
     // More is not kept for the length of a pause.
-    this.lastLong = sql.length > lastCharsMax ? undefined : { sql, classified };
+    const isKept = sql.length <= lastCharsMax && classified.isPassing !== true;
+    this.lastLong = isKept ? { sql, classified } : undefined;
     return classified;
   }
 
@@ -77,7 +78,7 @@ export class ClassificationCache {
   }
 
   private remember(key: string, classified: Classified): Classified {
-    this.classes.set(key, classified);
+    if (classified.isPassing !== true) this.classes.set(key, classified);
     return classified;
   }
 }

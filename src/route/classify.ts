@@ -1,6 +1,6 @@
 import { inspect, type Findings } from "./findings.ts";
 import { parse, type Node } from "./parser.ts";
-import { refusalOf } from "./refusals.ts";
+import { mayBeRefused, refusalOf, tooDeepRefusal } from "./refusals.ts";
 import { outline } from "./scan.ts";
 import type { Classified, SessionEffect, StatementClass } from "./statement-class.ts";
 import { isForwardableNode } from "./forwardable.ts";
@@ -60,14 +60,24 @@ export function classify(sql: string): Classified {
   }
   const result = parse(sql);
   if (result.kind === "failed") return classifyUnparsed(sql);
+  if (result.kind === "broken") return { ...classifyUnjudged(sql), isPassing: true };
+  if (result.kind !== "parsed") return classifyUnjudged(sql);
   const mentions = mentionsSynchronousCommit(sql);
   const statements: StatementClass[] = [];
   for (const node of result.statements) {
     const findings = inspect(node);
-    if (!findings) return classifyUnparsed(sql);
+    if (!findings) return classifyUnjudged(sql);
     statements.push(classOf(node, findings, mentions));
   }
   return { statements, parseFailed: false };
+}
+
+/** The server may well run it, and it may have in it what an endpoint refuses: then it is refused. */
+function classifyUnjudged(sql: string): Classified {
+  const { statements, parseFailed } = classifyUnparsed(sql);
+  if (!mayBeRefused(sql)) return { statements, parseFailed };
+  const refusal = tooDeepRefusal;
+  return { statements: statements.map((one) => ({ ...one, refusal })), parseFailed };
 }
 
 /** The class of a text that is not to be parsed: one statement that may do anything. */

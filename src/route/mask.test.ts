@@ -2,12 +2,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { scanSync } from "libpg-query";
+import { loadModule, scanSync } from "libpg-query";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ClassificationCache, classify, loadParser } from "./index.ts";
 import { isClassOfMask, maskLiterals } from "./mask.ts";
 
-beforeAll(loadParser);
+beforeAll(() => Promise.all([loadParser(), loadModule()]));
 
 const root = join(import.meta.dirname, "..", "..");
 

@@ -1,48 +1,77 @@
-import { parseSync, scanSync, type Node } from "libpg-query";
+import type { Node } from "libpg-query";
+import type { Grammar } from "./grammar.ts";
+import { nests } from "./nesting.ts";
+import { isTree, list, type Tree } from "./tree.ts";
 
 export type { Node } from "libpg-query";
 
-/** The statements of a text as PostgreSQL's grammar sees them, or that it is not one it knows. */
+/**
+ * The statements of a text as PostgreSQL's grammar sees them, or why there are none:
+ * - failed: it is not one that the grammar knows; the server will say so, in its own words
+ * - tooDeep: it nests too deep to be parsed here; the server may well run it
+ * - broken: the parser has given up; the next moment it may not
+ */
 export type ParseResult =
   | { readonly kind: "parsed"; readonly statements: readonly Node[] }
-  | { readonly kind: "failed" };
+  | { readonly kind: "failed" }
+  | { readonly kind: "tooDeep" }
+  | { readonly kind: "broken" };
 
-/**
- * Parses with PostgreSQL 18's own grammar. parser-shell.ts must have loaded it. A text that cannot be parsed is not an
- * error here: the server answers it, in its own words. That includes text nested so deeply that the parser gives up.
- */
-export function parse(sql: string): ParseResult {
-  // The package refuses the empty string, which PostgreSQL answers with EmptyQueryResponse.
-  if (sql === "") return { kind: "parsed", statements: [] };
-  try {
-    const statements: Node[] = [];
-    for (const { stmt } of parseSync(sql).stmts ?? []) if (stmt) statements.push(stmt);
-    return { kind: "parsed", statements };
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith("WASM module not initialized"))
-      throw error;
-    return { kind: "failed" };
-  }
+/** One for the process, like its code. */
+let grammar: Grammar | undefined;
+
+export function hasGrammar(): boolean {
+  return grammar !== undefined;
 }
 
-/** The text of the one PREPARE of `name` in `sql`; undefined if there is none, or if it cannot be parsed. */
+export function useGrammar(loaded: Grammar): void {
+  grammar = loaded;
+}
+
+function loadedGrammar(): Grammar {
+  if (!grammar) throw new Error("loadParser() was not called");
+  return grammar;
+}
+
+/** Parses with PostgreSQL 18's own grammar. parser-shell.ts must have loaded it. */
+export function parse(sql: string): ParseResult {
+  const parsed = parseRaw(sql);
+  if (!Array.isArray(parsed)) return parsed;
+  return { kind: "parsed", statements: parsed.flatMap(({ stmt }) => (stmt ? [stmt] : [])) };
+}
+
+interface RawStatement {
+  readonly stmt?: Node;
+  readonly stmt_location?: number;
+  readonly stmt_len?: number;
+}
+
+function parseRaw(sql: string): RawStatement[] | Exclude<ParseResult, { kind: "parsed" }> {
+  if (nests(sql)) return { kind: "tooDeep" };
+  const answer = loadedGrammar().parse(sql);
+  if (answer.kind !== "answer") return { kind: answer.kind };
+  return isTree(answer.value) ? (list(answer.value, "stmts") as RawStatement[]) : [];
+}
+
+/** As long as a client's text that is looked at. */
+const preparedCharsMax = 256 * 1024;
+
+/** The text of the one PREPARE of `name` in `sql`; undefined if there is none, or if that cannot be told. */
 export function findPrepare(sql: string, name: string): string | undefined {
-  try {
-    const statements = parseSync(sql).stmts ?? [];
-    // PostgreSQL shows a text of one statement as a whole, with the comments around it.
-    if (statements.length === 1) return sql;
-    const found = statements.filter(
-      ({ stmt }) => stmt && "PrepareStmt" in stmt && stmt.PrepareStmt.name === name,
-    );
-    const [only] = found;
-    if (!only || found.length > 1) return undefined;
-    // In bytes; no length: up to the end.
-    const bytes = Buffer.from(sql);
-    const from = only.stmt_location ?? 0;
-    return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
-  } catch {
-    return undefined;
-  }
+  const statements = sql.length > preparedCharsMax ? undefined : parseRaw(sql);
+  // Whatever it is, it is one statement: of several, the others would be run again, too.
+  if (!Array.isArray(statements)) return /;(?![\s;]*$)/.test(sql) ? undefined : sql;
+  // PostgreSQL shows a text of one statement as a whole, with the comments around it.
+  if (statements.length === 1) return sql;
+  const found = statements.filter(
+    ({ stmt }) => stmt && "PrepareStmt" in stmt && stmt.PrepareStmt.name === name,
+  );
+  const [only] = found;
+  if (!only || found.length > 1) return undefined;
+  // In bytes; no length: up to the end.
+  const bytes = Buffer.from(sql);
+  const from = only.stmt_location ?? 0;
+  return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
 }
 
 /** One word, number, string, sign or comment of a text, as PostgreSQL's lexer sees it. In bytes. */
@@ -55,15 +84,14 @@ export interface ScanToken {
 
 /** All of them, in order; undefined: the text cannot be read. */
 export function scan(sql: string): readonly ScanToken[] | undefined {
-  try {
-    const bytes = Buffer.from(sql);
-    return scanSync(sql).tokens.map(({ start, end, tokenName }) => ({
-      start,
-      end,
-      text: bytes.toString("utf8", start, end),
-      isComment: tokenName === "SQL_COMMENT" || tokenName === "C_COMMENT",
-    }));
-  } catch {
-    return undefined;
-  }
+  const answer = loadedGrammar().scan(sql);
+  if (answer.kind !== "answer" || !isTree(answer.value)) return undefined;
+  const bytes = Buffer.from(sql);
+  return list(answer.value, "tokens").map((token) => scanToken(bytes, isTree(token) ? token : {}));
+}
+
+function scanToken(bytes: Buffer, token: Tree): ScanToken {
+  const [start, end] = [Number(token["start"]), Number(token["end"])];
+  const isComment = token["tokenName"] === "SQL_COMMENT" || token["tokenName"] === "C_COMMENT";
+  return { start, end, text: bytes.toString("utf8", start, end), isComment };
 }

@@ -100,3 +100,19 @@ export function refusalOf(tag: string, statement: Tree, findings: Findings): Ref
   );
   return takesReservedName ? reservedNameRefusal : undefined;
 }
+
+/** The answer to a text that nobody can look through, and that has one of those words. */
+export const tooDeepRefusal: Refusal = {
+  code: sqlState.tooComplex,
+  message: "the text nests too deep for the endpoint to see what it sets",
+  hint: "Send what sets something, or changes the system, as a text of its own.",
+};
+
+/** Without one of these words refusalOf would find nothing; U& begins a name that may be spelt in any way. */
+const refusedWords =
+  /tablespace|\bsystem\b|application_name|set_config|pg_settings|borealis|apg_write_forward|\bu&/i;
+
+/** Whether a text that was not looked through may have in it what an endpoint refuses. */
+export function mayBeRefused(sql: string): boolean {
+  return refusedWords.test(sql);
+}

@@ -31,7 +31,7 @@ export function outline(sql: string): Outline {
 }
 
 /** The end of the literal or comment that starts here, or the next character if none does. */
-function skipToken(sql: string, at: number): number {
+export function skipToken(sql: string, at: number): number {
   switch (sql[at]) {
     case '"':
       return endOfQuoted(sql, at, '"', false);

@@ -124,4 +124,6 @@ export interface StatementClass {
 export interface Classified {
   readonly statements: readonly StatementClass[];
   readonly parseFailed: boolean;
+  /** The parser had given up: the same text may be understood the next moment. */
+  readonly isPassing?: boolean;
 }

@@ -633,3 +633,16 @@ describe("what is not the protocol", () => {
     expect(action).toMatchObject({ kind: "fail", error: { code: "08P01" } });
   });
 });
+
+describe("what has waited for a commit to be durable", () => {
+  it("and is no protocol ends the session, and nothing else", () => {
+    const script = new ConversationScript(aConversation());
+    const garbage = Buffer.from([0x01, 0, 0, 0, 4]);
+    const [first, next] = ["alter system set work_mem = '1MB'", "insert into t values (1)"];
+    script.client(encodeQuery(first), encodeQuery(next), garbage);
+    script.server(encodeCommandComplete("ALTER SYSTEM"), encodeReadyForQuery(idle));
+    expect(script.lines.at(-1)).toContain("await parameters");
+    const last = script.conversation.durable().at(-1);
+    expect(last).toMatchObject({ kind: "fail" });
+  });
+});

@@ -84,11 +84,12 @@ export class Conversation {
 
   /** What `awaitDurable` asked for has become true; `refusal`: or is undone, and the client hears why in the place of success. */
   durable(refusal?: BorealisError): Action[] {
-    if (this.hasEnded) return [];
-    if (refusal) this.server.refuse(encodeError(refusal, "ERROR"));
-    else this.server.release();
-    this.client.goOn();
-    return this.exchange.takeActions();
+    return this.follow(() => {
+      if (refusal) this.server.refuse(encodeError(refusal, "ERROR"));
+      else this.server.release();
+      // What has waited may be no protocol.
+      this.client.goOn();
+    });
   }
 
   commitTimedOut(): Action[] {

@@ -1,6 +1,8 @@
-import { BorealisError, ProtocolViolation, sqlState } from "../base/errors.ts";
+import { InvariantBroken } from "../base/assert.ts";
+import { BorealisError, ProtocolViolation } from "../base/errors.ts";
 import type { Logger, Timer } from "../io/index.ts";
 import { encodeError, transactionState } from "../wire/index.ts";
+import { internalError } from "./boundary-shell.ts";
 import { Carrying } from "./carrying.ts";
 import type { ClientLink } from "./client-link.ts";
 import { cancelledByClient, writerEnded } from "./farewells.ts";
@@ -47,6 +49,7 @@ export class Forwarding {
   private board: Switchboard | undefined;
   private readonly queue: SwitchAction[] = [];
   private isPerforming = false;
+  private hasBroken = false;
   private isClientHeld = false;
   private isClientFull = false;
   private idleTimer: Timer | undefined;
@@ -157,17 +160,28 @@ export class Forwarding {
       this.readerLink.pass(chunk);
       return;
     }
+    this.bounded(() => board.fromClient(chunk));
+  }
+
+  /** What the client has sent may be no protocol, and is looked at when its turn comes. */
+  private bounded(decide: () => readonly SwitchAction[]): void {
+    if (this.hasBroken) return;
     try {
-      this.run(board.fromClient(chunk));
+      this.run(decide());
     } catch (error) {
-      if (!(error instanceof ProtocolViolation)) throw error;
-      this.options.client.write(encodeError(error, "FATAL"));
+      if (error instanceof InvariantBroken) throw error;
+      const { client, logger } = this.options;
+      if (!(error instanceof ProtocolViolation))
+        logger.error({ event: "forwarding.broken", err: error });
+      this.hasBroken = true;
+      client.write(encodeError(error, "FATAL"));
       this.end();
     }
   }
 
   private fromSide(side: SideName, bytes: Buffer): boolean {
-    if (this.board) this.run(this.board.fromSide(side, bytes));
+    const { board } = this;
+    if (board) this.bounded(() => board.fromSide(side, bytes));
     else if (side === "reader") this.tell(bytes);
     return !this.isClientFull;
   }
@@ -274,10 +288,10 @@ export class Forwarding {
       const error = this.refusalOf(cause);
       // The transaction is to be a failed one where the client goes on.
       if (hasMoved) await this.ask("reader", ownQuery("BEGIN"));
-      this.run(board.refuse(error));
+      this.bounded(() => board.refuse(error));
       return;
     }
-    this.run(board.prepared());
+    this.bounded(() => board.prepared());
   }
 
   private async catchUp(): Promise<void> {
@@ -288,16 +302,14 @@ export class Forwarding {
     } catch (cause) {
       this.refusalOf(cause);
     }
-    this.run(board.caughtUp());
+    this.bounded(() => board.caughtUp());
   }
 
   private refusalOf(cause: unknown): BorealisError {
     const { logger } = this.options;
     if (!(cause instanceof BorealisError)) logger.error({ event: "forwarding.broken", err: cause });
     else logger.info({ event: "forwarding.refused", code: cause.code, reason: cause.message });
-    return cause instanceof BorealisError
-      ? cause
-      : new BorealisError(sqlState.internal, "internal error of the endpoint");
+    return cause instanceof BorealisError ? cause : internalError;
   }
 
   /** True: it is new. */

@@ -18,7 +18,8 @@ export function watchFree(
     scanner.begin(chunk);
     while (scanner.next()) {
       const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
-      if (scanner.type === message.parameterStatus) {
+      const isWhole = scanner.end <= scanner.buffer.length;
+      if (scanner.type === message.parameterStatus && isWhole) {
         const { name, value } = parseParameterStatus(body);
         parameters.set(name, value);
       } else if (scanner.type === message.error) connection.destroy();

@@ -1,5 +1,6 @@
 /** Sessions, their pool and what they borrow from it, over something that speaks a little of PostgreSQL's protocol. */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { InvariantBroken } from "../base/assert.ts";
 import { instanceId } from "../base/ids.ts";
 import { type Clock, closedConnection, openLogger, realClock } from "../io/index.ts";
 import { ClassificationCache, loadParser } from "../route/index.ts";
@@ -222,6 +223,30 @@ describe("sessions that share one connection", () => {
       expect(world.ran(text)).toBe(1);
     },
   );
+
+  it("end alone by an error that nobody expected, from whichever side it came", async () => {
+    const [a, b, c] = [world.connect(), world.connect(), world.connect()];
+    const fails = (): never => {
+      throw new RangeError("Maximum call stack size exceeded");
+    };
+    a.memory.runSent = fails;
+    expect(await a.client.ask(encodeQuery("select 1"))).toBe("XX000");
+    b.memory.ready = fails;
+    expect(await b.client.ask(encodeQuery("select 2"))).toContain("XX000");
+    expect([a.client.hasEnded, b.client.hasEnded]).toEqual([true, true]);
+    expect(await c.client.ask(encodeQuery("select 3"))).toBe("C Z");
+    c.memory.restore = fails;
+    await world.connect().client.ask(encodeQuery("select 4"));
+    expect(await c.client.ask(encodeQuery("select 5"))).toBe("XX000");
+  });
+
+  it("end the process by a broken law", () => {
+    const a = world.connect();
+    a.session.survivor.fromClient = () => {
+      throw new InvariantBroken("it holds");
+    };
+    expect(() => a.client.send(encodeQuery("select 1"))).toThrow(InvariantBroken);
+  });
 
   it("count as idle from the end of a statement, not from its beginning", async () => {
     const clock = new VirtualClock();

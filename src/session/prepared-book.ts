@@ -24,11 +24,9 @@ export interface Prepared {
   readonly searchPath: string | null;
 }
 
-/** It exists, and is too long to be kept. */
+/** It exists, and is too long to be kept, or to be found in the text that made it. */
 export type Entry = Prepared | "tooLong";
 
-/** No string, no backslash, nothing but ASCII: none of readingSettings changes the meaning of such a text. */
-const plain = /^(?:[\0-#%&(-[\]-~]|\$\d)*$/;
 const isAscii = /^[\0-\x7f]*$/;
 /** NAMEDATALEN - 1: PostgreSQL cuts the names of prepared statements and portals there, as keys of its tables (dynahash.c). */
 export const nameBytesMax = 63;
@@ -70,8 +68,11 @@ export class PreparedBook {
     searchPath: string | null,
   ): string | undefined {
     const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
-    const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
-    this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
+    const needsReading = !body || !isPlain(body.toString("latin1", 0, textEnd));
+    this.set(
+      key,
+      body && { source: body, reading: needsReading ? reading : undefined, searchPath },
+    );
     return isOtherToServer(key, reading) ? key : undefined;
   }
 
@@ -135,10 +136,10 @@ export class PreparedBook {
         if (!isKnown) unknown ??= name;
         continue;
       }
-      const source = findPrepare(sql, name) ?? sql;
-      if (entry && entry !== "tooLong" && entry.source === source) continue;
-      const isPlain = plain.test(source);
-      this.set(key, { source, reading: isPlain ? undefined : reading, searchPath });
+      const source = findPrepare(sql, name);
+      if (source === undefined) this.set(key, undefined);
+      else if (typeof entry !== "object" || entry.source !== source)
+        this.set(key, { source, reading: isPlain(source) ? undefined : reading, searchPath });
     }
     for (const key of this.entries.keys())
       if (!present.has(key) && !this.missing.has(key)) this.forget(key);
@@ -217,4 +218,10 @@ function bytesOf(entry: Entry | undefined): number {
 /** Of a name's bytes: the server converts them, and knows it by others. */
 function isOtherToServer(key: string, reading: Reading): boolean {
   return (reading.get("client_encoding") ?? "UTF8") !== "UTF8" && !isAscii.test(key);
+}
+
+/** No string, no backslash, nothing but ASCII: none of readingSettings changes the meaning of such a text. */
+function isPlain(text: string): boolean {
+  // Of what may be there, not of all that is: a repeated group has no room for a text of megabytes.
+  return !/['\\\x7f-\uffff]|\$(?!\d)/.test(text);
 }

@@ -3,7 +3,7 @@ import {
   encodeQuery,
   MessageScanner,
   parseParameterStatus,
-  parseReport,
+  parseReportHead,
 } from "../wire/index.ts";
 import { blank, type Carried } from "./handover.ts";
 import { unparsable } from "./client-messages.ts";
@@ -11,7 +11,8 @@ import type { Memory } from "./memory.ts";
 import type { RestorePlan } from "./restore.ts";
 import type { Resume } from "./resume.ts";
 
-const wholeBytesMax = 8 * 1024;
+/** As a live session's server is heard: a parameter that is longer is not noted there, either. */
+const headBytesMax = 8 * 1024;
 
 /** What the connection is like. */
 export interface Found {
@@ -29,7 +30,7 @@ export class Restoration {
   private readonly cycleCount: number;
   private readonly codes = new Map<number, string>();
   private readonly scanner = new MessageScanner((_, totalBytes) =>
-    totalBytes <= wholeBytesMax ? totalBytes : 5,
+    Math.min(totalBytes, headBytesMax),
   );
   private done = 0;
   /** To be sent. */
@@ -51,9 +52,10 @@ export class Restoration {
     scanner.begin(chunk);
     while (scanner.next()) {
       const body = scanner.buffer.subarray(scanner.start + 5, scanner.end);
+      const isWhole = scanner.end <= scanner.buffer.length;
       if (scanner.type === backend.error)
-        this.codes.set(this.done, parseReport(body).get("C") ?? "");
-      else if (scanner.type === backend.parameterStatus) {
+        this.codes.set(this.done, parseReportHead(body).get("C") ?? "");
+      else if (scanner.type === backend.parameterStatus && isWhole) {
         const { name, value } = parseParameterStatus(body);
         parameters.set(name, value);
         this.memory.parameter(name, value);

@@ -76,6 +76,7 @@ function cut(text: string): string {
 export class SessionAudit {
   readonly identity: AuditedIdentity;
   private readonly auditor: Auditor;
+  private readonly logger: Logger;
   private readonly tap: StatementTap | undefined;
   private session: Session | undefined;
   private hasEnded = false;
@@ -84,12 +85,14 @@ export class SessionAudit {
     auditor,
     identity,
     classify,
+    logger,
   }: SessionAuditsOptions & {
     readonly auditor: Auditor;
     readonly identity: AuditedIdentity;
   }) {
     this.auditor = auditor;
     this.identity = identity;
+    this.logger = logger;
     if (auditor.statements === "none") return;
     this.tap = new StatementTap({
       isAll: auditor.statements === "all",
@@ -101,7 +104,9 @@ export class SessionAudit {
 
   /** In the client's place. */
   linkTo(client: ClientLink): ClientLink {
-    return this.tap ? auditedLink(client, this.tap) : client;
+    const onBroken = (error: unknown): void =>
+      this.logger.error({ event: "session.broken", err: error });
+    return this.tap ? auditedLink(client, this.tap, onBroken) : client;
   }
 
   /** `early`: what its client sent ahead. */

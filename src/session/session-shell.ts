@@ -2,6 +2,7 @@ import { type BorealisError, messageOf } from "../base/errors.ts";
 import { encodeError } from "../wire/index.ts";
 import type { Action, Outcome, UpTo } from "./action.ts";
 import { mayBeFenced } from "./farewells.ts";
+import { Boundary } from "./boundary-shell.ts";
 import { GivingWay, type Remaining } from "./departure.ts";
 import type { BackendReady } from "./backend-shell.ts";
 import type { ClientLink } from "./client-link.ts";
@@ -37,6 +38,7 @@ export class Session {
   private isServerFull = false;
   private hasEnded = false;
   private readonly givingWay = new GivingWay();
+  private readonly boundary = new Boundary(this, (action) => this.perform(action));
   /** How losses of its servers have ended; undefined: it has lost none. */
   outcomes: ReadonlyMap<Outcome, number> | undefined;
   /** Its place in a pool, if it has one. */
@@ -47,7 +49,7 @@ export class Session {
     const { backend, world } = options;
     this.world = world;
     this.timers = new SessionTimers(world.clock);
-    this.client = options.client;
+    this.client = this.boundary.linkTo(options.client);
     this.pid = backend.key.pid;
     this.clientKey = options.clientKey;
     this.survivor = new Survivor(world.exchangeOf(backend.target));
@@ -183,14 +185,14 @@ export class Session {
       clock,
       gate,
       holdTimeoutMs,
-      onBytes: (chunk) => this.run(this.survivor.fromServer(chunk)),
+      onBytes: (chunk) => this.boundary.run(() => this.run(this.survivor.fromServer(chunk))),
       onReleased: () => this.readOn(),
       onExpired: () => this.terminate(mayBeFenced),
       onDrain: () => {
         this.isServerFull = false;
         this.readOn();
       },
-      onGone: () => this.onServerGone(),
+      onGone: () => this.boundary.run(() => this.onServerGone()),
     });
   }
 
@@ -240,7 +242,7 @@ export class Session {
         this.line.pause();
         // Nobody is left to be told.
         if (this.client.closed) this.line.destroy();
-        else void this.awaitDurable(action.upTo);
+        else this.boundary.watch(this.awaitDurable(action.upTo));
         return;
       case "pauseClient":
         this.isGated = true;
@@ -260,10 +262,10 @@ export class Session {
         this.timers.setCommit(action.timeoutMs, () => this.run(this.survivor.commitTimedOut()));
         return;
       case "reconnect":
-        void this.search.reconnect();
+        this.boundary.watch(this.search.reconnect());
         return;
       case "askFate":
-        void this.search.askFate(action, this.pid);
+        this.boundary.watch(this.search.askFate(action, this.pid));
         return;
       case "committed":
         this.line.noteCommitted(this.world.counters);
@@ -373,7 +375,8 @@ export class Session {
     this.drain();
     const { mayBeOnPurpose, hasTerminated } = this.conversation.exchange;
     if (hasTerminated) this.finish();
-    else if (mayBeOnPurpose && !this.line.isRetired && this.survivor.isLive) void this.judge();
+    else if (mayBeOnPurpose && !this.line.isRetired && this.survivor.isLive)
+      this.boundary.watch(this.judge());
     else this.run(this.survivor.lost());
   }
 

@@ -1,4 +1,4 @@
-import { backend, MessageScanner, parseDataRow, parseReport } from "../wire/index.ts";
+import { backend, MessageScanner, parseDataRow, parseReportHead } from "../wire/index.ts";
 
 export interface OwnFailure {
   /** SQLSTATE. */
@@ -30,6 +30,8 @@ type Verdict =
   | { readonly kind: "pass" | "drop" | "aside" | "own" }
   | { readonly kind: "replace"; readonly bytes: Buffer };
 
+const drop: Verdict = { kind: "drop" };
+
 /** What the messages of one side are to the switchboard. */
 export interface AnswerSink {
   /** An answer, or a part of one, to what the client sent. */
@@ -49,7 +51,7 @@ export class SideAnswers {
   private readonly scanner = new MessageScanner((type, totalBytes) => {
     if (totalBytes <= wholeBytesMax) return totalBytes;
     const isNeeded = reports.has(type) || (type === backend.dataRow && this.asked !== undefined);
-    return isNeeded && totalBytes <= reportBytesMax ? totalBytes : 5;
+    return isNeeded ? Math.min(totalBytes, reportBytesMax) : 5;
   });
   private readonly sink: AnswerSink;
   private readonly dropsAsides: boolean;
@@ -91,14 +93,14 @@ export class SideAnswers {
       const { type, start } = scanner;
       const end = Math.min(scanner.end, scanner.buffer.length);
       const bytes = scanner.buffer.subarray(start, end);
-      const verdict = this.verdictOn(type, bytes);
+      const verdict = this.verdictOn(type, bytes, end === scanner.end);
       if (verdict.kind !== "pass") {
         this.emit(from, start);
         from = end;
         this.isDropping = end < scanner.end;
         if (verdict.kind === "aside") sink.tellAside(Buffer.from(bytes));
         else if (verdict.kind === "replace") sink.tell(verdict.bytes);
-        else if (verdict.kind === "own") this.onOwn(type, bytes.subarray(5));
+        else if (verdict.kind === "own") this.onOwn(type, bytes.subarray(5), end === scanner.end);
         continue;
       }
       sink.passed(type);
@@ -110,30 +112,31 @@ export class SideAnswers {
     this.emit(from, scanner.forwardEnd);
   }
 
-  private verdictOn(type: number, bytes: Buffer): Verdict {
+  /** Of what is not whole the rest passes as its beginning does: it cannot be told later. */
+  private verdictOn(type: number, bytes: Buffer, isWhole: boolean): Verdict {
     const isOwn = this.asked !== undefined;
-    if (type === backend.parameterStatus)
-      return { kind: this.dropsAsides && isOwn ? "drop" : "aside" };
-    if (type === backend.notification) return { kind: this.dropsAsides ? "drop" : "aside" };
+    const aside: Verdict = { kind: isWhole ? "aside" : this.dropsAsides ? "drop" : "pass" };
+    if (type === backend.parameterStatus) return this.dropsAsides && isOwn ? drop : aside;
+    if (type === backend.notification) return this.dropsAsides ? drop : aside;
     if (type === backend.error) {
-      const report = parseReport(bytes.subarray(5));
+      const report = parseReportHead(bytes.subarray(5));
       // Its last words are for the client, whoever asked.
       const isFatal = report.get("V") === "FATAL" || report.get("V") === "PANIC";
-      if (isOwn && isFatal && !this.dropsAsides) return { kind: "aside" };
+      if (isOwn && isFatal && !this.dropsAsides) return aside;
       const substitute = isOwn ? undefined : this.sink.substituteFor(report);
       if (substitute) return { kind: "replace", bytes: substitute };
     }
     return { kind: isOwn ? "own" : "pass" };
   }
 
-  private onOwn(type: number, body: Buffer): void {
+  private onOwn(type: number, body: Buffer, isWhole: boolean): void {
     const { asked } = this;
     if (!asked) return;
     if (type === backend.error) {
-      const report = parseReport(body);
+      const report = parseReportHead(body);
       const [code, message] = [report.get("C") ?? "", report.get("M") ?? ""];
       asked.errors.set(asked.seen, { code, message });
-    } else if (type === backend.dataRow) asked.row = parseDataRow(body);
+    } else if (type === backend.dataRow && isWhole) asked.row = parseDataRow(body);
     else if (type === backend.readyForQuery && ++asked.seen === asked.cycles) {
       this.asked = undefined;
       asked.then({ errors: asked.errors, row: asked.row });

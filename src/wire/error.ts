@@ -38,3 +38,16 @@ export function parseReport(body: Buffer): Map<string, string> {
   }
   return fields;
 }
+
+/** ... of the beginning of such a body: those that are whole in it. The SQLSTATE comes third, before any long text. */
+export function parseReportHead(head: Buffer): Map<string, string> {
+  const fields = new Map<string, string>();
+  let at = 0;
+  for (;;) {
+    const end = head.indexOf(0, at);
+    // Nothing more, or the zero that ends them all.
+    if (end <= at) return fields;
+    fields.set(head.toString("latin1", at, at + 1), head.toString("utf8", at + 1, end));
+    at = end + 1;
+  }
+}

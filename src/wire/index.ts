@@ -54,7 +54,7 @@ export {
   type ReplicationStart,
   type SystemIdentity,
 } from "./replication-shell.ts";
-export { encodeError, encodeNotice, parseReport, type Severity } from "./error.ts";
+export { encodeError, encodeNotice, parseReport, parseReportHead, type Severity } from "./error.ts";
 export {
   type HeadPolicy,
   loginBytesMax,

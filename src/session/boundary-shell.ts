@@ -1,0 +1,78 @@
+import { InvariantBroken } from "../base/assert.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import type { Logger } from "../io/index.ts";
+import type { Action } from "./action.ts";
+import type { ClientLink } from "./client-link.ts";
+import type { Conversation } from "./conversation.ts";
+
+export interface Bounded {
+  readonly pid: number;
+  readonly world: { readonly logger: Logger };
+  readonly conversation: Conversation;
+}
+
+/**
+ * What comes from sockets and timers for one session is done within its boundary: an error that nobody expected (of a message
+ * that is made for it, as a rule) ends this session, not the process with everybody's. A broken law ends the process still:
+ * what is shared may be wrong then.
+ */
+export class Boundary {
+  private readonly of: Bounded;
+  private readonly end: (action: Extract<Action, { kind: "fail" | "close" }>) => void;
+  private hasBroken = false;
+
+  constructor(of: Bounded, end: Boundary["end"]) {
+    this.of = of;
+    this.end = end;
+  }
+
+  run(work: () => void): void {
+    if (this.hasBroken) return;
+    try {
+      work();
+    } catch (error) {
+      this.broke(error);
+    }
+  }
+
+  watch(work: Promise<void>): void {
+    void work.catch((error: unknown) => this.broke(error));
+  }
+
+  /** What the client says and does, within it. */
+  linkTo(client: ClientLink): ClientLink {
+    return {
+      get closed() {
+        return client.closed;
+      },
+      write: (bytes) => client.write(bytes),
+      cork: () => client.cork(),
+      uncork: () => client.uncork(),
+      pause: () => client.pause(),
+      resume: () => client.resume(),
+      end: (bytes) => client.end(bytes),
+      destroy: (error) => client.destroy(error),
+      onData: (handler) => client.onData((chunk) => this.run(() => handler(chunk))),
+      onDrain: (handler) => client.onDrain(() => this.run(handler)),
+      onEnd: (handler) => client.onEnd(() => this.run(handler)),
+      // It lets go of what it has, whatever came before.
+      onClose: (handler) => client.onClose(handler),
+    };
+  }
+
+  private broke(error: unknown): void {
+    if (error instanceof InvariantBroken) throw error;
+    const { pid, world, conversation } = this.of;
+    world.logger.error({ event: "session.broken", pid, err: error });
+    if (this.hasBroken) return;
+    this.hasBroken = true;
+    const { exchange, server } = conversation;
+    // In the middle of a message whatever the client is told would be taken for the rest of that.
+    if (server.isMidMessage) this.end({ kind: "close" });
+    else if (exchange.mayHaveCommitted) this.end({ kind: "fail", error: exchange.lossOf(error) });
+    else this.end({ kind: "fail", error: internalError });
+  }
+}
+
+/** It shows nothing of itself. */
+export const internalError = new BorealisError(sqlState.internal, "internal error of the endpoint");
