@@ -229,7 +229,8 @@ export class ClientMessages {
       frontOf(exchange) === cycle &&
       (cycle.kind === "query" || cycle.isRewritten);
     const change = memory.runSent(0, plan.touch, { isAlone });
-    cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
+    cycle.changes.push(memory.querySent(cycle.isRewritten));
+    if (change) cycle.changes.push(change);
   }
 
   /** A simple Query ends the unsynced messages before it: one ReadyForQuery for both. */
@@ -251,20 +252,25 @@ export class ClientMessages {
       const batch = this.questions.batch();
       batch.substitute ??= { step: batch.stepsSent, error: encodeRefusal(plan.refusal) };
       // It destroys the unnamed statement as the client's own would.
-      batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
-      addStep(batch, "P");
+      this.noteParse(batch);
       return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
     }
     if (this.questions.mustWait(plan)) return wait;
     const question = this.questions.askBeforeBatch(plan);
     const batch = this.questions.batch();
-    batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
-    addStep(batch, "P");
+    this.noteParse(batch);
     // One statement by protocol, however long its text is.
     const single: TextPlan =
       plan === opaquePlan ? { ...opaquePlan, role: "write", mayEndTransaction: false } : plan;
     if (name !== undefined) exchange.book.parse(name, single);
     return question ? { kind: "insertBefore", bytes: question } : pass;
+  }
+
+  private noteParse(batch: Cycle): void {
+    const { changes, stepsSent } = batch;
+    const isKept = this.isWhole && changes.hasRoomFor(this.body.length);
+    changes.push(this.exchange.memory.parseSent(stepsSent, this.body, isKept));
+    addStep(batch, "P");
   }
 
   private onBind(): Verdict {

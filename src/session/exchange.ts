@@ -19,6 +19,7 @@ import {
   worseOf,
 } from "./probe.ts";
 import { readbackSteps } from "./readback.ts";
+import { Changes, type OwedBodies } from "./session-change.ts";
 import { StatementBook } from "./statement-book.ts";
 import type { SurvivalWishes } from "./survival-wishes.ts";
 import { Comparison, Transcript } from "./transcript.ts";
@@ -34,6 +35,7 @@ export class Exchange {
   readonly planner: TextPlanner;
   readonly options: ExchangeOptions;
   readonly cycles = new Deque<Cycle>();
+  readonly owedBodies: OwedBodies = { bytes: 0 };
   readonly book: StatementBook;
   /** As the server has them. */
   readonly parameters: Map<string, string>;
@@ -199,7 +201,7 @@ export class Exchange {
 
   /** A new last cycle. */
   open(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle {
-    const cycle = newCycle(kind, facts);
+    const cycle = newCycle(kind, { changes: new Changes(this.owedBodies), ...facts });
     this.cycles.pushBack(cycle);
     if (!cycle.isOwn) {
       this.openedCount++;

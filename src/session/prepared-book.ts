@@ -1,6 +1,7 @@
 import { findPrepare } from "../route/index.ts";
 import type { PreparedName } from "./readback.ts";
 import { ownPrefix } from "./readback.ts";
+import { factsOfSource, type SourceFacts } from "./source-patterns.ts";
 
 /** Settings that change how a text is read, or what its literals mean; the server reports each of them. */
 export const readingSettings = [
@@ -22,6 +23,12 @@ export interface Prepared {
   readonly reading: Reading | undefined;
   /** The search path at that time, as far as it was read back; null: the connection's own. */
   readonly searchPath: string | null;
+}
+
+/** Of the text of one. */
+export interface ExecutedFacts extends SourceFacts {
+  /** It may change the session when it is executed. */
+  readonly mayTouch: boolean;
 }
 
 /** It exists, and is too long to be kept. */
@@ -47,6 +54,8 @@ export class PreparedBook {
   private readonly entries = new Map<string, Entry>();
   /** What changed names had before, since `settle`; undefined: nothing. */
   private readonly before = new Map<string, Entry | undefined>();
+  /** Looked for once, since a few bytes execute a text of any length. */
+  private readonly facts = new WeakMap<Prepared, ExecutedFacts>();
   private totalBytes = 0;
   /** Those that the connection has not: they could not be made there, and may be on another. */
   private readonly missing = new Set<string>();
@@ -155,12 +164,16 @@ export class PreparedBook {
     return false;
   }
 
-  /** Made by PREPARE, and its text may change the session when it is executed. */
-  mayTouch(name: string): boolean {
+  /** What executing it may do to the session; undefined: its text is not known. */
+  factsOf(name: string): ExecutedFacts | undefined {
     const entry = this.entries.get(keyOf(Buffer.from(name)));
-    if (!entry || entry === "tooLong") return true;
-    const { source } = entry;
-    return mayTouchSession(typeof source === "string" ? source : source.toString("latin1"));
+    if (!entry || entry === "tooLong") return undefined;
+    const known = this.facts.get(entry);
+    if (known) return known;
+    const sql = textOf(entry);
+    const facts = { ...factsOfSource(sql), mayTouch: mayTouchSession(sql) };
+    this.facts.set(entry, facts);
+    return facts;
   }
 
   /** By the bytes of its name, as latin1. */
@@ -203,6 +216,13 @@ export class PreparedBook {
 /** Of a text that can be prepared: it may leave something in the session when it is executed. */
 export function mayTouchSession(sql: string): boolean {
   return /set_config|pg_settings|advisory/i.test(sql);
+}
+
+/** As the client wrote it: of a Parse message's body what is between the name and the types of parameters. */
+export function textOf({ source }: Prepared): string {
+  if (typeof source === "string") return source;
+  const from = source.indexOf(0) + 1;
+  return source.toString("utf8", from, source.indexOf(0, from));
 }
 
 export function keyOf(name: Buffer): string {
