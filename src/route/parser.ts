@@ -25,24 +25,30 @@ export function parse(sql: string): ParseResult {
   }
 }
 
-/** The text of the one PREPARE of `name` in `sql`; undefined if there is none, or if it cannot be parsed. */
-export function findPrepare(sql: string, name: string): string | undefined {
+/**
+ * The texts of the PREPAREs in `sql`, by name. None of a name that has several of them, nor where `sql` is one statement, or
+ * cannot be parsed: then all of it is the text.
+ */
+export function findPrepares(sql: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
   try {
     const statements = parseSync(sql).stmts ?? [];
     // PostgreSQL shows a text of one statement as a whole, with the comments around it.
-    if (statements.length === 1) return sql;
-    const found = statements.filter(
-      ({ stmt }) => stmt && "PrepareStmt" in stmt && stmt.PrepareStmt.name === name,
-    );
-    const [only] = found;
-    if (!only || found.length > 1) return undefined;
-    // In bytes; no length: up to the end.
+    if (statements.length === 1) return found;
     const bytes = Buffer.from(sql);
-    const from = only.stmt_location ?? 0;
-    return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
+    const several = new Set<string>();
+    for (const { stmt, stmt_location: from = 0, stmt_len: length } of statements) {
+      const name = stmt && "PrepareStmt" in stmt ? (stmt.PrepareStmt.name ?? "") : undefined;
+      if (name === undefined) continue;
+      if (found.has(name)) several.add(name);
+      // In bytes; no length: up to the end.
+      found.set(name, bytes.toString("utf8", from, length ? from + length : bytes.length));
+    }
+    for (const name of several) found.delete(name);
   } catch {
-    return undefined;
+    found.clear();
   }
+  return found;
 }
 
 /** One word, number, string, sign or comment of a text, as PostgreSQL's lexer sees it. In bytes. */

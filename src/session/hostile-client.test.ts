@@ -3,10 +3,12 @@ import { aConversation, failure } from "../../test/helpers/session-script.ts";
 import { loadParser } from "../route/index.ts";
 import {
   backend,
+  encodeExecute,
   encodeMessage,
   encodeParse,
   encodeReadyForQuery,
   encodeSync,
+  frontend,
   transactionState,
 } from "../wire/index.ts";
 import { addOwnSteps, addStep, isAtOwnStep, newCycle } from "./cycle.ts";
@@ -16,6 +18,7 @@ import { owedBodyBytesMax } from "./session-change.ts";
 beforeAll(() => loadParser());
 
 const { idle } = transactionState;
+const bound = encodeMessage(backend.bindComplete);
 const parsed = encodeMessage(backend.parseComplete);
 const times = (count: number, ...messages: Buffer[]): Buffer => {
   const one = Buffer.concat(messages);
@@ -77,5 +80,47 @@ describe("a batch without its Sync", () => {
     expect(owedBodies.bytes).toBeGreaterThan(long.length / 2);
     conversation.fromServer(encodeReadyForQuery(idle));
     expect(owedBodies.bytes).toBe(0);
+  });
+});
+
+describe("names of settings in parameters", () => {
+  const { open } = transactionState;
+  const setting = encodeParse("s", "select set_config($1, '', true)");
+  const bind = (portal: string, value: string): Buffer =>
+    encodeMessage(frontend.bind, (body) => {
+      body.cString(portal).cString("s").u16(0).u16(1);
+      return body.u32(Buffer.byteLength(value)).text(value).u16(0);
+    });
+
+  it("are kept until their transaction ends, and no more than so much of them", () => {
+    const conversation = aConversation();
+    const { book, memory } = conversation.exchange;
+    conversation.fromClient(Buffer.concat([setting, bind("p", "app.x"), encodeSync()]));
+    expect(book.namesOfPortal("p")).toEqual(["app.x"]);
+    conversation.fromServer(Buffer.concat([parsed, bound, encodeReadyForQuery(open)]));
+    expect(book.namesOfPortal("p")).toEqual(["app.x"]);
+    conversation.fromClient(encodeSync());
+    conversation.fromServer(encodeReadyForQuery(idle));
+    expect(book.namesOfPortal("p")).toBeUndefined();
+    // One that is longer than any, and is not executed, is nothing yet.
+    conversation.fromClient(Buffer.concat([bind("long", `app.${"x".repeat(250_000)}`)]));
+    expect(book.namesOfPortal("long")?.join("").length).toBeLessThan(5_000);
+    for (let at = 0; at < 2_000; at++)
+      conversation.fromClient(bind(`p${at}`, `app.x${at}${"x".repeat(900)}`));
+    const kept = Array.from({ length: 2_000 }, (_, at) => book.namesOfPortal(`p${at}`)?.[0]);
+    expect(kept[0]).toHaveLength(906);
+    // One stands for all the others.
+    expect(new Set(kept).size).toBeLessThan(1024 * 1024 / 900);
+    expect(memory.obstacle()).toBeUndefined();
+    conversation.fromClient(encodeExecute("p1999"));
+    expect(memory.obstacle()).toBe("it has too many settings of its own");
+  });
+
+  it("that are too long, too, make a session that has too many", () => {
+    const conversation = aConversation();
+    const { memory } = conversation.exchange;
+    const long = bind("", `app.${"\u{1F40D}".repeat(1_000)}`);
+    conversation.fromClient(Buffer.concat([setting, long, encodeExecute("")]));
+    expect(memory.obstacle()).toBe("it has too many settings of its own");
   });
 });

@@ -1,6 +1,7 @@
-import { findPrepare } from "../route/index.ts";
+import { PrepareTexts } from "./prepare-texts.ts";
 import type { PreparedName } from "./readback.ts";
 import { ownPrefix } from "./readback.ts";
+import { upToTooMany } from "./session-touch.ts";
 import { factsOfSource, type SourceFacts } from "./source-patterns.ts";
 
 /** Settings that change how a text is read, or what its literals mean; the server reports each of them. */
@@ -56,6 +57,8 @@ export class PreparedBook {
   private readonly before = new Map<string, Entry | undefined>();
   /** Looked for once, since a few bytes execute a text of any length. */
   private readonly facts = new WeakMap<Prepared, ExecutedFacts>();
+  /** Of those that PREPARE made, as the last readback has shown them. */
+  private texts: PrepareTexts;
   private totalBytes = 0;
   /** Those that the connection has not: they could not be made there, and may be on another. */
   private readonly missing = new Set<string>();
@@ -66,6 +69,7 @@ export class PreparedBook {
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
+    this.texts = new PrepareTexts(bytesMax);
   }
 
   /**
@@ -78,9 +82,7 @@ export class PreparedBook {
     reading: Reading,
     searchPath: string | null,
   ): string | undefined {
-    const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
-    const isPlain = body !== undefined && plain.test(body.toString("latin1", 0, textEnd));
-    this.set(key, body && { source: body, reading: isPlain ? undefined : reading, searchPath });
+    this.set(key, body && wantedOf(body, reading, searchPath));
     return isOtherToServer(key, reading) ? key : undefined;
   }
 
@@ -134,6 +136,7 @@ export class PreparedBook {
   ): string | undefined {
     let unknown: string | undefined;
     const present = new Set([""]);
+    const texts = new PrepareTexts(this.bytesMax);
     for (const { name, sql } of names) {
       if (name.startsWith(ownPrefix)) continue;
       const key = keyOf(Buffer.from(name));
@@ -144,11 +147,13 @@ export class PreparedBook {
         if (!isKnown) unknown ??= name;
         continue;
       }
-      const source = findPrepare(sql, name) ?? sql;
-      if (entry && entry !== "tooLong" && entry.source === source) continue;
-      const isPlain = plain.test(source);
-      this.set(key, { source, reading: isPlain ? undefined : reading, searchPath });
+      const known = entry && entry !== "tooLong" ? entry.source : undefined;
+      if (known === sql) continue;
+      const source = texts.find(sql, name, this.texts);
+      if (source !== undefined && known === source) continue;
+      this.set(key, source === undefined ? undefined : wantedOf(source, reading, searchPath));
     }
+    this.texts = texts;
     for (const key of this.entries.keys())
       if (!present.has(key) && !this.missing.has(key)) this.forget(key);
     return unknown;
@@ -171,7 +176,9 @@ export class PreparedBook {
     const known = this.facts.get(entry);
     if (known) return known;
     const sql = textOf(entry);
-    const facts = { ...factsOfSource(sql), mayTouch: mayTouchSession(sql) };
+    const { customNames, leavesUnseen } = factsOfSource(sql);
+    const names = upToTooMany(customNames);
+    const facts = { customNames: names, leavesUnseen, mayTouch: mayTouchSession(sql) };
     this.facts.set(entry, facts);
     return facts;
   }
@@ -211,6 +218,20 @@ export class PreparedBook {
   private note(key: string): void {
     if (!this.before.has(key)) this.before.set(key, this.entries.get(key));
   }
+}
+
+function wantedOf(
+  source: Buffer | string,
+  reading: Reading,
+  searchPath: string | null,
+): Prepared {
+  const text = typeof source === "string" ? source : source.toString("latin1", 0, textEnd(source));
+  return { source, reading: plain.test(text) ? undefined : reading, searchPath };
+}
+
+/** Of the body of a Parse message. */
+function textEnd(body: Buffer): number {
+  return body.indexOf(0, body.indexOf(0) + 1);
 }
 
 /** Of a text that can be prepared: it may leave something in the session when it is executed. */

@@ -502,6 +502,23 @@ describe("a connection that somebody else wants", () => {
     expect(book.keeps({ readsDrawn: false })).toBeUndefined();
   });
 
+  it("says of no more names in a text than make a session that has too many", () => {
+    const calls = (count: number): string =>
+      Array.from({ length: count }, (_, at) => `set_config('a.b${at}', '', true)`).join();
+    expect(touch(`select ${calls(2)}, ${calls(2)}`).customNames).toEqual(["a.b0", "a.b1"]);
+    const many = touch(`select ${calls(3000)}`);
+    expect(many.customNames).toHaveLength(501);
+    const book = newBook();
+    book.runSent(0, many);
+    expect(book.obstacle()).toBe("it has too many settings of its own");
+    const body = `select 1; set a.b = ${calls(3000)}`;
+    const executed = newBook();
+    executed.answeredStep(executed.parseSent(0, parseBody("a", body), true));
+    expect(executed.prepared.factsOf("a")?.customNames).toHaveLength(501);
+    executed.runSent(0, touch("execute a"));
+    expect(executed.obstacle()).toBe("it has too many settings of its own");
+  });
+
   it("keeps it for a parameter that names a setting, and is not known", () => {
     const book = newBook();
     const sql = touch("select set_config($1, $2, false)");
@@ -579,5 +596,29 @@ describe("what is known of a session", () => {
         .restore("now", { hasUnnamed })
         .cycles.flatMap(({ key }) => (key === undefined ? [] : [key]));
     expect([keys(true), keys(false)]).toEqual([["", "s"], ["s"]]);
+  });
+});
+
+describe("a text of many PREPAREs", () => {
+  const count = 3_000;
+  const text = Array.from({ length: count }, (_, at) => `prepare s${at} as select ${at};`).join("");
+  const prepared = Array.from({ length: count }, (_, at) => [`s${at}`, true, text]);
+
+  // Minutes, if it were parsed for each of them; and again, with each readback.
+  it("is parsed once, however often it is shown", () => {
+    const book = newBook();
+    for (let time = 0; time < 3; time++) readBack(book, { prepared });
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.preparedText(`s${count - 1}`)?.sql).toBe(`prepare s${count - 1} as select 2999`);
+    expect(Object.keys(statementsOf(book, "now"))).toHaveLength(count);
+  });
+
+  it("makes what is too long to be kept where such texts together are", () => {
+    const book = newBook(quiet, 2 * text.length);
+    const more = (each: string) => ["p", "q"].map((name) => [name, true, `${text}${each}`]);
+    readBack(book, { prepared: [["s0", true, text], ...more("prepare p as select 1;")] });
+    expect(book.obstacle()).toBe("its prepared statements are too long");
+    readBack(book, { prepared: [["s0", true, text]] });
+    expect(book.obstacle()).toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@ import { listening, unread } from "./reasons.ts";
 import { RepeatableTexts } from "./repeatable-texts.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
 import type { Change, Circumstances, NumberedTouch, StatementChange } from "./session-change.ts";
-import type { SessionTouch } from "./session-touch.ts";
+import { customNameLengthMax, customNamesMax, type SessionTouch } from "./session-touch.ts";
 import { TouchCount } from "./touch-count.ts";
 import { Unseen } from "./unseen.ts";
 
@@ -26,7 +26,6 @@ export type Moment = "now" | "start";
 
 const bytesMaxDefault = 4 * 1024 * 1024;
 const noSettings: ReadonlyMap<string, string> = new Map();
-const customNamesMax = 500;
 const loadsMax = 100;
 
 const unknownYet = "what its last statements changed is not known";
@@ -412,8 +411,10 @@ export class SessionBook {
   }
 
   private addCustomName(name: string): void {
-    if (!name.includes(".") || this.customNames.has(name)) return;
-    if (this.customNames.size < customNamesMax) this.customNames.add(name);
+    // It may be the beginning of a longer one.
+    const isTooLong = name.length > customNameLengthMax;
+    if ((!isTooLong && !name.includes(".")) || this.customNames.has(name)) return;
+    if (!isTooLong && this.customNames.size < customNamesMax) this.customNames.add(name);
     else this.hasTooMany = true;
   }
 }
