@@ -364,9 +364,11 @@ export class ClientMessages {
 
   private onCopyDone(): void {
     const { cycles } = this.exchange;
-    for (let index = 0; index < cycles.length; index++) {
+    // Those in front of one that has been told have been told, too: a client may send any number of either.
+    for (let index = cycles.length - 1; index >= 0; index--) {
       const cycle = cycles.at(index);
-      if (cycle) cycle.isCopyEnded = true;
+      if (!cycle || cycle.isCopyEnded) return;
+      cycle.isCopyEnded = true;
     }
   }
 

@@ -176,7 +176,8 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
 export function isAtOwnStep(cycle: Cycle): boolean {
   const { sections, stepsSeen } = cycle;
   // Steps are answered in order, and there may be any number of sections.
-  while ((sections[cycle.sectionAt]?.to ?? Number.POSITIVE_INFINITY) <= stepsSeen) cycle.sectionAt++;
+  while ((sections[cycle.sectionAt]?.to ?? Number.POSITIVE_INFINITY) <= stepsSeen)
+    cycle.sectionAt++;
   return (sections[cycle.sectionAt]?.from ?? Number.POSITIVE_INFINITY) <= stepsSeen;
 }
 

@@ -62,6 +62,8 @@ export class Exchange {
   private lateAsides: Buffer[];
   /** Cycles of the client's opened so far. */
   openedCount = 0;
+  /** ... and over. */
+  private finishedCount = 0;
   /** Of the last ReadyForQuery. */
   state: number = transactionState.idle;
   honesty: HonestySettings;
@@ -107,14 +109,6 @@ export class Exchange {
 
   get wishes(): SurvivalWishes {
     return this.wishBook.current;
-  }
-
-  /** Cycles of the client's that are over. */
-  private get finishedCount(): number {
-    let count = this.openedCount;
-    for (let index = 0; index < this.cycles.length; index++)
-      if (this.cycles.at(index)?.isOwn === false) count--;
-    return count;
   }
 
   /** PostgreSQL reads the text as our parser does. */
@@ -213,6 +207,7 @@ export class Exchange {
   /** The client has been told that `cycle`, one of its own, is over. */
   finished(cycle: Cycle): void {
     const isIdle = this.state === transactionState.idle;
+    this.finishedCount++;
     this.journal.finish(isIdle);
     if (!this.isComparing) {
       this.hasAdvanced = true;
@@ -230,6 +225,12 @@ export class Exchange {
     this.isLostTransaction = false;
     this.pendingError = undefined;
     this.readBackIfNeeded();
+  }
+
+  /** The first two of the client's cycles turn out to be one. */
+  merged(): void {
+    this.finishedCount++;
+    this.journal.merge();
   }
 
   /** Outside a transaction, with nothing under way, the session is asked what it has, if that may be new. */

@@ -1,16 +1,28 @@
-import { beforeAll, describe, expect, it } from "vitest";
-import { aConversation, failure } from "../../test/helpers/session-script.ts";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import {
+  aConversation,
+  bytesTo,
+  failure,
+  letters,
+  one,
+  queryAnswer,
+  report,
+  SurvivorScript,
+} from "../../test/helpers/session-script.ts";
 import { loadParser } from "../route/index.ts";
 import {
   backend,
+  encodeCommandComplete,
   encodeExecute,
   encodeMessage,
   encodeParse,
+  encodeQuery,
   encodeReadyForQuery,
   encodeSync,
   frontend,
   transactionState,
 } from "../wire/index.ts";
+import type { Conversation } from "./conversation.ts";
 import { addOwnSteps, addStep, isAtOwnStep, newCycle } from "./cycle.ts";
 import { owedBodyBytesMax } from "./session-change.ts";
 
@@ -83,6 +95,43 @@ describe("a batch without its Sync", () => {
   });
 });
 
+describe("cycles that wait for their answers", () => {
+  const count = 2_000;
+  /** How often a cycle was looked at meanwhile. */
+  const looksDuring = ({ exchange }: Conversation, work: () => void): number => {
+    const at = vi.spyOn(exchange.cycles, "at");
+    work();
+    return at.mock.calls.length;
+  };
+
+  it("are looked at once when COPY's data ends, however often a client says that it does", () => {
+    const conversation = aConversation();
+    const { cycles } = conversation.exchange;
+    conversation.fromClient(times(count, encodeSync()));
+    const end = times(count, encodeMessage(frontend.copyDone));
+    expect(looksDuring(conversation, () => conversation.fromClient(end))).toBeLessThan(5 * count);
+    conversation.fromClient(encodeSync());
+    const isEnded = Array.from({ length: count + 1 }, (_, at) => cycles.at(at)?.isCopyEnded);
+    expect(isEnded.indexOf(false)).toBe(count);
+    conversation.fromClient(encodeMessage(frontend.copyDone));
+    expect(cycles.back()?.isCopyEnded).toBe(true);
+  });
+
+  it("are not looked at with each answer where a wish is for one transaction only", () => {
+    const conversation = aConversation();
+    const { exchange } = conversation;
+    const wish = encodeQuery("set local borealis.replay = off");
+    conversation.fromClient(Buffer.concat([times(count, encodeSync()), wish]));
+    const ready = times(count, encodeReadyForQuery(idle));
+    expect(looksDuring(conversation, () => conversation.fromServer(ready))).toBeLessThan(5 * count);
+    expect(exchange.wishes.isReplayed).toBe(false);
+    conversation.fromServer(
+      Buffer.concat([encodeCommandComplete("SET"), encodeReadyForQuery(idle)]),
+    );
+    expect(exchange.wishes.isReplayed).toBe(true);
+  });
+});
+
 describe("names of settings in parameters", () => {
   const { open } = transactionState;
   const setting = encodeParse("s", "select set_config($1, '', true)");
@@ -110,7 +159,7 @@ describe("names of settings in parameters", () => {
     const kept = Array.from({ length: 2_000 }, (_, at) => book.namesOfPortal(`p${at}`)?.[0]);
     expect(kept[0]).toHaveLength(906);
     // One stands for all the others.
-    expect(new Set(kept).size).toBeLessThan(1024 * 1024 / 900);
+    expect(new Set(kept).size).toBeLessThan((1024 * 1024) / 900);
     expect(memory.obstacle()).toBeUndefined();
     conversation.fromClient(encodeExecute("p1999"));
     expect(memory.obstacle()).toBe("it has too many settings of its own");
@@ -122,5 +171,62 @@ describe("names of settings in parameters", () => {
     const long = bind("", `app.${"\u{1F40D}".repeat(1_000)}`);
     conversation.fromClient(Buffer.concat([setting, long, encodeExecute("")]));
     expect(memory.obstacle()).toBe("it has too many settings of its own");
+  });
+});
+
+describe("what a deferred trigger says in the commit of one statement", () => {
+  const notice = (bytes: number): Buffer =>
+    report(backend.notice, { S: "NOTICE", V: "NOTICE", C: "00000", M: "x".repeat(bytes) });
+  const inserting = (): Conversation => {
+    const conversation = aConversation();
+    conversation.fromClient(encodeQuery("insert into t values (1)"));
+    const steps = [parsed, bound, one(backend.noData), encodeCommandComplete("INSERT 0 1")];
+    const own = [one(backend.closeComplete), ...queryAnswer("77")];
+    conversation.fromServer(Buffer.concat([...steps, ...own]));
+    return conversation;
+  };
+
+  it.each([
+    ["small", 1_000, 8_000],
+    ["large", 100, 100_000],
+  ])("is told as it comes, and the completion behind it: %s", (_, count, bytes) => {
+    const conversation = inserting();
+    const { outbox } = conversation.server;
+    const notices = times(count, notice(bytes));
+    const told: Buffer[] = [];
+    for (let at = 0; at < notices.length; at += 65_536) {
+      told.push(bytesTo("toClient", conversation.fromServer(notices.subarray(at, at + 65_536))));
+      expect(outbox.heldBytes).toBeLessThan(2 * bytes + 3 * 65_536);
+      expect(conversation.server.isMidMessage).toBe(false);
+    }
+    const ready = encodeReadyForQuery(idle);
+    const completion = encodeCommandComplete("INSERT 0 1");
+    told.push(bytesTo("toClient", conversation.fromServer(ready)));
+    expect(letters(Buffer.concat(told)).replaceAll("N", "")).toBe("CZ");
+    expect(told.at(-1)?.subarray(-completion.length - ready.length)).toEqual(
+      Buffer.concat([completion, ready]),
+    );
+  });
+
+  it("is told where the commit fails, too, and no completion", () => {
+    const conversation = inserting();
+    const told = bytesTo("toClient", conversation.fromServer(times(20, notice(8_000))));
+    const rest = Buffer.concat([failure("23505"), encodeReadyForQuery(idle)]);
+    const end = bytesTo("toClient", conversation.fromServer(rest));
+    expect([letters(told), letters(end)]).toEqual(["N".repeat(20), "EZ"]);
+  });
+
+  it("is a part of its answer: it is not run again where its server is lost then", () => {
+    const survivor = new SurvivorScript().client(encodeQuery("insert into t values (1)"));
+    const steps = [parsed, bound, one(backend.noData), encodeCommandComplete("INSERT 0 1")];
+    survivor.server(...steps, one(backend.closeComplete), ...queryAnswer("77"));
+    survivor.server(times(20, notice(8_000))).forget();
+    survivor.lost().fate("aborted");
+    expect(survivor.lines).toEqual(["lost: ask 77", "aborted: < E(40001) Z(I) reconnect"]);
+    const committed = new SurvivorScript().client(encodeQuery("insert into t values (1)"));
+    committed.server(...steps, one(backend.closeComplete), ...queryAnswer("77"));
+    committed.server(times(20, notice(8_000))).forget();
+    committed.lost().fate("committed");
+    expect(committed.lines[1]).toBe("committed: < C(INSERT 0 1) Z(I) reconnect");
   });
 });

@@ -10,7 +10,7 @@ import type { HiddenState } from "./hidden-state.ts";
 import { actsOutside } from "./source-patterns.ts";
 import { mayHideWarnings } from "./hidden-warnings.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
-import { wishSettings } from "./survival-wishes.ts";
+import { wishesOf } from "./text-wishes.ts";
 
 /**
  * What a text means for the transaction that it runs in:
@@ -239,7 +239,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     )
       ? "it acts beyond its transaction"
       : firstObstacle(statements, traits),
-    wishes: lastOfEach(statements.flatMap(wishesOf)),
+    wishes: wishesOf(statements),
   };
 }
 
@@ -278,24 +278,6 @@ function reachesOutside(statement: StatementClass, outsideNames: Names): boolean
   if (outsideNames.size === 0) return false;
   if (names === undefined || executes !== undefined) return true;
   return names.some((name) => outsideNames.has(name));
-}
-
-function wishesOf({ settings, tag, sessionEffects }: StatementClass): SettingChange[] {
-  const isReset = tag === "RESET" || sessionEffects.includes("discard");
-  if (isReset && settings.some(({ name }) => name === "*"))
-    return [{ name: "*", value: null, isLocal: false }];
-  return settings.filter(({ name }) => name === "*" || wishSettings.includes(name));
-}
-
-/** A text may set one of them any number of times, and is executed by a few bytes. */
-function lastOfEach(wishes: readonly SettingChange[]): SettingChange[] {
-  const last = new Map<string, SettingChange>();
-  for (const wish of wishes) {
-    const key = `${wish.name} ${String(wish.isLocal)}`;
-    last.delete(key);
-    last.set(key, wish);
-  }
-  return [...last.values()];
 }
 
 function staysInOne(statement: StatementClass): boolean {

@@ -220,11 +220,7 @@ export class PreparedBook {
   }
 }
 
-function wantedOf(
-  source: Buffer | string,
-  reading: Reading,
-  searchPath: string | null,
-): Prepared {
+function wantedOf(source: Buffer | string, reading: Reading, searchPath: string | null): Prepared {
   const text = typeof source === "string" ? source : source.toString("latin1", 0, textEnd(source));
   return { source, reading: plain.test(text) ? undefined : reading, searchPath };
 }

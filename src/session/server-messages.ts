@@ -353,7 +353,7 @@ export class ServerMessages {
     cycles.popFront();
     cycles.popFront();
     cycles.pushFront({ ...cycle, isOpen: next.isOpen });
-    this.exchange.journal.merge();
+    this.exchange.merged();
   }
 
   /** What a client pipelined cannot be told apart any more: better no answer than a wrong one. */
