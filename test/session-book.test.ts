@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ClassificationCache, loadParser } from "../src/route/index.ts";
 import {
   type Change,
+  Changes,
   type HiddenState,
   hiddenStateQuery,
   parseBindTexts,
@@ -74,8 +75,10 @@ class Client {
   }
 
   async do(step: Step): Promise<void> {
-    const changes: Change[] = [];
-    const add = (change: Change | undefined): void => void (change && changes.push(change));
+    const changes = new Changes();
+    const add = (change: Change | undefined): void => {
+      if (change) changes.push(change);
+    };
     const { book } = this;
     if (step.kind === "query") {
       add(book.querySent());
@@ -103,12 +106,12 @@ class Client {
     let seen = 0;
     const answers = await this.session.cycle();
     for (const { type } of answers) {
-      if (type === backend.error) book.failedStep(changes, seen);
+      if (type === backend.error) book.failedStep(changes.take(seen));
       const ends = [backend.parseComplete, backend.closeComplete, backend.bindComplete];
-      if ((ends as number[]).includes(type)) book.answeredStep(changes, seen++);
+      if ((ends as number[]).includes(type)) book.answeredStep(changes.take(seen++));
     }
     this.hear(answers);
-    book.ready(changes, this.isIdle);
+    book.ready(changes.atEnd, this.isIdle);
     if (this.isIdle && book.needsReadback !== "no") await this.readBack();
   }
 

@@ -85,48 +85,68 @@ export function inspect(statement: unknown): Findings | undefined {
     relations: [],
     names: new Set(),
   };
-  return walk(statement, new Set(), findings, depthMax) ? findings : undefined;
+  const walked = { ctes: new Map(), relations: new Set<string>() };
+  return walk(statement, walked, findings, depthMax) ? findings : undefined;
+}
+
+/** Where a walk is. A statement may have some ten thousand names of either kind. */
+interface Walked {
+  /** The CTEs that can be seen, and how many there are of each name. */
+  readonly ctes: Map<string, number>;
+  /** Findings.relations. */
+  readonly relations: Set<string>;
+}
+
+function show({ ctes }: Walked, name: string): void {
+  ctes.set(name, (ctes.get(name) ?? 0) + 1);
+}
+
+function hide({ ctes }: Walked, name: string): void {
+  // Not deleted: V8 orders a large map anew when that is done over and over.
+  ctes.set(name, (ctes.get(name) ?? 0) - 1);
 }
 
 /** False if there was no depth left. */
-function walk(
-  value: unknown,
-  ctes: ReadonlySet<string>,
-  findings: Findings,
-  depth: number,
-): boolean {
+function walk(value: unknown, walked: Walked, findings: Findings, depth: number): boolean {
   if (depth === 0) return false;
-  if (Array.isArray(value)) return value.every((item) => walk(item, ctes, findings, depth - 1));
+  if (Array.isArray(value)) return value.every((item) => walk(item, walked, findings, depth - 1));
   if (!isTree(value)) return true;
-  let visible = ctes;
-  if (isTree(value["withClause"])) {
-    const own = new Set(ctes);
-    if (!walkCtes(value["withClause"], own, findings, depth - 1)) return false;
-    visible = own;
-  }
-  if (typeof value["relname"] === "string") noteRelation(value, visible, findings);
+  const clause = value["withClause"];
+  const ctes = isTree(clause) ? walkCtes(clause, walked, findings, depth - 1) : [];
+  if (!ctes) return false;
+  if (typeof value["relname"] === "string") noteRelation(value, walked, findings);
   for (const key in value) {
     if (key === "withClause") continue;
     const field = value[key];
     if (isTree(field)) noteNode(key, field, findings);
     else if (key === "lockingClause") findings.locksRows = true;
-    if (!walk(field, visible, findings, depth - 1)) return false;
+    if (!walk(field, walked, findings, depth - 1)) return false;
   }
+  for (const name of ctes) hide(walked, name);
   return true;
 }
 
-/** A CTE sees those before it, and itself and its siblings only under RECURSIVE; the statement sees all. */
-function walkCtes(clause: Tree, visible: Set<string>, findings: Findings, depth: number): boolean {
+/**
+ * A CTE sees those before it, and itself and its siblings only under RECURSIVE; the statement sees all: their names are given,
+ * to be hidden behind it. Undefined if there was no depth left.
+ */
+function walkCtes(
+  clause: Tree,
+  walked: Walked,
+  findings: Findings,
+  depth: number,
+): readonly string[] | undefined {
   const ctes = list(clause, "ctes").map((cte) =>
     isTree(cte) ? child(cte, "CommonTableExpr") : {},
   );
   const names = ctes.map((cte) => text(cte, "ctename") ?? "");
-  if (clause["recursive"] === true) for (const name of names) visible.add(name);
-  return ctes.every((cte, index) => {
-    const isWalked = walk(cte, new Set(visible), findings, depth);
-    visible.add(names[index] ?? "");
-    return isWalked;
-  });
+  const isRecursive = clause["recursive"] === true;
+  if (isRecursive) for (const name of names) show(walked, name);
+  for (const [index, cte] of ctes.entries()) {
+    if (!walk(cte, walked, findings, depth)) return undefined;
+    if (!isRecursive) show(walked, names[index] ?? "");
+  }
+  return names;
 }
 
 function noteNode(key: string, node: Tree, findings: Findings): void {
@@ -274,12 +294,14 @@ function noteType(type: Tree, findings: Findings): void {
   if (name === undefined || !builtinTypes.has(name)) findings.namesUnknownCode = true;
 }
 
-function noteRelation(range: Tree, ctes: ReadonlySet<string>, findings: Findings): void {
+function noteRelation(range: Tree, { ctes, relations }: Walked, findings: Findings): void {
   const name = text(range, "relname") ?? "";
   const schema = text(range, "schemaname");
   const isTemporary = schema !== undefined && temporarySchema.test(schema);
   if (range["relpersistence"] === "t" || isTemporary) findings.makesTemporaryObject = true;
-  if (schema === undefined ? ctes.has(name) : catalogSchemas.has(schema)) return;
-  if (findings.relations.some((known) => known.name === name && known.schema === schema)) return;
+  if (schema === undefined ? (ctes.get(name) ?? 0) > 0 : catalogSchemas.has(schema)) return;
+  const key = schema === undefined ? name : `${schema}\0${name}`;
+  if (relations.has(key)) return;
+  relations.add(key);
   findings.relations.push({ schema, name });
 }

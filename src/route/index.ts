@@ -8,7 +8,7 @@ export { type AuditClass, auditClassOf, hasPlainNumbers, isOfDefinition } from "
 export { ClassificationCache, type ClassificationCacheOptions } from "./cache.ts";
 export { classify, classifyUnparsed } from "./classify.ts";
 export type { RelationName, SettingChange } from "./findings.ts";
-export { findPrepare } from "./parser.ts";
+export { findPrepares, type PrepareTextsOf } from "./parser.ts";
 export { loadParser } from "./parser-shell.ts";
 export {
   driverName,

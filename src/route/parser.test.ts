@@ -1,6 +1,6 @@
 /** What the parser does with texts that are made to break it. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { classify, ClassificationCache, findPrepare, loadParser } from "./index.ts";
+import { classify, ClassificationCache, findPrepares, loadParser } from "./index.ts";
 import { Grammar, type GrammarModule } from "./grammar.ts";
 import { nests } from "./nesting.ts";
 import { parse, useGrammar } from "./parser.ts";
@@ -179,9 +179,16 @@ describe("what is remembered of a text", () => {
 });
 
 describe("the text of a PREPARE", () => {
+  const findPrepare = (sql: string, name: string): string | undefined => {
+    const found = findPrepares(sql);
+    if (found === "unknown") return undefined;
+    return found === "whole" ? sql : found.get(name);
+  };
+
   it("is found among others", () => {
     const sql = "select 1; prepare a as select 2; select 3";
     expect(findPrepare(sql, "a")?.trim()).toBe("prepare a as select 2");
+    expect(findPrepare(`${sql}; prepare a as select 4`, "a")).toBeUndefined();
   });
 
   it("that cannot be looked through is the whole, unless another statement may be in it", () => {

@@ -56,22 +56,35 @@ function parseRaw(sql: string): RawStatement[] | Exclude<ParseResult, { kind: "p
 /** As long as a client's text that is looked at. */
 const preparedCharsMax = 256 * 1024;
 
-/** The text of the one PREPARE of `name` in `sql`; undefined if there is none, or if that cannot be told. */
-export function findPrepare(sql: string, name: string): string | undefined {
+/** Of one statement all of the text is the PREPARE's ("whole"); of several each has its own, and nobody may be able to tell. */
+export type PrepareTextsOf = ReadonlyMap<string, string> | "whole" | "unknown";
+
+/** The texts of the PREPAREs in `sql`, by name; none of a name that has several of them. */
+export function findPrepares(sql: string): PrepareTextsOf {
   const statements = sql.length > preparedCharsMax ? undefined : parseRaw(sql);
-  // Whatever it is, it is one statement: of several, the others would be run again, too.
-  if (!Array.isArray(statements)) return /;(?![\s;]*$)/.test(sql) ? undefined : sql;
+  // Whatever it is, it may be one statement: of several, the others would be run again, too.
+  if (!Array.isArray(statements)) return mayBeSeveral(sql) ? "unknown" : "whole";
   // PostgreSQL shows a text of one statement as a whole, with the comments around it.
-  if (statements.length === 1) return sql;
-  const found = statements.filter(
-    ({ stmt }) => stmt && "PrepareStmt" in stmt && stmt.PrepareStmt.name === name,
-  );
-  const [only] = found;
-  if (!only || found.length > 1) return undefined;
-  // In bytes; no length: up to the end.
+  if (statements.length === 1) return "whole";
+  const found = new Map<string, string>();
+  const several = new Set<string>();
   const bytes = Buffer.from(sql);
-  const from = only.stmt_location ?? 0;
-  return bytes.toString("utf8", from, only.stmt_len ? from + only.stmt_len : bytes.length);
+  for (const { stmt, stmt_location: from = 0, stmt_len: length } of statements) {
+    const name = stmt && "PrepareStmt" in stmt ? (stmt.PrepareStmt.name ?? "") : undefined;
+    if (name === undefined) continue;
+    if (found.has(name)) several.add(name);
+    // In bytes; no length: up to the end.
+    found.set(name, bytes.toString("utf8", from, length ? from + length : bytes.length));
+  }
+  for (const name of several) found.delete(name);
+  return found;
+}
+
+/** There is a semicolon before the end. */
+function mayBeSeveral(sql: string): boolean {
+  let end = sql.length;
+  while (end > 0 && /[\s;]/.test(sql[end - 1] ?? "")) end--;
+  return sql.lastIndexOf(";", end - 1) >= 0;
 }
 
 /** One word, number, string, sign or comment of a text, as PostgreSQL's lexer sees it. In bytes. */

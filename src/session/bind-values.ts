@@ -3,10 +3,15 @@ import { ProtocolViolation } from "../base/errors.ts";
 
 /**
  * Values of parameters (the first is 1) in a whole Bind body, of types whose binary form is their text; NULL and what
- * is not there are left out. An unreadable body has none: the server will say so.
+ * is not there are left out. Of a long one the first `bytesMax`. An unreadable body has none: the server will say so.
  */
-export function parseBindTexts(body: Buffer, parameters: readonly number[]): string[] {
+export function parseBindTexts(
+  body: Buffer,
+  parameters: readonly number[],
+  bytesMax = Number.POSITIVE_INFINITY,
+): string[] {
   try {
+    const wanted = new Set(parameters);
     const reader = new ByteReader(body);
     reader.cString();
     reader.cString();
@@ -16,8 +21,9 @@ export function parseBindTexts(body: Buffer, parameters: readonly number[]): str
     const texts: string[] = [];
     for (let number = 1; number <= count; number++) {
       const length = reader.i32();
-      const value = length < 0 ? undefined : reader.view(length).toString("utf8");
-      if (value !== undefined && parameters.includes(number)) texts.push(value);
+      if (length < 0) continue;
+      const value = reader.view(length);
+      if (wanted.has(number)) texts.push(value.toString("utf8", 0, Math.min(length, bytesMax)));
     }
     return texts;
   } catch (error) {

@@ -24,7 +24,7 @@ import { frontOf } from "./loss.ts";
 import { opaquePlan, type TextPlan } from "./plan.ts";
 import { queryProbeSteps } from "./probe.ts";
 import { encodeRefusal } from "./refused-messages.ts";
-import { unknownTouch } from "./session-touch.ts";
+import { customNameLengthMax, unknownTouch } from "./session-touch.ts";
 
 /** What becomes of the message at hand. */
 export type Verdict =
@@ -37,6 +37,8 @@ export type Verdict =
 /** The message is left out. */
 export const dropped: Verdict = { kind: "replace", bytes: Buffer.alloc(0) };
 const goesOn = new Set<number>([frontend.sync, frontend.flush, frontend.terminate]);
+/** Enough to see that a name of a setting is too long, whatever its letters. */
+const customNameBytesMax = 4 * (customNameLengthMax + 1);
 /** Of the Close behind a Query that went out as extended messages. */
 const closeSteps = 1;
 const pass: Verdict = { kind: "pass" };
@@ -55,7 +57,6 @@ export class ClientMessages {
   private readonly exchange: Exchange;
   private readonly questions: CommitQuestions;
   private readonly scanner: MessageScanner;
-  private readonly boundNames = new Map<string, string[]>();
 
   constructor(exchange: Exchange, scanner: MessageScanner) {
     this.scanner = scanner;
@@ -229,7 +230,8 @@ export class ClientMessages {
       frontOf(exchange) === cycle &&
       (cycle.kind === "query" || cycle.isRewritten);
     const change = memory.runSent(0, plan.touch, { isAlone });
-    cycle.changes.push(memory.querySent(cycle.isRewritten), ...(change ? [change] : []));
+    cycle.changes.push(memory.querySent(cycle.isRewritten));
+    if (change) cycle.changes.push(change);
   }
 
   /** A simple Query ends the unsynced messages before it: one ReadyForQuery for both. */
@@ -251,20 +253,25 @@ export class ClientMessages {
       const batch = this.questions.batch();
       batch.substitute ??= { step: batch.stepsSent, error: encodeRefusal(plan.refusal) };
       // It destroys the unnamed statement as the client's own would.
-      batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
-      addStep(batch, "P");
+      this.noteParse(batch);
       return { kind: "replace", bytes: encodeParse(name ?? "", unparsable) };
     }
     if (this.questions.mustWait(plan)) return wait;
     const question = this.questions.askBeforeBatch(plan);
     const batch = this.questions.batch();
-    batch.changes.push(exchange.memory.parseSent(batch.stepsSent, this.body, this.isWhole));
-    addStep(batch, "P");
+    this.noteParse(batch);
     // One statement by protocol, however long its text is.
     const single: TextPlan =
       plan === opaquePlan ? { ...opaquePlan, role: "write", mayEndTransaction: false } : plan;
     if (name !== undefined) exchange.book.parse(name, single);
     return question ? { kind: "insertBefore", bytes: question } : pass;
+  }
+
+  private noteParse(batch: Cycle): void {
+    const { changes, stepsSent } = batch;
+    const isKept = this.isWhole && changes.hasRoomFor(this.body.length);
+    changes.push(this.exchange.memory.parseSent(stepsSent, this.body, isKept));
+    addStep(batch, "P");
   }
 
   private onBind(): Verdict {
@@ -275,8 +282,11 @@ export class ClientMessages {
     const question = this.questions.askBeforeBatch(bound);
     addStep(this.questions.batch(), "B");
     if (names) {
-      exchange.book.bind(names.portal, names.statement);
-      this.noteBound(names.portal, exchange.book.planOfPortal(names.portal));
+      const parameters = bound?.touch.nameParameters ?? [];
+      // As far as it matters to the session's book.
+      const settings =
+        parameters.length > 0 ? parseBindTexts(this.body, parameters, customNameBytesMax) : [];
+      exchange.book.bind(names.portal, names.statement, settings);
     }
     return question ? { kind: "insertBefore", bytes: question } : pass;
   }
@@ -312,20 +322,13 @@ export class ClientMessages {
     return bytes ? { kind: "insertBefore", bytes } : pass;
   }
 
-  /** Values of parameters that name settings, for the book. */
-  private noteBound(portal: string, plan: TextPlan | undefined): void {
-    const parameters = plan?.touch.nameParameters ?? [];
-    if (parameters.length === 0) this.boundNames.delete(portal);
-    else this.boundNames.set(portal, parseBindTexts(this.body, parameters));
-  }
-
   private sendExecute(
     batch: Cycle,
     plan: TextPlan | undefined,
     portal: string | undefined,
   ): Verdict {
     const { exchange } = this;
-    const names = portal === undefined ? undefined : this.boundNames.get(portal);
+    const names = portal === undefined ? undefined : exchange.book.namesOfPortal(portal);
     const touch = plan?.touch ?? unknownTouch;
     const change = exchange.memory.runSent(batch.stepsSent, touch, { names });
     if (change) batch.changes.push(change);
@@ -361,9 +364,11 @@ export class ClientMessages {
 
   private onCopyDone(): void {
     const { cycles } = this.exchange;
-    for (let index = 0; index < cycles.length; index++) {
+    // Those in front of one that has been told have been told, too: a client may send any number of either.
+    for (let index = cycles.length - 1; index >= 0; index--) {
       const cycle = cycles.at(index);
-      if (cycle) cycle.isCopyEnded = true;
+      if (!cycle || cycle.isCopyEnded) return;
+      cycle.isCopyEnded = true;
     }
   }
 

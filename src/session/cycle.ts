@@ -1,5 +1,5 @@
 import type { Answer } from "./probe.ts";
-import type { Change } from "./session-change.ts";
+import { Changes } from "./session-change.ts";
 
 /**
  * One stretch of a conversation that the server ends with ReadyForQuery: a simple Query, a FunctionCall, or the
@@ -24,6 +24,8 @@ export interface Cycle {
   executes: number;
   /** Our steps within the client's. */
   readonly sections: Section[];
+  /** The first of them that is not answered. */
+  sectionAt: number;
   /** What must be known before the client may hear of success. */
   verify: "nothing" | "answer" | "always";
   /** The first step whose completion says something about a commit. */
@@ -62,7 +64,7 @@ export interface Cycle {
   /** Its answer is held as a whole while it is small: until then it can be run again unseen. */
   holdsAnswer: boolean;
   /** What its messages do to the session: the session's book knows what of it comes true. */
-  readonly changes: Change[];
+  readonly changes: Changes;
   /** An own one, which asks what the session has. */
   readonly isReadback: boolean;
   /** ... and what it says. */
@@ -124,6 +126,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     steps: "",
     executes: 0,
     sections: [],
+    sectionAt: 0,
     verify: "nothing",
     verifyFromStep: kind === "batch" ? Number.POSITIVE_INFINITY : 0,
     commitFromStep: Number.POSITIVE_INFINITY,
@@ -138,7 +141,7 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
     asksAhead: false,
     asks: undefined,
     holdsAnswer: false,
-    changes: [],
+    changes: facts.changes ?? new Changes(),
     isReadback: false,
     readRow: undefined,
     isSingle: false,
@@ -169,9 +172,13 @@ export function newCycle(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle
   };
 }
 
-/** Whether the answer that ends `step` is ours. */
-export function isOwnStep(cycle: Cycle, step: number): boolean {
-  return cycle.sections.some(({ from, to }) => step >= from && step < to);
+/** Whether the answer that ends the step at hand is ours. */
+export function isAtOwnStep(cycle: Cycle): boolean {
+  const { sections, stepsSeen } = cycle;
+  // Steps are answered in order, and there may be any number of sections.
+  while ((sections[cycle.sectionAt]?.to ?? Number.POSITIVE_INFINITY) <= stepsSeen)
+    cycle.sectionAt++;
+  return (sections[cycle.sectionAt]?.from ?? Number.POSITIVE_INFINITY) <= stepsSeen;
 }
 
 /** Counts a step of the client's in: `letter` is the first byte of its message. */

@@ -19,6 +19,7 @@ import {
   worseOf,
 } from "./probe.ts";
 import { readbackSteps } from "./readback.ts";
+import { Changes, type OwedBodies } from "./session-change.ts";
 import { StatementBook } from "./statement-book.ts";
 import type { SurvivalWishes } from "./survival-wishes.ts";
 import { Comparison, Transcript } from "./transcript.ts";
@@ -34,6 +35,7 @@ export class Exchange {
   readonly planner: TextPlanner;
   readonly options: ExchangeOptions;
   readonly cycles = new Deque<Cycle>();
+  readonly owedBodies: OwedBodies = { bytes: 0 };
   readonly book: StatementBook;
   /** As the server has them. */
   readonly parameters: Map<string, string>;
@@ -60,6 +62,8 @@ export class Exchange {
   private lateAsides: Buffer[];
   /** Cycles of the client's opened so far. */
   openedCount = 0;
+  /** ... and over. */
+  private finishedCount = 0;
   /** Of the last ReadyForQuery. */
   state: number = transactionState.idle;
   honesty: HonestySettings;
@@ -105,14 +109,6 @@ export class Exchange {
 
   get wishes(): SurvivalWishes {
     return this.wishBook.current;
-  }
-
-  /** Cycles of the client's that are over. */
-  private get finishedCount(): number {
-    let count = this.openedCount;
-    for (let index = 0; index < this.cycles.length; index++)
-      if (this.cycles.at(index)?.isOwn === false) count--;
-    return count;
   }
 
   /** PostgreSQL reads the text as our parser does. */
@@ -199,7 +195,7 @@ export class Exchange {
 
   /** A new last cycle. */
   open(kind: Cycle["kind"], facts: Partial<Cycle> = {}): Cycle {
-    const cycle = newCycle(kind, facts);
+    const cycle = newCycle(kind, { changes: new Changes(this.owedBodies), ...facts });
     this.cycles.pushBack(cycle);
     if (!cycle.isOwn) {
       this.openedCount++;
@@ -211,6 +207,7 @@ export class Exchange {
   /** The client has been told that `cycle`, one of its own, is over. */
   finished(cycle: Cycle): void {
     const isIdle = this.state === transactionState.idle;
+    this.finishedCount++;
     this.journal.finish(isIdle);
     if (!this.isComparing) {
       this.hasAdvanced = true;
@@ -228,6 +225,12 @@ export class Exchange {
     this.isLostTransaction = false;
     this.pendingError = undefined;
     this.readBackIfNeeded();
+  }
+
+  /** The first two of the client's cycles turn out to be one. */
+  merged(): void {
+    this.finishedCount++;
+    this.journal.merge();
   }
 
   /** Outside a transaction, with nothing under way, the session is asked what it has, if that may be new. */

@@ -30,7 +30,7 @@ export { type HiddenState, hiddenStateQuery, parseHiddenState } from "./hidden-s
 export { readbackSteps } from "./readback.ts";
 export type { RestoreCycle, RestorePlan } from "./restore.ts";
 export { type Moment, SessionBook, type SessionBookOptions } from "./session-book.ts";
-export type { Change } from "./session-change.ts";
+export { type Change, Changes } from "./session-change.ts";
 export { type KeptKind, keptKinds } from "./kept-kind.ts";
 export { outcomeNames } from "./outcomes.ts";
 export {

@@ -65,6 +65,52 @@ describe("a journal that is full", () => {
   });
 });
 
+describe("a journal of very many cycles", () => {
+  it("has each of them once, answered or not, and in their order", () => {
+    const journal = new Journal(1024 * 1024);
+    const count = 1_000;
+    for (let at = 0; at < 2 * count; at++) {
+      journal.begin();
+      journal.add(Buffer.from(`${at},`));
+    }
+    for (let at = 0; at < count; at++) journal.finish(false);
+    journal.barAnswered("one");
+    journal.bar("two");
+    journal.add(Buffer.from("more"));
+    const { finished, front, later, obstacle } = journal.kept;
+    const texts = Array.from({ length: 2 * count }, (_, at) => `${at},`);
+    const bytes = Buffer.concat([...finished, ...(front ?? []), ...later]);
+    expect(bytes.toString()).toBe(`${texts.join("")}more`);
+    expect(Buffer.concat([...finished]).toString()).toBe(texts.slice(0, count).join(""));
+    expect([front?.join(""), obstacle]).toEqual([`${count},`, "one"]);
+  });
+
+  it("puts small parts together, and keeps nothing of what is forgotten", () => {
+    const sync = bytes(5);
+    const full = new Journal(10);
+    const journal = new Journal(1024 * 1024);
+    for (const each of [full, journal]) {
+      for (let at = 0; at < 20_000; at++) {
+        each.begin();
+        each.add(sync);
+        each.finish(false);
+      }
+    }
+    expect(lengths(journal.kept.finished).reduce((sum, one) => sum + one)).toBe(100_000);
+    expect(journal.kept.finished.length).toBeLessThan(500);
+    expect(JSON.stringify(full).length).toBeLessThan(1_000);
+  });
+
+  // Minutes, if all that waits were moved up with each.
+  it("lets go of one as quickly as of the last", () => {
+    const count = 400_000;
+    const journal = new Journal(0);
+    for (let at = 0; at < count; at++) journal.begin();
+    for (let at = 0; at < count; at++) journal.finish(true);
+    expect(journal.kept.front).toBeUndefined();
+  });
+});
+
 describe("a session that keeps nothing to be run again", () => {
   const select = encodeQuery("select 1");
 

@@ -1,6 +1,10 @@
-/** What a client sent that may have to be sent again: kept by the cycle that it belongs to. */
+import { Deque } from "../base/deque.ts";
+
+/** What a client sent that may have to be sent again: kept by the cycle that it belongs to, until that is answered. */
 interface Segment {
   parts: Buffer[];
+  /** The last of `parts`, which were not put together yet. */
+  looseParts: number;
   sizeBytes: number;
   /** Why it may not be run a second time. */
   obstacle: string | undefined;
@@ -22,15 +26,20 @@ export interface Kept {
 
 /** A client may run ahead by so much in any case, and its session goes on. */
 const laterBytesMin = 64 * 1024;
+/** So many parts become one: a client may send five bytes at a time, and a Buffer alone is some hundred. */
+const loosePartsMax = 64;
 
 /**
  * The client's messages since the last moment when no transaction was open and nothing was owed: in order, as they came.
- * Bounded, what has begun and what has not each by itself; what is over its bound is forgotten as a whole.
+ * Bounded, what has begun and what has not each by itself; what is over its bound is forgotten as a whole. Of what is
+ * forgotten nothing is left, however many messages it was.
  */
 export class Journal {
   private readonly bytesMax: number;
-  private segments: Segment[] = [];
-  private answered = 0;
+  /** What is answered of the transaction that is open: all of it is run again, or nothing. */
+  private finished: Segment | undefined;
+  /** The cycles that are not answered. */
+  private readonly owed = new Deque<Segment>();
   /** Of what is answered, and the first that is not. */
   private begunBytes = 0;
   private laterBytes = 0;
@@ -43,50 +52,51 @@ export class Journal {
 
   /** The message at hand opens a new cycle. */
   begin(): void {
-    this.segments.push({ parts: [], sizeBytes: 0, obstacle: undefined });
+    this.owed.pushBack({ parts: [], looseParts: 0, sizeBytes: 0, obstacle: undefined });
   }
 
   /** More of the last cycle. */
   add(bytes: Buffer): void {
-    const segment = this.segments.at(-1);
-    const isLater = this.segments.length - 1 > this.answered;
+    this.addTo(this.owed.length - 1, bytes);
+  }
+
+  /** ... and of the one before it. */
+  addBeforeLast(bytes: Buffer): void {
+    this.addTo(this.owed.length - 2, bytes);
+  }
+
+  /** `index` is of those that are owed; below: of what is answered. */
+  private addTo(index: number, bytes: Buffer): void {
+    const segment = index < 0 ? this.finished : this.owed.at(index);
+    const isLater = index > 0;
     if (!segment || bytes.length === 0 || (isLater ? this.isLaterCut : this.isBegunCut)) return;
-    segment.parts.push(bytes);
-    segment.sizeBytes += bytes.length;
+    append(segment, bytes);
     if (isLater) this.laterBytes += bytes.length;
     else this.begunBytes += bytes.length;
     this.keepBound();
   }
 
-  /** ... and of the one before it. */
-  addBeforeLast(bytes: Buffer): void {
-    const last = this.segments.pop();
-    this.add(bytes);
-    if (last) this.segments.push(last);
-  }
-
   /** The last cycle may not be run again, for this reason. */
   bar(obstacle: string): void {
-    const segment = this.segments.at(-1);
+    const segment = this.owed.back() ?? this.finished;
     if (segment) segment.obstacle ??= obstacle;
   }
 
   /** ... nor may the last one that was answered. */
   barAnswered(obstacle: string): void {
-    const segment = this.segments[this.answered - 1];
-    if (segment) segment.obstacle ??= obstacle;
+    if (this.finished) this.finished.obstacle ??= obstacle;
   }
 
   /** The first cycle that was not answered is; `isIdle`: and no transaction is open after it. */
   finish(isIdle: boolean): void {
-    this.answered++;
+    const front = this.owed.popFront();
     if (isIdle) {
-      for (const { sizeBytes } of this.segments.splice(0, this.answered))
-        this.begunBytes -= sizeBytes;
-      this.answered = 0;
+      this.begunBytes -= (this.finished?.sizeBytes ?? 0) + (front?.sizeBytes ?? 0);
+      this.finished = undefined;
       this.isBegunCut = false;
-    }
-    const begun = this.segments[this.answered];
+    } else if (this.finished && front) join(this.finished, front);
+    else this.finished ??= front;
+    const begun = this.owed.front();
     if (begun) this.hasBegun(begun);
     // What was forgotten of those that still wait does not come back.
     else this.isLaterCut = false;
@@ -94,26 +104,28 @@ export class Journal {
 
   /** The first two that are not answered turn out to be one. */
   merge(): void {
-    const [first, second] = this.segments.slice(this.answered, this.answered + 2);
-    if (!first || !second) return;
-    first.parts.push(...second.parts);
-    first.sizeBytes += second.sizeBytes;
-    first.obstacle ??= second.obstacle;
-    this.segments.splice(this.answered + 1, 1);
+    const { owed } = this;
+    const second = owed.at(1);
+    const first = second && owed.popFront();
+    if (!first) return;
+    owed.popFront();
+    owed.pushFront(first);
+    join(first, second);
     this.hasBegun(second);
   }
 
   get kept(): Kept {
-    const finished = this.segments.slice(0, this.answered);
-    const front = this.segments[this.answered];
-    const later = this.segments.slice(this.answered + 1);
-    const all = front ? [...finished, front] : finished;
+    const { finished, owed } = this;
+    const front = owed.front();
+    const later: Buffer[] = [];
+    for (let index = 1; index < owed.length; index++)
+      for (const part of owed.at(index)?.parts ?? []) later.push(part);
     const tooLong = this.isBegunCut ? "it sent more than is kept" : undefined;
     return {
-      finished: finished.flatMap(({ parts }) => parts),
+      finished: [...(finished?.parts ?? [])],
       front: front?.parts,
-      later: later.flatMap(({ parts }) => parts),
-      obstacle: tooLong ?? all.find(({ obstacle }) => obstacle !== undefined)?.obstacle,
+      later,
+      obstacle: tooLong ?? finished?.obstacle ?? front?.obstacle,
       isLaterWhole: !this.isLaterCut,
     };
   }
@@ -126,22 +138,38 @@ export class Journal {
   }
 
   private keepBound(): void {
+    const { owed } = this;
     if (this.begunBytes > this.bytesMax) {
       this.isBegunCut = true;
       this.begunBytes = 0;
-      forget(this.segments.slice(0, this.answered + 1));
+      forget(this.finished);
+      forget(owed.front());
     }
     if (this.laterBytes > Math.max(this.bytesMax, laterBytesMin)) {
       this.isLaterCut = true;
       this.laterBytes = 0;
-      forget(this.segments.slice(this.answered + 1));
+      for (let index = 1; index < owed.length; index++) forget(owed.at(index));
     }
   }
 }
 
-function forget(segments: readonly Segment[]): void {
-  for (const segment of segments) {
-    segment.parts = [];
-    segment.sizeBytes = 0;
-  }
+function append(segment: Segment, part: Buffer): void {
+  const { parts } = segment;
+  parts.push(part);
+  segment.sizeBytes += part.length;
+  if (++segment.looseParts < loosePartsMax) return;
+  parts.push(Buffer.concat(parts.splice(-loosePartsMax)));
+  segment.looseParts = 0;
+}
+
+function join(first: Segment, second: Segment): void {
+  for (const part of second.parts) append(first, part);
+  first.obstacle ??= second.obstacle;
+}
+
+function forget(segment: Segment | undefined): void {
+  if (!segment) return;
+  segment.parts = [];
+  segment.looseParts = 0;
+  segment.sizeBytes = 0;
 }

@@ -41,6 +41,16 @@ export class Outbox {
     this.completionAt ??= this.held.length;
   }
 
+  /** What is held is told, but for the completion: it is told behind what came after it, where PostgreSQL has it, too. */
+  letGoAroundCompletion(): void {
+    if (this.completionAt === undefined) return;
+    const [completion] = this.held.splice(this.completionAt, 1);
+    this.letGo();
+    if (!completion) return;
+    this.markCompletion();
+    this.put(completion, true);
+  }
+
   /** ... and it has not. */
   dropCompletion(): void {
     const dropped = this.held.splice(this.completionAt ?? this.held.length);

@@ -393,3 +393,19 @@ describe("settings", () => {
     expect(parseDurationMs(text)).toBe(ms);
   });
 });
+
+describe("the wishes of a text", () => {
+  it("are each told once, as last set, and no other setting is", () => {
+    const calls = Array.from(
+      { length: 3_000 },
+      (_, at) =>
+        `set_config('borealis.x${at}', '', true), set_config('borealis.pool', '${at}', true)`,
+    );
+    expect(
+      planOf(`select set_config('borealis.replay', 'off', false), ${calls.join()}`).wishes,
+    ).toEqual([
+      { name: "borealis.replay", value: "off", isLocal: false },
+      { name: "borealis.pool", value: "2999", isLocal: true },
+    ]);
+  });
+});

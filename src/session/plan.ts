@@ -10,6 +10,7 @@ import type { HiddenState } from "./hidden-state.ts";
 import { actsOutside } from "./source-patterns.ts";
 import { mayHideWarnings } from "./hidden-warnings.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
+import { wishesOf } from "./text-wishes.ts";
 
 /**
  * What a text means for the transaction that it runs in:
@@ -238,7 +239,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     )
       ? "it acts beyond its transaction"
       : firstObstacle(statements, traits),
-    wishes: statements.flatMap(wishesOf),
+    wishes: wishesOf(statements),
   };
 }
 
@@ -277,13 +278,6 @@ function reachesOutside(statement: StatementClass, outsideNames: Names): boolean
   if (outsideNames.size === 0) return false;
   if (names === undefined || executes !== undefined) return true;
   return names.some((name) => outsideNames.has(name));
-}
-
-function wishesOf({ settings, tag, sessionEffects }: StatementClass): SettingChange[] {
-  const isReset = tag === "RESET" || sessionEffects.includes("discard");
-  if (isReset && settings.some(({ name }) => name === "*"))
-    return [{ name: "*", value: null, isLocal: false }];
-  return settings.filter(({ name }) => /^(?:borealis\.|apg_write_forward\.|\*$)/.test(name));
 }
 
 function staysInOne(statement: StatementClass): boolean {

@@ -1,6 +1,8 @@
-import { findPrepare } from "../route/index.ts";
+import { PrepareTexts } from "./prepare-texts.ts";
 import type { PreparedName } from "./readback.ts";
 import { ownPrefix } from "./readback.ts";
+import { upToTooMany } from "./session-touch.ts";
+import { factsOfSource, type SourceFacts } from "./source-patterns.ts";
 
 /** Settings that change how a text is read, or what its literals mean; the server reports each of them. */
 export const readingSettings = [
@@ -24,6 +26,12 @@ export interface Prepared {
   readonly searchPath: string | null;
 }
 
+/** Of the text of one. */
+export interface ExecutedFacts extends SourceFacts {
+  /** It may change the session when it is executed. */
+  readonly mayTouch: boolean;
+}
+
 /** It exists, and is too long to be kept, or to be found in the text that made it. */
 export type Entry = Prepared | "tooLong";
 
@@ -45,6 +53,10 @@ export class PreparedBook {
   private readonly entries = new Map<string, Entry>();
   /** What changed names had before, since `settle`; undefined: nothing. */
   private readonly before = new Map<string, Entry | undefined>();
+  /** Looked for once, since a few bytes execute a text of any length. */
+  private readonly facts = new WeakMap<Prepared, ExecutedFacts>();
+  /** Of those that PREPARE made, as the last readback has shown them. */
+  private texts: PrepareTexts;
   private totalBytes = 0;
   /** Those that the connection has not: they could not be made there, and may be on another. */
   private readonly missing = new Set<string>();
@@ -55,6 +67,7 @@ export class PreparedBook {
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
+    this.texts = new PrepareTexts(bytesMax);
   }
 
   /**
@@ -67,12 +80,7 @@ export class PreparedBook {
     reading: Reading,
     searchPath: string | null,
   ): string | undefined {
-    const textEnd = body ? body.indexOf(0, body.indexOf(0) + 1) : 0;
-    const needsReading = !body || !isPlain(body.toString("latin1", 0, textEnd));
-    this.set(
-      key,
-      body && { source: body, reading: needsReading ? reading : undefined, searchPath },
-    );
+    this.set(key, body && wantedOf(body, reading, searchPath));
     return isOtherToServer(key, reading) ? key : undefined;
   }
 
@@ -126,6 +134,7 @@ export class PreparedBook {
   ): string | undefined {
     let unknown: string | undefined;
     const present = new Set([""]);
+    const texts = new PrepareTexts(this.bytesMax);
     for (const { name, sql } of names) {
       if (name.startsWith(ownPrefix)) continue;
       const key = keyOf(Buffer.from(name));
@@ -136,11 +145,13 @@ export class PreparedBook {
         if (!isKnown) unknown ??= name;
         continue;
       }
-      const source = findPrepare(sql, name);
-      if (source === undefined) this.set(key, undefined);
-      else if (typeof entry !== "object" || entry.source !== source)
-        this.set(key, { source, reading: isPlain(source) ? undefined : reading, searchPath });
+      const known = entry && entry !== "tooLong" ? entry.source : undefined;
+      if (known === sql) continue;
+      const source = texts.find(sql, name, this.texts);
+      if (source !== undefined && known === source) continue;
+      this.set(key, source === undefined ? undefined : wantedOf(source, reading, searchPath));
     }
+    this.texts = texts;
     for (const key of this.entries.keys())
       if (!present.has(key) && !this.missing.has(key)) this.forget(key);
     return unknown;
@@ -156,12 +167,18 @@ export class PreparedBook {
     return false;
   }
 
-  /** Made by PREPARE, and its text may change the session when it is executed. */
-  mayTouch(name: string): boolean {
+  /** What executing it may do to the session; undefined: its text is not known. */
+  factsOf(name: string): ExecutedFacts | undefined {
     const entry = this.entries.get(keyOf(Buffer.from(name)));
-    if (!entry || entry === "tooLong") return true;
-    const { source } = entry;
-    return mayTouchSession(typeof source === "string" ? source : source.toString("latin1"));
+    if (!entry || entry === "tooLong") return undefined;
+    const known = this.facts.get(entry);
+    if (known) return known;
+    const sql = textOf(entry);
+    const { customNames, leavesUnseen } = factsOfSource(sql);
+    const names = upToTooMany(customNames);
+    const facts = { customNames: names, leavesUnseen, mayTouch: mayTouchSession(sql) };
+    this.facts.set(entry, facts);
+    return facts;
   }
 
   /** By the bytes of its name, as latin1. */
@@ -201,9 +218,26 @@ export class PreparedBook {
   }
 }
 
+function wantedOf(source: Buffer | string, reading: Reading, searchPath: string | null): Prepared {
+  const text = typeof source === "string" ? source : source.toString("latin1", 0, textEnd(source));
+  return { source, reading: isPlain(text) ? undefined : reading, searchPath };
+}
+
+/** Of the body of a Parse message. */
+function textEnd(body: Buffer): number {
+  return body.indexOf(0, body.indexOf(0) + 1);
+}
+
 /** Of a text that can be prepared: it may leave something in the session when it is executed. */
 export function mayTouchSession(sql: string): boolean {
   return /set_config|pg_settings|advisory/i.test(sql);
+}
+
+/** As the client wrote it: of a Parse message's body what is between the name and the types of parameters. */
+export function textOf({ source }: Prepared): string {
+  if (typeof source === "string") return source;
+  const from = source.indexOf(0) + 1;
+  return source.toString("utf8", from, source.indexOf(0, from));
 }
 
 export function keyOf(name: Buffer): string {

@@ -169,8 +169,8 @@ export function answered(conversation: Conversation, memory: Memory): Resume | R
   exchange.state = transactionState.idle;
   const { isChained } = front;
   for (let step = front.stepsSeen; step < front.stepsSent; step++)
-    memory.answeredStep(front.changes, step);
-  memory.ready(front.changes, true);
+    memory.answeredStep(front.changes.take(step));
+  memory.ready(front.changes.atEnd, true);
   const { later } = exchange.journal.kept;
   const next = goingOn("answered", [...later, ...client.takeRest()]);
   if (!isChained) return next;
@@ -186,7 +186,7 @@ function readyAgain(conversation: Conversation, memory: Memory): Resume {
   const { exchange, client } = conversation;
   const front = frontOf(exchange);
   exchange.tell(encodeReadyForQuery(transactionState.idle));
-  if (front) memory.failedAndLost(front.changes, front.stepsSeen);
+  if (front) memory.failedAndLost(front.changes.atEnd, front.stepsSeen);
   const later = [...exchange.journal.kept.later, ...client.takeRest()];
   // The rest of a message of a COPY that has failed.
   const skippedBytes = later.length === 0 ? client.missingBytes : 0;

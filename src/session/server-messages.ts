@@ -8,7 +8,7 @@ import {
   parseReport,
   transactionState,
 } from "../wire/index.ts";
-import { type Cycle, isOwnStep } from "./cycle.ts";
+import { type Cycle, isAtOwnStep } from "./cycle.ts";
 import type { Exchange } from "./exchange.ts";
 import { heldBytesMax, type Outbox } from "./outbox.ts";
 import { isRolledBack } from "./loss.ts";
@@ -196,7 +196,9 @@ export class ServerMessages {
 
   private noteFailure(cycle: Cycle): void {
     const { memory } = this.exchange;
-    memory.failedStep(cycle.changes, cycle.stepsSeen);
+    memory.failedStep(cycle.changes.take(cycle.stepsSeen));
+    // The server looks at nothing more of it.
+    cycle.changes.forgetOwed();
     // "cached plan must not change result type"
     if (cycle.kind === "query" || !this.isWhole) return;
     const report = parseReport(this.body);
@@ -228,7 +230,7 @@ export class ServerMessages {
       if (this.isWhole) cycle.readRow = parseDataRow(this.body);
       return "drop";
     }
-    if (cycle.isOwn || (cycle.sections.length > 0 && isOwnStep(cycle, cycle.stepsSeen))) {
+    if (cycle.isOwn || isAtOwnStep(cycle)) {
       if (!this.isWhole) return "drop";
       const answer = answerOfRow(parseDataRow(this.body));
       const about = cycle.answers ?? cycle;
@@ -254,7 +256,7 @@ export class ServerMessages {
       cycle.stepsSeen++;
       return "drop";
     }
-    if (isOwnStep(cycle, step)) {
+    if (isAtOwnStep(cycle)) {
       cycle.stepsSeen++;
       return "drop";
     }
@@ -262,7 +264,7 @@ export class ServerMessages {
       isCompletion && step >= cycle.verifyFromStep ? this.onCompletion(cycle) : this.shown(cycle);
     if (verdict === "hold") return verdict;
     if (!cycle.isRewritten && type !== backend.rowDescription)
-      this.exchange.memory.answeredStep(cycle.changes, step);
+      this.exchange.memory.answeredStep(cycle.changes.take(step));
     cycle.stepsSeen++;
     if (cycle.isRewritten && !isCompletion && type !== backend.rowDescription) return "drop";
     return verdict;
@@ -316,7 +318,8 @@ export class ServerMessages {
     exchange.cycles.popFront();
     const isIdle = exchange.state === transactionState.idle;
     if (cycle.isReadback) exchange.readbackAnswered(cycle.readRow);
-    else if (!cycle.isOwn) exchange.memory.ready(cycle.changes, isIdle);
+    else if (!cycle.isOwn) exchange.memory.ready(cycle.changes.atEnd, isIdle);
+    cycle.changes.forgetOwed();
     if (exchange.state === transactionState.idle) {
       // What was sent behind it is of the next transaction.
       if (exchange.cycles.length === 0) exchange.endTransaction();
@@ -350,7 +353,7 @@ export class ServerMessages {
     cycles.popFront();
     cycles.popFront();
     cycles.pushFront({ ...cycle, isOpen: next.isOpen });
-    this.exchange.journal.merge();
+    this.exchange.merged();
   }
 
   /** What a client pipelined cannot be told apart any more: better no answer than a wrong one. */

@@ -146,7 +146,9 @@ export class ServerSide {
     scanner.begin(chunk);
     let from = this.isDropping ? Math.min(missingBytes, chunk.length) : 0;
     this.isDropping &&= missingBytes > chunk.length;
+    let lastStart = -1;
     while (scanner.next()) {
+      lastStart = scanner.start;
       const wasCollecting = outbox.isCollecting;
       const cycle = this.exchange.cycles.front();
       const verdict = messages.next();
@@ -170,8 +172,23 @@ export class ServerSide {
       this.follow(verdict, isReady);
       if (isReady && cycle && !cycle.isOwn) this.finished(cycle);
     }
-    this.emit(from, scanner.forwardEnd, outbox.isCollecting);
+    this.emitRest(from, lastStart);
     this.letGoIfLarge();
+  }
+
+  /** The last message that begins here does so at `lastStart`; -1: none does. */
+  private emitRest(from: number, lastStart: number): void {
+    const { scanner, outbox } = this;
+    const { forwardEnd } = scanner;
+    const front = this.exchange.cycles.front();
+    const boundary = scanner.missingBytes > 0 ? lastStart : forwardEnd;
+    // Of a Query of one statement: its COMMIT says more than is held, in triggers. What is told must end with a message.
+    const isLong = outbox.heldBytes + boundary - from > heldBytesMax && !outbox.isDraining;
+    if (isLong && boundary >= from && front?.isRewritten === true && front.hasCompleted) {
+      this.emit(from, boundary, true);
+      outbox.letGoAroundCompletion();
+      this.emit(boundary, forwardEnd, true);
+    } else this.emit(from, forwardEnd, outbox.isCollecting);
   }
 
   private finished(cycle: Cycle): void {

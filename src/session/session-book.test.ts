@@ -101,11 +101,11 @@ describe("protocol statements", () => {
                 : book.closeSent(at, closeBody(each.name));
             changes.push(change);
             if (each.works) {
-              book.answeredStep(changes, at);
+              book.answeredStep(change);
               if (each.kind === "parse") now.set(key, each.sql);
               else now.delete(key);
             } else {
-              book.failedStep(changes, at);
+              book.failedStep(change);
               if (each.kind === "parse" && key === "") now.delete("");
             }
             at++;
@@ -124,9 +124,9 @@ describe("protocol statements", () => {
       book.parseSent(0, parseBody(`${long}1`, "select 1"), true),
       book.closeSent(1, closeBody(`${long}2`)),
     ];
-    book.answeredStep(changes, 0);
+    book.answeredStep(changes[0]);
     expect(statementsOf(book, "now")).toEqual({ [long]: "select 1" });
-    book.answeredStep(changes, 1);
+    book.answeredStep(changes[1]);
     expect(statementsOf(book, "now")).toEqual({});
   });
 
@@ -139,14 +139,14 @@ describe("protocol statements", () => {
       ],
     });
     book.parameter("client_encoding", "LATIN1");
-    book.answeredStep([book.closeSent(0, closeBody("a"))], 0);
+    book.answeredStep(book.closeSent(0, closeBody("a")));
     expect(book.obstacle()).toBeUndefined();
-    book.answeredStep([book.closeSent(0, closeBody("\u00d1"))], 0);
+    book.answeredStep(book.closeSent(0, closeBody("\u00d1")));
     expect(book.obstacle()).toMatch(/comes from is not known/);
     readBack(book, { prepared: [] });
     expect([book.obstacle(), statementsOf(book, "now")]).toEqual([undefined, {}]);
     // There is none that it could have been.
-    book.answeredStep([book.closeSent(0, closeBody("\u00d1"))], 0);
+    book.answeredStep(book.closeSent(0, closeBody("\u00d1")));
     expect(book.obstacle()).toBeUndefined();
   });
 
@@ -160,7 +160,7 @@ describe("protocol statements", () => {
       book.closeSent(4, closeBody("c")),
     ];
     const reasons = changes.map((_, index) => {
-      book.answeredStep(changes, index);
+      book.answeredStep(changes[index]);
       return book.obstacle() !== undefined;
     });
     expect(reasons).toEqual([false, true, false, true, false]);
@@ -174,7 +174,7 @@ describe("protocol statements", () => {
       book.parseSent(1, parseBody("gone", "select 2"), true),
       book.parseSent(2, parseBody("", "select 3"), true),
     ];
-    for (const index of changes.keys()) book.answeredStep(changes, index);
+    for (const index of changes.keys()) book.answeredStep(changes[index]);
     book.ready(changes, true);
     const prepared = [
       ["kept", false, null],
@@ -299,7 +299,7 @@ describe("what was read back", () => {
     const prepared = newBook();
     set(prepared);
     const parse = prepared.parseSent(0, parseBody("s", "select * from t"), true);
-    prepared.answeredStep([parse], 0);
+    prepared.answeredStep(parse);
     const many = newBook();
     for (let i = 0; i < 20; i++) set(many);
     expect(many.obstacle()).toBeUndefined();
@@ -317,7 +317,7 @@ describe("what was read back", () => {
   it("that failed is not done again", () => {
     const book = newBook();
     const change = book.runSent(0, touch("set work_mem = 'x'"), { isAlone: true });
-    book.failedStep(change ? [change] : [], 0);
+    book.failedStep(undefined);
     book.ready(change ? [change] : [], true);
     book.connectionLost();
     expect(book.obstacle()).toBeUndefined();
@@ -490,6 +490,35 @@ describe("a connection that somebody else wants", () => {
     expect(run(undefined)).toEqual([unseenNames, false]);
   });
 
+  it("looks for it once in a text that is executed over and over", () => {
+    const book = newBook();
+    const parse = book.parseSent(0, parseBody("a", `select '${"x".repeat(250_000)}'`), true);
+    book.answeredStep(parse);
+    const once = touch("execute a");
+    // Most of a minute of work each way, if each of them were looked at.
+    const executes = Array.from({ length: 10_000 }, () => "a");
+    expect(book.runSent(0, { ...once, executes })).toBeUndefined();
+    for (const _ of executes) expect(book.runSent(0, once)).toBeUndefined();
+    expect(book.keeps({ readsDrawn: false })).toBeUndefined();
+  });
+
+  it("says of no more names in a text than make a session that has too many", () => {
+    const calls = (count: number): string =>
+      Array.from({ length: count }, (_, at) => `set_config('a.b${at}', '', true)`).join();
+    expect(touch(`select ${calls(2)}, ${calls(2)}`).customNames).toEqual(["a.b0", "a.b1"]);
+    const many = touch(`select ${calls(3000)}`);
+    expect(many.customNames).toHaveLength(501);
+    const book = newBook();
+    book.runSent(0, many);
+    expect(book.obstacle()).toBe("it has too many settings of its own");
+    const body = `select 1; set a.b = ${calls(3000)}`;
+    const executed = newBook();
+    executed.answeredStep(executed.parseSent(0, parseBody("a", body), true));
+    expect(executed.prepared.factsOf("a")?.customNames).toHaveLength(501);
+    executed.runSent(0, touch("execute a"));
+    expect(executed.obstacle()).toBe("it has too many settings of its own");
+  });
+
   it("keeps it for a parameter that names a setting, and is not known", () => {
     const book = newBook();
     const sql = touch("select set_config($1, $2, false)");
@@ -514,7 +543,7 @@ describe("a connection that somebody else wants", () => {
 describe("the unnamed statement", () => {
   const query = (book: SessionBook, isRewritten: boolean, fails: boolean): string[] => {
     const changes = [book.querySent(isRewritten)];
-    if (fails) book.failedStep(changes, 3);
+    if (fails) book.failedStep(undefined);
     book.ready(changes, true);
     return [...book.carried().prepared.keys()];
   };
@@ -527,7 +556,7 @@ describe("the unnamed statement", () => {
     expect(statementsOf(book, "now")).toEqual({});
     expect(query(book, false, true)).toEqual([]);
     query(book, true, true);
-    book.answeredStep([book.parseSent(0, parseBody("", "select 1"), true)], 0);
+    book.answeredStep(book.parseSent(0, parseBody("", "select 1"), true));
     expect(book.carried().prepared.get("")?.source).toBeInstanceOf(Buffer);
     query(book, true, true);
     book.moved();
@@ -561,11 +590,36 @@ describe("what is known of a session", () => {
   it("is restored with its unnamed statement only where that is wanted", () => {
     const book = newBook();
     for (const name of ["", "s"])
-      book.answeredStep([book.parseSent(0, parseBody(name, "select 1"), true)], 0);
+      book.answeredStep(book.parseSent(0, parseBody(name, "select 1"), true));
     const keys = (hasUnnamed: boolean) =>
       book
         .restore("now", { hasUnnamed })
         .cycles.flatMap(({ key }) => (key === undefined ? [] : [key]));
     expect([keys(true), keys(false)]).toEqual([["", "s"], ["s"]]);
+  });
+});
+
+describe("a text of many PREPAREs", () => {
+  const count = 5_000;
+  const text = Array.from({ length: count }, (_, at) => `prepare s${at} as select ${at};`).join("");
+
+  // Minutes, if it were parsed for each of them; and again, with each readback.
+  it("is parsed once, however often it is shown", () => {
+    const book = newBook();
+    const names = Array.from({ length: count }, (_, at) => ({ name: `s${at}`, sql: text }));
+    for (let time = 0; time < 3; time++)
+      expect(book.prepared.reconcile(names, new Map(), null)).toBeUndefined();
+    expect(book.obstacle()).toBeUndefined();
+    expect(book.preparedText(`s${count - 1}`)?.sql).toBe(`prepare s${count - 1} as select 4999`);
+    expect(Object.keys(statementsOf(book, "now"))).toHaveLength(count);
+  });
+
+  it("makes what is too long to be kept where such texts together are", () => {
+    const book = newBook(quiet, 2 * text.length);
+    const more = (each: string) => ["p", "q"].map((name) => [name, true, `${text}${each}`]);
+    readBack(book, { prepared: [["s0", true, text], ...more("prepare p as select 1;")] });
+    expect(book.obstacle()).toBe("its prepared statements are too long");
+    readBack(book, { prepared: [["s0", true, text]] });
+    expect(book.obstacle()).toBeUndefined();
   });
 });

@@ -1,12 +1,12 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
-import { keyOf, PreparedBook, readingSettings } from "./prepared-book.ts";
+import { keyOf, PreparedBook, readingSettings, textOf } from "./prepared-book.ts";
 import { encodeReadback, parseReadback, type Readback, settingsOf } from "./readback.ts";
 import { type Carried, planHandover, type RestoreWishes } from "./handover.ts";
 import { listening, unread } from "./reasons.ts";
 import { RepeatableTexts } from "./repeatable-texts.ts";
 import { planRestore, type RestorePlan, type Wanted } from "./restore.ts";
-import type { Change, Circumstances, NumberedTouch } from "./session-change.ts";
-import type { SessionTouch } from "./session-touch.ts";
+import type { Change, Circumstances, NumberedTouch, StatementChange } from "./session-change.ts";
+import { customNameLengthMax, customNamesMax, type SessionTouch } from "./session-touch.ts";
 import { TouchCount } from "./touch-count.ts";
 import { Unseen } from "./unseen.ts";
 
@@ -26,7 +26,6 @@ export type Moment = "now" | "start";
 
 const bytesMaxDefault = 4 * 1024 * 1024;
 const noSettings: ReadonlyMap<string, string> = new Map();
-const customNamesMax = 500;
 const loadsMax = 100;
 
 const unknownYet = "what its last statements changed is not known";
@@ -70,17 +69,17 @@ export class SessionBook {
 
   // --- What the client sends
 
-  /** A Parse that is passed on. */
-  parseSent(step: number, body: Buffer, isWhole: boolean): Change {
+  /** A Parse that is passed on. `isKept`: with its text; else it makes one that is too long to be kept. */
+  parseSent(step: number, body: Buffer, isKept: boolean): StatementChange {
     const end = body.indexOf(0);
     const key = keyOf(body.subarray(0, end < 0 ? body.length : end));
-    return isWhole
+    return isKept
       ? { kind: "parse", step, key, body: Buffer.from(body) }
       : { kind: "parse", step, key };
   }
 
   /** A Close of a statement; `body` is the message's. */
-  closeSent(step: number, body: Buffer): Change {
+  closeSent(step: number, body: Buffer): StatementChange {
     const end = body.indexOf(0, 1);
     return { kind: "close", step, key: keyOf(body.subarray(1, end < 0 ? body.length : end)) };
   }
@@ -98,10 +97,12 @@ export class SessionBook {
   runSent(step: number, touch: SessionTouch, how: Circumstances = {}): Change | undefined {
     const { names = [], isAlone = false } = how;
     this.unseen.ran(touch, names.length, this.hidden());
-    const texts = touch.executes.map((name) => this.preparedText(name)?.sql);
-    const executed = texts.flatMap((sql) => (sql === undefined ? [] : this.unseen.executed(sql)));
+    // A text may execute one of them some ten thousand times.
+    const texts = [...new Set(touch.executes)].map((name) => this.prepared.factsOf(name));
+    const executed = texts.flatMap((facts) => (facts ? this.unseen.executed(facts) : []));
     const named = [...touch.customNames, ...executed, ...names.map((name) => name.toLowerCase())];
-    const reach = this.reachOf(touch, named);
+    const runsTouchy = texts.some((facts) => facts?.mayTouch ?? true);
+    const reach = runsTouchy ? "now" : this.reachOf(touch, named);
     for (const name of named) this.addCustomName(name);
     if (reach === "no") return undefined;
     const number = this.touches.next(reach !== "later");
@@ -120,28 +121,22 @@ export class SessionBook {
 
   // --- What the server answers
 
-  /** The message of this step succeeded. */
-  answeredStep(changes: readonly Change[], step: number): void {
-    for (const change of changes) {
-      if (change.step !== step) continue;
-      if (change.kind === "parse") {
-        const { key, body } = change;
-        const path = this.settingValue("search_path") ?? null;
-        this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
-        // It was analysed as the session is behind them.
-        if (!this.repeatable.isEmpty) this.touches.noteDoneOutside(this.repeatable.giveUp());
-      } else if (change.kind === "close")
-        this.unknownStatement ??= this.prepared.closed(change.key, this.reading);
-    }
+  /** A message succeeded; undefined: which changes nothing that its answer makes true. */
+  answeredStep(change: StatementChange | undefined): void {
+    if (change?.kind === "close")
+      this.unknownStatement ??= this.prepared.closed(change.key, this.reading);
+    if (change?.kind !== "parse") return;
+    const { key, body } = change;
+    const path = this.settingValue("search_path") ?? null;
+    this.unknownStatement ??= this.prepared.parsed(key, body, new Map(this.reading), path);
+    // It was analysed as the session is behind them.
+    if (!this.repeatable.isEmpty) this.touches.noteDoneOutside(this.repeatable.giveUp());
   }
 
-  /** An ErrorResponse came instead of the answer of this step. */
-  failedStep(changes: readonly Change[], step: number): void {
-    for (const change of changes) {
-      // The server lets go of the old one before it looks at the new.
-      const isUnnamed = change.kind === "parse" && change.key === "" && change.step === step;
-      if (isUnnamed) this.prepared.forget("");
-    }
+  /** An ErrorResponse came instead of the answer of a message. */
+  failedStep(change: StatementChange | undefined): void {
+    // The server lets go of the old one before it looks at the new.
+    if (change?.kind === "parse" && change.key === "") this.prepared.forget("");
     this.hasFailed = true;
   }
 
@@ -232,10 +227,7 @@ export class SessionBook {
   preparedText(name: string): { readonly sql: string; readonly isPrepare: boolean } | undefined {
     const entry = this.prepared.find(keyOf(Buffer.from(name)));
     if (!entry || entry === "tooLong") return undefined;
-    const { source } = entry;
-    if (typeof source === "string") return { sql: source, isPrepare: true };
-    const from = source.indexOf(0) + 1;
-    return { sql: source.toString("utf8", from, source.indexOf(0, from)), isPrepare: false };
+    return { sql: textOf(entry), isPrepare: typeof entry.source === "string" };
   }
 
   /** The value that it has set, in pg_settings' unit; undefined: its connection's own. */
@@ -405,8 +397,6 @@ export class SessionBook {
   /** "doubt": asked at once, and no obstacle to going on elsewhere while there is no answer. */
   private reachOf(touch: SessionTouch, named: readonly string[]): "no" | "later" | "doubt" | "now" {
     if (touch.reach === "now") return "now";
-    const runsTouchy = touch.executes.some((name) => this.prepared.mayTouch(name));
-    if (runsTouchy) return "now";
     const { known } = this;
     const isHeld = known?.hasTemporary === true || known?.hasHeldCursor === true;
     if (touch.mayFree && isHeld) return "now";
@@ -421,8 +411,10 @@ export class SessionBook {
   }
 
   private addCustomName(name: string): void {
-    if (!name.includes(".") || this.customNames.has(name)) return;
-    if (this.customNames.size < customNamesMax) this.customNames.add(name);
+    // It may be the beginning of a longer one.
+    const isTooLong = name.length > customNameLengthMax;
+    if ((!isTooLong && !name.includes(".")) || this.customNames.has(name)) return;
+    if (!isTooLong && this.customNames.size < customNamesMax) this.customNames.add(name);
     else this.hasTooMany = true;
   }
 }

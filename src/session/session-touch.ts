@@ -79,7 +79,7 @@ export function touchOf({ statements }: Classified, sql = ""): SessionTouch {
       ? unseenNames
       : undefined;
   if (statements.some(({ kind }) => kind === "unknown"))
-    return { ...unknownTouch, customNames: namesInSources, unseen };
+    return { ...unknownTouch, customNames: upToTooMany(namesInSources), unseen };
   const reaches = statements.map(reachOf);
   const reach = (["now", "hidden", "deep"] as const).find((each) => reaches.includes(each)) ?? "no";
   const changes = statements.flatMap(({ settings }) => settings);
@@ -88,9 +88,7 @@ export function touchOf({ statements }: Classified, sql = ""): SessionTouch {
     survivesRollback: statements.some(survivesRollback),
     survivesFailure: survivesFailure(statements),
     mayFree: statements.some(({ tag }) => /^(CLOSE CURSOR|DROP\b|DISCARD)/.test(tag)),
-    customNames: [...changes.map(({ name }) => name), ...namesInSources].filter((name) =>
-      name.includes("."),
-    ),
+    customNames: upToTooMany([...changes.map(({ name }) => name), ...namesInSources]),
     nameParameters: changes.flatMap(({ nameParameter }) => nameParameter ?? []),
     touchesLocks: statements.some(
       ({ sessionEffects, tag }) =>
@@ -108,6 +106,18 @@ export function touchOf({ statements }: Classified, sql = ""): SessionTouch {
   const isNothing =
     reach === "no" && !touch.mayFree && touch.customNames.length === 0 && unseen === undefined;
   return isNothing && touch.nameParameters.length === 0 ? noTouch : touch;
+}
+
+/** A session with more settings of its own cannot be made again: no text need say of more. */
+export const customNamesMax = 500;
+
+/** ... as cannot one with a longer name. */
+export const customNameLengthMax = 1_000;
+
+/** Of names of settings those with a prefix, each once. A text may have any number of them, and is executed by a few bytes. */
+export function upToTooMany(names: readonly string[]): string[] {
+  const custom = names.filter((name) => name.includes("."));
+  return [...new Set(custom)].slice(0, customNamesMax + 1);
 }
 
 const repeatableBytesMax = 1_000;

@@ -1,8 +1,21 @@
 import type { TextPlan } from "./plan.ts";
 import { keyOf, nameBytesMax } from "./prepared-book.ts";
+import { customNameLengthMax, customNamesMax } from "./session-touch.ts";
 
 /** More names than any driver uses; beyond it a name is simply unknown, and an unknown one may do anything. */
 const namesMax = 20_000;
+
+/** Of values of all portals together. */
+const boundBytesMax = 1024 * 1024;
+const boundOverheadBytes = 50;
+/** In their place: it says that the session has too many settings of its own. */
+const tooManyNames: readonly string[] = ["x".repeat(customNameLengthMax + 1)];
+
+interface Portal {
+  readonly plan: TextPlan | undefined;
+  /** Values of the parameters that name settings. */
+  readonly names: readonly string[];
+}
 
 /** The same for all names that are one to the server. No name has a zero byte, so that a long one's is none of the others. */
 function oneOf(name: string): string {
@@ -14,7 +27,8 @@ function oneOf(name: string): string {
 /** What a session's prepared statements and portals are, by name, as their messages pass. */
 export class StatementBook {
   private readonly statements = new Map<string, TextPlan | undefined>();
-  private readonly portals = new Map<string, TextPlan | undefined>();
+  private readonly portals = new Map<string, Portal>();
+  private boundBytes = 0;
 
   get statementCount(): number {
     return this.statements.size;
@@ -30,11 +44,15 @@ export class StatementBook {
     else this.statements.delete(name);
   }
 
-  bind(portal: string, statement: string): void {
-    const name = oneOf(portal);
+  /** `names`: values of the parameters that name settings. */
+  bind(portal: string, statement: string, names: readonly string[] = []): void {
+    this.closePortal(portal);
     const plan = this.statements.get(oneOf(statement));
-    if (this.portals.size < namesMax) this.portals.set(name, plan);
-    else this.portals.delete(name);
+    if (this.portals.size >= namesMax) return;
+    const bytes = bytesOf(names);
+    const fits = names.length <= customNamesMax && this.boundBytes + bytes <= boundBytesMax;
+    this.portals.set(oneOf(portal), { plan, names: fits ? names : tooManyNames });
+    if (fits) this.boundBytes += bytes;
   }
 
   /** Undefined: not known, so it may do anything. */
@@ -43,7 +61,11 @@ export class StatementBook {
   }
 
   planOfPortal(name: string): TextPlan | undefined {
-    return this.portals.get(oneOf(name));
+    return this.portals.get(oneOf(name))?.plan;
+  }
+
+  namesOfPortal(name: string): readonly string[] | undefined {
+    return this.portals.get(oneOf(name))?.names;
   }
 
   closeStatement(name: string): void {
@@ -51,7 +73,10 @@ export class StatementBook {
   }
 
   closePortal(name: string): void {
-    this.portals.delete(oneOf(name));
+    const key = oneOf(name);
+    const names = this.portals.get(key)?.names;
+    if (names && names !== tooManyNames) this.boundBytes -= bytesOf(names);
+    this.portals.delete(key);
   }
 
   /** DEALLOCATE, DISCARD ALL. */
@@ -63,5 +88,10 @@ export class StatementBook {
   /** Portals end with their transaction. */
   endTransaction(): void {
     if (this.portals.size > 0) this.portals.clear();
+    this.boundBytes = 0;
   }
+}
+
+function bytesOf(names: readonly string[]): number {
+  return names.reduce((bytes, name) => bytes + name.length + boundOverheadBytes, 0);
 }

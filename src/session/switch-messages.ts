@@ -194,7 +194,7 @@ export class SwitchMessages {
     if (unit.isRefused) return "drop";
     if (side === "writer") {
       const step = stepOf(this.bytes, this.isWhole);
-      if (step) unit.steps.push(step);
+      if (step) unit.steps[step.kind].pushBack(step);
     }
     this.noteParse(unit, side);
     return side;
@@ -332,7 +332,7 @@ export class SwitchMessages {
     for (const bytes of unit.held.splice(0)) {
       this.desk.deliver(side, bytes);
       const step = side === "writer" ? stepOf(bytes, true) : undefined;
-      if (step) unit.steps.push(step);
+      if (step) unit.steps[step.kind].pushBack(step);
     }
     if (unit.parses.has("")) this.unnamed = { sql: unit.parses.get(""), side };
   }

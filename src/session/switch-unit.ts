@@ -1,3 +1,4 @@
+import { Deque } from "../base/deque.ts";
 import type { BorealisError } from "../base/errors.ts";
 import { findParseName, findTarget, frontend } from "../wire/index.ts";
 import type { ForwardPlace, ForwardText } from "./forward-decision.ts";
@@ -22,8 +23,8 @@ export interface Unit {
   heldBytes: number;
   /** Texts by the names of statements that it makes. */
   readonly parses: Map<string, string | undefined>;
-  /** In the order of sending to the writer. */
-  readonly steps: StatementStep[];
+  /** Sent to the writer and not answered, each kind in its order: there may be any number of them. */
+  readonly steps: Readonly<Record<StatementStep["kind"], Deque<StatementStep>>>;
   readonly done: StatementStep[];
   /** The BEGIN that it starts with, and the client's text of that. */
   begin: { readonly text: ForwardText; readonly sql: string } | undefined;
@@ -55,7 +56,7 @@ export function newUnit(kind: Unit["kind"]): Unit {
     held: [],
     heldBytes: 0,
     parses: new Map(),
-    steps: [],
+    steps: { parse: new Deque(), close: new Deque() },
     done: [],
     begin: undefined,
     runsMore: false,

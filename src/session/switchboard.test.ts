@@ -758,3 +758,21 @@ describe("what is not an answer", () => {
     expect(desk.prepares).toHaveLength(1);
   });
 });
+
+describe("a batch without end", () => {
+  it("costs no more with each message that the writer has still to answer", () => {
+    const desk = new Desk();
+    const parses = (message: Buffer): Buffer =>
+      Buffer.concat(Array.from({ length: 200_000 }, () => message));
+    desk.client(encodeParse("", insert), encodeBind("", ""), encodeExecute(""));
+    desk.makeReady();
+    // Minutes, if what is owed were moved up at each answer.
+    desk.board.fromClient(parses(encodeParse("", "")));
+    desk.says("writer", parsed, bound, encodeCommandComplete("INSERT 0 1"));
+    desk.board.fromSide("writer", parses(parsed));
+    expect(desk.board.isQuiet).toBe(false);
+    desk.client(encodeSync());
+    desk.says("writer", encodeReadyForQuery(ready.idle));
+    expect(desk.board.isQuiet).toBe(true);
+  });
+});

@@ -280,8 +280,8 @@ export class Switchboard {
     }
     if (type !== backend.parseComplete && type !== backend.closeComplete) return;
     const kind = type === backend.parseComplete ? "parse" : "close";
-    const index = unit.steps.findIndex((step) => step.kind === kind);
-    unit.done.push(...(index < 0 ? [] : unit.steps.splice(index, 1)));
+    const step = unit.steps[kind].popFront();
+    if (step) unit.done.push(step);
   }
 
   /** The reader answers what was sent ahead of a decision. */

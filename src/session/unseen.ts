@@ -1,5 +1,5 @@
 import { type HiddenState, unknownHiddenState } from "./hidden-state.ts";
-import { factsOfSource } from "./source-patterns.ts";
+import type { SourceFacts } from "./source-patterns.ts";
 import { type SessionTouch, unseenNames } from "./session-touch.ts";
 
 const byCode = "functions in this database may keep something in its connection";
@@ -25,9 +25,8 @@ export class Unseen {
     if (hidden !== unknownHiddenState) this.found ??= this.why(hidden);
   }
 
-  /** It executes a statement that PREPARE made of `sql`. Gives the names of settings in it. */
-  executed(sql: string): readonly string[] {
-    const { customNames, leavesUnseen } = factsOfSource(sql);
+  /** It executes a prepared statement of this text. Gives the names of settings in it. */
+  executed({ customNames, leavesUnseen }: SourceFacts): readonly string[] {
     if (leavesUnseen) this.found ??= unseenNames;
     return customNames;
   }

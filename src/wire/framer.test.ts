@@ -61,6 +61,19 @@ describe("MessageScanner", () => {
     expect(forwarded.equals(stream)).toBe(true);
   });
 
+  it("keeps a long head that comes byte by byte in few pieces", () => {
+    const message = encodeQuery("x".repeat(20_000));
+    const scanner = new MessageScanner((_, totalBytes) => totalBytes);
+    for (const byte of message.subarray(0, -1)) {
+      scanner.begin(Buffer.from([byte]));
+      expect(scanner.next()).toBe(false);
+    }
+    const kept = scanner.takeKept();
+    expect(Buffer.concat(kept).equals(message.subarray(0, -1))).toBe(true);
+    expect(kept.length).toBeLessThan(20_000 / 32);
+    expect(scanner.isAtBoundary).toBe(true);
+  });
+
   it("presents nothing of a truncated head, and keeps it", () => {
     const message = encodeQuery("select 1");
     for (let length = 0; length < message.length; length++) {

@@ -14,6 +14,7 @@ export const messageBytesMax = 0x3fff_ffff;
 export type HeadPolicy = (type: number, totalBytes: number) => number;
 
 const headerBytes = 5;
+const looseChunksMax = 64;
 
 /**
  * Walks the message headers of one direction without decoding or collecting bodies. Per chunk: `begin(chunk)`, then
@@ -31,6 +32,8 @@ export class MessageScanner {
   private bodyLeftBytes = 0;
   private kept: Buffer[] = [];
   private keptBytes = 0;
+  /** The last of `kept`, which were not put together yet. */
+  private looseChunks = 0;
   private neededBytes = headerBytes;
   private tailStart = 0;
   private readonly headOf: HeadPolicy;
@@ -52,8 +55,7 @@ export class MessageScanner {
   begin(chunk: Buffer): void {
     this.buffer = chunk;
     if (this.keptBytes > 0) {
-      this.kept.push(chunk);
-      this.keptBytes += chunk.length;
+      this.keepMore(chunk);
       // Joined only when enough is there, so that a head that arrives byte by byte is not copied at each byte.
       this.buffer = this.keptBytes < this.neededBytes ? nothing : Buffer.concat(this.kept);
       if (this.buffer !== nothing) this.dropKept();
@@ -111,6 +113,7 @@ export class MessageScanner {
   private keep(neededBytes: number): false {
     // A copy: the view would pin its whole chunk for as long as the peer leaves the message unfinished.
     this.kept = [Buffer.from(this.buffer.subarray(this.at))];
+    this.looseChunks = 0;
     this.keptBytes = this.buffer.length - this.at;
     this.neededBytes = neededBytes;
     this.tailStart = this.at;
@@ -118,8 +121,18 @@ export class MessageScanner {
     return false;
   }
 
+  /** A peer may send byte by byte, and each chunk alone is some hundred bytes: so many of them become one. */
+  private keepMore(chunk: Buffer): void {
+    this.kept.push(chunk);
+    this.keptBytes += chunk.length;
+    if (++this.looseChunks < looseChunksMax) return;
+    this.kept.push(Buffer.concat(this.kept.splice(-looseChunksMax)));
+    this.looseChunks = 0;
+  }
+
   private dropKept(): void {
     this.kept = [];
+    this.looseChunks = 0;
     this.keptBytes = 0;
   }
 }
