@@ -15,8 +15,8 @@ const joining = new Set(["union", "intersect", "except", "join"]);
 const chaining = new Set(
   "not is isnull notnull in like ilike similar between collate at operator".split(" "),
 );
-/** The grammar keeps a row of these flat. */
-const flat = new Set(["and", "or"]);
+/** The grammar keeps a row of these flat, and the arms of a CASE. */
+const flat = new Set(["and", "or", "when", "then", "else"]);
 
 const longestWord = "intersect".length;
 

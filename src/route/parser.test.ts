@@ -178,6 +178,12 @@ describe("what is remembered of a text", () => {
   });
 });
 
+it("a CASE of a thousand arms nests no deeper than one of two", () => {
+  const arms = Array.from({ length: 1_000 }, (_, id) => `when id = ${id} then 'system'::text`);
+  const sql = `update t set v = case ${arms.join(" ")} else 'x' end`;
+  expect(parse(sql).kind).toBe("parsed");
+});
+
 describe("the text of a PREPARE", () => {
   const findPrepare = (sql: string, name: string): string | undefined => {
     const found = findPrepares(sql);

@@ -27,16 +27,25 @@ export class Boundary {
   }
 
   run(work: () => void): void {
+    this.bounded(work, "client");
+  }
+
+  /** Of what the server says: answers may be lost with it, also that of a commit. */
+  runServer(work: () => void): void {
+    this.bounded(work, "server");
+  }
+
+  private bounded(work: () => void, from: "client" | "server"): void {
     if (this.hasBroken) return;
     try {
       work();
     } catch (error) {
-      this.broke(error);
+      this.broke(error, from);
     }
   }
 
   watch(work: Promise<void>): void {
-    void work.catch((error: unknown) => this.broke(error));
+    void work.catch((error: unknown) => this.broke(error, "client"));
   }
 
   /** What the client says and does, within it. */
@@ -60,15 +69,16 @@ export class Boundary {
     };
   }
 
-  private broke(error: unknown): void {
+  private broke(error: unknown, from: "client" | "server"): void {
     if (error instanceof InvariantBroken) throw error;
     const { pid, world, conversation } = this.of;
     world.logger.error({ event: "session.broken", pid, err: error });
     if (this.hasBroken) return;
     this.hasBroken = true;
     const { exchange, server } = conversation;
-    // In the middle of a message whatever the client is told would be taken for the rest of that.
-    if (server.isMidMessage) this.end({ kind: "close" });
+    // In the middle of a message whatever the client is told would be taken for the rest of that; and what it was to be told of
+    // a commit before would be taken for undone by an error.
+    if (from === "server" || server.isMidMessage) this.end({ kind: "close" });
     else if (exchange.mayHaveCommitted) this.end({ kind: "fail", error: exchange.lossOf(error) });
     else this.end({ kind: "fail", error: internalError });
   }

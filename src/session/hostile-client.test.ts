@@ -216,6 +216,17 @@ describe("what a deferred trigger says in the commit of one statement", () => {
     expect([letters(told), letters(end)]).toEqual(["N".repeat(20), "EZ"]);
   });
 
+  it("is told whole where the commit fails in the middle of it", () => {
+    const conversation = inserting();
+    const [first, second] = [notice(3_000), notice(20_000)];
+    const said = Buffer.concat([first, second, failure("23505"), encodeReadyForQuery(idle)]);
+    const cut = first.length + 10_000;
+    const told = [said.subarray(0, cut), said.subarray(cut)].map((chunk) =>
+      bytesTo("toClient", conversation.fromServer(chunk)),
+    );
+    expect(Buffer.concat(told)).toEqual(said);
+  });
+
   it("is a part of its answer: it is not run again where its server is lost then", () => {
     const survivor = new SurvivorScript().client(encodeQuery("insert into t values (1)"));
     const steps = [parsed, bound, one(backend.noData), encodeCommandComplete("INSERT 0 1")];

@@ -53,8 +53,10 @@ export class Outbox {
 
   /** ... and it has not. */
   dropCompletion(): void {
-    const dropped = this.held.splice(this.completionAt ?? this.held.length);
-    for (const { length } of dropped) this.heldBytes -= length;
+    if (this.completionAt === undefined) return;
+    // What came behind it stays: notices, and the beginning of one that goes on in what comes next.
+    const [dropped] = this.held.splice(this.completionAt, 1);
+    this.heldBytes -= dropped?.length ?? 0;
     this.completionAt = undefined;
   }
 

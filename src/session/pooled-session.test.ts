@@ -232,7 +232,8 @@ describe("sessions that share one connection", () => {
     a.memory.runSent = fails;
     expect(await a.client.ask(encodeQuery("select 1"))).toBe("XX000");
     b.memory.ready = fails;
-    expect(await b.client.ask(encodeQuery("select 2"))).toContain("XX000");
+    // Of what the server had said by then nothing is known to be told: not that it failed either.
+    expect(await b.client.ask(encodeQuery("select 2"))).not.toContain("XX000");
     expect([a.client.hasEnded, b.client.hasEnded]).toEqual([true, true]);
     expect(await c.client.ask(encodeQuery("select 3"))).toBe("C Z");
     c.memory.restore = fails;

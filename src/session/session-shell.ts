@@ -185,7 +185,7 @@ export class Session {
       clock,
       gate,
       holdTimeoutMs,
-      onBytes: (chunk) => this.boundary.run(() => this.run(this.survivor.fromServer(chunk))),
+      onBytes: (chunk) => this.boundary.runServer(() => this.run(this.survivor.fromServer(chunk))),
       onReleased: () => this.readOn(),
       onExpired: () => this.terminate(mayBeFenced),
       onDrain: () => {
