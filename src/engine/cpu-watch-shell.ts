@@ -1,7 +1,4 @@
-import { readFileSync } from "node:fs";
-
-/** Of the kernel's clock in /proc (sysconf(_SC_CLK_TCK)); the same on every Linux that Node runs on. */
-const ticksPerSecond = 100;
+import { readChildren, readProcessStat, ticksPerSecond } from "../io/index.ts";
 
 interface Sample {
   readonly pid: number;
@@ -40,30 +37,12 @@ export class CpuWatch {
 }
 
 function sample(postmaster: number, atMs: number): Sample | undefined {
-  const children = readText(`/proc/${postmaster}/task/${postmaster}/children`);
-  if (children === undefined) return undefined;
-  const pids = [postmaster, ...children.trim().split(/\s+/).map(Number)].filter((pid) => pid > 0);
+  const children = readChildren(postmaster);
+  if (!children) return undefined;
   const ticks = new Map<number, number>();
-  for (const pid of pids) {
-    const used = ticksOf(pid, pid === postmaster);
-    if (used !== undefined) ticks.set(pid, used);
+  for (const pid of [postmaster, ...children]) {
+    const stat = readProcessStat(pid);
+    if (stat) ticks.set(pid, stat.ticks + (pid === postmaster ? stat.childTicks : 0));
   }
   return { pid: postmaster, atMs, ticks };
-}
-
-/** utime and stime, and with them cutime and cstime of a parent (proc(5): fields 14 to 17). */
-function ticksOf(pid: number, isParent: boolean): number | undefined {
-  const text = readText(`/proc/${pid}/stat`);
-  if (text === undefined) return undefined;
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [own, all] = [fields.slice(11, 13), fields.slice(11, 15)];
-  return (isParent ? all : own).reduce((sum, field) => sum + Number(field), 0);
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined; // it has ended, or this is no Linux
-  }
 }

@@ -19,6 +19,12 @@ export {
 } from "./connection.ts";
 export { readCpuTime } from "./cpu-time.ts";
 export {
+  readChildren,
+  readMainThreadStat,
+  readProcessStat,
+  ticksPerSecond,
+} from "./process-stat.ts";
+export {
   blocking,
   type Disk,
   type DiskFile,

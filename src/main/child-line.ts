@@ -81,9 +81,9 @@ export function answerLine(
 ): void {
   const { id, method, params } = fieldsOf(parseOrNothing(line));
   if (typeof id !== "number" || typeof method !== "string") return;
+  if (method === pingMethod) return say({ id, result: null });
   try {
     const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
-    if (method === pingMethod) return say({ id, result: null });
     if (!handler) throw new BorealisError(sqlState.notSupported, `no method "${method}" here`);
     say({ id, result: handler(params) ?? null });
   } catch (error) {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readMainThreadStat, ticksPerSecond } from "../io/index.ts";
 
 /** What the system says of a process's main thread. */
 export interface ProcessSight {
@@ -8,18 +8,10 @@ export interface ProcessSight {
   readonly isHeld: boolean;
 }
 
-/** Of one tick of /proc/<pid>/stat on Linux (USER_HZ). */
-const tickMs = 10;
-
-/** Undefined where the system does not tell, or there is no such process. Linux does: proc_pid_stat(5). */
+/** Undefined where the system does not tell, or there is no such process. */
 export function readProcessSight(pid: number): ProcessSight | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/stat`, "utf8");
-    // Behind the name, which may have blanks and brackets in it: the state, then eleven fields up to the two of its time.
-    const [state = "", ...fields] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    const ticks = Number(fields[10]) + Number(fields[11]);
-    return ticks >= 0 ? { ranMs: ticks * tickMs, isHeld: "Dt".includes(state) } : undefined;
-  } catch {
-    return undefined;
-  }
+  const stat = readMainThreadStat(pid);
+  if (!stat) return undefined;
+  const isHeld = stat.state === "D" || stat.state === "t";
+  return { ranMs: (stat.ticks / ticksPerSecond) * 1_000, isHeld };
 }

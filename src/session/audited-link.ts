@@ -1,6 +1,6 @@
 import { InvariantBroken } from "../base/assert.ts";
 import { encodeError } from "../wire/index.ts";
-import type { ClientLink } from "./client-link.ts";
+import { type ClientLink, linkOver } from "./client-link.ts";
 import type { StatementTap } from "./statement-tap.ts";
 
 /**
@@ -24,23 +24,10 @@ export function auditedLink(
       return false;
     }
   };
-  return {
-    get closed() {
-      return client.closed;
-    },
-    write: (bytes) => client.write(bytes),
-    cork: () => client.cork(),
-    uncork: () => client.uncork(),
-    pause: () => client.pause(),
-    resume: () => client.resume(),
-    end: (bytes) => client.end(bytes),
-    destroy: (error) => client.destroy(error),
+  return linkOver(client, {
     onData: (handler) =>
       client.onData((chunk) => {
         if (see(chunk)) handler(chunk);
       }),
-    onDrain: (handler) => client.onDrain(handler),
-    onEnd: (handler) => client.onEnd(handler),
-    onClose: (handler) => client.onClose(handler),
-  };
+  });
 }

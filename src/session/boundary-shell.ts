@@ -2,7 +2,7 @@ import { InvariantBroken } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Logger } from "../io/index.ts";
 import type { Action } from "./action.ts";
-import type { ClientLink } from "./client-link.ts";
+import { type ClientLink, linkOver } from "./client-link.ts";
 import type { Conversation } from "./conversation.ts";
 
 export interface Bounded {
@@ -48,25 +48,13 @@ export class Boundary {
     void work.catch((error: unknown) => this.broke(error, "client"));
   }
 
-  /** What the client says and does, within it. */
+  /** What the client says and does, within it; but when it closes all is let go, whatever came before. */
   linkTo(client: ClientLink): ClientLink {
-    return {
-      get closed() {
-        return client.closed;
-      },
-      write: (bytes) => client.write(bytes),
-      cork: () => client.cork(),
-      uncork: () => client.uncork(),
-      pause: () => client.pause(),
-      resume: () => client.resume(),
-      end: (bytes) => client.end(bytes),
-      destroy: (error) => client.destroy(error),
+    return linkOver(client, {
       onData: (handler) => client.onData((chunk) => this.run(() => handler(chunk))),
       onDrain: (handler) => client.onDrain(() => this.run(handler)),
       onEnd: (handler) => client.onEnd(() => this.run(handler)),
-      // It lets go of what it has, whatever came before.
-      onClose: (handler) => client.onClose(handler),
-    };
+    });
   }
 
   private broke(error: unknown, from: "client" | "server"): void {
