@@ -14,7 +14,9 @@ import { Workload } from "./helpers/workload.ts";
 let cluster: TestCluster;
 beforeAll(async () => {
   // What freezes here is moved on by hand.
-  cluster = await TestCluster.create({ args: ["--set", "failover.detectionMs=600000"] });
+  cluster = await TestCluster.create({
+    args: ["--set", "failover.detectionMs=600000", "--set", "process.hangMs=0"],
+  });
 });
 afterAll(() => cluster.destroy());
 

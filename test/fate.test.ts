@@ -10,7 +10,7 @@ import { layoutFor } from "./helpers/volume-log.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create();
+  cluster = await TestCluster.create({ args: ["--set", "process.hangMs=0"] });
 });
 afterAll(() => cluster.destroy());
 

@@ -17,7 +17,7 @@ const nodes = ["az1-full", "az2-full", "az3-full"];
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create({ readers: 1 });
+  cluster = await TestCluster.create({ readers: 1, args: ["--set", "process.hangMs=0"] });
   await cluster.query("CREATE TABLE t (n int, what text); CREATE TABLE parted (n int)");
   await cluster.query(
     "CREATE PROCEDURE commits(n int) LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (n, ''call''); COMMIT; END'",

@@ -1,6 +1,6 @@
 /**
- * kill -9 of each kind of process under a running workload, and freezes of those that nobody but the supervisor looks after: every
- * acknowledged row is counted afterwards.
+ * kill -9 of each kind of process under a running workload, and freezes of what the supervisor looks after: every acknowledged row is counted
+ * afterwards.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { childrenOf, commandLine, isAlive, TestCluster, until } from "./helpers/cluster.ts";
@@ -58,7 +58,7 @@ describe("kill -9 under load", () => {
     },
   );
 
-  it.each(["proxy", "control-plane", "keeper"])(
+  it.each(["proxy", "control-plane", "keeper", "instance-1", "instance-2", "az3-tail"])(
     "is what the supervisor does to %s when that hangs",
     async (victim) => {
       const workload = new Workload(cluster);

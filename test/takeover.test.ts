@@ -21,7 +21,8 @@ import { Workload } from "./helpers/workload.ts";
 
 let cluster: TestCluster;
 beforeAll(async () => {
-  cluster = await TestCluster.create();
+  // What freezes here is moved on by hand.
+  cluster = await TestCluster.create({ args: ["--set", "process.hangMs=0"] });
 });
 afterAll(() => cluster.destroy());
 
@@ -370,7 +371,7 @@ describe("with one reader", () => {
   wholeIt(
     "that is appointed and then frozen, as the control plane is killed, the old one writes again",
     async () => {
-      const pair = await TestCluster.create({ readers: 1 });
+      const pair = await TestCluster.create({ readers: 1, args: ["--set", "process.hangMs=0"] });
       try {
         await pair.query("CREATE TABLE kept AS SELECT 1 AS n");
         const agent = (await pair.pids()).get("instance-2") ?? 0;
@@ -401,7 +402,7 @@ describe("with one reader", () => {
 
 describe("with no reader", () => {
   it("a writer that died, or answers nothing, starts again where it was", async () => {
-    const alone = await TestCluster.create({ readers: 0 });
+    const alone = await TestCluster.create({ readers: 0, args: ["--set", "process.hangMs=0"] });
     try {
       await alone.query("CREATE TABLE kept AS SELECT 1 AS n");
       const blows = [

@@ -10,12 +10,12 @@ const stepMs = 1_000;
 /** Asks children of the supervisor whether they answer, and kills one that hangs: it is started again as one that died. */
 export class HangGuard {
   private readonly limitMs: number;
-  private readonly processes: readonly ManagedProcess[];
+  private readonly processes: () => readonly ManagedProcess[];
   private readonly watches = new Map<number, HangWatch>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** `limitMs` 0: nobody is asked. */
-  constructor(processes: readonly ManagedProcess[], limitMs: number) {
+  /** `processes`: those of the moment. `limitMs` 0: nobody is asked. */
+  constructor(processes: () => readonly ManagedProcess[], limitMs: number) {
     this.processes = processes;
     this.limitMs = limitMs;
   }
@@ -31,10 +31,11 @@ export class HangGuard {
 
   private look(): void {
     const nowMs = performance.now();
-    const pids = new Set(this.processes.map(({ pid }) => pid));
+    const processes = this.processes();
+    const pids = new Set(processes.map(({ pid }) => pid));
     for (const pid of this.watches.keys()) if (!pids.has(pid)) this.watches.delete(pid);
     const ours = readCpuTime();
-    for (const process of this.processes) {
+    for (const process of processes) {
       const { pid } = process;
       if (pid === undefined) continue;
       const watch =

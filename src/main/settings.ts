@@ -187,7 +187,7 @@ export const settingsSchema = z.strictObject({
     .refine((ms) => ms === 0 || ms >= 5_000, "0, or 5000 and more")
     .default(15_000)
     .describe(
-      "how long the control plane, the proxy or the keeper may answer nothing before it is killed and started again (the proxy's sessions end with it); 0: any time",
+      "how long a process of Borealis may answer nothing before it is killed and started again (the proxy's sessions end with it; an instance's PostgreSQL starts again, too); 0: any time",
     ),
   "reader.lagMaxMs": z
     .number()

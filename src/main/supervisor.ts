@@ -44,7 +44,7 @@ export interface SupervisorPlan {
   /** As control/state.json says now: the control plane changes it. */
   readonly stateNow: () => ClusterState;
   readonly nodePorts: NodePorts;
-  /** A process of which nobody else would notice that it hangs is killed after this long, and started again; 0: never. */
+  /** A process that hangs is killed after this long, and started again; 0: never. */
   readonly hangMs: number;
 }
 
@@ -97,7 +97,7 @@ export class Supervisor {
       nodePorts: plan.nodePorts,
       process: (name, { config, mayStart }) => make(name, "storage-node", config, mayStart),
     });
-    this.hangs = new HangGuard([this.control, this.keeper, this.proxy], plan.hangMs);
+    this.hangs = new HangGuard(() => this.all, plan.hangMs);
     this.agents = new InstanceProcesses({
       ...plan,
       state: plan.stateNow,

@@ -17,7 +17,7 @@ function isZone({ a, b }: { readonly a: string; readonly b: string }): boolean {
 let cluster: TestCluster;
 let workload: Workload;
 beforeAll(async () => {
-  cluster = await TestCluster.create({ readers: 1 });
+  cluster = await TestCluster.create({ readers: 1, args: ["--set", "process.hangMs=0"] });
 });
 afterAll(() => cluster.destroy());
 
