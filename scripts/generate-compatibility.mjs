@@ -24,7 +24,7 @@ const limits = [
 const absent = [
   [
     "aurora_stat_system_waits, aurora_stat_backend_waits, aurora_stat_wait_event, aurora_wait_report",
-    "stock PostgreSQL does not count waits; sampling would give other figures under the same names",
+    "stock PostgreSQL does not count waits, nor does it number its wait events; sampling and numbers of ours would give other figures under the same names",
   ],
   ["aurora_stat_dml_activity", "nothing counts statements and their times by kind and database"],
   ["aurora_stat_get_db_commit_latency", "nothing sums up commit times by database"],
@@ -79,7 +79,7 @@ const notes = {
 /** What the faults are here. */
 const faultNotes = {
   aurora_inject_crash:
-    "`instance`: its PostgreSQL is killed. `dispatcher`: the writer's log driver ends, and takes its PostgreSQL along; 55000 on a reader, which has none. `node`: both",
+    "`instance`: its PostgreSQL is killed. `dispatcher`: the writer's log driver ends, and takes its PostgreSQL along; 55000 on a reader, which has none. `node`: both, and the agent of the instance",
   aurora_inject_replica_failure:
     "Of the pieces of log that come for the reader so many in a hundred are kept back; half a second later they are asked for again. An empty name means all readers. It ends early for a reader that is promoted",
   aurora_inject_disk_failure:

@@ -13,7 +13,8 @@ import {
 import { auroraNames, injectFunctions, sessionSettings } from "../src/instance/index.ts";
 import { classify, loadParser } from "../src/route/index.ts";
 import { clone } from "./helpers/clones.ts";
-import { TestCluster, until } from "./helpers/cluster.ts";
+import { childrenOf, TestCluster, until } from "./helpers/cluster.ts";
+import { signalAll } from "./helpers/signals.ts";
 import { findEngines } from "./helpers/stock-postgres.ts";
 
 type Endpoint = "writer" | "reader" | `instance-${number}`;
@@ -411,8 +412,12 @@ async function timesOfChange(from: string, change: () => Promise<unknown>): Prom
   })();
   const watch = (async () => {
     while (toldAtMs === 0 && !limit.aborted) {
-      const { rows } = await aside.query(writersSql);
-      if (rows[0].w !== null && rows[0].w !== from) toldAtMs = performance.now();
+      // Who wrote before has a lag, as any reader: without one it would be the best of them to wrappers.
+      const { rows } = await aside.query(
+        `SELECT (${writersSql}) AS w, (SELECT replica_lag_in_msec FROM aurora_replica_status() WHERE server_id = '${from}') AS lag`,
+      );
+      const [{ w, lag }] = rows;
+      if (w !== null && w !== from && typeof lag === "number") toldAtMs = performance.now();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
@@ -451,6 +456,21 @@ describe("a failover", () => {
     // Without a lag it would be the best reader to wrappers, dead as it is.
     const lags = rows.filter((row) => row.session_id !== "MASTER_SESSION_ID");
     expect(lags.map((row) => typeof row.replica_lag_in_msec)).toEqual(["number", "number"]);
+    await cluster.untilEverybody();
+  });
+
+  it("from one that hangs is told as soon", async () => {
+    const { instances, cluster: before } = await cluster.status();
+    const from = before.writer ?? "";
+    const postmaster = instances.find((row) => row.id === from)?.postgresPid ?? 0;
+    const frozen = [postmaster, ...childrenOf(postmaster)];
+    let lateMs: number;
+    try {
+      lateMs = await timesOfChange(from, () => Promise.resolve(signalAll(frozen, "SIGSTOP")));
+    } finally {
+      signalAll(frozen.toReversed(), "SIGCONT");
+    }
+    expect(lateMs).toBeLessThan(1_000);
     await cluster.untilEverybody();
   });
 });

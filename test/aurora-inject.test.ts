@@ -153,6 +153,7 @@ describe("who may inject faults", () => {
       ["aurora_inject_replica_failure(101, 1, '')", "22023", /percentage/],
       ["aurora_inject_replica_failure('NaN', 1, '')", "22023", /percentage/],
       ["aurora_inject_replica_failure(100, 0, '')", "22023", /time_interval/],
+      ["aurora_inject_replica_failure(100, 1, '127.0.0.9')", "42704", /no replica/],
       [`aurora_inject_replica_failure(100, 1, '${await writer()}')`, "42704", /is the writer/],
       [String.raw`aurora_inject_replica_failure(100, 1, E'a"\\\'\n')`, "42704", /no replica/],
       ["aurora_inject_disk_failure(100, 6, false, 1)", "22023", /maximum index is 5/],
@@ -194,8 +195,13 @@ describe("aurora_inject_replica_failure", () => {
   it("keeps log back from the reader that is named, which follows again when it is over", async () => {
     const [reader, other] = await readers();
     const before = await rowsOn("writer");
+    // As the status functions call it where a session came in at an instance's address.
+    const { rows } = await cluster.query("SELECT borealis_sight()->'instances' AS instances");
+    const address = rows[0].instances.find(
+      (row: { server_id: string }) => row.server_id === reader,
+    )?.address;
     const fault = (seconds: number): string =>
-      `aurora_inject_replica_failure(100, ${seconds}, '${reader}')`;
+      `aurora_inject_replica_failure(100, ${seconds}, '${address ?? reader}')`;
     await cluster.query(`SELECT ${fault(longSeconds)}`);
     await cluster.query("INSERT INTO t VALUES (1)");
     await until("the other reader has it", async () => (await rowsOn(other)) === before + 1);
@@ -324,12 +330,20 @@ describe("aurora_inject_replica_failure, and a failover", () => {
   });
 });
 
+/** How often the log driver of an instance was ended by a fault that was injected. */
+function driverCrashesOf(instance: string): number {
+  const log = readFileSync(join(cluster.dataDir, "log", `${instance}.log`), "utf8");
+  return log.split("ended by aurora_inject_crash").length - 1;
+}
+
 describe("aurora_inject_crash", () => {
   it.each(["instance", "Dispatcher", "NODE"])(
     "('%s') takes the writer's PostgreSQL down once: who called hears of it, others go on",
     async (what) => {
       const before = await startedAt("writer");
       const [victim = ""] = before.split(" ");
+      const agent = (await cluster.pids()).get(victim);
+      const driverCrashes = driverCrashesOf(victim);
       const told = (await injections()).length;
       const workload = new Workload(cluster);
       await workload.start();
@@ -355,6 +369,11 @@ describe("aurora_inject_crash", () => {
       const events = (await injections()).slice(told);
       expect(events).toHaveLength(1);
       expect(events[0]).toMatchObject({ source: victim, sourceType: "instance" });
+      // What was killed: the agent with all of its node, and else the driver unless it is the instance alone.
+      const isNode = what === "NODE";
+      expect((await cluster.pids()).get(victim) === agent).toBe(!isNode);
+      if (!isNode)
+        expect(driverCrashesOf(victim) - driverCrashes).toBe(what === "instance" ? 0 : 1);
       await Promise.all([idle.end(), caller.end()]);
     },
   );

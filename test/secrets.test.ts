@@ -157,6 +157,7 @@ async function lookAtWords(): Promise<void> {
     "storage",
     "sessions",
     "snapshots",
+    "parameters",
     "events",
   ])
     now(JSON.stringify((await admin.query(`SHOW ${table}`)).rows), `SHOW ${table}`);
@@ -210,9 +211,14 @@ it("passwords of roles, right ones, wrong ones, and those in statements that fai
   });
   for (const sql of [
     failing((p) => `ALTER ROLE app PASSWORD ${literal(p)}`),
+    failing((p) => `SET PARAMETER primary_conninfo = ${literal(`password=${p}`)}`),
+    failing((p) => `SET PARAMETER work_mem = ${literal(p)}`),
+    failing((p) => `SET PARAMETER search_path = ${literal(`"${p}`)} FOR 'nobody'`),
     // Names of instances and snapshots are no secrets: events and the audit have them.
   ])
     await expect(admin.query(sql), sql).rejects.toThrow();
+  const { rows } = await admin.query<{ result: string }>("CREATE IAM KEY FOR 'of-sql' AS ('app')");
+  secret("secret of an access key made in SQL", rows[1]?.result.split("=")[1]);
   await admin.end();
 });
 

@@ -1,6 +1,6 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { type Clock, type Logger, orAborted } from "../io/index.ts";
-import { type ClusterOrder, orderText } from "./command-orders.ts";
+import { type ClusterOrder, hasSecret, orderText } from "./command-orders.ts";
 
 /** More would be no operator. */
 const underWayMax = 10;
@@ -84,7 +84,9 @@ export class ClusterCommands {
     } catch (error) {
       const code = error instanceof BorealisError ? error.code : sqlState.internal;
       const event = wait.signal.aborted ? "admin.commandLeft" : "admin.commandFailed";
-      logger.warn({ event, ...facts(), code, reason: messageOf(error) });
+      // What PostgreSQL refuses it quotes.
+      const reason = hasSecret(asked.order) ? "not told: it may name the value" : messageOf(error);
+      logger.warn({ event, ...facts(), code, reason });
       throw error;
     } finally {
       this.underWay--;

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { openLogger, realClock } from "../io/index.ts";
@@ -9,8 +12,8 @@ function waiting(signal = new AbortController().signal): CommandWait {
   return { tell: () => undefined, signal };
 }
 
-function commands(command: CommandDoer): ClusterCommands {
-  const logger = openLogger({ file: undefined, process: "test" });
+function commands(command: CommandDoer, file?: string): ClusterCommands {
+  const logger = openLogger({ file, process: "test" });
   return new ClusterCommands({ clock: realClock, logger, command });
 }
 
@@ -46,5 +49,28 @@ describe("commands from the admin database", () => {
     expect(said).toBe("there is none");
     expect(asked[0]).toMatch(/^postgres: STOP STORAGE 'xxx/);
     expect(asked[0]?.length).toBeLessThan(600);
+  });
+
+  it("leave no value of a setting in the log, nor what is said of it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "borealis-commands-"));
+    const file = join(folder, "log");
+    try {
+      const desk = commands(
+        () => Promise.reject(new BorealisError(sqlState.invalidParameter, 'invalid "hunter2"')),
+        file,
+      );
+      const common = { kind: "set parameter", instance: null } as const;
+      const secret = { ...common, id: "primary_conninfo", value: "password=hunter2" };
+      await expect(desk.run(secret, who, waiting())).rejects.toThrow("hunter2");
+      const plain = { ...common, id: "work_mem", value: "1" };
+      await expect(desk.run(plain, who, waiting())).rejects.toThrow("hunter2");
+      const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+      expect(lines).toHaveLength(4);
+      for (const line of lines.slice(0, 2)) expect(line).not.toContain("hunter2");
+      expect(lines[1]).toContain("22023");
+      expect(lines[3]).toContain("hunter2");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

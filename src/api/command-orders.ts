@@ -31,6 +31,9 @@ export type ClusterOrder =
   | { readonly kind: "drop endpoint"; readonly id: string }
   | { readonly kind: "alter access"; readonly id: string; readonly allow: readonly string[] }
   | { readonly kind: "drop access"; readonly id: string }
+  /** An access key, for a principal, who may connect as these users of PostgreSQL's; null: as before. */
+  | { readonly kind: "create iam"; readonly id: string; readonly dbUsers: readonly string[] | null }
+  | { readonly kind: "drop iam"; readonly id: string }
   | {
       readonly kind: "set parameter";
       readonly id: string;
@@ -161,6 +164,29 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<ClusterOrder["kind"], Gra
   ],
   ["drop access", named("drop access", "DROP ACCESS writer")],
   [
+    "create iam",
+    {
+      usage: "CREATE IAM KEY FOR 'ci' [AS ('app', 'test_*')]",
+      read: (reader) => {
+        reader.expects("key");
+        reader.expects("for");
+        const id = reader.name();
+        const dbUsers = reader.accepts("as") ? reader.namesInParentheses() : null;
+        return { kind: "create iam", id, dbUsers };
+      },
+    },
+  ],
+  [
+    "drop iam",
+    {
+      usage: "DROP IAM KEY 'BKIA…'",
+      read: (reader) => {
+        reader.expects("key");
+        return { kind: "drop iam", id: reader.name() };
+      },
+    },
+  ],
+  [
     "set parameter",
     {
       usage: "SET PARAMETER work_mem = '8MB'|DEFAULT [FOR 'instance-2']",
@@ -261,7 +287,7 @@ function orderIn(
   return { order, parameterCount: reader.parameterCount };
 }
 
-/** What was asked for, as it could have been written: for logs. */
+/** What was asked for, as it could have been written: for logs. What may be a secret is not in it. */
 export function orderText(order: ClusterOrder): string {
   const words = [order.kind.toUpperCase()];
   switch (order.kind) {
@@ -273,10 +299,17 @@ export function orderText(order: ClusterOrder): string {
       if (order.isDryRun) words.push("DRY RUN");
       break;
     case "set parameter":
-      words.push(quoted(order.id), "=", quoted(order.value), ...scopeOf(order));
+      words.push(quoted(order.id), "=", shownValue(order), ...scopeOf(order));
       break;
     case "reset parameter":
       words.push(order.id === null ? "ALL" : quoted(order.id), ...scopeOf(order));
+      break;
+    case "create iam":
+      words.push("KEY FOR", quoted(order.id));
+      if (order.dbUsers) words.push(`AS (${order.dbUsers.map(quoted).join(", ")})`);
+      break;
+    case "drop iam":
+      words.push("KEY", quoted(order.id));
       break;
     case "stop storage":
     case "start storage":
@@ -287,6 +320,23 @@ export function orderText(order: ClusterOrder): string {
       words.push(...clausesOf(order));
   }
   return words.join(" ");
+}
+
+/** Numbers and switches of PostgreSQL's own settings. Any other value may be, or have in it, a password. */
+const plainValue =
+  /^(?:-?[\d.]{1,20} ?(?:B|[kMGT]B|us|ms|s|min|h|d)?|on|off|true|false|yes|no|default)$/i;
+
+function shownValue({ id, value }: { readonly id: string; readonly value: string }): string {
+  return hidesValue({ id, value }) ? "'…'" : quoted(value);
+}
+
+function hidesValue({ id, value }: { readonly id: string; readonly value: string }): boolean {
+  return id.includes(".") || !plainValue.test(value);
+}
+
+/** Whether what becomes of it may name a value that is not to be in a log. */
+export function hasSecret(order: ClusterOrder): boolean {
+  return order.kind === "set parameter" && hidesValue(order);
 }
 
 function scopeOf({ instance }: { readonly instance: string | null }): string[] {

@@ -78,7 +78,7 @@ describe("what people read", () => {
     ]);
     const crash = { ...order, fault: { kind: "crash", what: "node" } } as const;
     expect(faultEvents(crash, { on: ["instance-2"], untilMs: null })[0]?.message).toBe(
-      "Injected fault: crash of instance and dispatcher. Asked for by postgres at instance-2.",
+      "Injected fault: crash of the node: instance, dispatcher and agent. Asked for by postgres at instance-2.",
     );
   });
 

@@ -65,7 +65,9 @@ export function faultEvents(
 function whatOf(fault: Fault): string {
   switch (fault.kind) {
     case "crash":
-      return fault.what === "node" ? "crash of instance and dispatcher" : `crash of ${fault.what}`;
+      return fault.what === "node"
+        ? "crash of the node: instance, dispatcher and agent"
+        : `crash of ${fault.what}`;
     case "replicaFailure":
       return heldText(fault.percent);
     case "diskFailure":

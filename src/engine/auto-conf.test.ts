@@ -11,6 +11,7 @@ describe("postgresql.auto.conf", () => {
       "log_line_prefix = 'it''s \\\\ %m'",
       "Work_Mem = '9MB'",
       "auto_explain.log_min_duration = '10'",
+      "Été.Clé = 'a'",
       "broken = 8",
       "",
     ].join("\n");
@@ -19,6 +20,7 @@ describe("postgresql.auto.conf", () => {
       ["search_path", '"$user", public'],
       ["log_line_prefix", "it's \\ %m"],
       ["auto_explain.log_min_duration", "10"],
+      ["Été.clé", "a"],
     ]);
   });
 

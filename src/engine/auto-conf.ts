@@ -2,7 +2,8 @@
 
 const head =
   "# Written by Borealis at each start, and by ALTER SYSTEM; Borealis keeps what it says for the whole cluster.";
-const line = /^([A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*)\s*=\s*'((?:[^'\\]|''|\\[\s\S])*)'$/;
+const line =
+  /^([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*(?:\.[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)*)\s*=\s*'((?:[^'\\]|''|\\[\s\S])*)'$/;
 
 /** The settings of the file, by name in lower case; of two the later one counts. Lines of another make are left out. */
 export function parseAutoConf(text: string): ReadonlyMap<string, string> {
@@ -11,7 +12,8 @@ export function parseAutoConf(text: string): ReadonlyMap<string, string> {
     const [, name, quoted] = line.exec(one.trimEnd()) ?? [];
     if (name === undefined || quoted === undefined) continue;
     found.set(
-      name.toLowerCase(),
+      // As PostgreSQL compares names.
+      name.replace(/[A-Z]/g, (letter) => letter.toLowerCase()),
       quoted.replace(/''|\\([\s\S])/g, (_, escaped: string | undefined) => escaped ?? "'"),
     );
   }

@@ -12,6 +12,8 @@ export interface AgentDeps {
   readonly logger: Logger;
   /** This process's own pid, for the status. */
   readonly pid: number;
+  /** Ends this process as a kill -9 does. */
+  readonly die: () => void;
   /** Told how the building of a cache gets on; undefined when it has ended. */
   readonly onBuilding?: (building: Building | undefined) => void;
   /** Counts starts as the writer. */

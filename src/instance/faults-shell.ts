@@ -39,7 +39,7 @@ export type Crashable =
 
 export interface InstanceFaultsOptions {
   readonly config: AgentConfig;
-  readonly deps: Pick<AgentDeps, "clock" | "logger">;
+  readonly deps: Pick<AgentDeps, "clock" | "logger" | "die">;
   readonly hold: LogHold;
   /** Undefined: SQL has no functions that could ask. */
   readonly sight: SightFile | undefined;
@@ -157,7 +157,7 @@ export class InstanceFaults {
       }),
       sleep(deps.clock, noteMs),
     ]);
-    crash(what, situation());
+    crash(what, situation(), deps.die);
   }
 
   /** The control plane knows whom it is about. Raises what it says, and 55000 if it does not answer. */
@@ -212,12 +212,13 @@ function requireCrashable(what: Crash, situation: Crashable, instance: string): 
     );
 }
 
-/** The log driver first: it would else notice that its PostgreSQL is gone. */
-function crash(what: Crash, situation: Crashable): void {
+/** The log driver first: it would else notice that its PostgreSQL is gone. A node is all of an instance, and so its agent. */
+function crash(what: Crash, situation: Crashable, die: () => void): void {
   if (situation.kind === "none") return;
   if (situation.kind === "writer" && what !== "instance")
     situation.role.driver.crash("ended by aurora_inject_crash");
   if (what !== "dispatcher") situation.role.postgres.crash();
+  if (what === "node") die();
 }
 
 function doneText(fault: Fault, { on, untilMs }: Injected): string {

@@ -87,7 +87,7 @@ export const injectFunctions: readonly InjectFunction[] = [
       )}
       PERFORM borealis_request(json_build_object('kind', 'crash', 'what', lower(crash_type)));
     END`,
-    description: "Crashes this instance, the writer of log records, or both",
+    description: "Crashes this instance, the writer of log records, or both with their agent",
   },
   {
     name: "aurora_inject_replica_failure",
@@ -95,7 +95,10 @@ export const injectFunctions: readonly InjectFunction[] = [
     body: `BEGIN
       ${percentage} ${interval}
       PERFORM borealis_request(json_build_object('kind', 'replicaFailure', 'percent', percentage,
-        'seconds', time_interval, 'replica', coalesce(replica_name, '')));
+        'seconds', time_interval, 'replica', coalesce((
+          SELECT json_extract_path_text(i.value, 'server_id')
+          FROM json_array_elements(json_extract_path(borealis_sight(), 'instances')) i
+          WHERE json_extract_path_text(i.value, 'address') = replica_name LIMIT 1), replica_name, '')));
     END`,
     description: "Keeps log back from one reader or from all, for so many seconds",
   },

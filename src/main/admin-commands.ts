@@ -12,6 +12,7 @@ import {
   type EndpointWish,
 } from "./endpoint-commands.ts";
 import { failover } from "./failover-command.ts";
+import { accessKeyCreate, accessKeyDelete } from "./iam-commands.ts";
 import {
   instanceAdd,
   instanceModify,
@@ -91,6 +92,10 @@ function reportOn(order: AskedCommand["order"], place: Workplace): Promise<Comma
       return accessSet(place, order.id, order.allow);
     case "drop access":
       return accessSet(place, order.id, null);
+    case "create iam":
+      return accessKeyCreate(place, order.id, order.dbUsers);
+    case "drop iam":
+      return accessKeyDelete(place, order.id);
     case "set parameter":
       return parameterSet(place, order.id, order.value, order.instance);
     case "reset parameter":

@@ -1,6 +1,11 @@
 import type { Command } from "commander";
-import { type CommonOptions, running, withCommon } from "./cli-common.ts";
-import type { KeyOptions, TokenOptions } from "./iam-commands.ts";
+import { type CommonOptions, reporting, running, withCommon } from "./cli-common.ts";
+import type { TokenOptions } from "./iam-commands.ts";
+
+interface KeyOptions extends CommonOptions {
+  readonly userName: string;
+  readonly dbUser?: string;
+}
 
 const dbUserMeaning = "users of PostgreSQL, with commas between them; * and ? stand for letters";
 
@@ -14,9 +19,11 @@ export function addIamCommands(program: Command): void {
     .option("--user-name <name>", "the IAM user", "local")
     .option("--db-user <names>", `may connect as these only: ${dbUserMeaning} (default: all)`)
     .action(
-      running(async (options: KeyOptions) =>
-        (await import("./iam-commands.ts")).createAccessKey(options),
-      ),
+      reporting(async (place, options: KeyOptions) => {
+        const { accessKeyCreate, namesIn } = await import("./iam-commands.ts");
+        const { userName, dbUser } = options;
+        return accessKeyCreate(place, userName, dbUser === undefined ? null : namesIn(dbUser));
+      }),
     );
   withCommon(iam.command("list-access-keys"), "borealis iam list-access-keys")
     .description("show IAM users, their access keys, and whom they may connect as")
@@ -30,8 +37,8 @@ export function addIamCommands(program: Command): void {
     .description("delete an access key: its tokens are refused at once")
     .argument("<id>")
     .action(
-      running(async (id: string, options: CommonOptions) =>
-        (await import("./iam-commands.ts")).deleteAccessKey(id, options),
+      reporting(async (place, id: string) =>
+        (await import("./iam-commands.ts")).accessKeyDelete(place, id),
       ),
     );
   addUserCommands(iam);

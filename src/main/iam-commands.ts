@@ -3,40 +3,43 @@ import { BorealisError, sqlState } from "../base/errors.ts";
 import type { Layout } from "../cluster/index.ts";
 import { endpointHosts, type IamUser, makeToken, newAccessKey } from "../iam/index.ts";
 import { realClock, realEntropy } from "../io/index.ts";
+import type { CommandReport, Workplace } from "./command-report.ts";
+import { type Options, printJson, readReport, requireCluster, stateOf } from "./commands.ts";
 import { environment } from "./environment.ts";
-import { type Options, printJson, readReport, requireCluster } from "./commands.ts";
 import { resolveSettings, type Settings } from "./config.ts";
 import { changeIamUsers, readIamUsers } from "./iam-book.ts";
-import { bold, print, printTable } from "./print.ts";
+import { print, printTable } from "./print.ts";
 import { findEndpoint, reachableHost } from "./urls.ts";
 
-export interface KeyOptions extends Options {
-  readonly userName: string;
-  readonly dbUser?: string;
-}
-
-/** One key more for a principal, who is made if need be. Its secret is shown this once. */
-export async function createAccessKey(options: KeyOptions): Promise<void> {
-  const { layout } = requireCluster(options);
-  const { userName: name, dbUser } = options;
+/**
+ * One key more for a principal, who is made if need be. Its secret is told this once. `dbUsers`: as which users of PostgreSQL's the
+ * principal may connect from now on; null: as before.
+ */
+export async function accessKeyCreate(
+  { layout }: Pick<Workplace, "layout">,
+  name: string,
+  dbUsers: readonly string[] | null,
+): Promise<CommandReport> {
+  stateOf(layout);
   const key = newAccessKey(realEntropy.bytes(46), new Date(realClock.wallMs()).toISOString());
   const users = await changeIamUsers(layout, (before) => {
     const after = before.withKey(name, key);
-    return dbUser === undefined ? after : after.withPolicy(name, namesIn(dbUser));
+    return dbUsers === null ? after : after.withPolicy(name, dbUsers);
   });
   const user = users.requireUser(name);
-  if (options.json) {
-    const { id: accessKeyId, secret: secretAccessKey, createdAt } = key;
-    const { dbUsers } = user;
-    return printJson({ userName: name, accessKeyId, secretAccessKey, createdAt, dbUsers });
-  }
-  print(`export AWS_ACCESS_KEY_ID=${key.id}`);
-  print(`export AWS_SECRET_ACCESS_KEY=${key.secret}`);
-  remark(`of IAM user ${name}, who may connect as ${whom(user)}; the secret is not shown again`);
+  const { id: accessKeyId, secret: secretAccessKey, createdAt } = key;
+  const document = { userName: name, accessKeyId, secretAccessKey, createdAt };
+  // For people, beside what a shell may take over: all of it can be given to eval.
+  const lines = [
+    `export AWS_ACCESS_KEY_ID=${key.id}`,
+    `export AWS_SECRET_ACCESS_KEY=${key.secret}`,
+    `# of IAM user ${name}, who may connect as ${whom(user)}; the secret is not shown again`,
+  ];
   if (settingsOf(layout)["iam.enabled"] === "off")
-    remark(
-      "tokens are taken once iam.enabled is on: borealis config iam.enabled on, and start again",
+    lines.push(
+      "# tokens are taken once iam.enabled is on: borealis config iam.enabled on, and start again",
     );
+  return { document: { ...document, dbUsers: user.dbUsers }, lines };
 }
 
 /** Shows who has which keys, without a secret. */
@@ -64,11 +67,14 @@ export async function listAccessKeys(options: Options & { userName?: string }): 
 }
 
 /** Tokens of it are refused from now on; sessions that are open go on. */
-export async function deleteAccessKey(id: string, options: Options): Promise<void> {
-  const { layout } = requireCluster(options);
+export async function accessKeyDelete(
+  { layout }: Pick<Workplace, "layout">,
+  id: string,
+): Promise<CommandReport> {
+  stateOf(layout);
   await changeIamUsers(layout, (users) => users.withoutKey(id));
-  if (options.json) printJson({ deleted: id });
-  else print(`${id} is deleted: its tokens are refused from now on, sessions that are open go on`);
+  const line = `${id} is deleted: its tokens are refused from now on, sessions that are open go on`;
+  return { document: { deleted: id }, lines: [line] };
 }
 
 /** Which users of PostgreSQL's a principal may connect as; null: every one. */
@@ -148,7 +154,7 @@ function whom({ dbUsers }: IamUser): string {
   return dbUsers.join(",") || "nobody";
 }
 
-function namesIn(text: string): string[] {
+export function namesIn(text: string): string[] {
   return text
     .split(",")
     .map((name) => name.trim())
@@ -157,9 +163,4 @@ function namesIn(text: string): string[] {
 
 function settingsOf({ configFile }: Layout): Settings {
   return resolveSettings({ file: configFile, env: environment(), flags: [] });
-}
-
-/** For people, beside what a shell may take over: the two lines above can be given to eval. */
-function remark(text: string): void {
-  print(`# ${bold(text)}`);
 }

@@ -17,6 +17,7 @@ const agent = new InstanceAgent(config, {
   rng: realRng,
   logger,
   pid: process.pid,
+  die: () => process.kill(process.pid, "SIGKILL"),
 });
 serve({ setKeys: (params) => agent.takeKeys(parseDataKeys(params)) });
 await agent.start();

@@ -275,7 +275,10 @@ export class TestCluster {
     await until("nothing of the cluster runs", () => this.processesLeft().length === 0, 10_000);
     keepDigest(this.dataDir);
     const secrets = [{ name: "master password", value: this.password }, ...keysOf(this.dataDir)];
-    const leaks = new SecretScanner(secrets).below(join(this.dataDir, "log"));
+    const scanner = new SecretScanner(secrets);
+    const events = join(this.dataDir, "control", "events.jsonl");
+    const leaks = scanner.below(join(this.dataDir, "log"));
+    leaks.push(...scanner.inFile(events).map((name) => `${name} in ${events}`));
     if (process.env["BOREALIS_KEEP"] === undefined)
       rmSync(dirname(this.dataDir), { recursive: true, force: true });
     if (leaks.length > 0) throw new Error(`logs have secrets: ${leaks.join(", ")}`);

@@ -133,7 +133,7 @@ export function isSecretFile(path: string): boolean {
   );
 }
 
-/** Keys that a data directory has in clear: of the key file, and of certificates. */
+/** What a data directory has in clear: of the key file, of certificates, of who may ask over HTTP, and access keys. */
 export function keysOf(dataDir: string): Secret[] {
   const secrets: Secret[] = [];
   const masters = readText(join(dataDir, "keys/master.json"));
@@ -150,6 +150,11 @@ export function keysOf(dataDir: string): Secret[] {
     const line = body.toSorted((a, b) => b.length - a.length)[0] ?? "";
     secrets.push({ name: `private key ${file}`, value: line });
   }
+  const credentials = readText(join(dataDir, "credentials")).trim().split(":")[1];
+  if (credentials !== undefined) secrets.push({ name: "HTTP credentials", value: credentials });
+  const users = readText(join(dataDir, "control/iam/users.json"));
+  for (const [, value = ""] of users.matchAll(/"secret": ?"([^"]+)"/g))
+    secrets.push({ name: "secret of an access key", value });
   return secrets;
 }
 
