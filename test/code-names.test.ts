@@ -29,8 +29,8 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     const { rows } = await postgres.query(codeNamesQuery, database);
     const shown = (names: DatabaseTraits["codeNames"]) =>
       names === "any" ? names : [...names].toSorted();
-    const { codeNames, outsideNames } = parseCodeNames(rows[0]);
-    return { names: shown(codeNames), outside: shown(outsideNames) };
+    const { codeNames, outsideNames, notifyNames = new Set() } = parseCodeNames(rows[0]);
+    return { names: shown(codeNames), outside: shown(outsideNames), notify: shown(notifyNames) };
   };
 
   it.each([
@@ -159,5 +159,24 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
     ],
   ])("finds what acts outside: %s", async (_, sql, names) => {
     expect((await found(sql)).outside).toEqual(names);
+  });
+
+  it.each([
+    ["nothing", plpgsql("f() returns void", "perform 1; -- notifies nobody"), []],
+    ["pg_notify", plpgsql("tell() returns void", "perform pg_notify('a', '')"), ["tell"]],
+    [
+      "NOTIFY, and who calls that",
+      plpgsql("tell() returns void", "NOTIFY a") +
+        plpgsql("also() returns void", "perform Tell()") +
+        plpgsql("teller() returns void", "perform 1"),
+      ["also", "tell"],
+    ],
+    [
+      "SQL",
+      "create function tell() returns void begin atomic select pg_notify('a', ''); end;",
+      ["tell"],
+    ],
+  ])("finds what notifies: %s", async (_, sql, names) => {
+    expect((await found(sql)).notify).toEqual(names);
   });
 });

@@ -1,5 +1,6 @@
 /** A writer that dies or freezes is replaced unasked: nothing acknowledged is lost, and it comes back as a reader. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { agentSocket } from "../src/cluster/index.ts";
 import { connectRpc } from "../src/io/index.ts";
@@ -329,6 +330,11 @@ describe("a reboot", () => {
   });
 });
 
+/** What it needs at its start as a writer, and not before, is gone. */
+function damage({ dataDir }: TestCluster, instance: string): void {
+  rmSync(join(dataDir, "instances", instance, "data/pg_multixact/offsets/0000"));
+}
+
 describe("a writer that is rebooted", () => {
   const saysSo = ({ code, stderr }: CliResult): void =>
     expect([code, stderr]).toEqual([1, expect.stringContaining("was to write meanwhile")]);
@@ -354,6 +360,16 @@ describe("a writer that is rebooted", () => {
       );
     },
   );
+
+  it("and whose PostgreSQL cannot start on its cache is replaced, and comes back on another", async () => {
+    const { before } = await takenOver(async ({ id }) => {
+      damage(cluster, id);
+      saysSo(await cluster.cli("instance", "reboot", id));
+    });
+    expect(readFileSync(join(cluster.dataDir, "log/control-plane.log"), "utf8")).toContain(
+      `"instance":"${before.id}","loss":"unfit"`,
+    );
+  });
 
   wholeIt("and whose PostgreSQL hangs is replaced, not waited for", async () => {
     const { before } = await takenOver(async ({ id, postmaster }) => {
@@ -401,6 +417,26 @@ describe("with one reader", () => {
 });
 
 describe("with no reader", () => {
+  it("a writer whose PostgreSQL cannot start on its cache has that built again", async () => {
+    const alone = await TestCluster.create({ readers: 0 });
+    try {
+      await alone.query("CREATE TABLE kept AS SELECT 1 AS n");
+      const { id, postmaster } = writerOf(await statusNow(alone));
+      damage(alone, id);
+      signalAll([postmaster], "SIGKILL");
+      await until("it writes again", async () => {
+        const { cluster: facts, instances } = await statusNow(alone);
+        return facts.state === "available" && instances[0]?.postgresPid !== postmaster;
+      });
+      expect((await alone.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
+      expect(readFileSync(join(alone.dataDir, "log", `${id}.log`), "utf8")).toContain(
+        "cache.givenUp",
+      );
+    } finally {
+      await alone.destroy();
+    }
+  });
+
   it("a writer that died, or answers nothing, starts again where it was", async () => {
     const alone = await TestCluster.create({ readers: 0, args: ["--set", "process.hangMs=0"] });
     try {

@@ -19,9 +19,9 @@ type Sight =
 
 /**
  * `ended`: its PostgreSQL, its agent or what else a writer needs has ended. `silent`: its agent, or its PostgreSQL, does
- * not answer. `absent`: its agent has never been heard.
+ * not answer. `absent`: its agent has never been heard. `unfit`: it was ordered to write, and has failed to, more than once.
  */
-export type Loss = "ended" | "silent" | "absent";
+export type Loss = "ended" | "silent" | "absent" | "unfit";
 
 /** An agent that starts takes longer than one that was seen to live may be silent. */
 const startGraceMs = 10_000;
@@ -29,7 +29,7 @@ const startGraceMs = 10_000;
 /**
  * Whether the writer has to be replaced. An end is told and counts at once; silence counts after a bounded time, on our own
  * clock, of which moments in which we did not run ourselves do not count. A writer that was never seen open is not replaced
- * while its agent answers: it recovers, or waits for a quorum, and another would do the same.
+ * while its agent answers: it recovers, or waits for a quorum, and another would do the same; unless it fails (WriterGuard.noteFailed).
  */
 export class WriterWatch {
   private readonly detectionMs: number;

@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { messageOf, sqlState } from "../base/errors.ts";
 import { countedSilence } from "../base/slowness.ts";
 import { type InstanceStatus, pulseSchema } from "../instance/index.ts";
 import { type Clock, type Logger, readCpuTime, sleep } from "../io/index.ts";
@@ -28,6 +28,13 @@ export interface GuardWorld {
 }
 
 const stepMaxMs = 250;
+/** Starts of a writer that fail before another is to write. The first may be the end of what the last one left behind. */
+const failuresMax = 2;
+/** What says nothing of how fit it is: another would lack the quorum, too, and the end of an agent is noticed otherwise. */
+const othersFault: ReadonlySet<string> = new Set([
+  sqlState.quorumMissing,
+  sqlState.connectionFailure,
+]);
 
 /** Between two looks at who may be silent. */
 export function guardStepMs(detectionMs: number): number {
@@ -46,6 +53,8 @@ export class WriterGuard {
   /** What the system had given us by then. */
   private cpuTime = readCpuTime();
   private agentPid: number | undefined;
+  /** Starts that failed since it was open, or another was. */
+  private failures = 0;
 
   constructor(world: GuardWorld) {
     this.world = world;
@@ -76,9 +85,11 @@ export class WriterGuard {
     if (world.isBusy() || writer !== this.watched) {
       watch.reset(nowMs);
       this.noteHeard(nowMs);
+      this.failures = 0;
     }
     this.watched = writer;
-    const { agentPid } = world.status(writer) ?? {};
+    const { agentPid, role, isAdmitted = false } = world.status(writer) ?? {};
+    if (role === "writer" && isAdmitted) this.failures = 0;
     // One that has just begun lives, though it has not answered yet.
     if (agentPid !== undefined && agentPid !== this.agentPid) this.noteHeard(nowMs);
     this.agentPid = agentPid ?? this.agentPid;
@@ -88,6 +99,17 @@ export class WriterGuard {
     else watch.noteStatus(world.status(writer), nowMs);
     const loss = watch.judge(nowMs, (ms) => countedSilence(ms, this.cpuTime, readCpuTime()));
     if (loss) this.replace(writer, loss);
+  }
+
+  /** It was ordered to write, and could not: for `code`. Whoever else is ready is to, if it does not help to try again. */
+  noteFailed(writer: string, code: string): void {
+    const { world } = this;
+    if (writer !== this.watched || world.isBusy() || world.mayStop() || othersFault.has(code))
+      return;
+    this.failures++;
+    if (this.failures < failuresMax) return;
+    this.failures = 0;
+    this.replace(writer, "unfit");
   }
 
   private noteHeard(nowMs: number): void {
@@ -101,7 +123,8 @@ export class WriterGuard {
     const isReplaced = world.takeOver(writer, loss);
     const nowMs = world.clock.nowMs();
     this.watch.reset(nowMs);
-    if (isReplaced || loss === "ended") return;
+    // It starts again by itself, as often as need be.
+    if (isReplaced || loss === "ended" || loss === "unfit") return;
     const isAgentSilent = nowMs - this.agentHeardMs > world.detectionMs;
     this.revive(writer, isAgentSilent).catch((error: unknown) => {
       world.logger.warn({ event: "writer.notKilled", instance: writer }, messageOf(error));

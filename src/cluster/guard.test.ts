@@ -40,7 +40,8 @@ function make({ hasOther }: { readonly hasOther: boolean }) {
     over.abort(new Error("it has watched for long enough"));
     await clock.during(watching);
   };
-  return { clock, agent, killed, losses, seen, watch };
+  const fail = (code: string): void => guard.noteFailed(agent.id, code);
+  return { clock, agent, killed, losses, seen, watch, fail };
 }
 
 describe("where nobody else can write", () => {
@@ -86,6 +87,32 @@ describe("where nobody else can write", () => {
 });
 
 describe("where another can write", () => {
+  it("replaces one that has failed to write twice, and is not open", async () => {
+    const { agent, losses, killed, watch, fail } = make({ hasOther: true });
+    agent.tell({ role: "none", isAdmitted: false });
+    await watch(1_000);
+    fail("57P03");
+    await watch(1_000);
+    expect(losses).toEqual([]);
+    fail("57P03");
+    expect(losses).toEqual(["unfit"]);
+    expect([killed, agent.count("yieldVolume")]).toEqual([[], 0]);
+  });
+
+  it("does not count failures for want of a quorum, of an agent that ended, or before it was open", async () => {
+    const { agent, losses, watch, fail } = make({ hasOther: true });
+    agent.tell({ role: "none", isAdmitted: false });
+    await watch(1_000);
+    for (const code of ["58000", "08006", "58000", "08006", "57P03"]) fail(code);
+    agent.tell({ role: "writer", isAdmitted: true });
+    await watch(1_000);
+    agent.tell({ role: "none", isAdmitted: false });
+    await watch(1_000);
+    losses.length = 0;
+    fail("57P03");
+    expect(losses).toEqual([]);
+  });
+
   it("leaves the one that is frozen as it is", async () => {
     const { agent, killed, losses, watch } = make({ hasOther: true });
     await watch(1_000);

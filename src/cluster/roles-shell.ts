@@ -295,6 +295,7 @@ export class InstanceRoles {
       (error: unknown) => {
         this.deps.logger.warn({ event: "role.refused", instance: id }, messageOf(error));
         line.orderedFor = undefined;
+        if (isWriter) this.moves.noteFailed(id, error);
         // The agent reports its state again after each failure; that report repeats the order.
       },
     );

@@ -100,6 +100,12 @@ export class WriterMoves {
     this.guard.observe();
   }
 
+  /** `id` was ordered to write, outside of any change of the writer, and could not. */
+  noteFailed(id: string, error: unknown): void {
+    const code = error instanceof BorealisError ? error.code : sqlState.internal;
+    this.guard.noteFailed(id, code);
+  }
+
   /** Nobody is to be sent there, nor to stay. */
   isGivenUp(status: InstanceStatus): boolean {
     return this.givenUp === lifeOf(status);

@@ -67,6 +67,7 @@ export {
   writeOwned,
 } from "./owned-files-shell.ts";
 export {
+  EndedAtStart,
   Postgres,
   type PostgresExit,
   type PostgresOptions,

@@ -71,6 +71,27 @@ export interface PostgresExit {
   readonly logLines: readonly string[];
 }
 
+/** PostgreSQL has ended by itself before it was ready: 57P03. */
+export class EndedAtStart extends BorealisError {
+  /** What it wrote last. */
+  readonly logLines: readonly string[];
+
+  constructor({ code, message, detail, hint }: BorealisError, logLines: readonly string[]) {
+    super(code, message, {
+      ...(detail !== undefined && { detail }),
+      ...(hint !== undefined && { hint }),
+    });
+    this.logLines = logLines;
+  }
+}
+
+/** Of signals only those that its own bugs raise. */
+function isByItself({ isExpected, signal }: PostgresExit): boolean {
+  return !isExpected && (signal === null || ownSignals.has(signal));
+}
+
+const ownSignals: ReadonlySet<NodeJS.Signals> = new Set(["SIGABRT", "SIGBUS", "SIGSEGV", "SIGILL"]);
+
 export type StopMode = "fast" | "immediate";
 
 export interface StopResult {
@@ -167,7 +188,7 @@ export class Postgres {
 
   /**
    * Returns when PostgreSQL accepts connections. Raises BorealisError 57P03 when it ended before that, with its own
-   * reason, or when `timeoutMs` has passed in which it has replayed no segment of log, or `signal` aborts; the process is left as it
+   * reason (EndedAtStart, if nobody ended it), or when `timeoutMs` has passed in which it has replayed no segment of log, or `signal` aborts; the process is left as it
    * is then. Replay has all the time that it needs: one that is cut short begins where it began before.
    */
   async untilReady(wait: {
@@ -183,7 +204,10 @@ export class Postgres {
     void situation.gone.then((end) => (exit = end));
     // PostgreSQL writes its status to line 8 of postmaster.pid (pidfile.h): "ready" on a hot standby, too.
     while (!(await this.saysReady(situation.pid))) {
-      if (exit) throw this.startFailure("PostgreSQL ended while it started", exit.logLines);
+      if (exit) {
+        const failure = this.startFailure("PostgreSQL ended while it started", exit.logLines);
+        throw isByItself(exit) ? new EndedAtStart(failure, exit.logLines) : failure;
+      }
       const nowMs = realClock.nowMs();
       if (nowMs >= lookAtMs) {
         isOver = patience.isOver(nowMs, replaySign(situation.pid));

@@ -1,6 +1,7 @@
 import type { Rng } from "../base/rng.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import type { DriverCounts, LogHold } from "../log-driver/index.ts";
+import type { FailedStarts } from "./failed-starts.ts";
 import type { Building } from "./messages.ts";
 import type { StartParameters } from "./parameters-shell.ts";
 import type { StartMeter } from "./start-phases.ts";
@@ -18,6 +19,8 @@ export interface AgentDeps {
   readonly onBuilding?: (building: Building | undefined) => void;
   /** Counts starts as the writer. */
   readonly starts?: StartMeter;
+  /** Counts starts that PostgreSQL has ended by itself. */
+  readonly failedStarts?: FailedStarts;
   /** Where its log drivers count. */
   readonly driverCounts?: DriverCounts;
   /** Whether an injected fault keeps log back from this reader. */

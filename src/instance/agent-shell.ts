@@ -27,6 +27,7 @@ import { writerHandlers } from "./writer-handlers-shell.ts";
 import { leaveTangled } from "./tangled-shell.ts";
 import { type LogDriverHandle, LogHold } from "../log-driver/index.ts";
 import { endFormerLife } from "./owned-epoch-shell.ts";
+import { FailedStarts } from "./failed-starts.ts";
 import { InstanceFaults } from "./faults-shell.ts";
 import { AgentCounts } from "./agent-counts.ts";
 import { InstanceParameters } from "./parameters-shell.ts";
@@ -85,6 +86,7 @@ export class InstanceAgent {
       parameters: this.parameters,
       hold,
       starts: this.counts.starts,
+      failedStarts: new FailedStarts(),
       driverCounts: this.counts.driverCounts,
       beforeServing: () => this.sight?.writeBeforeServing() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),

@@ -3,9 +3,11 @@ import { formatLsn, type Lsn } from "../base/lsn.ts";
 import {
   dataDirOf,
   dropUnreachedTimeline,
+  EndedAtStart,
   type Postgres,
   type Role,
   type StopResult,
+  unstampCache,
 } from "../engine/index.ts";
 import type { LogFeed } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
@@ -159,6 +161,7 @@ export class Standby {
         if (!isLast) await askOnce(this.postgres, wait.signal);
         break;
       } catch (error) {
+        if (isLast) await this.noteFailure(error);
         if (isLast || wait.signal.aborted) throw error;
         // One that has started with them before, and runs, waits for something else: its log, the quorum.
         if (this.isRunning && (await parameters?.haveStarted(values)) === true) throw error;
@@ -168,7 +171,16 @@ export class Standby {
         this.isAttempt = false;
       }
     }
+    this.deps.failedStarts?.clear();
     await parameters?.serving(this.postgres, failure);
+  }
+
+  /** One that ends by itself time and again begins with another cache. */
+  private async noteFailure(error: unknown): Promise<void> {
+    const { config, deps } = this;
+    if (!(error instanceof EndedAtStart) || deps.failedStarts?.note(error) !== true) return;
+    deps.logger.warn({ event: "cache.givenUp", instance: config.instance }, error.message);
+    await unstampCache(config.instanceDir);
   }
 
   /** Its processes are gone when this resolves, whatever state they were in. */

@@ -1,5 +1,5 @@
 import type { BorealisError } from "../base/errors.ts";
-import type { TraitChange } from "./plan.ts";
+import type { TraitChange } from "./traits.ts";
 
 /** How much of the log must be durable: all that is flushed, or all that is inserted, at the moment of asking. */
 export type UpTo =

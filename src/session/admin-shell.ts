@@ -8,7 +8,7 @@ import { codeNamesQuery, parseCodeNames } from "./code-names.ts";
 import { LoginLookups } from "./login-lookups-shell.ts";
 import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 import { idleTimeoutSetting } from "./start-options.ts";
-import type { DatabaseTraits } from "./plan.ts";
+import type { DatabaseTraits } from "./traits.ts";
 import { isTokenUserSql, type TokenLogins } from "./token-logins.ts";
 import type { Target, Topology } from "./topology.ts";
 

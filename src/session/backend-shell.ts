@@ -34,7 +34,7 @@ export interface BackendOptions {
   readonly passing?: ReadonlySet<string>;
   /** It has not answered for a while; true: there is another one to try. */
   readonly mayLeave: (target: Target) => boolean;
-  /** It hangs for the cluster, or has until a moment ago: its answer comes too late. */
+  /** It hangs for the cluster, or has until a moment ago, or is given up: its answer comes too late. */
   readonly isSilent: (target: Target) => boolean;
   /** Calls `fn` whenever that may be another, until the returned function is called. */
   readonly onChange?: (fn: () => void) => () => void;

@@ -1,5 +1,5 @@
-import type { DatabaseTraits, Names } from "./plan.ts";
-import { outside, outsideFunctions, outsideWords } from "./source-patterns.ts";
+import type { DatabaseTraits, Names } from "./traits.ts";
+import { notifyWords, outside, outsideFunctions, outsideWords } from "./source-patterns.ts";
 import { calls, isUsers, literal, matches, sourceParts, trees } from "./source-sql.ts";
 
 /** Whatever they are used for, it reaches other servers, or processes that no rollback stops. */
@@ -22,6 +22,10 @@ const isCallable = `NOT 'pg_catalog.internal'::pg_catalog.regtype = ANY (p.proar
       'pg_catalog.table_am_handler', 'pg_catalog.tsm_handler']::pg_catalog.regtype[])
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_language v WHERE v.lanvalidator = p.oid)`;
 
+/** Of a, whose name is one that `pg_catalog.strpos` has found in s: as a word. */
+const isNamed = (a: string, s: string): string =>
+  `(${a}.proname !~ '^\\w+$' OR ${s}.raw ~ pg_catalog.concat('\\m', pg_catalog.lower(${a}.proname), '\\M'))`;
+
 /**
  * Gives one row for parseCodeNames.
  *
@@ -31,6 +35,8 @@ const isCallable = `NOT 'pg_catalog.internal'::pg_catalog.regtype = ANY (p.proar
  *
  * acts: what acts beyond its transaction, by its own words, or as C code of which nothing is known; and, in turn, what names
  * those. Behind a trigger, a view, a default it runs without being named. Comments are taken out of few sources: it costs most.
+ *
+ * notifiers: what has the word NOTIFY, and what names those.
  */
 export const codeNamesQuery = `
 WITH RECURSIVE functions AS MATERIALIZED (
@@ -67,7 +73,11 @@ acts AS (
       AND (extname IS NULL OR extname NOT IN (${listed(insideExtensions)}))
   UNION SELECT s.oid, s.proname FROM acts a JOIN sources s
     ON pg_catalog.strpos(s.raw, pg_catalog.lower(a.proname)) > 0
-      AND (a.proname !~ '^\\w+$' OR s.raw ~ pg_catalog.concat('\\m', pg_catalog.lower(a.proname), '\\M')))
+      AND ${isNamed("a", "s")}),
+notifiers AS (
+  SELECT oid, proname FROM sources WHERE ${matches("raw", notifyWords)}
+  UNION SELECT s.oid, s.proname FROM notifiers a JOIN sources s
+    ON pg_catalog.strpos(s.raw, pg_catalog.lower(a.proname)) > 0 AND ${isNamed("a", "s")})
 SELECT EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfunc WHERE c.oid >= 16384)
     OR EXISTS (SELECT FROM pg_catalog.pg_amproc f JOIN risky r ON r.oid = f.amproc WHERE f.oid >= 16384)
     OR EXISTS (SELECT FROM pg_catalog.pg_amop f JOIN operators o ON o.oid = f.amopopr),
@@ -78,14 +88,17 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN risky r ON r.oid = c.castfu
     OR EXISTS (SELECT FROM (${trees}) t WHERE tree ~ ${calls(outsideFunctions)})
     OR EXISTS (SELECT FROM acts a JOIN pg_catalog.pg_depend d
       ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid = a.oid),
-  (SELECT pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\\n') FROM acts)`;
+  (SELECT pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\\n') FROM acts),
+  (SELECT pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\\n') FROM notifiers)`;
 
 /** Of the row of codeNamesQuery. */
 export function parseCodeNames(
   row: readonly (string | null)[] | undefined,
-): Pick<DatabaseTraits, "codeNames" | "outsideNames"> {
-  const [isNameless, names, isOutsideNameless, outsideNames] = row ?? [];
+): Pick<DatabaseTraits, "codeNames" | "outsideNames" | "notifyNames"> {
+  const [isNameless, names, isOutsideNameless, outsideNames, notifiers] = row ?? [];
+  const notifyNames = namesOf("f", notifiers);
   return {
+    ...(notifyNames !== "any" && { notifyNames }),
     codeNames: namesOf(isNameless, names),
     outsideNames: namesOf(isOutsideNameless, outsideNames),
   };

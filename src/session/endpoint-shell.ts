@@ -41,7 +41,7 @@ import { greetPooled, type PoolMode, poolingOf } from "./pooled-server-shell.ts"
 import { type Registered, SessionRegistry, type SessionRow } from "./session-registry.ts";
 import type { ServerStart } from "./world-shell.ts";
 import { type Arrival, type SharedWorld, startServer } from "./session-world-shell.ts";
-import { type Choice, isOut, type Target } from "./topology.ts";
+import { type Choice, isGone, isOut, type Target } from "./topology.ts";
 import { TraitsBook } from "./traits-shell.ts";
 
 /** Opens every endpoint. Raises the system's error (EADDRINUSE, EACCES) if one cannot be opened; then none is. */
@@ -388,7 +388,7 @@ export class EndpointServer {
       else session.noteLeaving();
     }
     this.pools.retire((target) => begins || isOut(topology, target));
-    this.admin.hangUp((target) => topology.isSilent(target));
+    this.admin.hangUp((target) => isGone(topology, target));
   }
 
   private async cancel(pid: number, key: Buffer): Promise<void> {

@@ -8,7 +8,8 @@ import { isGoingAway, lostInCommit, lostOtherwise } from "./farewells.ts";
 import { Journal } from "./journal.ts";
 import type { Memory } from "./memory.ts";
 import { isPlainText } from "./plain-text.ts";
-import { prepareTag, type TextPlan, type TextPlanner, type TraitChange } from "./plan.ts";
+import { prepareTag, type TextPlan, type TextPlanner } from "./plan.ts";
+import type { TraitChange } from "./traits.ts";
 import {
   type Answer,
   defaultHonesty,
@@ -275,8 +276,7 @@ export class Exchange {
       this.honesty = { ...this.honesty, isForced: true };
     }
     if (plan.mayHideWarnings) this.hidesWarnings = true;
-    if (plan.writesAtCommit) this.writesAtCommit = true;
-    if (plan.notifies) this.notifies = true;
+    this.noteWork(plan);
     if (plan.mayDraw || this.planner.traits.hidden === undefined) this.memory.drawSent();
     const change = plan.changesTraits;
     if (change && this.traitsDirty !== change && this.traitsDirty !== "code") {
@@ -284,8 +284,18 @@ export class Exchange {
       this.add({ kind: "traitsChanging", change });
     }
     if (plan.deallocates !== undefined) this.book.deallocate(plan.deallocates);
-    if (plan.obstacle !== undefined) this.journal.bar(plan.obstacle);
+    // SQL's EXECUTE runs the text of the statement that has this name.
+    for (const name of plan.executes) {
+      const found = this.memory.preparedText(name);
+      if (found) this.noteWork(this.planner.plan(found.sql, true));
+    }
     for (const change of plan.wishes) this.wishBook.note(change, this.openedCount);
+  }
+
+  private noteWork({ writesAtCommit, notifies, obstacle }: TextPlan): void {
+    this.writesAtCommit ||= writesAtCommit;
+    this.notifies ||= notifies;
+    if (obstacle !== undefined) this.journal.bar(obstacle);
   }
 
   /** No transaction is open, and none is under way. */

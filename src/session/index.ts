@@ -22,7 +22,8 @@ export { type Fate, fateOf, fateQuery, type FateSight, readFate, type WriterLife
 export { EndpointSet, type EndpointSetOptions, type EndpointState } from "./endpoint-set-shell.ts";
 export type { ExchangeOptions } from "./exchange-options.ts";
 export { LeaseGate, RoundGate } from "./gate.ts";
-export { type DatabaseTraits, TextPlanner, unknownTraits } from "./plan.ts";
+export { TextPlanner } from "./plan.ts";
+export { type DatabaseTraits, unknownTraits } from "./traits.ts";
 export type { HonestySettings } from "./probe.ts";
 export { parseBindTexts } from "./bind-values.ts";
 export { codeNamesQuery, parseCodeNames } from "./code-names.ts";

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { ClassificationCache, loadParser } from "../route/index.ts";
-import { type DatabaseTraits, TextPlanner, traitsDuring } from "./plan.ts";
+import { TextPlanner } from "./plan.ts";
+import { type DatabaseTraits, traitsDuring } from "./traits.ts";
 import { parseDurationMs, parseSwitch } from "./probe.ts";
 import { arrivedAt, honestyAtStart, readStart, splitOptions } from "./start-options.ts";
 import { StatementBook } from "./statement-book.ts";
@@ -22,6 +23,22 @@ function planOf(sql: string, traits: DatabaseTraits = plain) {
 }
 
 describe("planText", () => {
+  it.each([
+    ["select 1", false],
+    ["select silent()", false],
+    ["select tell()", true],
+    ["select s.tell() from t", true],
+    ["call tell()", true],
+    ["select pg_notify('a', '')", true],
+    ["do $$begin perform pg_notify('a', ''); end$$", true],
+    ["do $$begin perform Tell(); end$$", true],
+    ["do $$begin perform teller(); end$$", false],
+    ["insert into t values (1)", false],
+  ])("%s may notify: %s", (sql, isOne) => {
+    const { writesAtCommit, notifies } = planOf(sql, { ...plain, notifyNames: new Set(["tell"]) });
+    expect([writesAtCommit, notifies]).toEqual([isOne, isOne]);
+  });
+
   it.each([
     ["select 1", "harmless"],
     ["select * from t where id = 5", "harmless"],

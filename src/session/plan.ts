@@ -6,11 +6,12 @@ import {
   type SettingChange,
   type StatementClass,
 } from "../route/index.ts";
-import type { HiddenState } from "./hidden-state.ts";
+import { mayNotify } from "./notify.ts";
 import { actsOutside } from "./source-patterns.ts";
 import { mayHideWarnings } from "./hidden-warnings.ts";
 import { type SessionTouch, touchOf, unknownTouch } from "./session-touch.ts";
 import { wishesOf } from "./text-wishes.ts";
+import { type DatabaseTraits, type Names, type TraitChange, unknownTraits } from "./traits.ts";
 
 /**
  * What a text means for the transaction that it runs in:
@@ -66,51 +67,12 @@ export interface TextPlan {
   readonly commitTag: string | undefined;
   /** The gid of the prepared transaction that it commits or rolls back. */
   readonly gid: string | undefined;
+  /** Names of prepared statements that it executes in SQL. */
+  readonly executes: readonly string[];
   /** Why a transaction with it is not to be run a second time. */
   readonly obstacle: string | undefined;
   /** Settings of ours, and of write forwarding, for this session; "*" where any may have been reset or set. */
   readonly wishes: readonly SettingChange[];
-}
-
-/** - relations: triggers, rules, views, policies; code: functions, operators, types and casts as well */
-export type TraitChange = "relations" | "code";
-
-/** What the catalogs of one database say, as far as a text alone cannot. */
-export interface DatabaseTraits {
-  /** A user's deferrable trigger runs inside COMMIT, after every question that could be asked before it. */
-  readonly hasDeferrableTriggers: boolean;
-  /** Rules of users: what DO ALSO SELECT gives differs between the simple and the extended protocol. */
-  readonly hasRules: boolean;
-  /** Names of views, and of tables with policies: reading them may run a user's functions. */
-  readonly relationsWithCode: ReadonlySet<string>;
-  /** Names of what users have made that may write where a text seems to read; see StatementClass.names. */
-  readonly codeNames: Names;
-  /** Names of functions that act beyond their transaction: on files, programs, other servers or processes. */
-  readonly outsideNames: Names;
-  /** What its code may do to a session; absent where that is not known. */
-  readonly hidden?: HiddenState;
-}
-
-/** "any": not known, or no name in a text says so. */
-export type Names = ReadonlySet<string> | "any";
-
-/** Nothing known: every doubt counts. */
-export const unknownTraits: DatabaseTraits = {
-  hasDeferrableTriggers: true,
-  hasRules: true,
-  relationsWithCode: new Set(),
-  codeNames: "any",
-  outsideNames: "any",
-};
-
-/** While somebody makes a change, of what was known before. */
-export function traitsDuring(change: TraitChange, before: DatabaseTraits): DatabaseTraits {
-  const { relationsWithCode, codeNames, outsideNames } = before;
-  if (change === "code") return { ...unknownTraits, relationsWithCode };
-  // What has a name may come to be behind a relation.
-  const isNothing = outsideNames !== "any" && outsideNames.size === 0;
-  const known = { relationsWithCode, codeNames, ...(isNothing && { outsideNames }) };
-  return { ...unknownTraits, ...known };
 }
 
 /** A text too long to be looked at. */
@@ -136,6 +98,7 @@ export const opaquePlan: TextPlan = {
   statementsInOne: undefined,
   commitTag: undefined,
   gid: undefined,
+  executes: [],
   obstacle: "a text of it was too long to be looked at",
   wishes: [],
 };
@@ -212,8 +175,8 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     ),
     changesHonesty: statements.some(changesHonesty),
     mayHideWarnings: statements.some(mayHideWarnings),
-    writesAtCommit: statements.some((statement) => statement.writesAtCommit),
-    notifies: statements.some((statement) => notifies(statement, traits)),
+    writesAtCommit: statements.some((one) => one.writesAtCommit || mayNotify(one, traits)),
+    notifies: statements.some((one) => notifies(one, traits) || mayNotify(one, traits)),
     drawsSequence: statements.some((statement) => statement.drawsSequence),
     mayDraw: statements.some(
       (statement) => statement.kind === "unknown" || mayWrite(statement, traits),
@@ -233,6 +196,7 @@ export function planText(sql: string, classified: Classified, traits: DatabaseTr
     statementsInOne: statements.every(staysInOne) ? statements.length : undefined,
     commitTag: only && commitTagOf(only),
     gid: only && endsPrepared(only) ? only.gid : undefined,
+    executes: statements.flatMap(({ executes }) => executes ?? []),
     obstacle: actsOutside(
       sql,
       statements.some(({ tag }) => tag === "CREATE FUNCTION"),

@@ -1,6 +1,6 @@
 import { BorealisError } from "../base/errors.ts";
 import type { Lsn } from "../base/lsn.ts";
-import { sleep } from "../io/index.ts";
+import { orAborted, sleep } from "../io/index.ts";
 import { encodeSync } from "../wire/index.ts";
 import type { Carrying } from "./carrying.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
@@ -133,7 +133,7 @@ export class Readiness {
     for (;;) {
       if (signal.aborted) throw cancelledByClient;
       await this.sides.openWriter(signal);
-      const at = await this.acknowledgedNow();
+      const at = await this.acknowledgedNow(untilMs, signal);
       if (at !== undefined) return at;
       if (clock.nowMs() > untilMs) throw notKnown;
       await sleep(clock, retryMs, signal);
@@ -141,23 +141,43 @@ export class Readiness {
   }
 
   /** Undefined: the writer is being replaced, and its successor knows. */
-  private async acknowledgedNow(): Promise<Lsn | undefined> {
+  private async acknowledgedNow(untilMs: number, signal: AbortSignal): Promise<Lsn | undefined> {
     const { sides, options } = this;
     const writer = sides.writer();
     if (!writer) return undefined;
     const { target } = writer;
     // With synchronous_commit lowered a commit was told that the position may not have come to.
     if (writer.conversation.exchange.isSuspicious) {
-      const isPassed = await options.awaitDurable.untilInserted(target.instanceId).then(
-        () => true,
-        () => false,
-      );
-      if (!isPassed) return undefined;
+      if (!(await this.isInserted(target, untilMs, signal))) return undefined;
     }
     const at = await options.acknowledgedOn(target).catch(() => undefined);
     // What a writer says passes the read gate: nobody else acknowledged anything before that.
     const isOfAll = consistencyOf(sides.own().conversation.exchange) === "global";
     if (isOfAll && sides.writer()) await sides.ask("writer", ownQuery("SELECT"));
     return sides.writer()?.target === target ? at : undefined;
+  }
+
+  /**
+   * Waits until all is durable that was written at this writer by now. False: not in time, or it is another's to say. One that hangs,
+   * or has no quorum, never says.
+   */
+  private async isInserted(target: Target, untilMs: number, signal: AbortSignal): Promise<boolean> {
+    const { clock, awaitDurable } = this.options;
+    const over = new AbortController();
+    const isWanted = (): boolean =>
+      !signal.aborted && clock.nowMs() <= untilMs && this.sides.writer()?.target === target;
+    const watch = async (): Promise<void> => {
+      while (isWanted() && !over.signal.aborted) await sleep(clock, retryMs, over.signal);
+      over.abort(notKnown);
+    };
+    void watch();
+    try {
+      await orAborted(awaitDurable.untilInserted(target.instanceId), over.signal);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      over.abort(notKnown);
+    }
   }
 }

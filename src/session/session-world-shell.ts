@@ -21,7 +21,7 @@ import { sleepUntilChange } from "./until-change-shell.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
 import { lifeToAvoid, type SessionWorld, type WantedServer } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
-import type { Choice, Target, Topology } from "./topology.ts";
+import { type Choice, isGone, type Target, type Topology } from "./topology.ts";
 import type { TraitsBook } from "./traits-shell.ts";
 
 /** What all sessions of a process share. */
@@ -83,7 +83,7 @@ export async function startServer(
       parameters: parametersForBackend(login.request),
       holdTimeoutMs,
       isWanted,
-      isSilent: (target) => topology.isSilent(target),
+      isSilent: (target) => isGone(topology, target),
       onChange: (fn) => topology.onChange(fn),
       ...(mayReturn && { inTurn: (work) => turns.run(work) }),
       findTarget: () => {

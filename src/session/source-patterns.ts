@@ -45,6 +45,9 @@ export const outsideWords = `\\m(?:${outsideFunctions})\\M|${copies}`;
 /** It acts beyond its transaction. */
 export const outside = `\\m(?:${outsideFunctions})\\M|${copies}[^;]*${toOutside}`;
 
+/** It tells others something at its commit. */
+export const notifyWords = "\\m(?:pg_)?notify\\M";
+
 /** It sets what is not named in it, so that nobody can ask for that; or it calls one of those functions. */
 export const unseen = [
   `\\m(?:${backendFunctions})\\M`,

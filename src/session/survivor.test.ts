@@ -338,6 +338,15 @@ describe("a statement in flight outside a transaction", () => {
     }
   });
 
+  it("that executes such a statement, of a name that it was prepared under, neither", () => {
+    const crash = "select aurora_inject_crash('instance')";
+    const script = new SurvivorScript({ isHonest: false });
+    script.client(encodeParse("c", crash), encodeSync());
+    script.server(one(backend.parseComplete), encodeReadyForQuery(idle));
+    script.client(encodeQuery("execute c")).forget().lost().connected();
+    expect(script.lines).toEqual(["lost: < E(40001) Z(I) reconnect", "connected: > P S"]);
+  });
+
   it.each([
     ["at a reader", encodeQuery("insert into t values (1)"), { isHonest: false }],
     ["of a batch", Buffer.concat([extended("select 1/0"), encodeSync()]), {}],

@@ -45,9 +45,14 @@ export interface Topology {
   onChange(fn: () => void): () => void;
 }
 
-/** Nothing more is to begin there: it has ended, is about to stop, or answers nothing. */
+/** No answer of it is to be waited for: it has ended, or hangs. A writer that was given up may do both. */
+export function isGone(topology: Topology, target: Target): boolean {
+  return topology.hasEnded(target) || topology.isSilent(target);
+}
+
+/** Nothing more is to begin there: it is gone, or about to stop. */
 export function isOut(topology: Topology, target: Target): boolean {
-  return topology.hasEnded(target) || topology.isLeaving(target) || topology.isSilent(target);
+  return isGone(topology, target) || topology.isLeaving(target);
 }
 
 export type EndpointType = "writer" | "reader" | "instance" | "custom";

@@ -2,7 +2,8 @@ import { messageOf } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import { ClassificationCache, type Classified, classifyUnparsed } from "../route/index.ts";
 import type { AdminSessions } from "./admin-shell.ts";
-import { TextPlanner, type TraitChange, traitsDuring } from "./plan.ts";
+import { TextPlanner } from "./plan.ts";
+import { type TraitChange, traitsDuring } from "./traits.ts";
 import type { Target } from "./topology.ts";
 
 /** What functions with dynamic SQL did to the catalogs is noticed by new sessions after so long. */

@@ -5,7 +5,7 @@ import type { BackendStart } from "./backend-shell.ts";
 import type { AwaitDurable } from "./durability-shell.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
 import type { Fates } from "./fates-shell.ts";
-import type { TraitChange } from "./plan.ts";
+import type { TraitChange } from "./traits.ts";
 import type { ReadGate } from "./read-gate-shell.ts";
 import type { SessionCounters } from "./session-counters.ts";
 import type { Target } from "./topology.ts";

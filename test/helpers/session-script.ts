@@ -5,7 +5,8 @@ import { Conversation } from "../../src/session/conversation.ts";
 import type { ExchangeOptions } from "../../src/session/exchange-options.ts";
 import type { Fate } from "../../src/session/fate.ts";
 import type { Memory } from "../../src/session/memory.ts";
-import { type DatabaseTraits, TextPlanner } from "../../src/session/plan.ts";
+import { TextPlanner } from "../../src/session/plan.ts";
+import type { DatabaseTraits } from "../../src/session/traits.ts";
 import { SessionBook } from "../../src/session/session-book.ts";
 import { Survivor } from "../../src/session/survivor.ts";
 import {

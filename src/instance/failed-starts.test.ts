@@ -1,0 +1,27 @@
+import { expect, it } from "vitest";
+import { FailedStarts } from "./failed-starts.ts";
+
+const damaged = {
+  logLines: ['PANIC:  could not open file "global/pg_control": No such file or directory'],
+};
+const full = { logLines: ["FATAL:  could not write lock file: No space left on device"] };
+
+it("has a cache built anew after two starts that PostgreSQL has ended, and not over and over", () => {
+  const starts = new FailedStarts();
+  expect([1, 2, 3, 4].map(() => starts.note(damaged))).toEqual([false, true, false, false]);
+  starts.clear();
+  expect([1, 2].map(() => starts.note(damaged))).toEqual([false, true]);
+});
+
+it("does not count what another cache would not change", () => {
+  const starts = new FailedStarts();
+  expect([full, full, full].map((one) => starts.note(one))).toEqual([false, false, false]);
+  expect([damaged, full, damaged].map((one) => starts.note(one))).toEqual([false, false, true]);
+});
+
+it("counts none before a start that came right", () => {
+  const starts = new FailedStarts();
+  starts.note(damaged);
+  starts.clear();
+  expect(starts.note(damaged)).toBe(false);
+});
