@@ -20,6 +20,8 @@ const pollMinMs = 1;
 const pollMaxMs = 20;
 /** A reader that does not say how far it is for so long hangs. */
 const silentMs = 2_000;
+/** One that has not come to what it is to show by then is no better than none, while there is another. */
+const catchUpMs = 5_000;
 
 /** What came of waiting; `gone`: nobody waits any more. */
 type Waited = "shown" | "late" | "silent" | "gone";
@@ -52,16 +54,16 @@ export class ReaderSight {
   }
 
   /**
-   * ... what the session was shown elsewhere. True also once `targetOf` gives nobody any more; false: it answers nothing, and another
-   * one is to be tried.
+   * ... what the session was shown elsewhere. True also once `targetOf` gives nobody any more; false: it answers nothing, or does not
+   * come so far (a conflict holds its replay up, or somebody has paused it), and another one is to be tried.
    */
   async untilCaughtUp(targetOf: () => Target | undefined): Promise<boolean> {
-    const bounds = { withinMs: Number.POSITIVE_INFINITY, silentMaxMs: silentMs };
+    const bounds = { withinMs: catchUpMs, silentMaxMs: silentMs };
     // It may be shown more elsewhere meanwhile.
     for (let at = lsnZero; at !== this.shown;) {
       at = this.shown;
       const waited = await this.untilReplayed(targetOf, at, bounds);
-      if (waited !== "shown") return waited !== "silent";
+      if (waited !== "shown") return waited === "gone";
     }
     return true;
   }
