@@ -357,6 +357,17 @@ describe("what is found", () => {
       /COMMIT left open \(08007\) though a writer was open/,
     ],
     [
+      "a session that is given up though a writer was open",
+      {
+        writes: [
+          append([7], 0, { outcome: "57P03", form: "alone", endMs: 31_000 }),
+          append([8], 9_000),
+        ],
+        final: { appended: new Map([[8, 1]]) },
+      },
+      /given up though a writer was open: append 7/,
+    ],
+    [
       "a write that is never answered",
       { writes: [append([7], 0, { outcome: "running", endMs: 0 })] },
       /never answered: append 7/,

@@ -97,7 +97,7 @@ describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, (
           return later.filter(({ outcome }) => outcome === "ok").length > 50;
         });
         // Who waits for an answer still gets one within hold_timeout.
-        await sessions.stop(2 * holdMs);
+        const unended = await sessions.stop(2 * holdMs);
         const final = await readFinal(cluster);
         const setup = { accounts, balance, holdMs, slackMs: 1_000 };
         found = contradictionsIn(history, final, setup);
@@ -114,6 +114,7 @@ describe(`sessions under ${minutes} minutes of faults, BOREALIS_SEED=${seed}`, (
           ].join("\n"),
         );
         expect(found.slice(0, 20)).toEqual([]);
+        expect(unended, "sessions that were never answered").toEqual([]);
         // One that is told with the next statement is counted before there is one.
         const counted = errors.get("08007") ?? 0;
         expect(counted, "every 08007 is counted").toBeGreaterThanOrEqual(unknown);

@@ -68,6 +68,8 @@ export class CheckerSessions {
   private readonly history: History;
   private readonly options: SessionsOptions;
   private readonly running: Promise<void>[] = [];
+  /** Sessions that have not ended. */
+  private readonly waiting = new Set<string>();
   private isStopping = false;
   private readonly numbers = new Map<number, number>();
   /** Rows that somebody has asked to append, to be looked for. */
@@ -111,16 +113,20 @@ export class CheckerSessions {
       this.add("reader", (client, part) => this.forward(client, part), options);
   }
 
-  /** Resolves when every session has ended, or when `patienceMs` are over: what is running then is left so. */
-  async stop(patienceMs: number): Promise<void> {
+  /** Resolves when every session has ended, or when `patienceMs` are over; with those that wait for an answer still. */
+  async stop(patienceMs: number): Promise<string[]> {
     this.isStopping = true;
     await Promise.race([Promise.all(this.running), delay(patienceMs, undefined, { ref: false })]);
+    return [...this.waiting];
   }
 
   private add(endpoint: Endpoint, act: Part["act"], options: string): void {
     const session = this.running.length + 1;
     const rng = seededRng(this.options.seed * 1_000 + session);
-    this.running.push(this.run({ session, endpoint, options, rng, act }));
+    const name = `session ${session} at ${endpoint} ${options}`;
+    this.waiting.add(name);
+    const run = this.run({ session, endpoint, options, rng, act });
+    this.running.push(run.finally(() => this.waiting.delete(name)));
   }
 
   private async run(part: Part): Promise<void> {

@@ -1,4 +1,5 @@
 /** Whether a history can be true: pure. Each check gives the contradictions that it finds, in words; none is what must be. */
+import { sqlState } from "../../src/base/errors.ts";
 import {
   type Append,
   fateOf,
@@ -165,6 +166,7 @@ function goingBackwards({ views }: History): Contradiction[] {
 /**
  * A COMMIT sent as its own message may be left open only when no writer was open for all of hold_timeout before the answer. That
  * one was is known by whoever else was served by it: a write that began and was acknowledged within that time.
+ * Nor may a session be given up (57P03) while one was.
  */
 export function unexcused(
   writes: readonly Write[],
@@ -172,16 +174,20 @@ export function unexcused(
 ): Contradiction[] {
   const found: Contradiction[] = [];
   const served = writes.filter((write) => write.outcome === "ok");
+  const isServed = (fromMs: number, endMs: number): boolean =>
+    served.some((one) => one.startMs > fromMs && one.endMs < endMs - slackMs);
   for (const write of writes) {
     const { commitMs, endMs, outcome } = write;
+    const fromMs = endMs - holdMs + slackMs;
+    if (outcome === sqlState.cannotConnectNow && isServed(fromMs, endMs))
+      found.push({ what: `given up though a writer was open: ${nameOf(write)}`, atMs: endMs });
     if (write.form !== "own" || commitMs === undefined) continue;
     if (outcome !== outcomeUnknown && outcome !== "closed") continue;
     const heldMs = endMs - commitMs;
-    const fromMs = endMs - holdMs + slackMs;
     if (heldMs < holdMs - slackMs) {
       const what = `COMMIT left open (${outcome}) after ${Math.round(heldMs)} ms: ${nameOf(write)}`;
       found.push({ what, atMs: endMs });
-    } else if (served.some((one) => one.startMs > fromMs && one.endMs < endMs - slackMs)) {
+    } else if (isServed(fromMs, endMs)) {
       const what = `COMMIT left open (${outcome}) though a writer was open: ${nameOf(write)}`;
       found.push({ what, atMs: endMs });
     }
