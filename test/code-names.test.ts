@@ -162,7 +162,7 @@ describe.each(engines)("PostgreSQL $version at $bin", (engine) => {
   });
 
   it.each([
-    ["nothing", plpgsql("f() returns void", "perform 1; -- notifies nobody"), []],
+    ["nothing", plpgsql("f() returns void", "/* notifies nobody */ perform 1"), []],
     ["pg_notify", plpgsql("tell() returns void", "perform pg_notify('a', '')"), ["tell"]],
     [
       "NOTIFY, and who calls that",

@@ -1,5 +1,5 @@
 /** A writer that dies or freezes is replaced unasked: nothing acknowledged is lost, and it comes back as a reader. */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { agentSocket } from "../src/cluster/index.ts";
@@ -330,9 +330,11 @@ describe("a reboot", () => {
   });
 });
 
-/** What it needs at its start as a writer, and not before, is gone. */
+/** A file that PostgreSQL reads at its start, and not before, is none of its own. */
 function damage({ dataDir }: TestCluster, instance: string): void {
-  rmSync(join(dataDir, "instances", instance, "data/pg_multixact/offsets/0000"));
+  writeFileSync(join(dataDir, "instances", instance, "data/backup_label"), "damaged\n", {
+    mode: 0o644,
+  });
 }
 
 describe("a writer that is rebooted", () => {

@@ -46,7 +46,10 @@ export class PlainTopology implements Topology {
   hasEnded(target: Target): boolean {
     // It is there, and is not to be had.
     if (this.isSilent(target)) return false;
-    const now = this.instance(target.instanceId);
+    // Here a writer and a reader may be one PostgreSQL, of one name.
+    const { writer, reader } = this.current;
+    const same = [writer, reader].find((one) => one?.incarnation === target.incarnation);
+    const now = same ?? this.instance(target.instanceId);
     return (
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
     );
