@@ -1,5 +1,5 @@
 /** A writer that dies or freezes is replaced unasked: nothing acknowledged is lost, and it comes back as a reader. */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { agentSocket } from "../src/cluster/index.ts";
@@ -423,14 +423,18 @@ describe("with no reader", () => {
     const alone = await TestCluster.create({ readers: 0 });
     try {
       await alone.query("CREATE TABLE kept AS SELECT 1 AS n");
-      const { id, postmaster } = writerOf(await statusNow(alone));
-      damage(alone, id);
-      signalAll([postmaster], "SIGKILL");
-      await until("it writes again", async () => {
-        const { cluster: facts, instances } = await statusNow(alone);
-        return facts.state === "available" && instances[0]?.postgresPid !== postmaster;
-      });
-      expect((await alone.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
+      const { id } = writerOf(await statusNow(alone));
+      const control = join(alone.dataDir, "instances", id, "data/global/pg_control");
+      for (const hurt of [() => damage(alone, id), () => rmSync(control)]) {
+        const { postmaster } = writerOf(await statusNow(alone));
+        hurt();
+        signalAll([postmaster], "SIGKILL");
+        await until("it writes again", async () => {
+          const { cluster: facts, instances } = await statusNow(alone);
+          return facts.state === "available" && instances[0]?.postgresPid !== postmaster;
+        });
+        expect((await alone.query("SELECT count(*)::int AS n FROM kept")).rows).toEqual([{ n: 1 }]);
+      }
       expect(readFileSync(join(alone.dataDir, "log", `${id}.log`), "utf8")).toContain(
         "cache.givenUp",
       );

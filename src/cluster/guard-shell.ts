@@ -30,11 +30,6 @@ export interface GuardWorld {
 const stepMaxMs = 250;
 /** Starts of a writer that fail before another is to write. The first may be the end of what the last one left behind. */
 const failuresMax = 2;
-/** What says nothing of how fit it is: another would lack the quorum, too, and the end of an agent is noticed otherwise. */
-const othersFault: ReadonlySet<string> = new Set([
-  sqlState.quorumMissing,
-  sqlState.connectionFailure,
-]);
 
 /** Between two looks at who may be silent. */
 export function guardStepMs(detectionMs: number): number {
@@ -104,8 +99,9 @@ export class WriterGuard {
   /** It was ordered to write, and could not: for `code`. Whoever else is ready is to, if it does not help to try again. */
   noteFailed(writer: string, code: string): void {
     const { world } = this;
-    if (writer !== this.watched || world.isBusy() || world.mayStop() || othersFault.has(code))
-      return;
+    if (writer !== this.watched || world.isBusy() || world.mayStop()) return;
+    // Another would lack it, too.
+    if (code === sqlState.quorumMissing) return;
     this.failures++;
     if (this.failures < failuresMax) return;
     this.failures = 0;

@@ -39,6 +39,8 @@ export interface RolesDeps {
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
 const askMs = 5_000;
+/** By then the line to an agent that has ended is gone. */
+const agentEndMs = 1_000;
 /** Agents that live have been heard by then. */
 const hearMs = 3_000;
 
@@ -295,10 +297,17 @@ export class InstanceRoles {
       (error: unknown) => {
         this.deps.logger.warn({ event: "role.refused", instance: id }, messageOf(error));
         line.orderedFor = undefined;
-        if (isWriter) this.moves.noteFailed(id, error);
+        if (isWriter) void this.noteFailed(id, client, error);
         // The agent reports its state again after each failure; that report repeats the order.
       },
     );
+  }
+
+  /** The end of an agent is found otherwise; that of its PostgreSQL is told under the same code. */
+  private async noteFailed(id: string, client: RpcClient, error: unknown): Promise<void> {
+    if (error instanceof BorealisError && error.code === sqlState.connectionFailure)
+      await sleep(this.deps.clock, agentEndMs, this.scope.signal);
+    if (this.client(id) === client) this.moves.noteFailed(id, error);
   }
 
   private writerOrder(id: string): WriterOrder {

@@ -219,7 +219,7 @@ export class WriterMoves {
     const first = this.findUnappointed(from) ?? this.findSuccessor();
     if (first === undefined) return false;
     const lost = deps.status(from);
-    this.givenUp = lost && lifeOf(lost);
+    this.givenUp = lost?.role === "writer" ? lifeOf(lost) : undefined;
     const work = takeOver(this.world(), { from, loss, first }, deps.signal);
     this.begin("failover", first, work).catch((error: unknown) => {
       deps.logger.warn({ event: "takeover.notDone" }, messageOf(error));

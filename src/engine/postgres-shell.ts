@@ -86,8 +86,8 @@ export class EndedAtStart extends BorealisError {
 }
 
 /** Of signals only those that its own bugs raise. */
-function isByItself({ isExpected, signal }: PostgresExit): boolean {
-  return !isExpected && (signal === null || ownSignals.has(signal));
+function isByItself({ isExpected, code, signal }: PostgresExit): boolean {
+  return !isExpected && code !== 0 && (signal === null || ownSignals.has(signal));
 }
 
 const ownSignals: ReadonlySet<NodeJS.Signals> = new Set(["SIGABRT", "SIGBUS", "SIGSEGV", "SIGILL"]);

@@ -278,6 +278,7 @@ export class InstanceAgent {
         await change();
         this.problem = undefined;
         this.pauseMs = firstPauseMs;
+        this.deps.failedStarts?.clear();
       } catch (error) {
         await this.fail(error);
         throw error;

@@ -1,6 +1,13 @@
-import { volumeId } from "../base/ids.ts";
-import { dataDirOf, judgeCache, seedInstance } from "../engine/index.ts";
-import { type Logger, realDisk } from "../io/index.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { type Timeline, volumeId } from "../base/ids.ts";
+import {
+  dataDirOf,
+  judgeCache,
+  readControlFile,
+  seedInstance,
+  unstampCache,
+} from "../engine/index.ts";
+import { type Logger, realDisk, systemCodeOf } from "../io/index.ts";
 import type { AgentConfig } from "./messages.ts";
 
 /** What a cache was last used for; only that decides what it may become. */
@@ -40,6 +47,22 @@ export async function seedFromGenesis(
     osUser: config.osUser ?? undefined,
     volumeId: volumeId(config.volumeId),
   });
+}
+
+/**
+ * The timeline that the cache is on, of its pg_control. Where that is gone or damaged (ENOENT, XX001), PostgreSQL could not start
+ * either, and the next start builds the cache again.
+ */
+export async function timelineOfCache({
+  instanceDir,
+}: Pick<AgentConfig, "instanceDir">): Promise<Timeline> {
+  try {
+    return (await readControlFile(dataDirOf(instanceDir))).timeline;
+  } catch (error) {
+    const isDamaged = error instanceof BorealisError && error.code === sqlState.dataCorrupted;
+    if (isDamaged || systemCodeOf(error) === "ENOENT") await unstampCache(instanceDir);
+    throw error;
+  }
 }
 
 /**

@@ -16,7 +16,18 @@ it("has a cache built anew after two starts that PostgreSQL has ended, and not o
 it("does not count what another cache would not change", () => {
   const starts = new FailedStarts();
   expect([full, full, full].map((one) => starts.note(one))).toEqual([false, false, false]);
-  expect([damaged, full, damaged].map((one) => starts.note(one))).toEqual([false, false, true]);
+  const killed = {
+    logLines: [
+      "LOG:  startup process (PID 7) was terminated by signal 9: Killed",
+      "LOG:  aborting",
+    ],
+  };
+  expect([damaged, full, killed, damaged].map((one) => starts.note(one))).toEqual([
+    false,
+    false,
+    false,
+    true,
+  ]);
 });
 
 it("counts none before a start that came right", () => {

@@ -1,8 +1,13 @@
 import type { EndedAtStart } from "../engine/index.ts";
 
-/** Of the machine, not of the cache: on another cache PostgreSQL would end so, too. */
-const surroundings =
-  /No space left on device|Disk quota exceeded|Cannot allocate memory|Too many open files|could not create (?:any TCP\/IP sockets|shared memory)|Address already in use/;
+/** Of the machine, not of the cache: on another cache PostgreSQL would end so, too. Signal 9 is what a want of memory ends with. */
+const surroundings = new RegExp(
+  [
+    "No space left on device|Disk quota exceeded|Cannot allocate memory|out of memory|Too many open files",
+    "could not create (?:any TCP/IP sockets|shared memory)|Address already in use|could not fork",
+    "insufficient file descriptors|pre-existing shared memory|terminated by signal (?:9|15)\\b",
+  ].join("|"),
+);
 /** The first may have been cut short by what is over at the second. */
 const enough = 2;
 

@@ -274,7 +274,7 @@ export class InstanceParameters implements StartParameters {
     try {
       await this.applyBySql(server, changes, limit);
     } catch (error) {
-      logger.warn({ event: "parameters.notBySql" }, messageOf(error));
+      logger.warn({ event: "parameters.notBySql" }, withoutValue(messageOf(error)));
       if (server.pid !== this.servingPid) return;
       // Nobody gets in, perhaps because of what was set: then nobody writes there, either.
       this.atStart = wanted;
@@ -311,7 +311,8 @@ export class InstanceParameters implements StartParameters {
     }
   }
 
-  private async tellNotTaken(why: string): Promise<void> {
+  private async tellNotTaken(failure: string): Promise<void> {
+    const why = withoutValue(failure);
     const { logger, config } = this.options;
     logger.error({ event: "parameters.notTaken", instance: config.instance }, why);
     const told = { instance: config.instance, why: why.slice(0, 500) };
@@ -356,4 +357,9 @@ function overBefore(instance: string): OutcomeUnknown {
       hint: "look whether it is set before you set it again",
     },
   );
+}
+
+/** PostgreSQL quotes a value that it refuses, and that may be a secret. */
+function withoutValue(message: string): string {
+  return message.replace(/(for parameter "[^"]*": )"[\s\S]*/, '$1"…"');
 }

@@ -171,7 +171,6 @@ export class Standby {
         this.isAttempt = false;
       }
     }
-    this.deps.failedStarts?.clear();
     await parameters?.serving(this.postgres, failure);
   }
 

@@ -1,14 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { nodeId, volumeId } from "../base/ids.ts";
 import { formatLsn, lsnZero, parseLsn } from "../base/lsn.ts";
-import {
-  bootstrapUser,
-  dataDirOf,
-  type Postgres,
-  readControlFile,
-  sealCache,
-  stampCache,
-} from "../engine/index.ts";
+import { bootstrapUser, dataDirOf, type Postgres, sealCache, stampCache } from "../engine/index.ts";
 import { Scope } from "../io/index.ts";
 import {
   type Claimed,
@@ -22,7 +15,7 @@ import type { AgentDeps } from "./agent-deps-shell.ts";
 import { carryOutBacktrack } from "./backtrack-shell.ts";
 import { AheadCache, type GoingOn } from "./ahead-shell.ts";
 import { isCacheOnPath } from "./cache-path-shell.ts";
-import { judge } from "./cache-shell.ts";
+import { judge, timelineOfCache } from "./cache-shell.ts";
 import { type Cutoff, openingOf, readStartCutoff } from "./cutoff-shell.ts";
 import { problemOf } from "./driver-events.ts";
 import { DurabilityWaits } from "./durability-shell.ts";
@@ -319,7 +312,7 @@ export class WriterRole {
     const { config, postgres } = this;
     await stampCache(config.instanceDir, volumeId(config.volumeId));
     await installPathHistory(config, historyBelow(claimed));
-    const { timeline: born } = await readControlFile(dataDirOf(config.instanceDir));
+    const born = await timelineOfCache(config);
     await this.standby.startAs("writer", { timeoutMs: readyTimeoutMs, signal });
     const client = await connectAgent(postgres);
     const cutoff = await readStartCutoff(client, dataDirOf(config.instanceDir));

@@ -9,19 +9,21 @@ const stepMs = 1_000;
 
 /** Asks children of the supervisor whether they answer, and kills one that hangs: it is started again as one that died. */
 export class HangGuard {
-  private readonly limitMs: number;
+  private readonly limitOf: (process: ManagedProcess) => number;
   private readonly processes: () => readonly ManagedProcess[];
   private readonly watches = new Map<number, HangWatch>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** `processes`: those of the moment. `limitMs` 0: nobody is asked. */
-  constructor(processes: () => readonly ManagedProcess[], limitMs: number) {
+  /** `processes`: those of the moment. `limitOf`: how long each may answer nothing, in milliseconds; 0: as long as it likes. */
+  constructor(
+    processes: () => readonly ManagedProcess[],
+    limitOf: (process: ManagedProcess) => number,
+  ) {
     this.processes = processes;
-    this.limitMs = limitMs;
+    this.limitOf = limitOf;
   }
 
   start(): void {
-    if (this.limitMs === 0) return;
     this.timer = setInterval(() => this.look(), stepMs);
   }
 
@@ -37,9 +39,9 @@ export class HangGuard {
     const ours = readCpuTime();
     for (const process of processes) {
       const { pid } = process;
-      if (pid === undefined) continue;
-      const watch =
-        this.watches.get(pid) ?? new HangWatch({ limitMs: this.limitMs, stepMs, nowMs });
+      const limitMs = this.limitOf(process);
+      if (pid === undefined || limitMs === 0) continue;
+      const watch = this.watches.get(pid) ?? new HangWatch({ limitMs, stepMs, nowMs });
       this.watches.set(pid, watch);
       const verdict = watch.look({ nowMs, ours, its: readProcessSight(pid) });
       if (verdict === "ask") this.ask(process, watch);

@@ -21,6 +21,8 @@ export async function accessKeyCreate(
   dbUsers: readonly string[] | null,
 ): Promise<CommandReport> {
   stateOf(layout);
+  // Before there is a key: its secret is told once.
+  const isOff = settingsOf(layout)["iam.enabled"] === "off";
   const key = newAccessKey(realEntropy.bytes(46), new Date(realClock.wallMs()).toISOString());
   const users = await changeIamUsers(layout, (before) => {
     const after = before.withKey(name, key);
@@ -35,7 +37,7 @@ export async function accessKeyCreate(
     `export AWS_SECRET_ACCESS_KEY=${key.secret}`,
     `# of IAM user ${name}, who may connect as ${whom(user)}; the secret is not shown again`,
   ];
-  if (settingsOf(layout)["iam.enabled"] === "off")
+  if (isOff)
     lines.push(
       "# tokens are taken once iam.enabled is on: borealis config iam.enabled on, and start again",
     );

@@ -10,7 +10,7 @@ import { hiddenStateQuery, parseHiddenState } from "./hidden-state.ts";
 import { idleTimeoutSetting } from "./start-options.ts";
 import type { DatabaseTraits } from "./traits.ts";
 import { isTokenUserSql, type TokenLogins } from "./token-logins.ts";
-import type { Target, Topology } from "./topology.ts";
+import { isGone, type Target, type Topology } from "./topology.ts";
 
 export const adminUser = "rdsadmin";
 const applicationName = "borealis_endpoint";
@@ -218,7 +218,7 @@ export class AdminSessions {
       readonly except?: readonly string[];
     },
   ): Promise<PgClient> {
-    if (this.options.topology.isSilent(target)) throw silent(target);
+    if (isGone(this.options.topology, target)) throw silent(target);
     const over = this.begin(target, timeoutMs);
     try {
       return await connectPg({

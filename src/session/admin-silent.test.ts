@@ -42,7 +42,7 @@ describe.each([
   ["a look into the catalogs", (admin: AdminSessions) => admin.findTraits(target, "postgres")],
 ] as const)("%s of one that is being opened", (_, ask) => {
   it("is given up once the cluster says that it answers nothing, and not asked again", async () => {
-    const topology = { isSilent: () => isSilent } as unknown as Topology;
+    const topology = { isSilent: () => isSilent, hasEnded: () => false } as unknown as Topology;
     const logger = openLogger({ file: undefined, process: "test" });
     const admin = new AdminSessions({ topology, clock: realClock, logger });
     const asked = expect(ask(admin)).rejects.toMatchObject({ code: "08006" });

@@ -287,7 +287,7 @@ export class Exchange {
     // SQL's EXECUTE runs the text of the statement that has this name.
     for (const name of plan.executes) {
       const found = this.memory.preparedText(name);
-      if (found) this.noteWork(this.planner.plan(found.sql, true));
+      if (found) this.noteWork(this.planner.plan(found.sql, this.isPlain(found.sql)));
     }
     for (const change of plan.wishes) this.wishBook.note(change, this.openedCount);
   }

@@ -128,7 +128,8 @@ export class Forwarding {
           const start = await world.connect({ ...wanted, needsWriter, holdTimeoutMs });
           if (start.kind !== "ready" || start.target.role !== "reader") return start;
           const targetOf = () => (isWanted() ? start.target : undefined);
-          if (await this.readiness.sight.untilCaughtUp(targetOf)) return start;
+          if (await this.readiness.sight.untilCaughtUp(targetOf, (one) => world.hasOther(one)))
+            return start;
           // It hangs, too.
           world.distrust(start.target);
           returnServer(start);

@@ -9,10 +9,11 @@ const word = /[\w$\u0080-\uffff]+/g;
  * behind a trigger that no row has run, a view or a default is not looked for: what they are for changes rows.
  */
 export function mayNotify(
-  { tag, names = [], source, mayRunUserCode }: StatementClass,
+  { tag, names = [], source, mayRunUserCode, prepares }: StatementClass,
   { notifyNames }: Pick<DatabaseTraits, "notifyNames">,
 ): boolean {
-  if (!mayRunUserCode) return false;
+  // What PREPARE names it runs later, and its text is then looked at as this.
+  if (!mayRunUserCode && prepares === undefined) return false;
   const isOne = (name: string): boolean => notifyNames?.has(name) === true;
   if (names.some(isOne)) return true;
   // Which one it calls its names do not say.

@@ -29,6 +29,8 @@ describe("planText", () => {
     ["select tell()", true],
     ["select s.tell() from t", true],
     ["call tell()", true],
+    ["prepare c as select tell()", true],
+    ["prepare c as select silent()", false],
     ["select pg_notify('a', '')", true],
     ["do $$begin perform pg_notify('a', ''); end$$", true],
     ["do $$begin perform Tell(); end$$", true],

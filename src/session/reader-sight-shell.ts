@@ -55,15 +55,20 @@ export class ReaderSight {
 
   /**
    * ... what the session was shown elsewhere. True also once `targetOf` gives nobody any more; false: it answers nothing, or does not
-   * come so far (a conflict holds its replay up, or somebody has paused it), and another one is to be tried.
+   * come so far (a conflict holds its replay up, or somebody has paused it) and may be left, and another one is to be tried.
    */
-  async untilCaughtUp(targetOf: () => Target | undefined): Promise<boolean> {
+  async untilCaughtUp(
+    targetOf: () => Target | undefined,
+    mayLeave: (target: Target) => boolean = () => true,
+  ): Promise<boolean> {
     const bounds = { withinMs: catchUpMs, silentMaxMs: silentMs };
     // It may be shown more elsewhere meanwhile.
     for (let at = lsnZero; at !== this.shown;) {
       at = this.shown;
       const waited = await this.untilReplayed(targetOf, at, bounds);
-      if (waited !== "shown") return waited === "gone";
+      const target = targetOf();
+      if (waited === "late" && target && !mayLeave(target)) at = lsnZero;
+      else if (waited !== "shown") return waited === "gone";
     }
     return true;
   }
