@@ -1,7 +1,7 @@
 import { unreachable } from "../base/assert.ts";
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Timeline } from "../base/ids.ts";
-import { advance, type Lsn, lsnMaxOf } from "../base/lsn.ts";
+import { advance, type Lsn, lsn, lsnMaxOf } from "../base/lsn.ts";
 import type { Connection, Timer } from "../io/index.ts";
 import type { FeedData, History, Run, State, TimelineSpan } from "../quorum/index.ts";
 import {
@@ -21,12 +21,14 @@ import {
   WalReceiverFramer,
   type WalReceiverMessage,
 } from "../wire/index.ts";
+import { pageBytes, safeCut } from "../wal/index.ts";
 import { findHistoryFile, historyFileName } from "./feed-history.ts";
 import { cutRun, type FeedNodes, FeedSubscription } from "./feed-subscription-shell.ts";
 import type { FeedView } from "./feed-view.ts";
 
-/** As PostgreSQL's own walsender cuts: 128 kB. */
+/** As PostgreSQL's own walsender cuts: 128 kB, at a page's boundary. */
 const chunkBytesMax = 128 * 1024;
+const nothing = Buffer.alloc(0);
 const keepaliveMs = 1_000;
 /** Log that an injected fault keeps back is asked for again so soon. */
 const heldBackMs = 500;
@@ -61,8 +63,10 @@ type Phase =
 interface Streaming {
   readonly kind: "streaming";
   readonly timeline: Timeline;
-  /** Where the next byte to send lies. */
+  /** Where the next byte to take lies. */
   at: Lsn;
+  /** What came last before that and is not sent yet: less than a page. */
+  rest: Buffer;
   /** Undefined while held at the limit: log that came and may not go out yet was dropped, and is asked for again. */
   subscription: FeedSubscription | undefined;
 }
@@ -99,7 +103,7 @@ export class FeedSession {
 
   /** Next LSN to send; undefined while not streaming. */
   get position(): Lsn | undefined {
-    return this.phase.kind === "streaming" ? this.phase.at : undefined;
+    return this.phase.kind === "streaming" ? sentTo(this.phase) : undefined;
   }
 
   get servedBy(): string | undefined {
@@ -216,6 +220,7 @@ export class FeedSession {
           kind: "streaming",
           timeline,
           at: from,
+          rest: nothing,
           subscription: undefined,
         };
         this.phase = streaming;
@@ -295,18 +300,33 @@ export class FeedSession {
     const bytes = cutRun(run, at, { from: streaming.at, limit });
     // A gap would be the node's fault; what does not continue the stream is never sent.
     if (!bytes || at > streaming.at) return;
+    const start = sentTo(streaming);
+    streaming.at = advance(streaming.at, bytes.length);
+    const isTimelinesEnd = next !== undefined && streaming.at >= next.start;
+    const all = Buffer.concat([streaming.rest, bytes]);
+    const cut = isTimelinesEnd ? all.length : safeCut(start, all);
+    // The bytes are borrowed.
+    streaming.rest = cut === all.length ? nothing : Buffer.from(all.subarray(cut));
+    if (cut > 0) this.sendBytes(streaming, start, all.subarray(0, cut));
+  }
+
+  private sendBytes(streaming: Streaming, start: Lsn, bytes: Buffer): void {
     const wallMs = this.context.nodes.clock.wallMs();
     let mayGoOn = true;
     this.connection.cork();
-    for (let from = 0; from < bytes.length; from += chunkBytesMax) {
-      const chunk = bytes.subarray(from, from + chunkBytesMax);
-      const header = { start: streaming.at, end: view.limit, sizeBytes: chunk.length };
+    // What begins within a page ends with one, and so do all behind it.
+    const inPage = Number(start % BigInt(pageBytes));
+    for (let from = 0; from < bytes.length;) {
+      const to = from + chunkBytesMax - (from === 0 ? inPage : 0);
+      const chunk = bytes.subarray(from, to);
+      const at = advance(start, from);
+      const header = { start: at, end: this.context.view.limit, sizeBytes: chunk.length };
       this.connection.write(encodeWalHeader(header, wallMs));
       mayGoOn = this.connection.write(chunk);
-      streaming.at = advance(streaming.at, chunk.length);
+      from = to;
     }
     this.connection.uncork();
-    this.context.onSent(bytes.length, streaming.at);
+    this.context.onSent(bytes.length, advance(start, bytes.length));
     if (!mayGoOn) streaming.subscription?.pause();
   }
 
@@ -338,4 +358,9 @@ export class FeedSession {
       this.keepAlive();
     });
   }
+}
+
+/** Up to where log was sent. */
+function sentTo({ at, rest }: Streaming): Lsn {
+  return lsn(at - BigInt(rest.length));
 }

@@ -14,6 +14,7 @@ export {
   withCommit,
 } from "./moment.ts";
 export { pageBytes, segmentBytes } from "./page.ts";
+export { safeCut } from "./safe-cut.ts";
 export { parseSegmentName, segmentName } from "./segment-name.ts";
 export type { WalCommit, WalFailure, WalkerOptions, WalkStart } from "./walk.ts";
 export { WalWalker } from "./walker.ts";
