@@ -236,7 +236,12 @@ export class FeedSession {
   private subscribe(streaming: Streaming): void {
     const { nodes, view } = this.context;
     streaming.subscription = new FeedSubscription(nodes, {
-      position: () => streaming.at,
+      // What is kept of one link is another's to give again: it outlives no link, and so no path.
+      position: () => {
+        streaming.at = sentTo(streaming);
+        streaming.rest = nothing;
+        return streaming.at;
+      },
       path: () => view.visiblePath(),
       onData: (data) => this.onData(streaming, data),
       onPathChanged: (history) => this.context.onPathChanged(history),
