@@ -48,8 +48,10 @@ export class PlainTopology implements Topology {
     if (this.isSilent(target)) return false;
     // Here a writer and a reader may be one PostgreSQL, of one name.
     const { writer, reader } = this.current;
-    const same = [writer, reader].find((one) => one?.incarnation === target.incarnation);
-    const now = same ?? this.instance(target.instanceId);
+    const isSame = (one: Target | undefined): boolean =>
+      one?.incarnation === target.incarnation && one.role === target.role;
+    if (isSame(writer) || isSame(reader)) return false;
+    const now = this.instance(target.instanceId);
     return (
       now !== undefined && (now.incarnation !== target.incarnation || now.role !== target.role)
     );
