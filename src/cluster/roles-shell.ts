@@ -17,7 +17,7 @@ import { type OrderFacts, readerOrder, writerOrder } from "./orders.ts";
 import { killAgent } from "./processes-shell.ts";
 import { ReadersGuard } from "./readers-guard-shell.ts";
 import type { ClusterState } from "./state.ts";
-import { until } from "./writer-change-shell.ts";
+import { agentEndMs, codeOf, until } from "./writer-change-shell.ts";
 import { type Change, type MovesDeps, WriterMoves } from "./writer-moves-shell.ts";
 
 export interface RolesDeps {
@@ -39,8 +39,6 @@ export interface RolesDeps {
 /** How often an agent that does not answer is tried again. */
 const reconnectMs = 100;
 const askMs = 5_000;
-/** By then the line to an agent that has ended is gone. */
-const agentEndMs = 1_000;
 /** Agents that live have been heard by then. */
 const hearMs = 3_000;
 
@@ -305,9 +303,10 @@ export class InstanceRoles {
 
   /** The end of an agent is found otherwise; that of its PostgreSQL is told under the same code. */
   private async noteFailed(id: string, client: RpcClient, error: unknown): Promise<void> {
-    if (error instanceof BorealisError && error.code === sqlState.connectionFailure)
+    const code = codeOf(error);
+    if (code === sqlState.connectionFailure)
       await sleep(this.deps.clock, agentEndMs, this.scope.signal);
-    if (this.client(id) === client) this.moves.noteFailed(id, error);
+    if (this.client(id) === client) this.moves.noteFailed(id, code);
   }
 
   private writerOrder(id: string): WriterOrder {

@@ -1,8 +1,10 @@
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { sqlState } from "../base/errors.ts";
 import { sleep } from "../io/index.ts";
 import { pulseEveryMs, SilenceWatch } from "./silence-shell.ts";
 import {
+  agentEndMs,
   type ChangeWorld,
+  codeOf,
   deadlineMs,
   isWriter,
   notYet,
@@ -32,8 +34,6 @@ const readyMs = 1_000;
  */
 const standstillMaxMs = 10_000;
 const lookMs = 5;
-/** By then an agent that has ended is known to have. */
-const agentEndMs = 1_000;
 
 /** What takes time is done ahead; resolves with whether all of it, its PostgreSQL too, has answered. */
 export function prepareHeir(world: ChangeWorld, target: string): Promise<boolean> {
@@ -115,8 +115,4 @@ async function isInstalled(
     await sleep(clock, lookMs, signal);
   }
   return false;
-}
-
-function codeOf(failure: unknown): string {
-  return failure instanceof BorealisError ? failure.code : sqlState.internal;
 }

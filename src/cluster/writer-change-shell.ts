@@ -31,11 +31,17 @@ export interface ChangeWorld {
 /** An agent that answers nothing for so long is taken for frozen: nobody waits for it. */
 export const responsiveMs = 500;
 export const deadlineMs = 120_000;
+/** By then an agent that has ended is known to have. */
+export const agentEndMs = 1_000;
 const pollMs = 2;
 
 export function isWriter(world: ChangeWorld, id: string): boolean {
   const status = world.status(id);
   return status?.role === "writer" && status.isAdmitted;
+}
+
+export function codeOf(failure: unknown): string {
+  return failure instanceof BorealisError ? failure.code : sqlState.internal;
 }
 
 /** What comes of a question; a failure is logged. */

@@ -100,9 +100,8 @@ export class WriterMoves {
     this.guard.observe();
   }
 
-  /** `id` was ordered to write, outside of any change of the writer, and could not. */
-  noteFailed(id: string, error: unknown): void {
-    const code = error instanceof BorealisError ? error.code : sqlState.internal;
+  /** `id` was ordered to write, outside of any change of the writer, and could not, for `code`. */
+  noteFailed(id: string, code: string): void {
     this.guard.noteFailed(id, code);
   }
 

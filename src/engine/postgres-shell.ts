@@ -71,18 +71,9 @@ export interface PostgresExit {
   readonly logLines: readonly string[];
 }
 
-/** PostgreSQL has ended by itself before it was ready: 57P03. */
+/** PostgreSQL has ended by itself before it was ready: 57P03. Its detail is what it wrote last. */
 export class EndedAtStart extends BorealisError {
-  /** What it wrote last. */
-  readonly logLines: readonly string[];
-
-  constructor({ code, message, detail, hint }: BorealisError, logLines: readonly string[]) {
-    super(code, message, {
-      ...(detail !== undefined && { detail }),
-      ...(hint !== undefined && { hint }),
-    });
-    this.logLines = logLines;
-  }
+  override readonly name = "EndedAtStart";
 }
 
 /** Of signals only those that its own bugs raise. */
@@ -188,8 +179,8 @@ export class Postgres {
 
   /**
    * Returns when PostgreSQL accepts connections. Raises BorealisError 57P03 when it ended before that, with its own
-   * reason (EndedAtStart, if nobody ended it), or when `timeoutMs` has passed in which it has replayed no segment of log, or `signal` aborts; the process is left as it
-   * is then. Replay has all the time that it needs: one that is cut short begins where it began before.
+   * reason (EndedAtStart, if nobody ended it), or when `timeoutMs` has passed in which it has replayed no segment of log, or
+   * `signal` aborts; the process is left as it is then. Replay has all the time that it needs: one that is cut short begins where it began before.
    */
   async untilReady(wait: {
     readonly timeoutMs: number;
@@ -205,8 +196,8 @@ export class Postgres {
     // PostgreSQL writes its status to line 8 of postmaster.pid (pidfile.h): "ready" on a hot standby, too.
     while (!(await this.saysReady(situation.pid))) {
       if (exit) {
-        const failure = this.startFailure("PostgreSQL ended while it started", exit.logLines);
-        throw isByItself(exit) ? new EndedAtStart(failure, exit.logLines) : failure;
+        const Failure = isByItself(exit) ? EndedAtStart : BorealisError;
+        throw this.startFailure("PostgreSQL ended while it started", exit.logLines, Failure);
       }
       const nowMs = realClock.nowMs();
       if (nowMs >= lookAtMs) {
@@ -397,12 +388,16 @@ export class Postgres {
     return lines[0] === String(pid) && wanted.includes(lines[7]?.trim() ?? "");
   }
 
-  private startFailure(what: string, logLines: readonly string[]): BorealisError {
+  private startFailure(
+    what: string,
+    logLines: readonly string[],
+    Failure = BorealisError,
+  ): BorealisError {
     const telling =
       logLines.findLast((line) => /FATAL|PANIC/.test(line)) ??
       logLines.at(-1) ??
       "it wrote nothing";
-    return new BorealisError(
+    return new Failure(
       sqlState.cannotConnectNow,
       `${what}: ${telling.replace(/^.*?(?=FATAL|PANIC)/, "")}`,
       {

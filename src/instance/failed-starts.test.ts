@@ -2,9 +2,9 @@ import { expect, it } from "vitest";
 import { FailedStarts } from "./failed-starts.ts";
 
 const damaged = {
-  logLines: ['PANIC:  could not open file "global/pg_control": No such file or directory'],
+  detail: 'PANIC:  could not open file "global/pg_control": No such file or directory',
 };
-const full = { logLines: ["FATAL:  could not write lock file: No space left on device"] };
+const full = { detail: "FATAL:  could not write lock file: No space left on device" };
 
 it("has a cache built anew after two starts that PostgreSQL has ended, and not over and over", () => {
   const starts = new FailedStarts();
@@ -17,10 +17,7 @@ it("does not count what another cache would not change", () => {
   const starts = new FailedStarts();
   expect([full, full, full].map((one) => starts.note(one))).toEqual([false, false, false]);
   const killed = {
-    logLines: [
-      "LOG:  startup process (PID 7) was terminated by signal 9: Killed",
-      "LOG:  aborting",
-    ],
+    detail: "LOG:  startup process (PID 7) was terminated by signal 9: Killed\nLOG:  aborting",
   };
   expect([damaged, full, killed, damaged].map((one) => starts.note(one))).toEqual([
     false,

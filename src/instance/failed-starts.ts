@@ -19,8 +19,8 @@ export class FailedStarts {
   private count = 0;
 
   /** True, once between two starts that come right: the cache is to be built anew. If that does not help, it is something else. */
-  note({ logLines }: Pick<EndedAtStart, "logLines">): boolean {
-    if (logLines.some((line) => surroundings.test(line))) return false;
+  note({ detail = "" }: Pick<EndedAtStart, "detail">): boolean {
+    if (surroundings.test(detail)) return false;
     this.count++;
     return this.count === enough;
   }

@@ -1,7 +1,7 @@
 import type { StatementClass } from "../route/index.ts";
+import { hasNotify } from "./source-patterns.ts";
 import type { DatabaseTraits } from "./traits.ts";
 
-const notifyWord = /\b(?:pg_)?notify\b/i;
 const word = /[\w$\u0080-\uffff]+/g;
 
 /**
@@ -19,7 +19,7 @@ export function mayNotify(
   // Which one it calls its names do not say.
   if (tag === "CALL") return notifyNames !== undefined && notifyNames.size > 0;
   if (source === undefined) return false;
-  if (notifyWord.test(source)) return true;
+  if (hasNotify(source)) return true;
   if (notifyNames === undefined || notifyNames.size === 0) return false;
   return (source.toLowerCase().match(word) ?? []).some(isOne);
 }

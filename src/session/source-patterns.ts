@@ -71,6 +71,7 @@ const ours = {
   outsideFunctions: expression(`\\m(?:${outsideFunctions})\\M`, "is"),
   copies: expression(copies, "is"),
   toOutside: expression(toOutside, "is"),
+  notifyWords: expression(notifyWords, "i"),
   customName: expression(customName),
   unseen: expression(`${unseen}|${runsUnseen}`),
   lineComment: expression(lineComment),
@@ -113,6 +114,11 @@ export function actsOutside(sql: string, definesCode: boolean): boolean {
   // In pieces: one expression for both takes a time that grows with the square of the text.
   const isOutside = (part: string): boolean => ours.copies.test(part) && ours.toOutside.test(part);
   return definesCode && sql.split(";").some(isOutside);
+}
+
+/** As `notifyWords`, of the body of a DO block, or of a text that cannot be parsed. */
+export function hasNotify(source: string): boolean {
+  return ours.notifyWords.test(source);
 }
 
 /** One of PostgreSQL's as one of ours. */

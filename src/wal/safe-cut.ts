@@ -14,8 +14,7 @@ const lengthBytes = 4;
 
 /**
  * How many of `bytes`, which lie at `start`, may be handed to a walreceiver: up to a page's boundary or a record's end. PostgreSQL
- * relies on being cut nowhere else ("Walreceiver relies on the fact that we never split a WAL record across two messages", except at a
- * page's end: XLogSendPhysical in walsender.c). It takes a record's header on trust where a page begins with it, and the first page of a
+ * relies on being cut nowhere else (XLogSendPhysical in walsender.c rounds what it sends so, and says why). It takes a record's header on trust where a page begins with it, and the first page of a
  * record that goes on to the next, as soon as the page's own header, or the record's, is there (XLogDecodeNextRecord in xlogreader.c);
  * what it finds there is then no record, it ends the stream, asks for it anew, and finds the same before it has come: for ever.
  *
