@@ -126,6 +126,9 @@ export class Events {
       const [found, names] = await Promise.all([parts(), snapshots()]);
       const healed = healedIn(found, this.options.healedObjects());
       this.asked = { ...found, snapshots: names, healed };
+    } else if (!this.asked.snapshots) {
+      // The keeper starts when the control plane does: a snapshot taken before the first list is known would be no news.
+      this.asked = { ...this.asked, snapshots: await snapshots() };
     }
     const { cluster, instances, storage, endpoints, volume } = status(this.asked);
     return {

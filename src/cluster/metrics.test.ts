@@ -218,6 +218,7 @@ describe("metrics of sessions", () => {
     counters.committed({ sentMs: 1, heardMs: 4, nowMs: 4.5 });
     counters.poolWaited(4);
     counters.poolTimedOut();
+    counters.connectionRefused("tooOften");
     const sessions = counters.figures({
       sessions: [{ endpoint: "writer", state: "in transaction", count: 3 }],
       unauthenticated: 5,
@@ -232,6 +233,8 @@ describe("metrics of sessions", () => {
       ["connections_total", { endpoint: "writer" }, 1],
       ["connections_unauthenticated", {}, 5],
       ["logins_refused_total", {}, 0],
+      ["connections_refused_total", { reason: "tooOften" }, 1],
+      ["connections_refused_total", { reason: "madeRoom" }, 0],
       ["session_losses_total", { outcome: "replayed" }, 1],
       ["session_losses_total", { outcome: "unknown" }, 0],
       ["session_errors_total", { sqlstate: "08007" }, 1],

@@ -81,7 +81,10 @@ export class SessionCounters {
   readonly outcomes = new Outcomes();
   private readonly errors = new Map<string, number>();
   private readonly connections = new Map<string, number>();
-  private readonly refused = new Map<RefusedReason, number>();
+  /** All from the beginning: who asks how fast a counter grows does not see the step with which it appears. */
+  private readonly refused = new Map<RefusedReason, number>(
+    refusedReasons.map((reason) => [reason, 0]),
+  );
   private readonly holds = new Histogram();
   private readonly waits = new Histogram();
   private readonly commitServer = new Histogram();
