@@ -78,7 +78,13 @@ describe("what the proxies are told", () => {
       givenUp: "instance-1",
     });
     expect(writer).toBe(null);
-    expect(roles[0]).toBe("instance-1 none false");
+    // Its heir takes nobody new until it writes.
+    expect(roles).toEqual(["instance-1 none false", "instance-2 reader false"]);
+  });
+
+  it("is that the heir of a writer which has ended takes nobody new before it writes, and another reader does", () => {
+    const readers = [status(1, { role: "reader" }), status(2, { role: "reader" })];
+    expect(topology(readers).roles).toEqual(["instance-1 reader true", "instance-2 reader false"]);
   });
 
   it("is that a writer is open only once its life is recorded", () => {

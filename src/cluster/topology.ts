@@ -32,6 +32,12 @@ export function topologyOf(facts: {
   const writer = facts.status(state.writer);
   const isServing = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
   const isOpen = isServing && !moves.isRestarting(writer);
+  const writes = ({ id }: { readonly id: string }): boolean => {
+    const status = facts.status(id);
+    return status?.role === "writer" && !moves.isGivenUp(status);
+  };
+  // Who came to it now would lose it as a reader some moments later; as the writer they may stay.
+  const isHeirTakingOver = isBootstrapped && !state.instances.some(writes);
   return {
     writer: isOpen ? writer.id : null,
     endpoints: endpointPlaces(state, port),
@@ -44,7 +50,10 @@ export function topologyOf(facts: {
       const isDeposed = isReplaced || moves.isGivenUp(status);
       const isSilent = role === "reader" && facts.silence.isSilent(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
-      const mayServe = role === "writer" ? isRecorded(lives, status) : isBootstrapped;
+      const mayServe =
+        role === "writer"
+          ? isRecorded(lives, status)
+          : isBootstrapped && !(isHeirTakingOver && id === state.writer);
       return {
         id,
         role: isDeposed ? ("none" as const) : role,

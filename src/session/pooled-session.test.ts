@@ -44,6 +44,7 @@ class World {
   idleTimeoutMs = 0;
   holdTimeoutMs = 30_000;
   isServing = true;
+  lossKnown: Promise<void> = Promise.resolve();
   isSilent = false;
   hasOther = true;
   readonly counters = new SessionCounters();
@@ -145,6 +146,7 @@ class World {
       distrust() {},
       isServing: () => Promise.resolve(this.isServing),
       wasEndedOnPurpose: () => Promise.resolve(false),
+      untilLossIsKnown: () => this.lossKnown,
       onTraitsChanging() {},
       onTraitsSettled() {},
       onEnd() {},
@@ -317,6 +319,22 @@ describe("sessions that share one connection", () => {
     world.postgres.onText = () => "dies";
     // There is no other here.
     expect(await b.client.ask(encodeQuery("select 1"))).toBe("57P03");
+  });
+
+  it("are not closed by borealis.on_failover = disconnect before the cluster knows of the loss: their clients come back at once", async () => {
+    let isKnown = (): void => undefined;
+    world.lossKnown = new Promise((resolve) => {
+      isKnown = resolve;
+    });
+    const a = world.connect();
+    await a.client.ask(encodeQuery("SET borealis.on_failover = disconnect"));
+    world.postgres.onText = () => "dies";
+    a.client.send(encodeQuery("select 5"));
+    await eventually("its server dies", () => a.session.line.closed);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(a.client.hasEnded).toBe(false);
+    isKnown();
+    await eventually("it is closed", () => a.client.hasEnded);
   });
 
   it("get another one where the last cannot be cleaned", async () => {

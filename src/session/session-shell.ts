@@ -373,18 +373,22 @@ export class Session {
     }
     if (this.hasEnded || this.tenancy.leaveIfUnused()) return;
     this.drain();
-    const { mayBeOnPurpose, hasTerminated } = this.conversation.exchange;
+    const { mayBeOnPurpose, hasTerminated, wishes } = this.conversation.exchange;
+    const isToLeave = wishes.onFailover === "disconnect";
     if (hasTerminated) this.finish();
-    else if (mayBeOnPurpose && !this.line.isRetired && this.survivor.isLive)
-      this.boundary.watch(this.judge());
+    else if ((mayBeOnPurpose || isToLeave) && !this.line.isRetired && this.survivor.isLive)
+      this.boundary.watch(this.judge(mayBeOnPurpose, isToLeave));
     else this.run(this.survivor.lost());
   }
 
   /** An operator ended this server process, or its whole PostgreSQL ends. */
-  private async judge(): Promise<void> {
+  private async judge(mayBeOnPurpose: boolean, isToLeave: boolean): Promise<void> {
+    const { world, target } = this;
     this.isJudging = true;
     this.readOn();
-    const isOnPurpose = await this.world.wasEndedOnPurpose(this.target);
+    const isOnPurpose = mayBeOnPurpose && (await world.wasEndedOnPurpose(target));
+    // Its client comes back at once, and should not find the instance still a reader that is about to be the writer.
+    if (isToLeave && !isOnPurpose) await world.untilLossIsKnown(target);
     this.isJudging = false;
     if (this.hasEnded) return;
     this.run(isOnPurpose ? this.survivor.endedOnPurpose() : this.survivor.lost());

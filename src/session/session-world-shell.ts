@@ -17,7 +17,7 @@ import type { SessionCounters } from "./session-counters.ts";
 import type { Session } from "./session-shell.ts";
 import type { Pools } from "./pool-shell.ts";
 import { borrowServer, type Pooling } from "./pooled-server-shell.ts";
-import { sleepUntilChange } from "./until-change-shell.ts";
+import { sleepUntilChange, untilLossIsKnown } from "./until-change-shell.ts";
 import type { ExchangeOptions } from "./exchange-options.ts";
 import { lifeToAvoid, type SessionWorld, type WantedServer } from "./world-shell.ts";
 import { honestyAtStart, parametersForBackend } from "./start-options.ts";
@@ -162,6 +162,7 @@ export function worldOf(
     distrust: (target) => shared.load.suspect(target, shared.clock.nowMs()),
     isServing: (target) => isServing(shared, target),
     wasEndedOnPurpose: (target) => wasEndedOnPurpose(shared, target),
+    untilLossIsKnown: (target) => untilLossIsKnown(shared, target),
     onTraitsChanging: (change) => traits.changing(database, sessionOf(), change),
     onTraitsSettled: () => {
       const session = sessionOf();

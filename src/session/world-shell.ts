@@ -62,6 +62,8 @@ export interface SessionWorld {
   isServing(target: Target): Promise<boolean>;
   /** Whether a server process that was ended by 57P01 was ended alone, by somebody who meant it. */
   wasEndedOnPurpose(target: Target): Promise<boolean>;
+  /** Until the cluster knows that this life of it has ended; half a second at most: one server's end may have been its alone. */
+  untilLossIsKnown(target: Target): Promise<void>;
   onTraitsChanging(change: TraitChange): void;
   onTraitsSettled(): void;
   /** Called once, when both connections are done with. */

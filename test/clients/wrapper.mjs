@@ -46,6 +46,18 @@ const calls = {
     const address = targetClient.client.connection.stream.remoteAddress;
     return { dialect: pluginService.getDialect().getDialectName(), host, address, role, topology };
   },
+  /**
+   * Waits until its monitors of the topology stay with the writer. Version 2.0.1 is deaf, if a connection fails over while one of them
+   * is about to: it then believes to have the writer and has nobody, and looks no more (cluster_topology_monitor.ts: the writer counts as
+   * verified after an await in which forceMonitoringRefresh() may have taken the client away).
+   */
+  settle: async ({ client }) => {
+    const { monitors } = clients.get(client).pluginService.getHostListProvider().constructor;
+    const isSettled = ({ item }) =>
+      item.monitoringClient && item.isVerifiedWriterConnection && item.hostMonitors.size === 0;
+    while (monitors && ![...monitors.map.values()].every(isSettled))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  },
   /** Of all connections so far, as its plugin has measured it; in nanoseconds, and as text. */
   connectTime: async () => String(ConnectTimePlugin.getTotalConnectTime()),
   end: async ({ client }) => {

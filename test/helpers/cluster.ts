@@ -3,7 +3,15 @@
  * that nothing is left running.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -385,8 +393,19 @@ export function isAlive(pid: number): boolean {
 function belongsTo(pid: number, dataDir: string): boolean {
   if (commandLine(pid).includes(dataDir)) return true;
   try {
-    return readFileSync(`/proc/${pid}/environ`, "utf8").includes(dataDir);
+    if (readFileSync(`/proc/${pid}/environ`, "utf8").includes(dataDir)) return true;
+    // PostgreSQL's own processes write their titles over both, and outlive a postmaster that was killed by what they are at.
+    const folder = readlinkSync(`/proc/${pid}/cwd`);
+    return [dataDir, realPathOf(join(dataDir, "instances"))].some((one) => folder.startsWith(one));
   } catch {
     return false;
+  }
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
   }
 }

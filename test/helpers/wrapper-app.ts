@@ -97,6 +97,11 @@ export class WrapperApp {
     return (await this.call({ call: "sight", client })) as Sight;
   }
 
+  /** Waits until the wrapper has come to know the cluster, so that it can notice a failover. */
+  settle(client: string): Promise<unknown> {
+    return this.call({ call: "settle", client });
+  }
+
   /** That its plugin has measured so far, in nanoseconds. */
   async connectTimeNs(): Promise<bigint> {
     return BigInt((await this.call({ call: "connectTime" })) as string);
