@@ -3,7 +3,7 @@
  * sessions at the reader endpoint are read-only as on a reader.
  */
 import { createServer } from "node:net";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type pg from "pg";
@@ -209,6 +209,38 @@ describe.each(engines)("a session that forwards over PostgreSQL $version", (engi
     await client.query("insert into t values (80)");
     await client.end();
     await none.close();
+  });
+
+  it("goes on where its writer's side alone is lost, with borealis.on_failover = disconnect, too", async () => {
+    const other = await startStockPostgres(engine);
+    const pidFile = readFileSync(join(other.dir, "data", "postmaster.pid"), "utf8");
+    const postmaster = Number(pidFile.split("\n")[0]);
+    try {
+      await other.query(`create role postgres superuser login password 'secret'`);
+      await other.query("create table t (a int primary key, b text)");
+      ends.topology.set({ writer: targetOf(other, "writer", "lost"), reader: readerOf() });
+      const options = `${eventual.options} -c borealis.on_failover=disconnect`;
+      const client = await connect({ options });
+      await client.query("insert into t values (500, 'on the one that is lost')");
+      // Without a word: a postmaster that is killed has its children say why they end.
+      const { rows } = await other.query(
+        "select pid from pg_stat_activity where usename = 'postgres' and backend_type = 'client backend'",
+      );
+      process.kill(postmaster, "SIGSTOP");
+      for (const [pid] of rows) process.kill(Number(pid), "SIGKILL");
+      // Its connection has ended; the cluster does not say so yet.
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      const late = client.query("insert into t values (501, 'on the next')");
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      ends.topology.set({ writer: targetOf(stock), reader: readerOf() });
+      await late;
+      expect(await countOf(501)).toBe(1);
+      await client.end();
+    } finally {
+      ends.topology.set({ writer: targetOf(stock), reader: readerOf() });
+      process.kill(postmaster, "SIGCONT");
+      await other.stop();
+    }
   });
 
   it("gives up a writer that takes connections and says nothing", async () => {

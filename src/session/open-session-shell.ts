@@ -77,7 +77,12 @@ export async function openAtWriter(
     const message = parseReport(start.bytes.subarray(5)).get("M") ?? "it was refused";
     throw new BorealisError(start.reason, `cannot connect to the writer: ${message}`);
   }
-  const session = await openSession(shared, arrival, { client, backend: start, onEnd });
+  // No client of it comes back: what its loss means to the client's own session is decided there, at once.
+  const adapt = (world: SessionWorld): SessionWorld => ({
+    ...world,
+    untilLossIsKnown: () => Promise.resolve(),
+  });
+  const session = await openSession(shared, arrival, { client, backend: start, onEnd, adapt });
   if (!session) throw new BorealisError(sqlState.connectionFailure, "the writer is gone");
   return session;
 }

@@ -337,6 +337,15 @@ describe("sessions that share one connection", () => {
     await eventually("it is closed", () => a.client.hasEnded);
   });
 
+  it("are closed at once where their server has said why it ends: nothing is lost then", async () => {
+    world.lossKnown = new Promise(() => undefined);
+    const a = world.connect();
+    await a.client.ask(encodeQuery("SET borealis.on_failover = disconnect"));
+    world.postgres.onText = () => "ends";
+    expect(await a.client.ask(encodeQuery("select 5"))).toBe("57P05");
+    await eventually("it is closed", () => a.client.hasEnded);
+  });
+
   it("get another one where the last cannot be cleaned", async () => {
     const [a, b] = [world.connect(), world.connect()];
     await a.client.ask(encodeQuery("select nextval('s')"));

@@ -373,8 +373,8 @@ export class Session {
     }
     if (this.hasEnded || this.tenancy.leaveIfUnused()) return;
     this.drain();
-    const { mayBeOnPurpose, hasTerminated, wishes } = this.conversation.exchange;
-    const isToLeave = wishes.onFailover === "disconnect";
+    const { mayBeOnPurpose, hasTerminated, hasFatal, wishes } = this.conversation.exchange;
+    const isToLeave = wishes.onFailover === "disconnect" && !hasFatal;
     if (hasTerminated) this.finish();
     else if ((mayBeOnPurpose || isToLeave) && !this.line.isRetired && this.survivor.isLive)
       this.boundary.watch(this.judge(mayBeOnPurpose, isToLeave));

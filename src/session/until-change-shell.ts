@@ -1,5 +1,6 @@
 import { type Clock, sleep } from "../io/index.ts";
-import type { Target, Topology } from "./topology.ts";
+import { isSameLife } from "./load-book.ts";
+import { isGone, type Target, type Topology } from "./topology.ts";
 
 const retryMs = 50;
 
@@ -18,12 +19,19 @@ export function sleepUntilChange(
 /** The control plane hears of a writer's end about as soon as its sessions do, and appoints another at once. */
 const lossKnownMs = 500;
 
-/** Until `topology` says that `target` has ended; for half a second at most. */
+/** Until `topology` shows that `target` has ended, or writes no more; for half a second at most. */
 export async function untilLossIsKnown(
   { clock, topology }: { readonly clock: Clock; readonly topology: Topology },
   target: Target,
 ): Promise<void> {
   const untilMs = clock.nowMs() + lossKnownMs;
-  while (!topology.hasEnded(target) && clock.nowMs() < untilMs)
+  while (!isLossKnown(topology, target) && clock.nowMs() < untilMs)
     await sleepUntilChange(clock, topology);
+}
+
+function isLossKnown(topology: Topology, target: Target): boolean {
+  if (target.role === "reader") return isGone(topology, target);
+  // Of one whose agent is gone, too, nothing is known but that it does not write: it may not be in the list at all.
+  const writer = topology.writer();
+  return topology.hasEnded(target) || !writer || !isSameLife(writer, target);
 }

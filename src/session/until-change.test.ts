@@ -21,6 +21,14 @@ describe("that a server's loss is known", () => {
     expect(clock.nowMs()).toBe(120);
   });
 
+  it("is there when nobody writes, whatever became of who did: its agent may be gone, too", async () => {
+    const clock = new VirtualClock();
+    const topology = new PlainTopology(life("1"));
+    clock.after(80, () => topology.set({ writer: undefined, reader: undefined }));
+    await clock.during(untilLossIsKnown({ clock, topology }, life("1")));
+    expect(clock.nowMs()).toBe(80);
+  });
+
   it("is not waited for without end: one server may have ended alone", async () => {
     const clock = new VirtualClock();
     const topology = new PlainTopology(life("1"));

@@ -30,10 +30,10 @@ const quiet: Readonly<Record<number, Buffer>> = {
   [frontend.describe]: encodeMessage(backend.noData),
   [frontend.functionCall]: Buffer.concat([encodeMessage(0x56, (body) => body.i32(-1)), ready]),
 };
-/** "ok", "dies", or an SQLSTATE. */
+/** "ok", "dies", "ends" (with 57P05), or an SQLSTATE. */
 export type Verdict = string;
 
-/** Runs each text as `onText` says: "ok", "dies", or an SQLSTATE that it fails with. */
+/** Runs each text as `onText` says: "ok", "dies", "ends", or an SQLSTATE that it fails with. */
 export class FakePostgres {
   readonly log: string[] = [];
   readonly sockets = new Set<Socket>();
@@ -76,7 +76,10 @@ export class FakePostgres {
       this.log.push(`${id}: ${text}`);
       const verdict = await this.onText(text);
       if (verdict === "dies") socket.destroy();
-      else if (verdict === "ok") say(encodeCommandComplete("OK"));
+      else if (verdict === "ends") {
+        say(encodeError(new BorealisError("57P05", "57P05"), "FATAL"));
+        socket.end();
+      } else if (verdict === "ok") say(encodeCommandComplete("OK"));
       else say(failed(verdict));
       return verdict === "ok";
     };
