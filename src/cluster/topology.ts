@@ -6,8 +6,7 @@ import { incarnationOf, isRecorded } from "./lives.ts";
 import type { TopologyMessage } from "./messages.ts";
 import type { ClusterState } from "./state.ts";
 
-/** What the proxies are told. Pure. */
-export function topologyOf(facts: {
+export interface TopologyFacts {
   readonly state: ClusterState;
   readonly layout: Layout;
   /** Of the writer endpoint. */
@@ -26,18 +25,16 @@ export function topologyOf(facts: {
     /** One whose agent answers nothing, and never has. */
     isUnheard(id: string): boolean;
   };
-}): TopologyMessage {
+}
+
+/** What the proxies are told. Pure. */
+export function topologyOf(facts: TopologyFacts): TopologyMessage {
   const { state, layout, port, moves } = facts;
   const { lives = [], isBootstrapped } = state;
   const writer = facts.status(state.writer);
   const isServing = writer?.role === "writer" && writer.isAdmitted && isRecorded(lives, writer);
   const isOpen = isServing && !moves.isRestarting(writer);
-  const writes = ({ id }: { readonly id: string }): boolean => {
-    const status = facts.status(id);
-    return status?.role === "writer" && !moves.isGivenUp(status);
-  };
-  // Who came to it now would lose it as a reader some moments later; as the writer they may stay.
-  const isHeirTakingOver = isBootstrapped && !state.instances.some(writes);
+  const heir = heirTakingOver(facts);
   return {
     writer: isOpen ? writer.id : null,
     endpoints: endpointPlaces(state, port),
@@ -51,9 +48,7 @@ export function topologyOf(facts: {
       const isSilent = role === "reader" && facts.silence.isSilent(status);
       // Until the master user exists, a reader would refuse everybody in good faith.
       const mayServe =
-        role === "writer"
-          ? isRecorded(lives, status)
-          : isBootstrapped && !(isHeirTakingOver && id === state.writer);
+        role === "writer" ? isRecorded(lives, status) : isBootstrapped && id !== heir;
       return {
         id,
         role: isDeposed ? ("none" as const) : role,
@@ -75,4 +70,16 @@ export function topologyOf(facts: {
     isRewinding: state.backtrack !== undefined,
     lives: [...lives],
   };
+}
+
+/**
+ * Who is to write in place of a lost writer, and nobody else does: who came to it now would lose it as a reader some moments later;
+ * as the writer they may stay.
+ */
+function heirTakingOver({ state, status, moves }: TopologyFacts): string | undefined {
+  const isWriting = state.instances.some(({ id }) => {
+    const one = status(id);
+    return one?.role === "writer" && !moves.isGivenUp(one);
+  });
+  return isWriting ? undefined : state.writer;
 }
