@@ -27,6 +27,7 @@ function configIn(folder: string, objectStoreUrl: string, isOn: boolean): Keeper
     systemIdentifier: "1",
     genesisLsn: "0/1000000",
     genesisDir: join(folder, "genesis"),
+    lossesFile: join(folder, "losses.json"),
     postgresMajor: 18,
     socket: join(folder, "keeper"),
     objectStoreUrl,

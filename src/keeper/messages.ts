@@ -27,6 +27,8 @@ export const worldSchema = z.object({
       atMs: z.number(),
     })
     .nullable(),
+  /** Names of objects of snapshots that instances have found good in no store, as they say. */
+  unreadable: z.array(z.string()),
   /** What backtracks left and may be returned to, and what one that is under way is about to leave. */
   futures: z.array(
     z.object({
@@ -183,6 +185,8 @@ export const keeperConfigSchema = z.object({
   systemIdentifier: z.string(),
   genesisLsn: z.string(),
   genesisDir: z.string(),
+  /** Where the keeper writes down what is good in no store. */
+  lossesFile: z.string(),
   postgresMajor: z.number().int(),
   socket: z.string(),
   objectStoreUrl: z.string(),
