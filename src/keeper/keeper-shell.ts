@@ -117,6 +117,7 @@ export class Keeper {
     this.archiver = new Archiver({
       context: this.context,
       snapshots: () => this.snapshots.report(),
+      base: this.snapshots.base,
       onChange: () => this.tell(),
     });
     const onChange = (): void => this.tell();
@@ -199,7 +200,8 @@ export class Keeper {
   private report(): KeeperReport {
     const { objects, problem, config, snapshots, nodeStores } = this;
     const found = this.archiver.report();
-    const archive = { ...found, problem: found.problem ?? problem ?? objects?.trouble ?? null };
+    const why = found.problem ?? problem ?? objects?.trouble;
+    const archive = { ...found, problem: why ?? (found.hasBase ? null : this.bare()) };
     const { damage } = this.scrubs;
     // Once is enough for people; without an archive nothing but snapshots meets the object store.
     const isTold = archive.isOn && archive.problem !== null;
@@ -213,6 +215,13 @@ export class Keeper {
       objectStore: objects?.label ?? config.objectStoreUrl,
       problem: snapshots.trouble ?? (isTold ? undefined : away) ?? null,
     };
+  }
+
+  /** For people: what it means that the object store lacks a snapshot. */
+  private bare(): string {
+    const why = this.objects && this.snapshots.troubleWith(this.objects);
+    const next = why === undefined ? "it is given one by and by" : why;
+    return `the object store has no automatic snapshot, so from it alone only users' snapshots can be restored: ${next}`;
   }
 
   private tell(): void {

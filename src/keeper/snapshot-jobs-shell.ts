@@ -1,4 +1,4 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { parsePath } from "../instance/index.ts";
 import { foundWithin, sleep } from "../io/index.ts";
@@ -18,7 +18,8 @@ import { Lane } from "./lane-shell.ts";
 import type { LossBook } from "./loss-book-shell.ts";
 import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
 import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
-import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
+import { ObjectBase } from "./object-base-shell.ts";
+import { type KnownSnapshot, planKeeping, requireNotNeeded } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
 import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
@@ -51,6 +52,7 @@ export class SnapshotJobs {
   private readonly shelf = new SnapshotShelf();
   private readonly copies: SnapshotCopies;
   private readonly extents: ExtentCount;
+  readonly base: ObjectBase;
   private job: SnapshotJob | null = null;
   private problem: string | undefined;
   private logFrom: Lsn | undefined;
@@ -68,7 +70,13 @@ export class SnapshotJobs {
     this.context = context;
     this.losses = losses;
     this.onChange = onChange;
-    this.copies = new SnapshotCopies(context);
+    this.copies = new SnapshotCopies(context, (store) => this.base.spared(store));
+    this.base = new ObjectBase({
+      context,
+      deletions: this.copies.deletions,
+      live: () => this.sound(),
+      path: () => this.seen?.path,
+    });
     this.extents = new ExtentCount(context);
     this.collectAtMs = context.clock.nowMs() + collectEveryMs;
   }
@@ -171,7 +179,7 @@ export class SnapshotJobs {
     return this.lane.run(async () => {
       await this.look();
       if (!this.shelf.has(id)) throw unknownSnapshot(id);
-      this.requireNotNeeded(id);
+      requireNotNeeded(id, this.shelf.facts, this.losses.hurt);
       const waiting = await this.drop([id]);
       this.collectAtMs = 0;
       this.plannedMs = undefined;
@@ -227,7 +235,10 @@ export class SnapshotJobs {
 
   private copy(): Promise<void> {
     const what: SnapshotJob = { what: "copying", id: null, doneBytes: 0, totalBytes: null };
-    return this.during(what, () => this.copies.goOn(this.signal));
+    return this.during(what, async () => {
+      await this.copies.goOn(this.signal);
+      if (this.shelf.hasLooked) await this.base.look();
+    });
   }
 
   private async isDue(): Promise<boolean> {
@@ -292,6 +303,7 @@ export class SnapshotJobs {
       });
       losses.noteStored(manifest, { mark, isAnew });
       this.shelf.add(manifest);
+      await this.base.look();
       this.extents.noteChange();
       return manifest;
     });
@@ -303,6 +315,7 @@ export class SnapshotJobs {
     await this.look();
     const { hurt } = this.losses;
     this.losses.keepOf((id) => this.shelf.has(id));
+    await this.base.look();
     // What cannot be read may be what everything rests on.
     const path = this.shelf.unreadable.size > 0 ? undefined : await this.pathNow();
     if (!path) return;
@@ -334,10 +347,12 @@ export class SnapshotJobs {
     };
     return this.during(what, async () => {
       const waiting = new Set<string>();
+      const needing = await this.base.needing(ids);
       for (const id of ids) {
         const follow = await deleteSnapshot({
           id,
           stores: storesOf(context),
+          spared: needing,
           deletions: copies.deletions,
           sealer: context.sealer(),
           nowMs: context.clock.wallMs(),
@@ -390,20 +405,5 @@ export class SnapshotJobs {
     if (isSame && nowMs - this.toldMs < tellEveryMs) return;
     this.toldMs = nowMs;
     this.onChange();
-  }
-
-  /** Without any automatic one an instance whose cache is lost could not be built again. */
-  private requireNotNeeded(id: string): void {
-    const others = this.sound().filter((one) => one.kind !== "manual" && one.id !== id);
-    const mine: KnownSnapshot | undefined = this.shelf.facts.find((one) => one.id === id);
-    if (!mine || mine.kind === "manual") return;
-    // A hurt one that is the newest brings nobody further than a sound one.
-    const isHurt = this.losses.hurt.has(id);
-    if (others.some((one) => isHurt || one.endLsn >= mine.endLsn)) return;
-    throw new BorealisError(
-      sqlState.notInPrerequisiteState,
-      `snapshot ${id} is the newest one that instances are built from`,
-      { hint: "it goes by itself when there is a newer one and retention.days have passed" },
-    );
   }
 }

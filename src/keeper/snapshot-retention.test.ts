@@ -7,6 +7,7 @@ import {
   type KeptFuture,
   type KnownSnapshot,
   planKeeping,
+  requireNotNeeded,
 } from "./snapshot-retention.ts";
 
 const mebi = 1n << 20n;
@@ -206,5 +207,35 @@ describe("what is kept of snapshots", () => {
         logFrom: segmentStart(lsn(32n * mebi)),
       });
     });
+  });
+});
+
+describe("a snapshot that a user deletes", () => {
+  const all = [
+    snapshot("auto-1", 40n, 1_000),
+    snapshot("auto-2", 80n, 2_000),
+    snapshot("mine", 130n, 3_500, { kind: "manual" }),
+  ];
+  const may = (id: string, ...hurt: string[]): boolean => {
+    try {
+      requireNotNeeded(id, all, new Set(hurt));
+      return true;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "55000", hint: expect.stringContaining("newer one") });
+      return false;
+    }
+  };
+
+  it("is not the newest automatic one", () => {
+    expect(["auto-1", "auto-2", "mine"].map((id) => may(id))).toEqual([true, false, true]);
+  });
+
+  it("may be hurt while a sound one is there, which then is needed", () => {
+    expect(["auto-1", "auto-2", "mine"].map((id) => may(id, "auto-2"))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(may("auto-2", "auto-1", "auto-2")).toBe(false);
   });
 });

@@ -1,3 +1,4 @@
+import { BorealisError, sqlState } from "../base/errors.ts";
 import { type Lsn, lsnMin, segmentStart } from "../base/lsn.ts";
 import {
   isOnPath,
@@ -97,4 +98,26 @@ function baseOf(
     .filter((one) => one.kind !== "manual" && one.endLsn <= end && isOnPath(one, path))
     .toSorted((a, b) => (a.endLsn < b.endLsn ? -1 : a.endLsn > b.endLsn ? 1 : 0));
   return usable.findLast((one) => one.endLsn <= fork) ?? usable[0];
+}
+
+/**
+ * Raises 55000 if a user may not delete it: without any automatic one that can be read whole an instance whose cache is lost could not
+ * be built again, and behind the newest one log goes. A hurt one brings nobody further than a sound one.
+ */
+export function requireNotNeeded(
+  id: string,
+  snapshots: readonly KnownSnapshot[],
+  hurt: ReadonlySet<string>,
+): void {
+  const mine = snapshots.find((one) => one.id === id);
+  if (!mine || mine.kind === "manual") return;
+  const others = snapshots.filter(
+    (one) => one.kind !== "manual" && one.id !== id && !hurt.has(one.id),
+  );
+  if (others.some((one) => hurt.has(id) || one.endLsn >= mine.endLsn)) return;
+  throw new BorealisError(
+    sqlState.notInPrerequisiteState,
+    `snapshot ${id} is the newest one that instances are built from`,
+    { hint: "it goes by itself when there is a newer one and retention.days have passed" },
+  );
 }
