@@ -6,13 +6,17 @@ export class ArchiveWatch {
   private last: ArchiveReport | undefined;
   private latest: string | null = null;
 
-  /** Undefined: the keeper says nothing now. What it said stays true: an archive only grows, in one epoch. */
+  /**
+   * Undefined: the keeper says nothing now. What it said stays true: an archive only grows, in one epoch. But a store may be another
+   * one, which has no snapshot yet.
+   */
   take(report: ArchiveReport | undefined): void {
     this.last = report ?? this.last;
-    this.latest = report?.latestTime ?? this.latest;
+    if (report?.hasBase === false) this.latest = null;
+    else this.latest = report?.latestTime ?? this.latest;
   }
 
-  /** Everything that was committed before is archived; null: nobody has said so yet. */
+  /** Everything that was committed before can be restored; null: nobody has said so yet, or no snapshot is there to begin with. */
   get latestTime(): string | null {
     return this.latest;
   }

@@ -35,6 +35,9 @@ function toText({
   };
 }
 
+/** Of all instances together; the keeper judges each once. */
+const unreadableMax = 64;
+
 /** What the keeper needs to know of the cluster. Pure. */
 export function keeperWorld(facts: {
   readonly state: ClusterState;
@@ -58,6 +61,9 @@ export function keeperWorld(facts: {
       };
     }),
     durable: durable ? { ...durable, vdl: formatLsn(durable.vdl) } : null,
+    unreadable: [
+      ...new Set(state.instances.flatMap(({ id }) => facts.status(id)?.unreadable ?? [])),
+    ].slice(0, unreadableMax),
     futures: futuresOf(state),
     left: leftFutures({ ...state, backtrack: undefined }, 0).map(toText),
   };

@@ -12,6 +12,8 @@ export interface Layout {
   readonly stateFile: string;
   readonly eventsFile: string;
   readonly runtimeFile: string;
+  /** The keeper's: objects of snapshots that are good in no store. */
+  readonly lossesFile: string;
   readonly lockFile: string;
   /** Local principals with their access keys: secrets. */
   readonly iamUsersFile: string;
@@ -59,6 +61,7 @@ export function layoutOf(dataDir: string, runtimeDir: string): Layout {
     stateFile: `${control}/state.json`,
     eventsFile: `${control}/events.jsonl`,
     runtimeFile: `${control}/runtime.json`,
+    lossesFile: `${control}/losses.json`,
     lockFile: `${control}/lock`,
     iamUsersFile: `${control}/iam/users.json`,
     tlsKeyFile: `${control}/server.key`,

@@ -17,6 +17,8 @@ export interface AgentDeps {
   readonly die: () => void;
   /** Told how the building of a cache gets on; undefined when it has ended. */
   readonly onBuilding?: (building: Building | undefined) => void;
+  /** Told of each object of a snapshot that is good in no store. */
+  readonly onUnreadable?: (object: string) => void;
   /** Counts starts as the writer. */
   readonly starts?: StartMeter;
   /** Counts starts that PostgreSQL has ended by itself. */

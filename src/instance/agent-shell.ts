@@ -22,7 +22,7 @@ import {
   yieldVolumeSchema,
 } from "./messages.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
-import { agentStatus } from "./agent-status.ts";
+import { agentStatus, withUnreadable } from "./agent-status.ts";
 import { writerHandlers } from "./writer-handlers-shell.ts";
 import { leaveTangled } from "./tangled-shell.ts";
 import { type LogDriverHandle, LogHold } from "../log-driver/index.ts";
@@ -64,6 +64,7 @@ export class InstanceAgent {
   private incarnation = 1;
   private problem: string | undefined;
   private building: Building | undefined;
+  private unreadable: readonly string[] = [];
   private pauseMs = firstPauseMs;
   private server: RpcServer | undefined;
   private changing: Promise<unknown> = Promise.resolve();
@@ -90,6 +91,9 @@ export class InstanceAgent {
       driverCounts: this.counts.driverCounts,
       beforeServing: () => this.sight?.writeBeforeServing() ?? removeSightFile(config),
       onBuilding: (building) => (this.building = building),
+      onUnreadable: (object) => {
+        this.unreadable = withUnreadable(this.unreadable, object);
+      },
     };
     if (config.hasSurface) this.sight = new SightFile(config, deps, () => this.status());
     const onNews = (): void => this.report();
@@ -163,9 +167,10 @@ export class InstanceAgent {
     const nowMs = deps.clock.wallMs();
     const facts = situation.kind === "none" ? undefined : situation.role.facts();
     const { instance: id } = this.config;
-    const { building } = this;
+    const { building, unreadable } = this;
     const own = this.sight?.ownFigures(incarnation, facts?.postgresPid);
-    const agent = { id, role: situation.kind, incarnation, building, problem, nowMs, own, ...deps };
+    const found = { building, unreadable, problem };
+    const agent = { id, role: situation.kind, incarnation, ...found, nowMs, own, ...deps };
     return agentStatus(agent, facts);
   }
 

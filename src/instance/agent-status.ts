@@ -1,5 +1,11 @@
 import type { LogHold } from "../log-driver/index.ts";
-import type { Building, Figures, InstanceStatus, Role } from "./messages.ts";
+import {
+  type Building,
+  type Figures,
+  type InstanceStatus,
+  type Role,
+  unreadableMax,
+} from "./messages.ts";
 import type { RoleFacts } from "./role.ts";
 
 /** A writer at rest says so often that VDL is still where it was. */
@@ -25,6 +31,8 @@ export function agentStatus(
     readonly incarnation: number;
     readonly pid: number;
     readonly building: Building | undefined;
+    /** As in InstanceStatus. */
+    readonly unreadable?: readonly string[];
     readonly problem: string | undefined;
     readonly nowMs: number;
     /** Undefined: SQL shows nothing of the cluster. */
@@ -33,7 +41,7 @@ export function agentStatus(
   },
   facts: RoleFacts = noFacts,
 ): InstanceStatus {
-  const { id, role, incarnation, pid, building, problem, nowMs } = agent;
+  const { id, role, incarnation, pid, building, problem, nowMs, unreadable = [] } = agent;
   const heldLog = agent.hold?.holding;
   const isWriter = role === "writer" && facts.vdl !== undefined;
   return {
@@ -55,6 +63,7 @@ export function agentStatus(
     stagedAt: facts.stagedAt ?? null,
     opening: facts.opening ?? null,
     building: building ?? null,
+    ...(unreadable.length > 0 ? { unreadable: [...unreadable] } : {}),
     problem: problem ?? null,
     ...(heldLog ? { heldLog } : {}),
     figures: agent.own && {
@@ -63,4 +72,9 @@ export function agentStatus(
       feedback: facts.feedback ?? null,
     },
   };
+}
+
+/** The newest `unreadableMax` of these objects: this one, and those before it. */
+export function withUnreadable(before: readonly string[], object: string): readonly string[] {
+  return [...before.filter((one) => one !== object), object].slice(-unreadableMax);
 }

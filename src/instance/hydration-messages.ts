@@ -34,7 +34,13 @@ export interface FoundSnapshot {
 
 export type FromHydration =
   | ({ readonly kind: "progress" } & HydrationProgress)
-  | { readonly kind: "skipped"; readonly snapshot: string; readonly reason: string }
+  | {
+      readonly kind: "skipped";
+      readonly snapshot: string;
+      /** What of it is good in no store; null: not known, or told already. */
+      readonly object: string | null;
+      readonly reason: string;
+    }
   | {
       readonly kind: "healed";
       readonly store: string;

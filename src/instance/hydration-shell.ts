@@ -9,6 +9,8 @@ export interface HydrationBounds {
   readonly logger: Logger;
   /** Told all the time. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+  /** An object of a snapshot is good in no store. */
+  readonly onUnreadable?: ((object: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -63,12 +65,18 @@ function isResult(message: FromHydration): message is HydrationResult {
 type Told = Extract<FromHydration, { kind: "progress" | "skipped" | "healed" }>;
 
 /** Takes what is told on the way to the log. */
-function teller({ clock, logger, onProgress }: HydrationBounds): (message: Told) => void {
+function teller({
+  clock,
+  logger,
+  onProgress,
+  onUnreadable,
+}: HydrationBounds): (message: Told) => void {
   let nextMs = clock.nowMs() + progressEveryMs;
   return (message) => {
     switch (message.kind) {
       case "skipped": {
-        const { snapshot, reason } = message;
+        const { snapshot, object, reason } = message;
+        if (object !== null) onUnreadable?.(object);
         return logger.warn({ event: "snapshot.skipped", snapshot }, reason);
       }
       case "healed": {

@@ -15,6 +15,7 @@ import {
   openObjectStore,
   Replicas,
   type SnapshotManifest,
+  snapshotObject,
   TriedReplicas,
   usableSnapshots,
 } from "../volume/index.ts";
@@ -50,16 +51,19 @@ async function hydrate(
   });
   const tried = new TriedReplicas(replicas);
   let failure: BorealisError | undefined;
-  const onSkipped = (id: string, error: BorealisError): void => {
+  const skip = (snapshot: string, error: BorealisError, object: string | undefined): void => {
     failure ??= error;
-    post({ kind: "skipped", snapshot: id, reason: error.message });
+    post({ kind: "skipped", snapshot, object: object ?? null, reason: error.message });
   };
+  const onSkipped = (id: string, error: BorealisError): void =>
+    skip(id, error, error.code === sqlState.dataCorrupted ? snapshotObject(id) : undefined);
   // Whoever does not want it any more ends the thread.
   const { signal } = new AbortController();
   const search = { ...order.wish, stores, replicas, sealer, onSkipped, signal };
   for await (const manifest of usableSnapshots(search)) {
     if (tried.lacks(manifest)) {
-      post({ kind: "skipped", snapshot: manifest.id, reason: "it needs the same extents" });
+      const reason = "it needs the same extents";
+      post({ kind: "skipped", snapshot: manifest.id, object: null, reason });
       continue;
     }
     try {
@@ -67,7 +71,7 @@ async function hydrate(
     } catch (error) {
       // With more log behind it, an older one is as good.
       if (!tried.isOfSnapshot(error)) throw error;
-      onSkipped(manifest.id, error);
+      skip(manifest.id, error, tried.lostBy(error));
     }
   }
   if (failure) throw failure;

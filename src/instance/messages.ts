@@ -2,6 +2,7 @@ import { z } from "zod";
 import { durationBoundsMs } from "../base/histogram.ts";
 import { findLsn } from "../base/lsn.ts";
 import { commitParts } from "../log-driver/index.ts";
+import { objectNameBytesMax } from "../volume/index.ts";
 import { holdingSchema } from "./fault-messages.ts";
 import { startPhases } from "./start-phases.ts";
 
@@ -34,6 +35,9 @@ export const buildingSchema = z.object({
   totalBytes: z.number().nullable(),
 });
 export type Building = z.infer<typeof buildingSchema>;
+
+/** More are known by a scrub. */
+export const unreadableMax = 16;
 
 export const instanceStatusSchema = z.object({
   id: z.string(),
@@ -72,6 +76,8 @@ export const instanceStatusSchema = z.object({
     .default(null),
   /** Its cache is being built; null: it is not. */
   building: buildingSchema.nullable().default(null),
+  /** Objects of snapshots that it has found good in no store when it built its cache, the newest last. The keeper judges them. */
+  unreadable: z.array(z.string().max(objectNameBytesMax)).max(unreadableMax).optional(),
   /** Why it is not available, for people. */
   problem: z.string().nullable(),
   figures: figuresSchema.optional(),

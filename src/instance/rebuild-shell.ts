@@ -118,6 +118,7 @@ async function hydrate(
         logger,
         onProgress: (doneBytes, totalBytes) =>
           deps.onBuilding?.({ step: "unpacking a snapshot", doneBytes, totalBytes }),
+        onUnreadable: deps.onUnreadable,
         signal,
       },
     );

@@ -40,7 +40,14 @@ async function anArchive(spans: readonly (readonly [number, number])[], says?: H
     clock: realClock,
     logger: openLogger({ file: undefined, process: "test" }),
     config: { az: "az1", volumeId: "11111111-2222-3333-4444-555555555555" },
-    world: () => ({ nodes: [], instances: [], durable: null, futures: [], left: [] }),
+    world: () => ({
+      nodes: [],
+      instances: [],
+      durable: null,
+      unreadable: [],
+      futures: [],
+      left: [],
+    }),
     sealer: () => sealer,
     noteHealed: () => undefined,
   } as unknown as KeeperContext;

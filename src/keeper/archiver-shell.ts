@@ -22,7 +22,6 @@ import {
   type LogRange,
   newestEpoch,
   type ObjectStore,
-  planArchive,
   planMerge,
   putArchivedLog,
   sharedUpTo,
@@ -32,6 +31,7 @@ import { inheritArchive } from "./archive-inherit-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { ArchiveReport, SnapshotReport } from "./messages.ts";
+import type { ObjectBase } from "./object-base-shell.ts";
 import { MomentsSeen } from "./moments-seen.ts";
 import { RecordKeeping } from "./record-keeping-shell.ts";
 import { readLog, seeVolume } from "./volume-sight-shell.ts";
@@ -48,6 +48,7 @@ export interface ArchiverOptions {
   readonly context: KeeperContext;
   /** What snapshots say of it. */
   readonly snapshots: () => Pick<SnapshotReport, "logFrom" | "earliestTime">;
+  readonly base: Pick<ObjectBase, "isMissing" | "planArchive">;
   readonly onChange: () => void;
 }
 
@@ -90,9 +91,11 @@ export class Archiver {
   report(): ArchiveReport {
     const { archived, path, vdl, moments, problem } = this;
     const { isOn } = this.options.context.config.archive;
-    const latestMs = moments.latestMs;
+    const hasBase = !(isOn && this.options.base.isMissing);
+    const latestMs = hasBase ? moments.latestMs : undefined;
     return {
       isOn,
+      hasBase,
       epoch: isOn && archived !== undefined ? newestEpoch(path) : null,
       archivedLsn: isOn && archived !== undefined ? formatLsn(archived) : null,
       lagBytes:
@@ -374,7 +377,7 @@ export class Archiver {
     const { index, record, path } = this;
     const { context } = this.options;
     if (!index) return;
-    const plan = planArchive(index, {
+    const plan = await this.options.base.planArchive(store, index, {
       path,
       left: record.left,
       logFrom: this.logFrom(),

@@ -1,6 +1,14 @@
 import { adviceOf, messageOf } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { type Clock, type Logger, type RpcServer, Scope, serveRpc, sleep } from "../io/index.ts";
+import {
+  type Clock,
+  type Logger,
+  realDisk,
+  type RpcServer,
+  Scope,
+  serveRpc,
+  sleep,
+} from "../io/index.ts";
 import { type DataKeys, parseDataKeys } from "../keys/index.ts";
 import {
   type Compression,
@@ -11,6 +19,7 @@ import {
 } from "../volume/index.ts";
 import { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import { Archiver } from "./archiver-shell.ts";
+import { LossBook } from "./loss-book-shell.ts";
 import {
   type KeeperConfig,
   type KeeperReport,
@@ -22,6 +31,7 @@ import {
 import { NodeStores } from "./node-stores-shell.ts";
 import { ObjectScrubs } from "./object-scrubs-shell.ts";
 import { SnapshotJobs } from "./snapshot-jobs-shell.ts";
+import { ToldObjects } from "./told-objects-shell.ts";
 
 export interface KeeperDeps {
   readonly clock: Clock;
@@ -47,6 +57,7 @@ export interface KeeperContext extends KeeperDeps {
 }
 
 const openAgainMs = 2_000;
+const nothingLeft = { unreadable: [], futures: [], left: [] };
 /** Less than the supervisor waits for a process that it stops. */
 const finishMs = 2_000;
 
@@ -59,16 +70,18 @@ export class Keeper {
   private readonly deps: KeeperDeps;
   private readonly scope: Scope;
   private server: RpcServer | undefined;
-  private world: World = { nodes: [], instances: [], durable: null, futures: [], left: [] };
+  private world: World = { nodes: [], instances: [], durable: null, ...nothingLeft };
   private objects: ObjectStore | undefined;
   private relatives: readonly Relative[] = [];
   private problem: string | undefined;
   private lastReport = "";
   private keys: DataKeys | undefined;
   private sealer: ExtentSealer;
+  private readonly losses: LossBook;
   private readonly snapshots: SnapshotJobs;
   private readonly archiver: Archiver;
   private readonly scrubs: ObjectScrubs;
+  private readonly told: ToldObjects;
   private readonly nodeStores: NodeStores;
   /** Of objects that were made good, by the name of the node; null: in the object store. */
   private readonly healed = new Map<string | null, number>();
@@ -98,10 +111,13 @@ export class Keeper {
       isBehind: (store) => this.snapshots.isBehind(store),
       noteHealed: (store, name, reason) => this.noteHealed(store, name, reason),
     };
-    this.snapshots = new SnapshotJobs(this.context, () => this.tell());
+    const { logger } = deps;
+    this.losses = new LossBook({ file: config.lossesFile, disk: realDisk, logger });
+    this.snapshots = new SnapshotJobs(this.context, this.losses, () => this.tell());
     this.archiver = new Archiver({
       context: this.context,
       snapshots: () => this.snapshots.report(),
+      base: this.snapshots.base,
       onChange: () => this.tell(),
     });
     const onChange = (): void => this.tell();
@@ -110,15 +126,18 @@ export class Keeper {
       context,
       archive: new ArchiveScrubs({ context, archiver, onChange }),
       snapshots: this.snapshots,
+      losses: this.losses,
       nodeIdOf: (store) => this.nodeStores.all.find((one) => one === store)?.nodeId,
       onChange,
     });
+    this.told = new ToldObjects({ context, scrubs: this.scrubs });
     this.scope = new Scope((error) => {
       deps.logger.error({ event: "keeper.taskFailed" }, messageOf(error));
     });
   }
 
   async start(): Promise<void> {
+    await this.losses.open();
     this.server = await serveRpc(
       { kind: "unix", path: this.config.socket },
       {
@@ -147,6 +166,7 @@ export class Keeper {
     this.scope.run((signal) => this.snapshots.run(signal));
     this.scope.run((signal) => this.archiver.run(signal));
     this.scope.run((signal) => this.scrubs.forEver(signal));
+    this.scope.run((signal) => this.told.run(signal));
   }
 
   /** A data key was rotated: what is written from now on is encrypted with the new one. */
@@ -159,6 +179,7 @@ export class Keeper {
     this.scrubs.close();
     await this.scope.close("the keeper stops");
     await this.archiver.finish(finishMs);
+    await this.losses.settled();
     for (const { store } of this.relatives) await store.close();
     await this.objects?.close();
     await this.nodeStores.close();
@@ -179,7 +200,8 @@ export class Keeper {
   private report(): KeeperReport {
     const { objects, problem, config, snapshots, nodeStores } = this;
     const found = this.archiver.report();
-    const archive = { ...found, problem: found.problem ?? problem ?? objects?.trouble ?? null };
+    const why = found.problem ?? problem ?? objects?.trouble;
+    const archive = { ...found, problem: why ?? (found.hasBase ? null : this.bare()) };
     const { damage } = this.scrubs;
     // Once is enough for people; without an archive nothing but snapshots meets the object store.
     const isTold = archive.isOn && archive.problem !== null;
@@ -193,6 +215,13 @@ export class Keeper {
       objectStore: objects?.label ?? config.objectStoreUrl,
       problem: snapshots.trouble ?? (isTold ? undefined : away) ?? null,
     };
+  }
+
+  /** For people: what it means that the object store lacks a snapshot. */
+  private bare(): string {
+    const why = this.objects && this.snapshots.troubleWith(this.objects);
+    const next = why === undefined ? "it is given one by and by" : why;
+    return `the object store has no automatic snapshot, so from it alone only users' snapshots can be restored: ${next}`;
   }
 
   private tell(): void {

@@ -2,7 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { manifestOf } from "../../test/helpers/snapshot-object.ts";
+import { volumeId } from "../base/ids.ts";
 import { connectRpc, openLogger, realClock } from "../io/index.ts";
+import { encodeManifest, ExtentSealer, openObjectStore, snapshotObject } from "../volume/index.ts";
 import { Keeper } from "./keeper-shell.ts";
 import { type KeeperConfig, keeperReportSchema } from "./messages.ts";
 
@@ -27,6 +30,7 @@ function configIn(folder: string, objectStoreUrl: string, isOn: boolean): Keeper
     systemIdentifier: "1",
     genesisLsn: "0/1000000",
     genesisDir: join(folder, "genesis"),
+    lossesFile: join(folder, "losses.json"),
     postgresMajor: 18,
     socket: join(folder, "keeper"),
     objectStoreUrl,
@@ -84,5 +88,34 @@ describe("an object store that cannot be used", () => {
     writeFileSync(join(folder, "objects"), "");
     const report = await aKeeper(folder, `file:${folder}/objects`, false);
     await expect.poll(async () => (await report()).problem).toMatch(/the folder .*objects/);
+  });
+});
+
+describe("an object store that cannot bring the volume back alone", () => {
+  /** It has one snapshot of this kind, and what the keeper says of the archive when it has looked. */
+  async function archiveWith(kind: "automatic" | "manual") {
+    const folder = aFolder();
+    const url = `file:${folder}/objects`;
+    const sealer = new ExtentSealer({ volumeId: volumeId(volume), keys: undefined });
+    const manifest = { ...manifestOf("one", sealer, new Map()), kind };
+    const store = await openObjectStore(url, volumeId(volume), {});
+    const sealed = await sealer.sealManifest("one", encodeManifest(manifest));
+    await store.put(snapshotObject("one"), sealed);
+    await store.close();
+    const report = await aKeeper(folder, url, true);
+    await expect.poll(async () => (await report()).snapshots, { timeout: 5_000 }).toBe(1);
+    return async () => (await report()).archive;
+  }
+
+  it("says so, and no time up to which everything can be restored", async () => {
+    const archive = await archiveWith("manual");
+    const why = /^the object store has no automatic snapshot, .*: it is given one by and by$/;
+    await expect.poll(async () => (await archive()).problem, { timeout: 5_000 }).toMatch(why);
+    expect(await archive()).toMatchObject({ hasBase: false, latestTime: null });
+  });
+
+  it("is not one that has an automatic snapshot", async () => {
+    const archive = await archiveWith("automatic");
+    expect(await archive()).toMatchObject({ hasBase: true, problem: null });
   });
 });

@@ -27,6 +27,8 @@ export const worldSchema = z.object({
       atMs: z.number(),
     })
     .nullable(),
+  /** Names of objects of snapshots that instances have found good in no store, as they say. */
+  unreadable: z.array(z.string()),
   /** What backtracks left and may be returned to, and what one that is under way is about to leave. */
   futures: z.array(
     z.object({
@@ -118,13 +120,15 @@ export type SnapshotReport = z.infer<typeof snapshotReportSchema>;
 /** What the keeper's report says of the archive. */
 export const archiveReportSchema = z.object({
   isOn: z.boolean(),
+  /** False: no snapshot is in the object store that a restore could begin with, so there is no `latestTime`. */
+  hasBase: z.boolean().default(true),
   /** Newest epoch of the path that is archived; null, as below: not known yet, or there is no archive. */
   epoch: z.number().int().nullable(),
   /** All log of that path below is archived, as far as nodes had it. */
   archivedLsn: z.string().nullable(),
   /** Log that is durable and not archived yet. */
   lagBytes: z.number().nullable(),
-  /** Everything committed before is archived; without an archive: is durable on the nodes. */
+  /** Everything committed before is archived, with a snapshot to begin with; without an archive: is durable on the nodes. */
   latestTime: z.string().nullable(),
   /** From here on: where the oldest snapshot is complete, but not before the retention window; null: not known. */
   earliestTime: z.string().nullable(),
@@ -183,6 +187,8 @@ export const keeperConfigSchema = z.object({
   systemIdentifier: z.string(),
   genesisLsn: z.string(),
   genesisDir: z.string(),
+  /** Where the keeper writes down what is good in no store. */
+  lossesFile: z.string(),
   postgresMajor: z.number().int(),
   socket: z.string(),
   objectStoreUrl: z.string(),

@@ -1,15 +1,10 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Pace } from "../base/pace.ts";
 import { sleep } from "../io/index.ts";
-import {
-  describeLost,
-  type LostObject,
-  ObjectScrub,
-  type ObjectStore,
-  type ScrubTally,
-} from "../volume/index.ts";
+import { describeLost, ObjectScrub, type ObjectStore, type ScrubTally } from "../volume/index.ts";
 import type { ArchiveScrubs } from "./archive-scrubs-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
+import type { LossBook } from "./loss-book-shell.ts";
 import { type ScrubReach, scrubRequestSchema, type StoreScrub } from "./messages.ts";
 import type { SnapshotJobs } from "./snapshot-jobs-shell.ts";
 import { storesOf } from "./stores-shell.ts";
@@ -19,7 +14,8 @@ const restMs = 60_000;
 
 export interface ObjectScrubsOptions {
   readonly context: KeeperContext;
-  readonly snapshots: Pick<SnapshotJobs, "catchUp" | "has" | "inTurn" | "noteLoss">;
+  readonly snapshots: Pick<SnapshotJobs, "catchUp" | "inTurn" | "mayHave">;
+  readonly losses: LossBook;
   readonly archive: Pick<ArchiveScrubs, "damage" | "pass">;
   /** Undefined: it is the object store. */
   readonly nodeIdOf: (store: ObjectStore) => string | undefined;
@@ -33,8 +29,6 @@ export interface ObjectScrubsOptions {
  */
 export class ObjectScrubs {
   private readonly options: ObjectScrubsOptions;
-  /** Good in no store, by name, and when that was last seen. */
-  private readonly lost = new Map<string, LostObject & { readonly seenMs: number }>();
   private readonly closing = new AbortController();
   /** Of the newest pass that was asked for and is under way. */
   private asked: ScrubTally<ObjectStore> | undefined;
@@ -45,9 +39,9 @@ export class ObjectScrubs {
 
   /** What is good in no store and snapshots name that are there still; for people. Null: nothing. */
   get damage(): string | null {
-    const { snapshots } = this.options;
-    const hurting = [...this.lost.values()].flatMap((one) => {
-      const hurt = one.snapshots.filter((id) => snapshots.has(id));
+    const { snapshots, losses } = this.options;
+    const hurting = losses.lost.flatMap((one) => {
+      const hurt = one.snapshots.filter((id) => snapshots.mayHave(id));
       return hurt.length === 0 ? [] : [{ ...one, snapshots: hurt }];
     });
     return describeLost(hurting) ?? this.options.archive.damage;
@@ -97,6 +91,19 @@ export class ObjectScrubs {
     });
   }
 
+  /**
+   * Judges an extent or a manifest that somebody found good nowhere, and gives whether that is certain. Raises 57P03 while the object
+   * store is not open.
+   */
+  async judge(name: string, signal: AbortSignal): Promise<boolean> {
+    const { context } = this.options;
+    const stores = storesOf(context);
+    const scrub = this.scrubOf({ pace: "now", targets: () => stores, signal });
+    const isCertain = await scrub.judge(name);
+    await this.options.losses.settled();
+    return isCertain;
+  }
+
   /** How far the one has come that was asked for; null: none is under way. */
   reach(): ScrubReach {
     return this.asked?.progress ?? null;
@@ -115,29 +122,11 @@ export class ObjectScrubs {
     readonly isOfAll: boolean;
     readonly signal: AbortSignal;
   }): Promise<ObjectScrub> {
-    const { context, snapshots } = this.options;
-    const { logger, sealer, clock } = context;
+    const { context, snapshots, losses } = this.options;
+    const { logger, clock } = context;
     const startedMs = clock.nowMs();
     await snapshots.catchUp();
-    const scrub = new ObjectScrub({
-      ...pass,
-      stores: () => storesOf(context),
-      sealer,
-      inTurn: (work) => snapshots.inTurn(work),
-      clock,
-      events: {
-        onHealed: (store, name, reason) => context.noteHealed(store, name, reason),
-        onNotHealed: (store, name, error) => {
-          logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
-        },
-        onLost: (object) => {
-          if (!this.lost.has(object.name)) snapshots.noteLoss();
-          this.lost.set(object.name, { ...object, seenMs: clock.nowMs() });
-          logger.error({ event: "object.lost", ...object });
-          this.options.onChange();
-        },
-      },
-    });
+    const scrub = this.scrubOf(pass);
     const { archive: store, pace, signal } = pass;
     const { tally } = scrub;
     if (pace === "now") this.asked = tally;
@@ -150,14 +139,38 @@ export class ObjectScrubs {
     for (const one of tally.stores) {
       logger.info({ event: "objects.scrubbed", store: one.label, ...tally.figuresOf(one) });
     }
-    if (pass.isOfAll && tally.isWhole) this.forgetBefore(startedMs);
+    if (pass.isOfAll && tally.isWhole) losses.forgetBefore(startedMs);
+    this.options.onChange();
+    // Who asked is told of nothing that the keeper may forget.
+    await losses.settled();
     return scrub;
   }
 
-  /** What a whole pass has not met again is good by now, or nobody names it. */
-  private forgetBefore(startedMs: number): void {
-    for (const [name, { seenMs }] of this.lost) if (seenMs < startedMs) this.lost.delete(name);
-    this.options.onChange();
+  private scrubOf(how: {
+    readonly pace: Pace;
+    readonly targets: () => readonly ObjectStore[];
+    readonly signal: AbortSignal;
+  }): ObjectScrub {
+    const { context, snapshots, losses } = this.options;
+    const { logger, sealer, clock } = context;
+    return new ObjectScrub({
+      ...how,
+      stores: () => storesOf(context),
+      sealer,
+      inTurn: (work) => snapshots.inTurn(work),
+      clock,
+      events: {
+        onHealed: (store, name, reason) => context.noteHealed(store, name, reason),
+        onNotHealed: (store, name, error) => {
+          logger.warn({ event: "object.notHealed", store: store.label, name }, messageOf(error));
+        },
+        onLost: (object) => {
+          losses.note(object, clock.nowMs());
+          logger.error({ event: "object.lost", ...object });
+          this.options.onChange();
+        },
+      },
+    });
   }
 
   /** Those that have all snapshots: what the others lack is brought to them by and by. */

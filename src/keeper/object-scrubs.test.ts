@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
 import { passingClock } from "../../test/helpers/passing-clock.ts";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
+import { BorealisError } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { type Clock, openLogger, realClock } from "../io/index.ts";
+import { type Clock, type Disk, openLogger, realClock } from "../io/index.ts";
 import {
   Deletions,
   extentObject,
@@ -12,6 +13,7 @@ import {
   snapshotObject,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
+import { LossBook } from "./loss-book-shell.ts";
 import { ObjectScrubs } from "./object-scrubs-shell.ts";
 
 const sealer = new ExtentSealer({
@@ -27,10 +29,12 @@ async function aKeeper(clock: Clock = realClock) {
   const extent = await aSnapshot(stores, "auto-1", sealer);
   const behind = new Set<ObjectStore>();
   const known = new Set(["auto-1"]);
-  const world = { caughtUp: 0, changes: 0, losses: 0, healed: [] as string[] };
+  const world = { caughtUp: 0, changes: 0, healed: [] as string[] };
+  const logger = openLogger({ file: undefined, process: "test" });
+  const losses = new LossBook({ file: "/losses.json", disk: {} as Disk, logger });
   const context = {
     clock,
-    logger: openLogger({ file: undefined, process: "test" }),
+    logger,
     config: { scrubIntervalMs: 3_600_000 },
     sealer: () => sealer,
     objects: () => objects,
@@ -42,17 +46,17 @@ async function aKeeper(clock: Clock = realClock) {
   const scrubs = new ObjectScrubs({
     context,
     snapshots: {
-      has: (id) => known.has(id),
+      mayHave: (id) => known.has(id),
       inTurn: (work) => work(new Deletions()),
       catchUp: async () => void world.caughtUp++,
-      noteLoss: () => void world.losses++,
     },
+    losses,
     archive: { damage: null, pass: async () => undefined },
     nodeIdOf: (store) => (store === objects ? undefined : store.label),
     onChange: () => void world.changes++,
   });
   const rot = (store: MemoryStore): void => void store.kept.set(extentObject(extent), Buffer.of(1));
-  return { first, second, objects, stores, extent, behind, known, world, scrubs, rot };
+  return { first, second, objects, stores, extent, behind, known, world, losses, scrubs, rot };
 }
 
 const everything = { nodeIds: ["n1", "n2"], objectStore: true };
@@ -110,13 +114,14 @@ describe("scrubs of objects", () => {
   });
 
   it("remember what is good nowhere until it is good, or no snapshot is hurt by it any more", async () => {
-    const { first, stores, extent, known, rot, scrubs, world } = await aKeeper();
+    const { first, stores, extent, known, losses, rot, scrubs, world } = await aKeeper();
     const good = first.kept.get(extentObject(extent)) ?? Buffer.alloc(0);
     for (const store of stores) rot(store);
     expect(scrubs.damage).toBeNull();
     await scrubs.now({ nodeIds: ["n1"], objectStore: false });
     const told = `no store has a good copy of ${extentObject(extent)}: snapshot auto-1 is hurt`;
-    expect([scrubs.damage, world.changes]).toEqual([told, 1]);
+    expect([scrubs.damage, [...losses.hurt], losses.isUnmet]).toEqual([told, ["auto-1"], true]);
+    expect(world.changes).toBeGreaterThan(0);
     known.delete("auto-1");
     expect(scrubs.damage).toBeNull();
     known.add("auto-1");
@@ -128,8 +133,35 @@ describe("scrubs of objects", () => {
     expect(scrubs.damage).toBe(told);
     await scrubs.now(everything);
     expect(scrubs.damage).toBeNull();
-    // The next snapshot has to know of it once.
-    expect(world.losses).toBe(1);
+    // Found twice, it is one: the next snapshot has to know of it once.
+    expect([losses.mark, losses.hurt.size]).toEqual([1, 0]);
+  });
+
+  it("judge one object that somebody could not read: it is healed, or lost for sure, or nobody's", async () => {
+    const { first, second, objects, stores, extent, losses, rot, scrubs, world } = await aKeeper();
+    const { signal } = new AbortController();
+    const name = extentObject(extent);
+    const judge = () => scrubs.judge(name, signal);
+    expect([await judge(), losses.lost]).toEqual([true, []]);
+    rot(first);
+    expect([await judge(), world.healed]).toEqual([true, [`n1 ${name}`]]);
+    const good = first.kept.get(name) ?? Buffer.alloc(0);
+    rot(first);
+    rot(second);
+    objects.failure = new BorealisError("58030", "it does not answer");
+    expect([await judge(), losses.lost]).toEqual([false, []]);
+    objects.failure = undefined;
+    rot(objects);
+    expect([await judge(), [...losses.hurt]]).toEqual([true, ["auto-1"]]);
+    expect(scrubs.damage).toContain(`no store has a good copy of ${name}`);
+    // Of extents that no snapshot names nothing is lost.
+    const other = extentObject("0".repeat(64));
+    expect([await scrubs.judge(other, signal), losses.lost.length]).toEqual([true, 1]);
+    for (const store of stores) store.kept.set(name, good);
+    const manifest = snapshotObject("auto-1");
+    for (const store of stores) store.kept.set(manifest, Buffer.of(1));
+    expect(await scrubs.judge(manifest, signal)).toBe(true);
+    expect(losses.lost.map((one) => one.name)).toEqual([name, manifest]);
   });
 
   it("go on for ever by themselves, slowly", async () => {

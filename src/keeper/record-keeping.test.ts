@@ -16,7 +16,14 @@ async function aRecord(isWritten = true) {
   const context = {
     clock: realClock,
     logger: openLogger({ file: undefined, process: "test" }),
-    world: () => ({ nodes: [], instances: [], durable: null, futures: [], left: [] }),
+    world: () => ({
+      nodes: [],
+      instances: [],
+      durable: null,
+      unreadable: [],
+      futures: [],
+      left: [],
+    }),
     config: {
       volumeId: "11111111-2222-3333-4444-555555555555",
       addressVolumeId: "11111111-2222-3333-4444-555555555555",

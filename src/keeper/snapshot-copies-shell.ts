@@ -4,6 +4,7 @@ import {
   type ObjectStore,
   type Reached,
   replicateSnapshots,
+  type Sweep,
   sweepDeletions,
 } from "../volume/index.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
@@ -34,9 +35,12 @@ export class SnapshotCopies {
   private leftOut: ReadonlyMap<ObjectStore, string> = new Map();
   private readonly reached = new Map<ObjectStore, Reached>();
   private lookedMs = 0;
+  /** As in Sweep. */
+  private readonly spared: Sweep["spared"];
 
-  constructor(context: KeeperContext) {
+  constructor(context: KeeperContext, spared?: Sweep["spared"]) {
     this.context = context;
+    this.spared = spared;
   }
 
   get isDue(): boolean {
@@ -81,6 +85,7 @@ export class SnapshotCopies {
         // One that shows what was deleted would bring it to the others.
         stores: await this.sweep(stores, onLeftOut, signal),
         sealer: sealer(),
+        deletions: this.deletions,
         parallel,
         signal,
         relatives: this.context.relatives(),
@@ -120,6 +125,7 @@ export class SnapshotCopies {
       nowMs: clock.wallMs(),
       graceMs,
       signal,
+      spared: this.spared,
       onDropped: (store, snapshot) => {
         logger.info({ event: "snapshot.notBack", store: store.label, snapshot });
       },

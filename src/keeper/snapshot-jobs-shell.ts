@@ -1,4 +1,4 @@
-import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { parsePath } from "../instance/index.ts";
 import { foundWithin, sleep } from "../io/index.ts";
@@ -15,9 +15,11 @@ import {
 import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
+import type { LossBook } from "./loss-book-shell.ts";
 import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
 import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
-import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
+import { ObjectBase } from "./object-base-shell.ts";
+import { type KnownSnapshot, planKeeping, requireNotNeeded } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
 import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
@@ -44,16 +46,15 @@ const lookedWithinMs = 30_000;
 /** Takes, keeps, deletes and collects the volume's snapshots: one job after the other, and asks nobody. */
 export class SnapshotJobs {
   private readonly context: KeeperContext;
+  private readonly losses: LossBook;
   private readonly onChange: () => void;
   private readonly lane = new Lane();
   private readonly shelf = new SnapshotShelf();
   private readonly copies: SnapshotCopies;
   private readonly extents: ExtentCount;
+  readonly base: ObjectBase;
   private job: SnapshotJob | null = null;
   private problem: string | undefined;
-  /** How often extents were lost, and how much of that the last snapshot that stored everything anew knew of. */
-  private losses = 0;
-  private lossesMet = 0;
   private logFrom: Lsn | undefined;
   private earliestMs: number | undefined;
   /** The volume's path as it was seen in this epoch of the writer. */
@@ -65,10 +66,17 @@ export class SnapshotJobs {
   private toldMs = 0;
   private signal: AbortSignal = new AbortController().signal;
 
-  constructor(context: KeeperContext, onChange: () => void) {
+  constructor(context: KeeperContext, losses: LossBook, onChange: () => void) {
     this.context = context;
+    this.losses = losses;
     this.onChange = onChange;
-    this.copies = new SnapshotCopies(context);
+    this.copies = new SnapshotCopies(context, (store) => this.base.spared(store));
+    this.base = new ObjectBase({
+      context,
+      deletions: this.copies.deletions,
+      live: () => this.sound(),
+      path: () => this.seen?.path,
+    });
     this.extents = new ExtentCount(context);
     this.collectAtMs = context.clock.nowMs() + collectEveryMs;
   }
@@ -171,7 +179,7 @@ export class SnapshotJobs {
     return this.lane.run(async () => {
       await this.look();
       if (!this.shelf.has(id)) throw unknownSnapshot(id);
-      this.requireNotNeeded(id);
+      requireNotNeeded(id, this.shelf.facts, this.losses.hurt);
       const waiting = await this.drop([id]);
       this.collectAtMs = 0;
       this.plannedMs = undefined;
@@ -179,9 +187,9 @@ export class SnapshotJobs {
     });
   }
 
-  /** Whether there is a snapshot of this id, as far as is known. */
-  has(id: string): boolean {
-    return this.shelf.has(id);
+  /** Whether there is a snapshot of this id, or may be: nobody has looked yet. */
+  mayHave(id: string): boolean {
+    return !this.shelf.hasLooked || this.shelf.has(id);
   }
 
   /** Does it while nothing else is done with snapshots, with all that the stores say of deletions. */
@@ -191,14 +199,6 @@ export class SnapshotJobs {
       await learnDeletions(storesOf(context), context.sealer(), copies.deletions);
       return work(copies.deletions);
     });
-  }
-
-  /**
-   * An extent is good in no store: the next snapshot rests on none of those before it, and stores everything anew. What the
-   * cluster still has of what was lost is good again with it, also for older snapshots.
-   */
-  noteLoss(): void {
-    this.losses++;
   }
 
   /** Gives every store the snapshots that it lacks, as far as one slice of time reaches. */
@@ -235,7 +235,10 @@ export class SnapshotJobs {
 
   private copy(): Promise<void> {
     const what: SnapshotJob = { what: "copying", id: null, doneBytes: 0, totalBytes: null };
-    return this.during(what, () => this.copies.goOn(this.signal));
+    return this.during(what, async () => {
+      await this.copies.goOn(this.signal);
+      if (this.shelf.hasLooked) await this.base.look();
+    });
   }
 
   private async isDue(): Promise<boolean> {
@@ -244,7 +247,7 @@ export class SnapshotJobs {
     const vdl = findLsn(durable?.vdl ?? "");
     const path = await this.pathNow();
     if (!path || vdl === undefined) return false;
-    const snapshots = this.shelf.facts;
+    const snapshots = this.sound();
     const { logBytes, maxAgeMs } = config.snapshots;
     const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin, anyLogEveryMs };
     return isSnapshotDue(schedule, { snapshots, path, vdl, nowMs: clock.wallMs() });
@@ -274,21 +277,33 @@ export class SnapshotJobs {
     if (shelf.count === 0) shelf.add(await takeGenesis(context, this.signal));
   }
 
+  /** Those that can be read whole, as far as is known. */
+  private sound(): KnownSnapshot[] {
+    const { hurt } = this.losses;
+    return this.shelf.facts.filter(({ id }) => !hurt.has(id));
+  }
+
+  /**
+   * When something is lost it rests on none of those before it, and stores everything anew. What the cluster still has of what
+   * was lost is good again with it, also for older snapshots.
+   */
   private async take(id: string | undefined): Promise<SnapshotManifest> {
     const what: SnapshotJob = { what: "taking", id: id ?? null, doneBytes: 0, totalBytes: null };
     return this.during(what, async () => {
       const { losses } = this;
+      const { mark, isUnmet: isAnew } = losses;
       const manifest = await takeVolumeSnapshot(this.context, {
         id,
-        known: this.shelf.facts,
-        isAnew: losses > this.lossesMet,
+        known: this.sound(),
+        isAnew,
         onProgress: (doneBytes, totalBytes) => {
           this.say({ ...what, doneBytes, totalBytes: totalBytes ?? null });
         },
         signal: this.signal,
       });
-      this.lossesMet = losses;
+      losses.noteStored(manifest, { mark, isAnew });
       this.shelf.add(manifest);
+      await this.base.look();
       this.extents.noteChange();
       return manifest;
     });
@@ -298,6 +313,9 @@ export class SnapshotJobs {
   private async keepPlan(): Promise<void> {
     const { config, clock, world } = this.context;
     await this.look();
+    const { hurt } = this.losses;
+    this.losses.keepOf((id) => this.shelf.has(id));
+    await this.base.look();
     // What cannot be read may be what everything rests on.
     const path = this.shelf.unreadable.size > 0 ? undefined : await this.pathNow();
     if (!path) return;
@@ -307,7 +325,7 @@ export class SnapshotJobs {
       end: parseLsn(future.end),
     }));
     const windowMs = config.snapshots.retentionMs;
-    const now = { path, futures, nowMs: clock.wallMs(), windowMs };
+    const now = { path, futures, nowMs: clock.wallMs(), windowMs, hurt };
     const plan = planKeeping(this.shelf.facts, now);
     if (plan.drop.length > 0) {
       await this.drop(plan.drop);
@@ -320,7 +338,7 @@ export class SnapshotJobs {
 
   /** Gives the labels of the stores that follow when they are back. */
   private drop(ids: readonly string[]): Promise<string[]> {
-    const { context, shelf, copies } = this;
+    const { context, shelf, copies, losses } = this;
     const what: SnapshotJob = {
       what: "deleting",
       id: ids[0] ?? null,
@@ -329,10 +347,12 @@ export class SnapshotJobs {
     };
     return this.during(what, async () => {
       const waiting = new Set<string>();
+      const needing = await this.base.needing(ids);
       for (const id of ids) {
         const follow = await deleteSnapshot({
           id,
           stores: storesOf(context),
+          spared: needing,
           deletions: copies.deletions,
           sealer: context.sealer(),
           nowMs: context.clock.wallMs(),
@@ -342,6 +362,7 @@ export class SnapshotJobs {
         });
         for (const { label } of follow) waiting.add(label);
         shelf.remove(id);
+        losses.keepOf((one) => one !== id);
         context.logger.info({ event: "snapshot.deleted", snapshot: id });
       }
       return [...waiting];
@@ -384,18 +405,5 @@ export class SnapshotJobs {
     if (isSame && nowMs - this.toldMs < tellEveryMs) return;
     this.toldMs = nowMs;
     this.onChange();
-  }
-
-  /** Without any automatic one an instance whose cache is lost could not be built again. */
-  private requireNotNeeded(id: string): void {
-    const others = this.shelf.facts.filter((one) => one.kind !== "manual" && one.id !== id);
-    const mine: KnownSnapshot | undefined = this.shelf.facts.find((one) => one.id === id);
-    if (!mine || mine.kind === "manual") return;
-    if (others.some((one) => one.endLsn >= mine.endLsn)) return;
-    throw new BorealisError(
-      sqlState.notInPrerequisiteState,
-      `snapshot ${id} is the newest one that instances are built from`,
-      { hint: "it goes by itself when there is a newer one and retention.days have passed" },
-    );
   }
 }

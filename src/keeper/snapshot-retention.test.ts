@@ -7,6 +7,7 @@ import {
   type KeptFuture,
   type KnownSnapshot,
   planKeeping,
+  requireNotNeeded,
 } from "./snapshot-retention.ts";
 
 const mebi = 1n << 20n;
@@ -16,6 +17,8 @@ const afterBacktrack: LogPath = [
   ...path,
   { epoch: epoch(2), timeline: timeline(2), start: lsn(100n * mebi), kind: "backtrack" },
 ];
+
+const none: ReadonlySet<string> = new Set();
 
 function snapshot(
   id: string,
@@ -44,7 +47,13 @@ describe("what is kept of snapshots", () => {
       snapshot("auto-2", 80n, 2_000),
       snapshot("mine", 20n, 500, { kind: "manual" }),
     ];
-    const kept = planKeeping(all, { path, futures: [], nowMs: 11_500, windowMs: 10_000 });
+    const kept = planKeeping(all, {
+      path,
+      futures: [],
+      nowMs: 11_500,
+      windowMs: 10_000,
+      hurt: none,
+    });
     expect(kept).toEqual({
       drop: ["genesis"],
       logFrom: segmentStart(lsn(40n * mebi)),
@@ -54,13 +63,13 @@ describe("what is kept of snapshots", () => {
 
   it("with no window is the newest alone", () => {
     const all = [snapshot("auto-1", 40n, 1_000), snapshot("auto-2", 80n, 2_000)];
-    const kept = planKeeping(all, { path, futures: [], nowMs: 2_000, windowMs: 0 });
+    const kept = planKeeping(all, { path, futures: [], nowMs: 2_000, windowMs: 0, hurt: none });
     expect(kept).toMatchObject({ drop: ["auto-1"], logFrom: segmentStart(lsn(80n * mebi)) });
   });
 
   it("after a backtrack never lets one of the left history stand in for an older one that is needed", () => {
     const all = [long("auto-1", 10n, 20n, 1_000), long("auto-2", 120n, 130n, 2_000)];
-    const now = { path: afterBacktrack, futures: [], nowMs: 12_500, windowMs: 10_000 };
+    const now = { path: afterBacktrack, futures: [], nowMs: 12_500, windowMs: 10_000, hurt: none };
     const kept = planKeeping(all, now);
     expect(kept).toEqual({
       drop: ["auto-2"],
@@ -78,8 +87,64 @@ describe("what is kept of snapshots", () => {
       futures: [],
       nowMs: 3_000,
       windowMs: 10_000,
+      hurt: none,
     });
     expect(kept).toMatchObject({ drop: [], logFrom: lsn(64n * mebi) });
+  });
+
+  describe("that are hurt", () => {
+    const all = [
+      snapshot("genesis", 1n, 0, { kind: "genesis" }),
+      snapshot("auto-1", 40n, 1_000),
+      snapshot("auto-2", 80n, 2_000),
+      snapshot("auto-3", 120n, 3_000),
+      snapshot("mine", 130n, 3_500, { kind: "manual" }),
+    ];
+    const now: KeepingNow = { path, futures: [], nowMs: 3_000, windowMs: 0, hurt: none };
+    const hurt = (...ids: string[]): KeepingNow => ({ ...now, hurt: new Set(ids) });
+
+    it("stand in for no other: the newest sound one stays, with its log", () => {
+      expect(planKeeping(all, now)).toMatchObject({ drop: ["genesis", "auto-1", "auto-2"] });
+      expect(planKeeping(all, hurt("auto-3"))).toEqual({
+        drop: ["genesis", "auto-1"],
+        logFrom: segmentStart(lsn(80n * mebi)),
+        earliestMs: 2_000,
+      });
+      expect(planKeeping(all, hurt("auto-2", "auto-3", "mine"))).toEqual({
+        drop: ["genesis", "auto-2"],
+        logFrom: segmentStart(lsn(40n * mebi)),
+        earliestMs: 1_000,
+      });
+    });
+
+    it("let nothing go while there is no sound one, neither snapshots nor log", () => {
+      expect(planKeeping(all, hurt("genesis", "auto-1", "auto-2", "auto-3"))).toEqual({
+        drop: [],
+        logFrom: undefined,
+        earliestMs: undefined,
+      });
+    });
+
+    it("stay as long as others, since they may be made good, and go with them", () => {
+      const later = [...all, snapshot("auto-4", 160n, 4_000)];
+      const window = { ...hurt("auto-3"), nowMs: 4_500, windowMs: 2_000 };
+      expect(planKeeping(later, window)).toMatchObject({ drop: ["genesis", "auto-1"] });
+      expect(planKeeping(later, { ...window, windowMs: 0 })).toEqual({
+        drop: ["genesis", "auto-1", "auto-2", "auto-3"],
+        logFrom: lsn(160n * mebi),
+        earliestMs: 4_000,
+      });
+    });
+
+    it("are no way back to a future either: the sound one before the fork stays, too", () => {
+      const future: KeptFuture = { path, fork: lsn(100n * mebi), end: lsn(200n * mebi) };
+      const some = [...all.slice(0, 3), long("now", 150n, 160n, 4_000, afterBacktrack)];
+      const left = { ...hurt("auto-2"), path: afterBacktrack, futures: [future], nowMs: 100_000 };
+      expect(planKeeping(some, left)).toMatchObject({
+        drop: ["genesis"],
+        logFrom: segmentStart(lsn(40n * mebi)),
+      });
+    });
   });
 
   describe("for a future that was left and may be returned to", () => {
@@ -92,7 +157,13 @@ describe("what is kept of snapshots", () => {
       long("now", 150n, 160n, 4_000, afterBacktrack),
       snapshot("mine", 60n, 1_500, { kind: "manual" }),
     ];
-    const now: KeepingNow = { path: afterBacktrack, futures: [], nowMs: 100_000, windowMs: 0 };
+    const now: KeepingNow = {
+      path: afterBacktrack,
+      futures: [],
+      nowMs: 100_000,
+      windowMs: 0,
+      hurt: none,
+    };
 
     it("is the newest that ends before the fork, with its log, whatever the window is", () => {
       const drop = ["genesis", "base", "over", "later"];
@@ -136,5 +207,35 @@ describe("what is kept of snapshots", () => {
         logFrom: segmentStart(lsn(32n * mebi)),
       });
     });
+  });
+});
+
+describe("a snapshot that a user deletes", () => {
+  const all = [
+    snapshot("auto-1", 40n, 1_000),
+    snapshot("auto-2", 80n, 2_000),
+    snapshot("mine", 130n, 3_500, { kind: "manual" }),
+  ];
+  const may = (id: string, ...hurt: string[]): boolean => {
+    try {
+      requireNotNeeded(id, all, new Set(hurt));
+      return true;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "55000", hint: expect.stringContaining("newer one") });
+      return false;
+    }
+  };
+
+  it("is not the newest automatic one", () => {
+    expect(["auto-1", "auto-2", "mine"].map((id) => may(id))).toEqual([true, false, true]);
+  });
+
+  it("may be hurt while a sound one is there, which then is needed", () => {
+    expect(["auto-1", "auto-2", "mine"].map((id) => may(id, "auto-2"))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(may("auto-2", "auto-1", "auto-2")).toBe(false);
   });
 });

@@ -94,6 +94,7 @@ function keeperConfig({
     systemIdentifier: state.systemIdentifier,
     genesisLsn: state.genesisLsn,
     genesisDir: layout.genesisDir,
+    lossesFile: layout.lossesFile,
     postgresMajor: engine.engine.major,
     socket: layout.keeperSocket,
     ...objectStoreOf(layout, settings),

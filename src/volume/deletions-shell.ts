@@ -87,6 +87,8 @@ export interface Deletion {
   readonly deletions: Deletions;
   readonly sealer: ExtentSealer;
   readonly nowMs: number;
+  /** Those of them that keep it for now, and are not told: sweepDeletions deletes it there. None unless told. */
+  readonly spared?: readonly ObjectStore[];
   /** A store does not do it now: why. */
   readonly onLeftOut?: (store: ObjectStore, error: BorealisError) => void;
 }
@@ -100,20 +102,21 @@ const tombstonesMin = 2;
  * it; it may be deleted later all the same.
  */
 export async function deleteSnapshot(deletion: Deletion): Promise<ObjectStore[]> {
-  const { id, stores, deletions, sealer, nowMs: deletedAtMs, onLeftOut } = deletion;
+  const { id, stores, deletions, sealer, nowMs: deletedAtMs, spared = [], onLeftOut } = deletion;
+  const losing = stores.filter((store) => !spared.includes(store));
   const incarnations = await incarnationsIn(stores, id);
   const tombstones = [...incarnations].map((incarnation) => ({ id, incarnation, deletedAtMs }));
-  const told = await eachGood(stores, async (store) => {
+  const told = await eachGood(losing, async (store) => {
     for (const tombstone of tombstones) await putTombstone(store, tombstone, sealer);
   });
   if (told.good.length < Math.min(tombstonesMin, stores.length)) throw tooFew(id, told.failures);
   for (const tombstone of tombstones) deletions.add(tombstone);
-  const dropped = await eachGood(stores, async (store) => {
+  const dropped = await eachGood(losing, async (store) => {
     await dropDeleted(store, { deletions, sealer, ids: [id] });
   });
   for (const [store, error] of new Map([...told.failures, ...dropped.failures]))
     onLeftOut?.(store, error);
-  return [...dropped.failures.keys()];
+  return [...dropped.failures.keys(), ...spared];
 }
 
 async function eachGood(
@@ -180,16 +183,17 @@ interface DropOptions {
   readonly sealer: ExtentSealer;
   /** All that the store has, unless told. */
   readonly ids?: readonly string[];
+  readonly spared?: ReadonlySet<string> | undefined;
 }
 
 /** Takes away what a store has of snapshots that were deleted; their extents are collected. Gives their ids. */
 async function dropDeleted(
   store: ObjectStore,
-  { deletions, sealer, ids }: DropOptions,
+  { deletions, sealer, ids, spared }: DropOptions,
 ): Promise<string[]> {
   const dropped: string[] = [];
   for (const id of ids ?? (await snapshotIds(store))) {
-    if (!deletions.concerns(id)) continue;
+    if (!deletions.concerns(id) || spared?.has(id)) continue;
     const sealed = await store.get(snapshotObject(id));
     if (!sealed || !(await isToGo(id, sealed, { deletions, sealer }))) continue;
     await store.delete([snapshotObject(id)]);
@@ -225,6 +229,8 @@ export interface Sweep {
   /** So long what was put before a deletion may still be on its way. */
   readonly graceMs: number;
   readonly signal: AbortSignal;
+  /** Ids of deleted snapshots that a store keeps for now; it does not learn of their deletion. None unless told. */
+  readonly spared?: ((store: ObjectStore) => Promise<ReadonlySet<string>>) | undefined;
   /** A store had it still. */
   readonly onDropped?: (store: ObjectStore, id: string) => void;
   /** A store does not know of each deletion now, or has a snapshot that was deleted: why. */
@@ -235,7 +241,7 @@ export interface Sweep {
  * Makes each deletion that a store knows of known to all, and takes away what they have of these snapshots. Each store has
  * the tombstone before it loses the snapshot (unless it is full), and keeps it until no store has the snapshot; so a store
  * that lacks one says why, and nobody fills it again. May be cut short at any point, and repeated. Whoever calls this takes,
- * copies and deletes nothing meanwhile. Gives the stores that have no deleted snapshot.
+ * copies and deletes nothing meanwhile. Gives the stores that have no deleted snapshot but those that are spared.
  */
 export async function sweepDeletions(sweep: Sweep): Promise<ObjectStore[]> {
   const { stores, deletions, sealer, signal, onDropped, onLeftOut } = sweep;
@@ -245,15 +251,26 @@ export async function sweepDeletions(sweep: Sweep): Promise<ObjectStore[]> {
   let isKnownToAll = sweep.areAll && failures.size === 0;
   for (const [store, names] of held) {
     if (signal.aborted) throw signal.reason;
+    let spared: ReadonlySet<string> | undefined;
     try {
-      await tellStore(store, names, sweep);
+      spared = await sweep.spared?.(store);
+      if (spared && spared.size > 0) isKnownToAll = false;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof BorealisError)) throw error;
+      isKnownToAll = false;
+      onLeftOut?.(store, error);
+      continue;
+    }
+    try {
+      await tellStore(store, { names, spared }, sweep);
     } catch (error) {
       if (signal.aborted || !(error instanceof BorealisError)) throw error;
       isKnownToAll = false;
       onLeftOut?.(store, error);
     }
     try {
-      for (const id of await dropDeleted(store, { deletions, sealer })) onDropped?.(store, id);
+      for (const id of await dropDeleted(store, { deletions, sealer, spared }))
+        onDropped?.(store, id);
       clean.push(store);
     } catch (error) {
       if (signal.aborted || !(error instanceof BorealisError)) throw error;
@@ -267,11 +284,11 @@ export async function sweepDeletions(sweep: Sweep): Promise<ObjectStore[]> {
 
 async function tellStore(
   store: ObjectStore,
-  names: ReadonlySet<string>,
+  has: { readonly names: ReadonlySet<string>; readonly spared: ReadonlySet<string> | undefined },
   { deletions, sealer, signal }: Sweep,
 ): Promise<void> {
   for (const tombstone of deletions.all) {
-    if (names.has(tombstoneObject(tombstone))) continue;
+    if (has.names.has(tombstoneObject(tombstone)) || has.spared?.has(tombstone.id)) continue;
     if (signal.aborted) throw signal.reason;
     await putTombstone(store, tombstone, sealer);
   }
@@ -317,17 +334,24 @@ export async function liveSnapshots(
   const failures = new Map<ObjectStore, BorealisError>();
   for (const store of stores) {
     try {
-      for (const id of await snapshotIds(store)) {
-        if (deletions.concerns(id)) {
-          const sealed = await store.get(snapshotObject(id));
-          if (!sealed || deletions.isDeleted(id, sealed)) continue;
-        }
-        ids.set(id, [...(ids.get(id) ?? []), store]);
-      }
+      for (const id of await liveIn(store, deletions)) ids.set(id, [...(ids.get(id) ?? []), store]);
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
       failures.set(store, error);
     }
   }
   return { ids, failures };
+}
+
+/** As liveSnapshots, of one store. Raises what it raises. */
+export async function liveIn(store: ObjectStore, deletions: Deletions): Promise<string[]> {
+  const live: string[] = [];
+  for (const id of await snapshotIds(store)) {
+    if (deletions.concerns(id)) {
+      const sealed = await store.get(snapshotObject(id));
+      if (!sealed || deletions.isDeleted(id, sealed)) continue;
+    }
+    live.push(id);
+  }
+  return live;
 }

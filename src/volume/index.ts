@@ -74,6 +74,7 @@ export {
   type Deletion,
   learnDeletions,
   type LiveSnapshots,
+  liveIn,
   liveSnapshots,
   readDeletions,
   type Sweep,

@@ -4,14 +4,16 @@ import { parseManifest } from "./manifest-codec.ts";
 import { extentObject, findExtentId, snapshotObject } from "./object-names.ts";
 import type { ObjectStore, Relative } from "./object-store-shell.ts";
 import { onlyStore } from "./replicas-shell.ts";
-import { snapshotIds } from "./snapshots-shell.ts";
-import { incarnationOf } from "./tombstone.ts";
+import { liveIn } from "./deletions-shell.ts";
+import { Deletions, incarnationOf } from "./tombstone.ts";
 
 export interface Replication {
   /** Nearest first: a store is asked before those behind it. */
   readonly stores: readonly ObjectStore[];
   /** What is copied is checked with it on the way, so that no damage spreads. */
   readonly sealer: ExtentSealer;
+  /** What was deleted is brought to nobody, though a store may keep it for now. None unless told. */
+  readonly deletions?: Deletions;
   /** Extents on their way at the same time. */
   readonly parallel: number;
   readonly signal: AbortSignal;
@@ -51,11 +53,11 @@ const batchExtents = 500;
  * meanwhile. Resolves with the stores that have all of them; the others are told of, and it may be tried again.
  */
 export async function replicateSnapshots(replication: Replication): Promise<ObjectStore[]> {
-  const { stores, signal, onLeftOut } = replication;
+  const { stores, signal, onLeftOut, deletions = new Deletions() } = replication;
   const held = new Map<ObjectStore, ReadonlySet<string>>();
   for (const store of stores) {
     try {
-      held.set(store, new Set(await snapshotIds(store)));
+      held.set(store, new Set(await liveIn(store, deletions)));
     } catch (error) {
       if (signal.aborted || !(error instanceof BorealisError)) throw error;
       onLeftOut?.(store, error);

@@ -5,7 +5,13 @@ import { liveSnapshots } from "./deletions-shell.ts";
 import type { ExtentSealer } from "./extent-sealer-shell.ts";
 import { parseManifest } from "./manifest-codec.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import { extentObject, snapshotObject, tombstoneObject } from "./object-names.ts";
+import {
+  extentObject,
+  findExtentId,
+  findSnapshotId,
+  snapshotObject,
+  tombstoneObject,
+} from "./object-names.ts";
 import type { ObjectStore } from "./object-store-shell.ts";
 import { Replicas } from "./replicas-shell.ts";
 import { describeLost, type LostObject, ScrubTally } from "./scrub-tally.ts";
@@ -76,6 +82,20 @@ export class ObjectScrub {
     await this.tombstones();
     const named = await this.manifests();
     await this.extents(named);
+  }
+
+  /**
+   * Judges one extent or manifest, which somebody found good nowhere: heals it, or tells that it is lost if a snapshot names it.
+   * Gives whether that is certain: a store that has it may be away. Raises as `run`.
+   */
+  async judge(name: string): Promise<boolean> {
+    const [extent, snapshot] = [findExtentId(name), findSnapshotId(name)];
+    const { stores, inTurn } = this.options;
+    const bad = new Map(extent === undefined ? [] : [[extent, stores().slice(0, 1)]]);
+    if (snapshot !== undefined) await this.manifest(snapshot);
+    if (bad.size > 0) await inTurn((deletions) => this.heal(bad, new Map(), deletions));
+    const { lost, stores: told } = this.tally;
+    return lost.length > 0 || told.every((one) => this.tally.figuresOf(one).problem === null);
   }
 
   // Manifests.

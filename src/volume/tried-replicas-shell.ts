@@ -9,7 +9,8 @@ import type { Replicas } from "./replicas-shell.ts";
  */
 export class TriedReplicas implements Pick<Replicas, "get"> {
   private readonly replicas: Pick<Replicas, "get">;
-  private readonly failures = new WeakSet<BorealisError>();
+  /** With the object that was not to be had. */
+  private readonly failures = new WeakMap<BorealisError, string>();
   private readonly lost = new Set<string>();
 
   constructor(replicas: Pick<Replicas, "get">) {
@@ -22,7 +23,7 @@ export class TriedReplicas implements Pick<Replicas, "get"> {
       return await this.replicas.get(name, open);
     } catch (error) {
       if (isLoss(error)) {
-        this.failures.add(error);
+        this.failures.set(error, name);
         this.lost.add(name);
       }
       throw error;
@@ -36,6 +37,11 @@ export class TriedReplicas implements Pick<Replicas, "get"> {
   isOfSnapshot(error: unknown): error is BorealisError {
     if (!(error instanceof BorealisError)) return false;
     return error.code === sqlState.dataCorrupted || this.failures.has(error);
+  }
+
+  /** The object that had no good copy, if all stores have answered: it is lost. Undefined: nothing is known to be. */
+  lostBy(error: BorealisError): string | undefined {
+    return error.code === sqlState.dataCorrupted ? this.failures.get(error) : undefined;
   }
 
   /** Whether files of this snapshot need what was to be had from no store. */

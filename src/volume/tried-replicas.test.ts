@@ -39,6 +39,7 @@ it("an extent that no store has whole is the snapshot's fault, and that of each 
   const error = await failureOf(newer);
   expect(error).toMatchObject({ code: "XX001" });
   expect(tried.isOfSnapshot(error)).toBe(true);
+  expect(tried.lostBy(error as BorealisError)).toBe(extentObject(newer));
   expect(await failureOf(older)).toBeUndefined();
   expect(tried.lacks(await manifestOf("newer"))).toBe(true);
   expect(tried.lacks(await manifestOf("older"))).toBe(false);
@@ -58,6 +59,8 @@ it("so is one that the stores which answer do not have, but not a disk of ours",
   const error = await failureOf(newer);
   expect(error).toMatchObject({ code: "58030" });
   expect([tried.isOfSnapshot(error), tried.lacks(manifest)]).toEqual([true, true]);
+  // The one that is away may have it.
+  expect(tried.lostBy(error as BorealisError)).toBeUndefined();
   const ours = new BorealisError(sqlState.ioError, "cannot write the data directory");
   const full = new BorealisError(sqlState.diskFull, "cannot write the data directory");
   const odd = new TypeError("a bug");

@@ -151,6 +151,13 @@ describe("a cluster whose newest snapshot lacks an extent in every store", () =>
       { event: "snapshot.skipped", snapshot: "newest" },
       { event: "cache.hydrated", snapshot: older },
     ]);
+    // Who met it has told the keeper: no scrub has come by.
+    await until("status says what is lost", async () => {
+      const { damage } = (await cluster.status()).volume;
+      return /^no store has a good copy of extents\/\S+: snapshot newest is hurt$/.test(
+        damage ?? "",
+      );
+    });
     await write(10);
   });
 

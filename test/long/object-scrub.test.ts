@@ -145,6 +145,14 @@ describe.each([
     return (await extentsOf(id)).filter((extent) => !older.has(extent));
   }
 
+  /** It is started again. */
+  async function killKeeper(): Promise<void> {
+    const pidNow = async (): Promise<number | undefined> => (await cluster.pids()).get("keeper");
+    const before = await until("there is a keeper", pidNow);
+    process.kill(before, "SIGKILL");
+    await until("there is another one", async () => ![undefined, before].includes(await pidNow()));
+  }
+
   async function scrub(...ids: string[]): Promise<Row[]> {
     return (await askControl(cluster, "scrub", { ids, objectStore: true }, 120_000)) as Row[];
   }
@@ -269,9 +277,14 @@ describe.each([
 
   it("that are lost are not in the next snapshot: it stores everything anew", async () => {
     const rng = seededRng(8);
-    const lost = extentObject((await ownOf("third"))[0] ?? "");
+    const [lostId = ""] = await ownOf("third");
+    const lost = extentObject(lostId);
     for (const folder of folders()) flip(join(folder, lost), rng);
     await scrub("az1-full");
+    await killKeeper();
+    // A keeper that has not looked yet knows as much.
+    const hurt = `no store has a good copy of ${lost}: snapshot third is hurt`;
+    await until("the next keeper says so, too", async () => (await damage()) === hurt);
     await askControl(cluster, "snapshotCreate", { id: "fourth" }, 120_000);
     const extents = await extentsOf("fourth");
     expect(extents.length).toBeGreaterThan(10);
@@ -279,6 +292,9 @@ describe.each([
       for (const folder of folders())
         await sealer.openExtent(extent, readFileSync(join(folder, extentObject(extent))));
     expect(keeperLog()).toMatch(/"snapshot":"fourth".*"mode":"full"/);
+    // If the cluster had it still, the third one is good again, and told so.
+    const after = extents.includes(lostId) ? null : hurt;
+    await until("status says what is hurt now", async () => (await damage()) === after);
     // A manifest that is good nowhere: that snapshot is lost, too, and both may be deleted.
     for (const folder of folders()) flip(join(folder, snapshotObject("second")), rng);
     await scrub("az2-full");
