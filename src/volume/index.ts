@@ -92,6 +92,7 @@ export {
   logPrefix,
   type LogRange,
   objectNameBytesMax,
+  reachedObject,
   snapshotObject,
   snapshotPrefix,
   tombstoneObject,
@@ -109,6 +110,8 @@ export {
   sharedEnd,
   unnamedFutures,
 } from "./left-futures.ts";
+export { isReachedBy, type ReachedMoment } from "./reached-moment.ts";
+export { readReached, writeReached } from "./reached-moment-shell.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export {

@@ -101,22 +101,25 @@ describe("the log's archive", () => {
     await expectWhole();
   });
 
-  it("is a few seconds old at most, at rest and at work", async () => {
-    for (const isAtWork of [false, true]) {
+  it("is a few seconds old at work, and at rest a minute at most", async () => {
+    for (const [isAtWork, oldestMs] of [
+      [false, 65_000],
+      [true, 5_000],
+    ] as const) {
       const writing = isAtWork ? writeOn() : undefined;
       // It goes on, and is young each time: one that stood still would tell one time only.
       const young = new Set<string>();
       await until(
-        "the archive has told four times in a row, none of them old",
+        "the archive has told some times in a row, none of them old",
         async () => {
           const { latestRestorableTime } = (await cluster.status()).volume;
           const ageMs = Date.now() - Date.parse(latestRestorableTime ?? "");
           expect(ageMs).toBeGreaterThan(-10);
-          if (latestRestorableTime === null || ageMs >= 5_000) young.clear();
+          if (latestRestorableTime === null || ageMs >= oldestMs) young.clear();
           else young.add(latestRestorableTime);
-          return young.size >= 4;
+          return young.size >= (isAtWork ? 4 : 2);
         },
-        60_000,
+        150_000,
       );
       await writing?.stop();
     }
