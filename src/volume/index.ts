@@ -15,6 +15,7 @@ export {
 } from "./archive-plan.ts";
 export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
 export { bestCompression, type Compression, packHere, withDeflate } from "./compression-shell.ts";
+export { type CopiedSnapshot, copySnapshotTo, type SnapshotCopy } from "./copy-snapshot-shell.ts";
 export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
 export { type Codec, extentBytesMax } from "./extent-format.ts";
 export type { CutExtent } from "./extent-packer.ts";
