@@ -32,7 +32,7 @@ import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { ArchiveReport, SnapshotReport } from "./messages.ts";
 import type { ObjectBase } from "./object-base-shell.ts";
-import { MomentsSeen } from "./moments-seen.ts";
+import { ReachedKeeping } from "./reached-keeping-shell.ts";
 import { RecordKeeping } from "./record-keeping-shell.ts";
 import { readLog, seeVolume } from "./volume-sight-shell.ts";
 
@@ -66,7 +66,7 @@ interface Target {
 export class Archiver {
   private readonly options: ArchiverOptions;
   private readonly record: RecordKeeping;
-  private readonly moments = new MomentsSeen();
+  private readonly reached: ReachedKeeping;
   /** What is healed must not be merged or dropped meanwhile. */
   private readonly lane = new Lane();
   private readonly healing: ArchiveHealing;
@@ -85,14 +85,15 @@ export class Archiver {
   constructor(options: ArchiverOptions) {
     this.options = options;
     this.record = new RecordKeeping(options.context);
+    this.reached = new ReachedKeeping(options.context);
     this.healing = new ArchiveHealing(options.context, () => this.record.left);
   }
 
   report(): ArchiveReport {
-    const { archived, path, vdl, moments, problem } = this;
+    const { archived, path, vdl, problem } = this;
     const { isOn } = this.options.context.config.archive;
     const hasBase = !(isOn && this.options.base.isMissing);
-    const latestMs = hasBase ? moments.latestMs : undefined;
+    const latestMs = hasBase ? this.reached.latestMs : undefined;
     return {
       isOn,
       hasBase,
@@ -122,9 +123,7 @@ export class Archiver {
     const { durable } = this.options.context.world();
     if (!durable) return;
     this.vdl = parseLsn(durable.vdl);
-    this.moments.see(this.vdl, durable.atMs);
-    // Without an archive the log on the nodes is all that there is to restore from.
-    if (!this.options.context.config.archive.isOn) this.moments.reach(this.vdl);
+    this.reached.see(durable);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -263,7 +262,7 @@ export class Archiver {
       const batch = this.nextBatch(vdl);
       if (batch.length === 0) break;
       await this.archive(store, batch, signal);
-      this.advanceTo(vdl);
+      await this.advanceTo(store, vdl);
       onChange();
       const bytes = batch.reduce((sum, { from, to }) => sum + bytesBetween(from, to), 0);
       const isMore = bytes >= objectBytes * atOnce;
@@ -271,7 +270,7 @@ export class Archiver {
         (bytes / (rateMaxBytes || Number.POSITIVE_INFINITY)) * 1000 - (clock.nowMs() - startMs);
       if (isMore && waitMs > 0) await sleep(clock, waitMs, signal);
     }
-    this.advanceTo(vdl);
+    await this.advanceTo(store, vdl);
   }
 
   /** Where the archive of a volume begins that has none. */
@@ -294,11 +293,11 @@ export class Archiver {
     this.archived = base;
   }
 
-  private advanceTo(vdl: Lsn): void {
-    const { index, path, moments } = this;
+  private async advanceTo(store: ObjectStore, vdl: Lsn): Promise<void> {
+    const { index, path, reached } = this;
     if (!index || this.archived === undefined) return;
     this.archived = lsnMaxOf(this.archived, lsnMin(index.archivedUpTo(path, this.archived), vdl));
-    moments.reach(this.archived);
+    await reached.reach(store, this.archived);
   }
 
   private nextBatch(vdl: Lsn): LogRange[] {

@@ -1,9 +1,5 @@
 import type { Lsn } from "../base/lsn.ts";
-
-interface Sighting {
-  readonly vdl: Lsn;
-  readonly atMs: number;
-}
+import type { ReachedMoment } from "../volume/index.ts";
 
 /** How many are remembered; when there are more, every other one is forgotten. */
 const sightingsMax = 512;
@@ -14,21 +10,22 @@ const sightingsMax = 512;
  * has them.
  */
 export class MomentsSeen {
-  private sightings: Sighting[] = [];
-  private lastMs: number | undefined;
+  private sightings: ReachedMoment[] = [];
+  private last: ReachedMoment | undefined;
 
-  /** The latest moment that was ever reached, in milliseconds since 1970; undefined: none was yet. */
-  get latestMs(): number | undefined {
-    return this.lastMs;
+  /** The latest moment that was ever reached; undefined: none was yet. */
+  get latest(): ReachedMoment | undefined {
+    return this.last;
   }
 
-  /** VDL was `vdl` at `atMs`, on the clock that commits are stamped with. */
-  see(vdl: Lsn, atMs: number): void {
+  /** VDL was `lsn` in that epoch at `atMs`, on the clock that commits are stamped with. */
+  see(sighting: ReachedMoment): void {
+    const { lsn: vdl, atMs } = sighting;
     const last = this.sightings.at(-1);
     if (last && atMs <= last.atMs) return;
     // What was seen before at the same place, or beyond it on a path that was left, says no more than this one.
-    while ((this.sightings.at(-1)?.vdl ?? -1n) >= vdl) this.sightings.pop();
-    this.sightings.push({ vdl, atMs });
+    while ((this.sightings.at(-1)?.lsn ?? -1n) >= vdl) this.sightings.pop();
+    this.sightings.push(sighting);
     if (this.sightings.length > sightingsMax)
       this.sightings = this.sightings.filter(
         (_, i) => i % 2 === 1 || i === this.sightings.length - 1,
@@ -37,11 +34,11 @@ export class MomentsSeen {
 
   /** All log below `archived` is in the archive. */
   reach(archived: Lsn): void {
-    const next = this.sightings.findIndex(({ vdl }) => vdl > archived);
+    const next = this.sightings.findIndex(({ lsn }) => lsn > archived);
     const count = next < 0 ? this.sightings.length : next;
     const reached = this.sightings[count - 1];
     if (!reached) return;
-    this.lastMs = Math.max(this.lastMs ?? reached.atMs, reached.atMs);
+    if (!this.last || reached.atMs > this.last.atMs) this.last = reached;
     this.sightings.splice(0, count);
   }
 }

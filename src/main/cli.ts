@@ -273,9 +273,39 @@ withCommon(snapshot.command("list"), "borealis snapshot list")
 withCommon(snapshot.command("delete"), "borealis snapshot delete before-upgrade")
   .description("delete a snapshot; what no other one holds is given back within two hours")
   .argument("<id>")
+  .option("--store <url>", "not of this cluster: of a volume of this object store")
+  .option("--volume <id>", "with --store: which one")
+  .option("--keys <file>", "with --store: the key file (default: keys/master.json of --data-dir)")
   .action(
-    reporting(async (place, id: string) =>
-      (await import("./snapshot-changes.ts")).snapshotDelete(place, id),
+    reporting(
+      async (
+        place,
+        id: string,
+        options: CommonOptions & import("./restore-store-source.ts").StoreOptions,
+      ) => {
+        const { storePlaceOf } = await import("./restore-store-source.ts");
+        const store = storePlaceOf(options);
+        return store
+          ? (await import("./snapshot-store-delete.ts")).snapshotDeleteInStore(place, id, store)
+          : (await import("./snapshot-changes.ts")).snapshotDelete(place, id);
+      },
+    ),
+  );
+withCommon(snapshot.command("copy"), "borealis snapshot copy before-upgrade --to file:/mnt/copies")
+  .description("copy a snapshot to another object store, or back from there; may be repeated")
+  .argument("<id>")
+  .option("--to <url>", "the store to copy to: file: or s3:")
+  .option("--from <url>", "bring it back from this store (the cluster must be down)")
+  .option("--store <url>", "with --to: not of this cluster: of a volume of this object store")
+  .option("--volume <id>", "with --store: which one")
+  .option("--keys <file>", "with --store: the key file (default: keys/master.json of --data-dir)")
+  .action(
+    reporting(
+      async (
+        place,
+        id: string,
+        options: CommonOptions & import("./snapshot-copy.ts").CopyOptions,
+      ) => (await import("./snapshot-copy.ts")).snapshotCopy(place, id, options),
     ),
   );
 

@@ -173,8 +173,8 @@ function printArchive({ volume }: StatusReport): void {
 }
 
 /**
- * How far the archive is. Where nothing is written the last moment that is in it is as old as the last look, or, without a
- * writer, as its end: that nothing is missing is what has to be said then.
+ * How far the archive is. Where nothing is written the last moment that is known to be in it may be a minute old, or, without a
+ * writer, as old as its end: that nothing is missing is what has to be said then.
  */
 export function archiveLine({
   archive,

@@ -67,16 +67,18 @@ export async function pointOfSnapshot({ source }: PointSearch, id: string): Prom
   );
 }
 
-/** Raises 22023 with the ids that there are: of an object store alone no other command tells them. */
-async function readManifest(
-  { replicas, sealer, deletions }: RestoreSource,
+/** Raises 22023 with the ids that there are, all unless told: of an object store alone no other command tells them. */
+export async function readManifest(
+  source: RestoreSource,
   id: string,
-  known: readonly string[],
+  ids?: readonly string[],
 ): Promise<SnapshotManifest> {
+  const { replicas, sealer, deletions } = source;
   try {
     return await readSnapshot(replicas, id, sealer, deletions);
   } catch (error) {
     const isUnknown = error instanceof BorealisError && error.code === sqlState.invalidParameter;
+    const known = ids ?? (isUnknown ? await idsOf(source) : []);
     if (!isUnknown || known.length === 0) throw error;
     throw new BorealisError(error.code, error.message, { hint: `there are ${namesOf(known)}` });
   }

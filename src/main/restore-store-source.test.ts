@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LogBuilder } from "../../test/helpers/log-builder.ts";
 import { aSnapshot } from "../../test/helpers/snapshot-object.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { advance, lsn } from "../base/lsn.ts";
@@ -11,8 +12,10 @@ import {
   type LogPath,
   openObjectStore,
   putArchivedLog,
+  reachedObject,
   snapshotObject,
   type VolumeRecord,
+  writeReached,
   writeVolumeRecord,
 } from "../volume/index.ts";
 import { openStoreSource } from "./restore-store-source.ts";
@@ -86,6 +89,36 @@ describe("a volume that only its objects are left of", () => {
     const source = await openStoreSource(place);
     expect(source.left).toMatchObject([{ fork, end: range.to, leftAtMs }]);
     await source.close();
+  });
+
+  it("reaches the moment that its archive is known to, as long as its path and its log have it", async () => {
+    const { store, sealer, place } = await aStore();
+    await aSnapshot([store], "genesis", sealer);
+    const log = new LogBuilder(genesisLsn, 1);
+    const committedMs = 1_767_000_000_000;
+    log.commit(BigInt(committedMs) * 1_000n);
+    const range = { epoch: epoch(1), from: genesisLsn, to: log.end };
+    await putArchivedLog(store, sealer, range, log.written);
+    const latestMs = async (): Promise<number> => {
+      const source = await openStoreSource(place);
+      await source.close();
+      return source.log.latestMs;
+    };
+    expect(await latestMs()).toBe(committedMs);
+    const told = { epoch: epoch(1), lsn: log.end, atMs: committedMs + 60_000 };
+    await writeReached(store, sealer, told);
+    expect(await latestMs()).toBe(told.atMs);
+    for (const bad of [
+      { lsn: advance(log.end, 8) },
+      { epoch: epoch(2) },
+      { atMs: committedMs - 1_000 },
+    ]) {
+      await writeReached(store, sealer, { ...told, ...bad });
+      expect(await latestMs()).toBe(committedMs);
+    }
+    await store.put(reachedObject, Buffer.from("rotten"));
+    expect(await latestMs()).toBe(committedMs);
+    await store.close();
   });
 
   it("is opened although a snapshot of a user's is damaged", async () => {

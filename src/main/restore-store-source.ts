@@ -14,10 +14,12 @@ import {
   type LeftFuture,
   liveSnapshots,
   type ObjectStore,
+  isReachedBy,
   objectStoreEnv,
   onlyStore,
   openObjectStore,
   readDeletions,
+  readReached,
   readVolumeRecord,
   type SnapshotManifest,
   tryObjectStore,
@@ -170,7 +172,10 @@ async function logOf(
   }
   const read = (at: Lsn, end: Lsn): Promise<Buffer> => archived.read(at, end);
   const pieces = (at: Lsn, end: Lsn): AsyncIterable<Buffer> => archived.pieces(at, end);
-  return { path, from, to, latestMs: await lastTimeMs({ read }, from, to), read, pieces };
+  const reached = await readReached(store, sealer);
+  const reachedMs = reached && isReachedBy(reached, { path, to }) ? reached.atMs : 0;
+  const latestMs = Math.max(await lastTimeMs({ read }, from, to), reachedMs);
+  return { path, from, to, latestMs, read, pieces };
 }
 
 /** Undefined: it is not there, or damaged, and no reason to do without the others. */
@@ -185,7 +190,7 @@ async function findReadable(
   }
 }
 
-/** Of the last commit in it: later ones may have been lost with the volume. */
+/** Of the last commit in it: of later ones the log alone does not know whether they were lost with the volume. */
 async function lastTimeMs(log: Pick<SourceLog, "read">, from: Lsn, to: Lsn): Promise<number> {
   if (from === to) return 0;
   const target = { kind: "lsn", at: to } as const;

@@ -15,6 +15,7 @@ export {
 } from "./archive-plan.ts";
 export { type Collected, collectExtents, type CollectOptions } from "./collect-shell.ts";
 export { bestCompression, type Compression, packHere, withDeflate } from "./compression-shell.ts";
+export { type CopiedSnapshot, copySnapshotTo, type SnapshotCopy } from "./copy-snapshot-shell.ts";
 export { type CutSnapshot, type CutterOptions, SnapshotCutter } from "./cutter.ts";
 export { type Codec, extentBytesMax } from "./extent-format.ts";
 export type { CutExtent } from "./extent-packer.ts";
@@ -93,6 +94,7 @@ export {
   logPrefix,
   type LogRange,
   objectNameBytesMax,
+  reachedObject,
   snapshotObject,
   snapshotPrefix,
   tombstoneObject,
@@ -110,6 +112,8 @@ export {
   sharedEnd,
   unnamedFutures,
 } from "./left-futures.ts";
+export { isReachedBy, type ReachedMoment } from "./reached-moment.ts";
+export { readReached, writeReached } from "./reached-moment-shell.ts";
 export { readSnapshotFile, readSnapshotLog } from "./read-file-shell.ts";
 export { onlyStore, type ReplicaEvents, type ReplicaOptions, Replicas } from "./replicas-shell.ts";
 export {

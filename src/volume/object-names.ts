@@ -10,12 +10,14 @@ import type { Lsn } from "../base/lsn.ts";
  *     deleted/ID.INCARNATION       a tombstone: that snapshot is deleted, wherever it shows itself
  *     log/EPOCH/FROM-TO            archived log of one epoch (object stores only), LSNs in 16 hex digits
  *     volume.json                  who the volume is: what a restore without the cluster needs (object stores only)
+ *     reached                      a moment up to which the archived log is whole (object stores only)
  */
 export const extentPrefix = "extents/";
 export const snapshotPrefix = "snapshots/";
 export const tombstonePrefix = "deleted/";
 export const logPrefix = "log/";
 export const volumeObject = "volume.json";
+export const reachedObject = "reached";
 
 const extentForm = /^extents\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 const snapshotForm = /^snapshots\/([a-z0-9][a-z0-9.-]{0,127})\.manifest$/;
@@ -89,5 +91,5 @@ export function findLogRange(name: string): LogRange | undefined {
 /** Whether a store has to take a name that somebody sent. */
 export function isObjectName(name: string): boolean {
   const forms = [extentForm, snapshotForm, tombstoneForm, logForm];
-  return forms.some((form) => form.test(name)) || name === volumeObject;
+  return forms.some((form) => form.test(name)) || name === volumeObject || name === reachedObject;
 }

@@ -168,7 +168,7 @@ async function without(
 }
 
 /** All of them have ended when it resolves, or raises what the first raised; `stop` tells the others. */
-async function allOrFirst(lanes: readonly Promise<void>[], stop: () => void): Promise<void> {
+export async function allOrFirst(lanes: readonly Promise<void>[], stop: () => void): Promise<void> {
   const results = await Promise.allSettled(
     lanes.map((lane) =>
       lane.catch((error: unknown) => {
