@@ -313,10 +313,13 @@ export function nothingToUndo(target: MomentTarget): BorealisError {
   });
 }
 
-export function noSnapshot(target: MomentTarget): BorealisError {
-  const why = `no snapshot reaches back to ${describe(target)}`;
-  return new BorealisError(sqlState.notInPrerequisiteState, why, {
-    hint: "name a later moment; borealis snapshot list shows what there is",
+export function noSnapshot(
+  target: MomentTarget,
+  window: { readonly from: string; readonly to: string },
+): BorealisError {
+  const why = `no snapshot leads any more to where the way to ${describe(target)} begins; the backtrack window is from ${window.from} to ${window.to}`;
+  return new BorealisError(sqlState.invalidParameter, why, {
+    hint: "name a moment in the window; borealis snapshot list shows what there is",
   });
 }
 

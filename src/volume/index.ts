@@ -134,6 +134,7 @@ export {
   type PlannedSnapshot,
   planMode,
   planRetention,
+  reachOf,
   type RetentionPlan,
   type Schedule,
   snapshotFor,
