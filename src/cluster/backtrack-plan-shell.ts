@@ -28,7 +28,7 @@ import {
   notCounted,
   nothingToUndo,
   outsideWindow,
-  pathOf,
+  pathsOf,
   type PathToSearch,
   undoneOf,
 } from "./backtrack.ts";
@@ -174,7 +174,7 @@ class Planning {
     const { facts, target, present, left, futures } = this;
     const { vdl } = facts.writer;
     let first: Look | undefined;
-    for (const on of [pathOf(target, { path: present, end: vdl }, left)]) {
+    for (const on of pathsOf(target, { path: present, end: vdl }, { left, futures })) {
       const moment = await findMoment({
         from: this.lowest,
         to: on.end,
