@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findLsn } from "../../src/base/lsn.ts";
+import { findLsn, parseLsn, segmentStart } from "../../src/base/lsn.ts";
 import { count } from "../helpers/clones.ts";
 import { type CliResult, TestCluster, until } from "../helpers/cluster.ts";
 import { askControl, statusNow } from "../helpers/control.ts";
@@ -14,9 +14,13 @@ beforeAll(async () => {
   // Whole log files go soon, no snapshot stays for the sake of the past, and nobody but the writer can carry a backtrack out.
   cluster = await TestCluster.create({
     readers: 0,
-    args: ["--set", "storage.segmentBytes=2097152", "--set", "retention.days=0"],
+    args: [
+      "--set=storage.segmentBytes=2097152",
+      "--set=retention.days=0",
+      "--set=snapshot.rateMaxBytes=16777216",
+    ],
   });
-  await cluster.query("CREATE TABLE t (n int)");
+  await cluster.query("CREATE TABLE t (n int, at timestamptz DEFAULT clock_timestamp())");
 });
 afterAll(() => cluster.destroy());
 
@@ -47,6 +51,14 @@ function backtrack(to: string, ...more: string[]): Promise<CliResult> {
   return cluster.cli("backtrack", `--to=${to}`, "--json", ...more);
 }
 
+/** Each row's time is a moment before its commit, and behind the commit of the one before it. */
+async function rowsUntil(time: string): Promise<number> {
+  const { rows } = await cluster.query(
+    `SELECT count(*)::int AS n FROM t WHERE at < timestamptz '${time}'`,
+  );
+  return rows[0].n;
+}
+
 const stateFile = (): string => join(cluster.dataDir, "control/state.json");
 const state = () => JSON.parse(readFileSync(stateFile(), "utf8")) as { backtrack?: unknown };
 
@@ -75,30 +87,43 @@ describe("the head of the log", () => {
   let head: string;
   let snapshot: Row;
   let from: string;
-  let behindMs: number;
+  let headRows: number;
 
   it("is kept", async () => {
     await insert(3);
     await takeSnapshot();
-    await insert(1);
+    // So that the next one takes a while.
+    const filler = "SELECT repeat('x', 1000) FROM generate_series(1, 60000)";
+    await cluster.query(`CREATE TABLE filler AS ${filler}`);
     const gone = findLsn(await lsnNow()) ?? 0n;
-    await cluster.query("SELECT pg_switch_wal()");
-    await insert(3);
-    head = await lsnNow();
-    await insert(3);
-    snapshot = await takeSnapshot();
-    expect(findLsn(head) ?? 0n).toBeLessThan(findLsn(snapshot.startLsn) ?? 0n);
-    behindMs = Date.now();
+    // What is committed while a snapshot is taken lies behind its start, and before its end.
+    let isOver = false;
+    const taking = takeSnapshot().then((row) => {
+      snapshot = row;
+      isOver = true;
+    });
+    const places: { readonly at: string; readonly rows: number }[] = [];
+    const client = await cluster.client();
+    while (!isOver) {
+      await client.query("INSERT INTO t VALUES (0)");
+      const sql = "SELECT pg_current_wal_flush_lsn() AS at, (SELECT count(*)::int FROM t) AS rows";
+      places.push((await client.query(sql)).rows[0]);
+    }
+    await client.end();
+    await taking;
+    const end = findLsn(snapshot.endLsn) ?? 0n;
+    const last = places.findLast(({ at }) => (findLsn(at) ?? 0n) < end);
+    ({ at: head = "", rows: headRows = 0 } = last ?? {});
+    expect(findLsn(head) ?? 0n).toBeGreaterThan(findLsn(snapshot.startLsn) ?? 0n);
     await insert(5);
     await cluster.query("SELECT pg_switch_wal()");
     await insert(5);
-    const atHead = findLsn(head) ?? 0n;
+    const start = segmentStart(parseLsn(snapshot.startLsn));
+    expect(start).toBeGreaterThan(gone);
     // It follows the slowest of nodes, keeper and archive.
-    await until(
-      "the base has moved",
-      async () => (await bases()).every((base) => base > gone),
-      180_000,
-    );
+    const hasMoved = async () => (await bases()).every((base) => base >= start);
+    await until("the base has moved", hasMoved, 180_000);
+    const atHead = findLsn(head) ?? 0n;
     expect((await bases()).every((base) => base < atHead)).toBe(true);
     const tried = await backtrack(await lsnBack(), "--dry-run");
     expect(tried.code, tried.stdout).toBe(0);
@@ -113,7 +138,8 @@ describe("the head of the log", () => {
   }
 
   it("lies outside the window: it is refused with that, and writes go on", async () => {
-    expect(Date.parse(from)).toBeGreaterThanOrEqual(behindMs - 1);
+    // All that the window leads to has what was committed before the snapshot's end.
+    expect(await rowsUntil(from)).toBeGreaterThan(headRows);
     const rows = await count(cluster);
     const { epoch } = (await statusNow(cluster)).cluster;
     for (const to of [justBefore(from), head]) {
@@ -156,11 +182,11 @@ describe("the head of the log", () => {
   }, 300_000);
 
   it("ends where the window begins: that moment is had", async () => {
+    const rows = await rowsUntil(from);
     const { code, stdout } = await backtrack(from);
     expect(code, stdout).toBe(0);
-    // 3 and 1 and 6 before the snapshot's end, and the first one behind it.
-    expect(await count(cluster)).toBe(11);
+    expect(await count(cluster)).toBe(rows);
     await insert(1);
-    expect(await count(cluster)).toBe(12);
+    expect(await count(cluster)).toBe(rows + 1);
   });
 });
