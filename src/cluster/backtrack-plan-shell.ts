@@ -1,7 +1,8 @@
 import { parseAddress } from "../base/address.ts";
+import { assert } from "../base/assert.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { nodeId, type VolumeId } from "../base/ids.ts";
-import { formatLsn, type Lsn, lsnMaxOf, lsnZero, parseLsn } from "../base/lsn.ts";
+import { formatLsn, type Lsn, lsnMaxOf, lsnZero, parseLsn, segmentStart } from "../base/lsn.ts";
 import type { Clock, ClusterCredential } from "../io/index.ts";
 import { parsePath, toPathText, type VolumeNodes } from "../instance/index.ts";
 import { WideVolumeLog } from "../log-driver/index.ts";
@@ -17,6 +18,7 @@ import type { CommitSpan, Moment, MomentTarget } from "../wal/index.ts";
 import {
   forkOf,
   formatMicros,
+  type GonePath,
   goneOf,
   inTheFuture,
   isGone,
@@ -26,7 +28,8 @@ import {
   notCounted,
   nothingToUndo,
   outsideWindow,
-  pathOf,
+  pathsOf,
+  type PathToSearch,
   undoneOf,
 } from "./backtrack.ts";
 import type { Durable } from "./durable.ts";
@@ -44,8 +47,10 @@ export interface PlanFacts {
   readonly writer: Durable;
   readonly abandoned: AbandonedFuture[];
   readonly expired: ExpiredFuture[];
-  /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
-  readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
+  /** As SnapshotDesk.reach. */
+  readonly snapshotReach: (path: History, base: Lsn) => Promise<Lsn | undefined>;
+  /** The genesis image leads from here on, as long as all log is there. */
+  readonly genesisLsn: Lsn;
   /** Commits before it are not the cluster's, but of its making. */
   readonly createdAtUs: bigint;
   /** Names the job. */
@@ -103,6 +108,12 @@ export async function planBacktrack(
   }
 }
 
+interface Look {
+  readonly on: PathToSearch;
+  readonly moment: Moment | undefined;
+  readonly gone: GonePath | undefined;
+}
+
 class Planning {
   private readonly facts: PlanFacts;
   private readonly target: MomentTarget;
@@ -112,6 +123,8 @@ class Planning {
   private readonly futures: readonly LeftFuture[];
   /** Log below is gone, or may be gone. */
   private readonly lowest: Lsn;
+  /** No cache can be built as it was below. */
+  private reach: Lsn;
 
   constructor(facts: PlanFacts, target: MomentTarget, log: PathLog) {
     this.facts = facts;
@@ -132,37 +145,51 @@ class Planning {
       (most: Lsn, { base, floor }) => lsnMaxOf(most, lsnMaxOf(base, floor)),
       lsnZero,
     );
+    this.reach = this.lowest;
   }
 
   async run(): Promise<BacktrackPlan> {
-    const { facts, target, present, log } = this;
-    const { vdl } = facts.writer;
-    const on = pathOf(target, { path: present, end: vdl }, this.left);
-    const search = { from: this.lowest, to: on.end, signal: facts.signal };
-    const moment = await findMoment({
-      ...search,
-      target,
-      log: log.of(on.path),
-      onProgress: facts.onProgress,
-    });
+    const { target, present } = this;
+    this.reach = await this.findReach();
     const window = await this.window();
-    const place = { presentEnd: vdl, found: moment?.endLsn, on: on.leftAtMs };
-    const gone = goneOf(target, place, this.futures);
-    if (gone) throw isGone(target, gone, { window, lowest: this.lowest });
-    if (!moment || !this.isReachable(moment)) throw outsideWindow(target, window);
-    if (on.leftAtMs === undefined) {
-      if (!moment.after && !(await this.hasCommitBehind(moment.endLsn)))
-        throw nothingToUndo(target);
-      return this.plan(moment, { window, to: moment.endLsn });
-    }
+    const { on, moment, gone } = await this.look();
+    if (gone) throw isGone(target, gone, { window, lowest: this.reach });
+    if (!moment || !this.isCommitted(moment)) throw outsideWindow(target, window);
     const { endLsn: at } = moment;
-    const range = { from: this.lowest, at };
-    const isShared = isOnPath(on.path, present, range);
-    const to = isShared ? at : forkOf(present, on.path, range);
-    if (isShared && !(await this.hasCommitBehind(to))) throw nothingToUndo(target);
-    if (isShared) return this.plan(moment, { window, to });
     const { path, leftAtMs } = on;
+    const range = { from: this.lowest, at };
+    if (leftAtMs === undefined || isOnPath(path, present, range)) {
+      if (!this.isReached(moment)) throw outsideWindow(target, window);
+      const isFollowed = leftAtMs === undefined && moment.after !== undefined;
+      if (!isFollowed && !(await this.hasCommitBehind(at))) throw nothingToUndo(target);
+      return this.plan(moment, { window, to: at });
+    }
+    const to = forkOf(present, path, range);
+    if (to < this.reach) throw noSnapshot(target, window);
     return this.plan(moment, { window, to, refill: { path, to: at, leftAtMs } });
+  }
+
+  /** The path that has the moment, and where; `gone`: none of them has it any more. */
+  private async look(): Promise<Look> {
+    const { facts, target, present, left, futures } = this;
+    const { vdl } = facts.writer;
+    let first: Look | undefined;
+    for (const on of pathsOf(target, { path: present, end: vdl }, { left, futures })) {
+      const moment = await findMoment({
+        from: this.lowest,
+        to: on.end,
+        target,
+        log: this.log.of(on.path),
+        signal: facts.signal,
+        onProgress: facts.onProgress,
+      });
+      const place = { presentEnd: vdl, found: moment?.endLsn, on: on.leftAtMs };
+      const look = { on, moment, gone: goneOf(target, place, futures) };
+      if (moment && !look.gone) return look;
+      first ??= look;
+    }
+    assert(first !== undefined, "the present path is one");
+    return first;
   }
 
   /** What the present path has behind the moment, as far as it was durable when this was planned. */
@@ -179,18 +206,31 @@ class Planning {
     return (await findFirstCommit(search)) !== undefined;
   }
 
-  private isReachable(moment: Moment): boolean {
-    const { createdAtUs } = this.facts;
-    const { endLsn, lastCommit } = moment;
+  /** It has a commit of the cluster's own. */
+  private isCommitted({ endLsn, lastCommit }: Moment): boolean {
     if (endLsn < this.lowest) return false;
-    return lastCommit !== undefined && lastCommit.timeUs >= createdAtUs;
+    return lastCommit !== undefined && lastCommit.timeUs >= this.facts.createdAtUs;
+  }
+
+  /** As the window has it: its last commit lies behind where a snapshot leads to. */
+  private isReached({ lastCommit }: Moment): boolean {
+    return lastCommit !== undefined && lastCommit.end > this.reach;
+  }
+
+  /** A snapshot leads nowhere before its own end, though log is kept from its start. */
+  private async findReach(): Promise<Lsn> {
+    const { facts, present, lowest } = this;
+    if (lowest <= facts.genesisLsn) return lowest;
+    const reach = await facts.snapshotReach(present, lowest);
+    return reach ?? facts.writer.vdl;
   }
 
   private async window(): Promise<BacktrackReport["window"]> {
-    const { facts, lowest } = this;
-    const { clock, writer, createdAtUs, signal } = facts;
-    const search = { log: this.log.of(this.present), from: lowest, to: writer.vdl, signal };
-    const first = await findFirstCommit({ ...search, sinceUs: createdAtUs });
+    const { facts, lowest, reach: behind } = this;
+    const { clock, writer, createdAtUs: sinceUs, signal } = facts;
+    const from = lsnMaxOf(lowest, segmentStart(behind));
+    const search = { log: this.log.of(this.present), from, to: writer.vdl, signal };
+    const first = await findFirstCommit({ ...search, sinceUs, behind });
     const to = formatMicros(BigInt(clock.wallMs()) * 1000n);
     return { from: first ? formatMicros(first.timeUs) : to, to };
   }
@@ -203,9 +243,8 @@ class Planning {
       readonly refill?: { readonly path: History; readonly to: Lsn; readonly leftAtMs: number };
     },
   ): BacktrackPlan {
-    const { facts, present, lowest, target } = this;
+    const { facts, present } = this;
     const { refill, to, window } = found;
-    if (!facts.hasCacheFor(to, lowest)) throw noSnapshot(target);
     const lastCommitUs = moment.lastCommit?.timeUs ?? 0n;
     const state: BacktrackState = {
       order: {

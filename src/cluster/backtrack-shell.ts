@@ -8,7 +8,7 @@ import type { MomentTarget } from "../wal/index.ts";
 import { BacktrackJobs, noProgress } from "./backtrack-jobs.ts";
 import { GivingWay } from "./giving-way-shell.ts";
 import { countKept, findKept } from "./backtrack-kept-shell.ts";
-import { planBacktrack, reportOf } from "./backtrack-plan-shell.ts";
+import { planBacktrack, type PlanFacts, reportOf } from "./backtrack-plan-shell.ts";
 import {
   lostStage,
   mergedNews,
@@ -38,8 +38,7 @@ export interface BacktracksOptions {
   /** Of every node that answers. */
   readonly inspectAll: () => Promise<State[]>;
   readonly addressBook: () => VolumeNodes;
-  /** Whether a cache can be built as it was at `to`, from log that begins at `logFrom`. */
-  readonly hasCacheFor: (to: Lsn, logFrom: Lsn) => boolean;
+  readonly snapshotReach: PlanFacts["snapshotReach"];
   readonly note: (news: ReturnType<typeof mergedNews>) => void;
 }
 
@@ -161,7 +160,7 @@ export class Backtracks {
     asked: { readonly id: number; readonly isCounted: boolean; readonly signal: AbortSignal },
   ) {
     const { id, isCounted, signal } = asked;
-    const { roles, inspectAll, hasCacheFor } = this.options;
+    const { roles, inspectAll, snapshotReach } = this.options;
     const writer = await roles.durableNow();
     if (!writer) {
       const why = "there is no writer that has its quorum";
@@ -177,7 +176,8 @@ export class Backtracks {
         writer,
         abandoned: state.abandoned ?? [],
         expired: state.expired ?? [],
-        hasCacheFor,
+        snapshotReach,
+        genesisLsn: parseLsn(state.genesisLsn),
         askedAtMs: id,
         createdAtUs: BigInt(Date.parse(state.createdAt)) * 1000n,
         onProgress: this.jobs.progressOf(id),

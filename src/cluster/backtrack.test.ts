@@ -15,6 +15,7 @@ import {
   lostStage,
   mergedNews,
   pathOf,
+  pathsOf,
   undoneOf,
   withExpired,
 } from "./backtrack.ts";
@@ -227,6 +228,43 @@ test("what is meant and is kept no more is told as that, and is never another mo
       "0/64 is in a future that was left at 1970-01-01T00:00:10.000Z, before this cluster was cloned",
     hint: "a clone goes back to nothing that was left before it was made; the cluster that left it may still have it; the backtrack window is from A to B",
   });
+});
+
+test("a time that an expired future shares with another path is looked for on that", () => {
+  // P0 was left at second 10, where it had reached 100, for 50: P1. That was left at second 20 for P0's return, which is P2.
+  const expired = {
+    fork: at(50),
+    end: at(100),
+    leftAtMs: 10_000,
+    firstUs: undefined,
+    returned: undefined,
+    untilMs: 15_000,
+  };
+  const returned = { leftAtMs: 10_000, to: at(100), nextUs: undefined };
+  const kept = { ...expired, end: at(90), leftAtMs: 20_000, returned, untilMs: undefined };
+  const known = { left: [left(middle, 50, 90, 20_000)], futures: [expired, kept] };
+  const of = { path: present, end: at(120) };
+  const time = (seconds: number) => {
+    return { kind: "time", timeUs: BigInt(Math.round(seconds * 1e6)) } as const;
+  };
+  const on = (target: Parameters<typeof pathsOf>[0], futures: readonly LeftFuture[]) =>
+    pathsOf(target, of, { ...known, futures }).map(({ path, leftAtMs }) => [
+      nameOf(path),
+      leftAtMs,
+    ]);
+  expect(on(time(9), known.futures)).toEqual([
+    ["present", undefined],
+    ["middle", 20_000],
+  ]);
+  // The first of them has it, which is what is asked of each.
+  const place = { presentEnd: at(120), found: at(80) };
+  const gone = (leftAtMs: number | undefined) =>
+    goneOf(time(9), { ...place, on: leftAtMs }, known.futures) !== undefined;
+  expect([gone(undefined), gone(20_000)]).toEqual([false, true]);
+  // What is kept itself, or was never left, is on one path.
+  expect(on(time(15), known.futures)).toEqual([["middle", 20_000]]);
+  expect(on(time(25), known.futures)).toEqual([["present", undefined]]);
+  expect(on({ kind: "lsn", at: at(90) }, known.futures)).toEqual([["middle", 20_000]]);
 });
 
 test("times are printed to the microsecond", () => {

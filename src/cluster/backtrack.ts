@@ -141,6 +141,27 @@ export interface PathToSearch {
 }
 
 /**
+ * The paths that may have a moment, the one to look at first before the others. A time that was a future's which is kept no more
+ * may be on another one as well: before the two part, or where a return has brought it back. So the present path is looked at,
+ * then what is kept, the newest first.
+ */
+export function pathsOf(
+  target: MomentTarget,
+  present: { readonly path: History; readonly end: Lsn },
+  known: { readonly left: readonly LeftPath[]; readonly futures: readonly LeftFuture[] },
+): PathToSearch[] {
+  const { left, futures } = known;
+  const one = pathOf(target, present, left);
+  const meant = target.kind === "time" && futureOf(target, present.end, futures);
+  if (!meant || !isGonePath(meant)) return [one];
+  const newestFirst = left.toSorted((a, b) => b.leftAtMs - a.leftAtMs);
+  return [
+    { ...present, leftAtMs: undefined },
+    ...newestFirst.map(({ path, end, leftAtMs }) => ({ path, end, leftAtMs })),
+  ];
+}
+
+/**
  * Which path a moment is on. A time: the one that was the cluster's at that time. An LSN: the present one, if it has it;
  * else the newest future that was left and has it. The end of a future that was left always means that future, since it is
  * what a backtrack has printed.
@@ -313,10 +334,13 @@ export function nothingToUndo(target: MomentTarget): BorealisError {
   });
 }
 
-export function noSnapshot(target: MomentTarget): BorealisError {
-  const why = `no snapshot reaches back to ${describe(target)}`;
-  return new BorealisError(sqlState.notInPrerequisiteState, why, {
-    hint: "name a later moment; borealis snapshot list shows what there is",
+export function noSnapshot(
+  target: MomentTarget,
+  window: { readonly from: string; readonly to: string },
+): BorealisError {
+  const why = `no snapshot leads any more to where the way to ${describe(target)} begins; the backtrack window is from ${window.from} to ${window.to}`;
+  return new BorealisError(sqlState.invalidParameter, why, {
+    hint: "name a moment in the window; borealis snapshot list shows what there is",
   });
 }
 

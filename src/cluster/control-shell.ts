@@ -162,8 +162,7 @@ export class ControlPlane {
       roles,
       inspectAll: () => inspectStates(roles.state.nodes, (node) => this.inspectNode(node)),
       addressBook: () => addressBook(this.state, deps.layout, deps.config.nodePorts),
-      // The keeper keeps log from the start of the oldest snapshot on: one reaches to wherever there is log.
-      hasCacheFor: (to, logFrom) => logFrom < to,
+      snapshotReach: (path, base) => this.snapshots.reach(path, base),
       note: (news) => this.events.note(news),
     });
   }

@@ -1,12 +1,15 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
-import { parseLsn } from "../base/lsn.ts";
+import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { toPathText } from "../instance/index.ts";
 import { type Clock, foundWithin, type RpcHandler, type RpcPeer, sleep } from "../io/index.ts";
 import {
   type ExtentReport,
   type KeeperReport,
+  snapshotReachedSchema,
   type SnapshotRow,
   snapshotRowsSchema,
 } from "../keeper/index.ts";
+import type { History } from "../quorum/index.ts";
 import type { KeeperLine } from "./keeper-line-shell.ts";
 import type { Retention } from "./retention-shell.ts";
 
@@ -66,6 +69,17 @@ export class SnapshotDesk {
     if (!parsed.success) return undefined;
     this.listed = { key, rows: parsed.data };
     return parsed.data;
+  }
+
+  /**
+   * The lowest LSN of a path that a snapshot leads to, by log from `base` on; undefined: none leads anywhere. Raises 57P03 if no
+   * keeper comes, or it has not looked yet.
+   */
+  async reach(path: History, base: Lsn): Promise<Lsn | undefined> {
+    const wish = { path: toPathText(path), base: formatLsn(base) };
+    const answer = await this.ask("snapshotReach", wish, listAnswerMs);
+    const { from } = snapshotReachedSchema.parse(answer);
+    return from === null ? undefined : parseLsn(from);
   }
 
   readonly handlers: Readonly<Record<string, RpcHandler>> = {

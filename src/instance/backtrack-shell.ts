@@ -1,24 +1,40 @@
-import { BorealisError, sqlState } from "../base/errors.ts";
+import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
+import { advance, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { stampCache, unstampCache } from "../engine/index.ts";
-import type {
-  Claimed,
-  LogDriverHandle,
-  Opened,
-  OwnLog,
-  TimelineChoice,
+import { sleep } from "../io/index.ts";
+import {
+  type Claimed,
+  type LogDriverHandle,
+  type Opened,
+  type Opening,
+  type OwnLog,
+  type TimelineChoice,
+  VolumeReader,
 } from "../log-driver/index.ts";
 import type { History } from "../quorum/index.ts";
 import type { AgentDeps } from "./agent-deps-shell.ts";
-import { type Backtrack, type BacktrackPlan, planBacktrack } from "./backtrack.ts";
+import {
+  type Backtrack,
+  type BacktrackPlan,
+  hasBegun,
+  placesToLook,
+  planBacktrack,
+} from "./backtrack.ts";
 import { noteCachePath } from "./cache-path-shell.ts";
 import type { AgentConfig, BacktrackOrder } from "./messages.ts";
+import { linkOwner, nodesNearestFirst } from "./nodes.ts";
 import { parsePath } from "./path-text.ts";
 import { promoteAt } from "./promotion-shell.ts";
-import { rebuildCache } from "./rebuild-shell.ts";
+import { NothingServes, rebuildCache } from "./rebuild-shell.ts";
 import type { Standby } from "./standby-shell.ts";
 import type { Standstill } from "./standstill.ts";
+
+/** A store or a node that is away for longer keeps a cluster from writing for the sake of what can be asked for again. */
+const patienceMs = 60_000;
+const againMs = 1_000;
+/** The smallest of a node's files, and no more questions than are answered in a second for each gigabyte. */
+const lookEveryBytes = 2 * 1024 * 1024;
 
 export interface BacktrackWork {
   readonly config: AgentConfig;
@@ -61,12 +77,66 @@ export async function carryOutBacktrack(
     case "done":
       return undefined;
     case "leave": {
-      await ensureCacheBelow(work, backtrack.to);
+      if (await isGivenUp(work, backtrack, plan)) return undefined;
       return promote(work, { ...work.claimed, start: backtrack.to }, plan.opening);
     }
     default:
-      await ensureCacheBelow(work, backtrack.to);
+      if (await isGivenUp(work, backtrack, plan)) return undefined;
       return refill(work, plan);
+  }
+}
+
+/**
+ * Makes ready what the epoch needs that is to be opened next. What cannot be made ready, ever or for a while, would leave the
+ * volume without a writer for as long. So as long as the path that was claimed has no entry of the backtrack, it is given up:
+ * the writer opens where it was, with all that was acknowledged, in an epoch whose path has none either, and that is the end of
+ * it (planBacktrack). Raises what gives nobody a reason to, and all that stands in the way of one that has begun.
+ */
+async function isGivenUp(
+  work: BacktrackWork,
+  backtrack: Backtrack,
+  plan: Extract<BacktrackPlan, { kind: "leave" | "refill" }>,
+): Promise<boolean> {
+  const { claimed, deps, signal } = work;
+  const { clock, logger } = deps;
+  const to = formatLsn(backtrack.to);
+  const startMs = clock.nowMs();
+  for (;;) {
+    try {
+      // The kept log first: as long as that may be missing the cache is of use.
+      if (plan.kind === "refill") await requireKept(work, plan.openings);
+      await ensureCacheBelow(work, backtrack.to);
+      return false;
+    } catch (error) {
+      if (signal.aborted || !mayBeGivenUp(error) || hasBegun(claimed, backtrack)) throw error;
+      const isFinal = error instanceof NothingServes || clock.nowMs() - startMs >= patienceMs;
+      if (isFinal) {
+        logger.error({ event: "backtrack.impossible", to }, messageOf(error));
+        return true;
+      }
+      logger.warn({ event: "backtrack.notReady", to }, messageOf(error));
+    }
+    await sleep(clock, againMs, signal);
+  }
+}
+
+/** A disk without room keeps an ordinary start from building its cache, too: whoever makes room gets what was asked for. */
+function mayBeGivenUp(error: unknown): boolean {
+  return error instanceof BorealisError && error.code !== sqlState.diskFull;
+}
+
+/** Raises 58030 where the nodes that answer do not have the kept log: an epoch that takes it would leave the path, and stay there. */
+async function requireKept(
+  { config, deps, signal }: BacktrackWork,
+  openings: readonly Opening[],
+): Promise<void> {
+  const nodes = nodesNearestFirst(config);
+  const reader = new VolumeReader({ nodes, owner: linkOwner(config), clock: deps.clock, signal });
+  try {
+    for (const { path, at } of placesToLook(openings, lookEveryBytes))
+      await reader.read({ path, from: at, to: advance(at, 1) });
+  } finally {
+    reader.close();
   }
 }
 

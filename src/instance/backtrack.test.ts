@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { epoch, timeline } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
 import type { History } from "../quorum/index.ts";
-import { type Backtrack, planBacktrack } from "./backtrack.ts";
+import { type Backtrack, hasBegun, placesToLook, planBacktrack } from "./backtrack.ts";
 
 type Entry = [epoch: number, timeline: number, start: number, kind?: "branch" | "backtrack"];
 function pathOf(...entries: Entry[]): History {
@@ -61,4 +61,35 @@ test("a return takes the kept log back in one epoch for each of its timelines", 
   expect(planBacktrack(found(present, 40), back)).toEqual(plan);
   const whole = [...half, ...pathOf([9, 2, 60])];
   expect(planBacktrack(found(whole, 80), back).kind).toBe("done");
+});
+
+test("where an epoch has gone on without it, it is over: nobody would find what was committed in that", () => {
+  const since = pathOf([1, 1, 0], [2, 2, 80], [3, 3, 90]);
+  expect(planBacktrack(found(since, 100), wanted(40))).toEqual({
+    kind: "impossible",
+    reason: "epoch 3 has gone on without it",
+  });
+  const refill = { path: pathOf([1, 1, 0]), to: at(80) };
+  expect(planBacktrack(found(since, 100), wanted(40, { refill })).kind).toBe("impossible");
+});
+
+test("one that has its entry on the path is carried on, also in the middle of what it brings back", () => {
+  const refill = { path: pathOf([1, 1, 0]), to: at(80) };
+  const back = wanted(40, { refill });
+  const half = pathOf([1, 1, 0], [3, 1, 40, "backtrack"]);
+  expect(hasBegun(found(half, 55), back)).toBe(true);
+  expect(planBacktrack(found(half, 55), back).kind).toBe("refill");
+  expect(hasBegun(found(pathOf([1, 1, 0], [2, 2, 40, "backtrack"]), 55), back)).toBe(false);
+});
+
+test("whether the kept log is there is looked at in each stretch, and at its end, on its path", () => {
+  const path = pathOf([1, 1, 0]);
+  const of = (start: number, to: number) => {
+    const kind = "branch" as const;
+    return { start: at(start), timeline: timeline(1), kind, refill: { path, to: at(to) } };
+  };
+  const openings = [of(40, 61), of(61, 70)] as const;
+  expect(placesToLook(openings, 10)).toEqual(
+    [40, 50, 60, 60, 61, 69].map((place) => ({ path, at: at(place) })),
+  );
 });

@@ -12,9 +12,9 @@
  *                           s           T
  */
 import { timeline } from "../base/ids.ts";
-import { formatLsn, type Lsn, lsn, lsnMaxOf } from "../base/lsn.ts";
+import { advance, formatLsn, type Lsn, lsn, lsnMaxOf } from "../base/lsn.ts";
 import type { Claimed, Opening } from "../log-driver/index.ts";
-import { type History, timelineAt } from "../quorum/index.ts";
+import { type History, lastEpoch, timelineAt } from "../quorum/index.ts";
 
 /** messages.ts' order, read. */
 export interface Backtrack {
@@ -36,8 +36,12 @@ export type BacktrackPlan =
 type Found = Pick<Claimed, "start" | "history" | "low" | "floor">;
 
 export function planBacktrack(claimed: Found, backtrack: Backtrack): BacktrackPlan {
-  const { to, refill } = backtrack;
+  const { to, refill, sinceEpoch } = backtrack;
   if (isDone(claimed, backtrack)) return { kind: "done" };
+  const newest = lastEpoch(claimed.history);
+  // Whoever ordered it knows the path that is left up to `sinceEpoch`: no return would find what was committed since.
+  if (newest > sinceEpoch && !hasBegun(claimed, backtrack))
+    return { kind: "impossible", reason: `epoch ${newest} has gone on without it` };
   const lowest = lsnMaxOf(claimed.low, claimed.floor);
   const at = formatLsn(to);
   if (to < lowest)
@@ -60,13 +64,38 @@ export function planBacktrack(claimed: Found, backtrack: Backtrack): BacktrackPl
 
 /** Whether the path has this backtrack's own entry already, and all of the log that it brings back. */
 export function isDone(
-  { start, history }: Pick<Found, "start" | "history">,
-  { to, refill, sinceEpoch }: Pick<Backtrack, "to" | "refill" | "sinceEpoch">,
+  found: Pick<Found, "start" | "history">,
+  backtrack: Pick<Backtrack, "to" | "refill" | "sinceEpoch">,
 ): boolean {
-  const hasEntry = history.some(
+  const { refill } = backtrack;
+  return hasBegun(found, backtrack) && (!refill || found.start >= refill.to);
+}
+
+/**
+ * Whether the path has this backtrack's own entry. From there on it is carried on, whatever stands in the way: what was the
+ * volume's before is kept aside, and an ordinary epoch would go on without it, in the middle of the log that is brought back.
+ */
+export function hasBegun(
+  { history }: Pick<Found, "history">,
+  { to, sinceEpoch }: Pick<Backtrack, "to" | "sinceEpoch">,
+): boolean {
+  return history.some(
     (entry) => entry.kind === "backtrack" && entry.start === to && entry.epoch > sinceEpoch,
   );
-  return hasEntry && (!refill || start >= refill.to);
+}
+
+/** Where to look whether the kept log is there: a byte of each stretch of a node's file, and the last one, on its path. */
+export function placesToLook(
+  openings: readonly Opening[],
+  stretchBytes: number,
+): { readonly path: History; readonly at: Lsn }[] {
+  return openings.flatMap(({ start, refill }) => {
+    if (!refill) return [];
+    const { path, to } = refill;
+    const places = [];
+    for (let at = start; at < to; at = advance(at, stretchBytes)) places.push({ path, at });
+    return [...places, { path, at: advance(to, -1) }];
+  });
 }
 
 /** One epoch for each timeline of the kept log: PostgreSQL replays a byte under the timeline that it was written in. */

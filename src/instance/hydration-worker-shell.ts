@@ -43,7 +43,10 @@ async function hydrate(
 ): Promise<void> {
   const keys = order.dataKeys === null ? undefined : parseDataKeys(order.dataKeys);
   const sealer = new ExtentSealer({ volumeId: volumeId(order.addressVolumeId), keys });
-  const stores = await openStores(order);
+  // What is in a store that does not answer nobody knows: then it cannot be said that there is none.
+  let unseen: BorealisError | undefined;
+  const onUnlisted = (error: BorealisError): void => void (unseen ??= error);
+  const stores = await openStores(order, onUnlisted);
   const replicas = new Replicas({
     stores,
     isSafe: (those) => those.length > 0,
@@ -59,7 +62,7 @@ async function hydrate(
     skip(id, error, error.code === sqlState.dataCorrupted ? snapshotObject(id) : undefined);
   // Whoever does not want it any more ends the thread.
   const { signal } = new AbortController();
-  const search = { ...order.wish, stores, replicas, sealer, onSkipped, signal };
+  const search = { ...order.wish, stores, replicas, sealer, onSkipped, onUnlisted, signal };
   for await (const manifest of usableSnapshots(search)) {
     if (tried.lacks(manifest)) {
       const reason = "it needs the same extents";
@@ -74,7 +77,8 @@ async function hydrate(
       skip(manifest.id, error, tried.lostBy(error));
     }
   }
-  if (failure) throw failure;
+  const why = failure ?? unseen;
+  if (why) throw why;
   post({ kind: "none" });
 }
 
@@ -106,18 +110,17 @@ async function unpack(
 }
 
 /** Nearest first. Raises what the object store raises that cannot be opened, if there is nothing else. */
-async function openStores({
-  objectStoreUrl,
-  objectStoreEnv,
-  nodes,
-  owner,
-}: HydrationOrder): Promise<ObjectStore[]> {
+async function openStores(
+  { objectStoreUrl, objectStoreEnv, nodes, owner }: HydrationOrder,
+  onUnlisted: (error: BorealisError) => void,
+): Promise<ObjectStore[]> {
   const world = { owner, clock: realClock, rng: realRng, limits: { patienceMs: nodePatienceMs } };
   const stores: ObjectStore[] = nodes.map((endpoint) => new NodeStore({ endpoint, ...world }));
   try {
     stores.push(await openObjectStore(objectStoreUrl, owner.volumeId, objectStoreEnv));
   } catch (error) {
     if (!(error instanceof BorealisError) || stores.length === 0) throw error;
+    onUnlisted(error);
   }
   return stores;
 }

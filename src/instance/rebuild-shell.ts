@@ -49,11 +49,17 @@ interface Failed {
 type Hydrated = HydrationResult | Failed;
 type Copied = { readonly kind: "done"; readonly backup: BaseBackup } | Failed;
 
+/** There is nothing to build from, and it stays so: every store has answered, and no snapshot in any of them serves. */
+export class NothingServes extends BorealisError {
+  override readonly name = "NothingServes";
+}
+
 /**
  * Builds the cache anew: from the newest snapshot, from whose start the log is replayed; if that is far back, by a base
  * backup from a live instance (D35); if there is no snapshot at all, from the genesis image and the whole log. The volume is
  * the truth in each case. Gives what log is in it now; undefined: nobody says of which path. Raises 53100 when the disk is
- * full, at once, since no other way needs less; else what stood in the way, 58030 when there is nothing to build from.
+ * full, at once, since no other way needs less; else what stood in the way, 58030 when there is nothing to build from: as
+ * NothingServes where it does not help to try again.
  */
 export async function rebuildCache(rebuild: Rebuild): Promise<OwnLog | undefined> {
   const { config, deps, reason, sources } = rebuild;
@@ -210,9 +216,12 @@ function nothingToBuildFrom(
   const why = `no snapshot can be used to build the cache of ${instance}, and the log since the volume's birth is gone`;
   const look = `see what is wrong with ${objectStoreUrl}, and borealis logs ${instance}`;
   const failed = tried.find((one) => one?.kind === "failed");
-  if (!failed) return new BorealisError(sqlState.ioError, why, { hint: look });
+  if (!failed) return new NothingServes(sqlState.ioError, why, { hint: look });
   const { error: cause } = failed;
   const known = cause instanceof BorealisError ? cause : undefined;
   const { code = sqlState.ioError, hint = look } = known ?? {};
-  return new BorealisError(code, `${why}: ${messageOf(cause)}`, { hint, cause });
+  const told = `${why}: ${messageOf(cause)}`;
+  // Damaged in every store, of which each has answered: Replicas tell of one that does not before they tell of damage.
+  if (code === sqlState.dataCorrupted) return new NothingServes(code, told, { hint, cause });
+  return new BorealisError(code, told, { hint, cause });
 }

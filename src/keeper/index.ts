@@ -17,6 +17,7 @@ export {
   storeScrubsSchema,
   type SnapshotJob,
   snapshotJobSchema,
+  snapshotReachedSchema,
   type SnapshotRow,
   snapshotRowSchema,
   snapshotRowsSchema,

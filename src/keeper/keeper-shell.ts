@@ -1,5 +1,7 @@
 import { adviceOf, messageOf } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
+import { parseLsn } from "../base/lsn.ts";
+import { parsePath } from "../instance/index.ts";
 import {
   type Clock,
   type Logger,
@@ -25,6 +27,7 @@ import {
   type KeeperReport,
   snapshotCreateSchema,
   snapshotDeleteSchema,
+  snapshotReachSchema,
   type World,
   worldSchema,
 } from "./messages.ts";
@@ -150,6 +153,10 @@ export class Keeper {
           this.tell();
         },
         snapshotList: () => this.snapshots.list(),
+        snapshotReach: (params) => {
+          const { path, base } = snapshotReachSchema.parse(params);
+          return this.snapshots.reach({ path: parsePath(path), base: parseLsn(base) });
+        },
         snapshotCreate: (params) => {
           const { id, kind } = snapshotCreateSchema.parse(params);
           const { snapshots } = this;

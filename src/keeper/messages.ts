@@ -81,6 +81,12 @@ export const snapshotDeleteSchema = z.object({ id: z.string() });
 export const snapshotDeletedSchema = z.object({ waiting: z.array(z.string()) });
 export type SnapshotDeleted = z.infer<typeof snapshotDeletedSchema>;
 
+/** Where snapshots lead to on a path, of which the volume has log from `base` on. */
+export const snapshotReachSchema = z.object({ path: pathSchema, base: z.string() });
+/** The answer: the lowest LSN that one leads to, and so is every later one; null: none leads anywhere. */
+export const snapshotReachedSchema = z.object({ from: z.string().nullable() });
+export type SnapshotReached = z.infer<typeof snapshotReachedSchema>;
+
 /** What the keeper does now for snapshots. `id`: of which one; null: of none, or of one that has no name yet. */
 export const snapshotJobSchema = z.object({
   what: z.enum(["taking", "deleting", "collecting", "copying"]),

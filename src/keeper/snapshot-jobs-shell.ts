@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { BorealisError, messageOf } from "../base/errors.ts";
 import { findLsn, formatLsn, type Lsn, parseLsn } from "../base/lsn.ts";
 import { parsePath } from "../instance/index.ts";
 import { foundWithin, sleep } from "../io/index.ts";
@@ -10,13 +10,20 @@ import {
   learnDeletions,
   type LogPath,
   type ObjectStore,
+  reachOf,
   type SnapshotManifest,
 } from "../volume/index.ts";
 import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { LossBook } from "./loss-book-shell.ts";
-import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
+import type {
+  SnapshotDeleted,
+  SnapshotJob,
+  SnapshotReached,
+  SnapshotReport,
+  SnapshotRow,
+} from "./messages.ts";
 import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { ObjectBase } from "./object-base-shell.ts";
 import { type KnownSnapshot, planKeeping, requireNotNeeded } from "./snapshot-retention.ts";
@@ -41,7 +48,8 @@ const anyLogEveryMs = 24 * 3_600_000;
 const tellEveryMs = 250;
 /** A line between processes has room for 4 MiB. */
 const listedMax = 10_000;
-const lookedWithinMs = 30_000;
+const lookedWithin = { withinMs: 30_000 };
+const begun = { id: null, doneBytes: 0, totalBytes: null } as const;
 
 /** Takes, keeps, deletes and collects the volume's snapshots: one job after the other, and asks nobody. */
 export class SnapshotJobs {
@@ -140,12 +148,23 @@ export class SnapshotJobs {
    * under way, as they had them when it began. Raises 57P03 if nobody has come to look at the stores.
    */
   async list(): Promise<SnapshotRow[]> {
-    const { clock } = this.context;
     if (this.lane.length === 0) await this.lane.run(() => this.look());
-    // A keeper that was just started begins with a job: until it has looked, none is known, which is not that there is none.
-    const hasLooked = (): true | undefined => this.shelf.hasLooked || undefined;
-    if (!(await foundWithin(clock, hasLooked, { withinMs: lookedWithinMs }))) throw notLooked();
+    await this.untilLooked();
     return this.shelf.rows.slice(-listedMax);
+  }
+
+  /** Where snapshots lead to on a path, as far as is known; stores that cannot be listed now had them before. Raises 57P03 as list. */
+  async reach(on: { readonly path: LogPath; readonly base: Lsn }): Promise<SnapshotReached> {
+    if (this.lane.length === 0) await this.lane.run(() => this.look()).catch(orAsKnown);
+    await this.untilLooked();
+    const from = reachOf(this.shelf.facts, on);
+    return { from: from === undefined ? null : formatLsn(from) };
+  }
+
+  /** A keeper that was just started begins with a job: until it has looked, none is known, which is not that there is none. */
+  private async untilLooked(): Promise<void> {
+    const hasLooked = (): true | undefined => this.shelf.hasLooked || undefined;
+    if (!(await foundWithin(this.context.clock, hasLooked, lookedWithin))) throw notLooked();
   }
 
   /**
@@ -195,9 +214,8 @@ export class SnapshotJobs {
   /** Does it while nothing else is done with snapshots, with all that the stores say of deletions. */
   inTurn<Result>(work: (deletions: Deletions) => Promise<Result>): Promise<Result> {
     return this.lane.run(async () => {
-      const { context, copies } = this;
-      await learnDeletions(storesOf(context), context.sealer(), copies.deletions);
-      return work(copies.deletions);
+      await learnDeletions(storesOf(this.context), this.context.sealer(), this.copies.deletions);
+      return work(this.copies.deletions);
     });
   }
 
@@ -234,7 +252,7 @@ export class SnapshotJobs {
   }
 
   private copy(): Promise<void> {
-    const what: SnapshotJob = { what: "copying", id: null, doneBytes: 0, totalBytes: null };
+    const what: SnapshotJob = { ...begun, what: "copying" };
     return this.during(what, async () => {
       await this.copies.goOn(this.signal);
       if (this.shelf.hasLooked) await this.base.look();
@@ -288,7 +306,7 @@ export class SnapshotJobs {
    * was lost is good again with it, also for older snapshots.
    */
   private async take(id: string | undefined): Promise<SnapshotManifest> {
-    const what: SnapshotJob = { what: "taking", id: id ?? null, doneBytes: 0, totalBytes: null };
+    const what: SnapshotJob = { ...begun, what: "taking", id: id ?? null };
     return this.during(what, async () => {
       const { losses } = this;
       const { mark, isUnmet: isAnew } = losses;
@@ -339,12 +357,7 @@ export class SnapshotJobs {
   /** Gives the labels of the stores that follow when they are back. */
   private drop(ids: readonly string[]): Promise<string[]> {
     const { context, shelf, copies, losses } = this;
-    const what: SnapshotJob = {
-      what: "deleting",
-      id: ids[0] ?? null,
-      doneBytes: 0,
-      totalBytes: null,
-    };
+    const what: SnapshotJob = { ...begun, what: "deleting", id: ids[0] ?? null };
     return this.during(what, async () => {
       const waiting = new Set<string>();
       const needing = await this.base.needing(ids);
@@ -371,7 +384,7 @@ export class SnapshotJobs {
 
   private collect(): Promise<void> {
     const { clock, logger } = this.context;
-    const what: SnapshotJob = { what: "collecting", id: null, doneBytes: 0, totalBytes: null };
+    const what: SnapshotJob = { ...begun, what: "collecting" };
     return this.during(what, async () => {
       const collect = async (store: ObjectStore): Promise<void> => {
         // What is copied there by and by is named by nothing yet.
@@ -406,4 +419,8 @@ export class SnapshotJobs {
     this.toldMs = nowMs;
     this.onChange();
   }
+}
+
+function orAsKnown(error: unknown): void {
+  if (!(error instanceof BorealisError)) throw error;
 }

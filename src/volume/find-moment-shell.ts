@@ -10,6 +10,7 @@ import {
   type Lsn,
   lsnMaxOf,
   lsnMin,
+  lsnZero,
   segmentStart,
 } from "../base/lsn.ts";
 import {
@@ -75,14 +76,18 @@ export async function findMoment(search: MomentSearch): Promise<Moment | undefin
   }
 }
 
-/** The first commit in the log [from, to) that was made at `sinceUs` or later. Undefined: it has none. Raises as findMoment does. */
+/**
+ * The first commit in the log [from, to) that was made at `sinceUs` or later, and ends behind `behind`. Undefined: it has none.
+ * Raises as findMoment does.
+ */
 export async function findFirstCommit(
-  search: Omit<MomentSearch, "target"> & { readonly sinceUs?: bigint },
+  search: Omit<MomentSearch, "target"> & { readonly sinceUs?: bigint; readonly behind?: Lsn },
 ): Promise<WalCommit | undefined> {
-  const { from, to, sinceUs } = search;
+  const { from, to, sinceUs, behind = lsnZero } = search;
   let first: WalCommit | undefined;
   const onCommit = (commit: WalCommit): void => {
-    if (sinceUs === undefined || commit.timeUs >= sinceUs) first ??= commit;
+    const isMeant = commit.end > behind && (sinceUs === undefined || commit.timeUs >= sinceUs);
+    if (isMeant) first ??= commit;
   };
   const walker = new WalWalker(startAt(from), { onCommit });
   await readOn(search, walker, () => first === undefined && walker.position < to);

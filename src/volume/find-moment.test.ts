@@ -74,6 +74,10 @@ test("log that begins behind the LSN, or at a record end, is what it is", async 
   expect(early).toMatchObject({ isSettled: true, lastCommit: undefined });
   expect((await findFirstCommit(search))?.timeUs).toBe(ends[4]?.timeUs);
   expect(await findFirstCommit({ ...search, from: to })).toBeUndefined();
+  const behind = ends[6]?.end ?? origin;
+  expect((await findFirstCommit({ ...search, behind }))?.timeUs).toBe(ends[7]?.timeUs);
+  const before = advance(behind, -1);
+  expect((await findFirstCommit({ ...search, behind: before }))?.timeUs).toBe(ends[6]?.timeUs);
 });
 
 test("damaged log is said to be damaged", async () => {

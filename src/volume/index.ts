@@ -139,6 +139,7 @@ export {
   type PlannedSnapshot,
   planMode,
   planRetention,
+  reachOf,
   type RetentionPlan,
   type Schedule,
   snapshotFor,

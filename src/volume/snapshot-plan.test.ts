@@ -11,6 +11,7 @@ import {
   type PlannedSnapshot,
   planMode,
   planRetention,
+  reachOf,
   snapshotFor,
   type SnapshotManifest,
 } from "./index.ts";
@@ -170,6 +171,23 @@ describe("the next snapshot", () => {
   it("needs log from the start of the segment that redo starts in", () => {
     const needed = { startLsn: lsn(5n * mib16 + 77n), endLsn: lsn(6n * mib16 + 1n) };
     expect(logOfSnapshot(needed)).toEqual({ from: 5n * mib16, to: needed.endLsn });
+  });
+
+  it("lead on a path to where the lowest of them ends, by log that is kept from its segment on", () => {
+    const left: LogPath = [
+      ...path,
+      { epoch: epoch(2), timeline: timeline(2), start: lsn(9n * mib16), kind: "backtrack" },
+    ];
+    const all = [at(4), at(2), at(1)].map((one) => ({ ...one, history: path }));
+    const base = (hours: number) => lsn(BigInt(hours) * 3n * mib16);
+    expect(reachOf(all, { path, base: base(0) })).toBe(at(1).endLsn);
+    expect(reachOf(all, { path, base: base(1) })).toBe(at(1).endLsn);
+    expect(reachOf(all, { path, base: lsn(base(1) + 1n) })).toBe(at(2).endLsn);
+    // Of a history that was left one leads nowhere.
+    const late = [at(4)].map((one) => ({ ...one, history: path }));
+    expect(reachOf(late, { path: left, base: base(1) })).toBeUndefined();
+    expect(reachOf(all, { path: left, base: base(2) })).toBe(at(2).endLsn);
+    expect(reachOf(all, { path, base: base(5) })).toBeUndefined();
   });
 
   it("to restore from is the newest that is consistent by then, on the path", () => {

@@ -114,6 +114,22 @@ export function isOnPath(
   return sharedUpTo(history, path, { from: startLsn, limit: endLsn }) === endLsn;
 }
 
+/**
+ * The lowest LSN of a path that a snapshot leads to, and so is every later one; undefined: none leads anywhere. `base`: the volume
+ * has log from here on. A snapshot is of no use before its own end, though log is kept from the segment of its start.
+ */
+export function reachOf(
+  snapshots: readonly Pick<SnapshotFacts, "startLsn" | "endLsn" | "history">[],
+  { path, base }: { readonly path: LogPath; readonly base: Lsn },
+): Lsn | undefined {
+  let lowest: Lsn | undefined;
+  for (const one of snapshots) {
+    if (segmentStart(one.startLsn) < base || !isOnPath(one, path)) continue;
+    lowest = lowest === undefined ? one.endLsn : lsnMin(lowest, one.endLsn);
+  }
+  return lowest;
+}
+
 /** The newest snapshot from which `at` can be reached on `path`; undefined: there is none. */
 export function snapshotFor<Snapshot extends PlannedSnapshot & Pick<SnapshotFacts, "history">>(
   snapshots: readonly Snapshot[],

@@ -24,6 +24,8 @@ export interface SnapshotSearch extends SnapshotWish {
   readonly sealer: ExtentSealer;
   /** One that cannot be read is passed over. */
   readonly onSkipped?: (id: string, error: BorealisError) => void;
+  /** A store cannot be listed, and others can: there may be one that is not seen. */
+  readonly onUnlisted?: (error: BorealisError) => void;
   readonly signal: AbortSignal;
 }
 
@@ -32,8 +34,8 @@ export interface SnapshotSearch extends SnapshotWish {
  * newest first, as they are asked for. Raises what a store raises that cannot be listed, if none can.
  */
 export async function* usableSnapshots(search: SnapshotSearch): AsyncGenerator<SnapshotManifest> {
-  const { stores, replicas, sealer, onSkipped, signal } = search;
-  const putAtMs = await putTimes(stores);
+  const { stores, replicas, sealer, onSkipped, onUnlisted, signal } = search;
+  const putAtMs = await putTimes(stores, onUnlisted);
   const newestFirst = [...putAtMs].toSorted(([, a], [, b]) => b - a);
   for (const [id] of newestFirst) {
     if (signal.aborted) throw signal.reason;
@@ -50,7 +52,10 @@ export async function* usableSnapshots(search: SnapshotSearch): AsyncGenerator<S
 }
 
 /** When each snapshot was first put, by its id: a store that is filled again has them all at once, in any order. */
-async function putTimes(stores: readonly ObjectStore[]): Promise<ReadonlyMap<string, number>> {
+async function putTimes(
+  stores: readonly ObjectStore[],
+  onUnlisted?: SnapshotSearch["onUnlisted"],
+): Promise<ReadonlyMap<string, number>> {
   const putAtMs = new Map<string, number>();
   const failures: BorealisError[] = [];
   for (const store of stores) {
@@ -67,6 +72,7 @@ async function putTimes(stores: readonly ObjectStore[]): Promise<ReadonlyMap<str
   }
   const [first] = failures;
   if (first && failures.length === stores.length) throw first;
+  if (first) onUnlisted?.(first);
   return putAtMs;
 }
 

@@ -1,8 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { epoch, timeline } from "../base/ids.ts";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { BorealisError, sqlState } from "../base/errors.ts";
+import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { lsn } from "../base/lsn.ts";
+import { ExtentSealer } from "./extent-sealer-shell.ts";
 import type { LogPath } from "./log-path.ts";
-import { isUsable } from "./usable-snapshot-shell.ts";
+import { Replicas } from "./replicas-shell.ts";
+import { isUsable, usableSnapshots } from "./usable-snapshot-shell.ts";
 
 const mebi = 1n << 20n;
 const first: LogPath = [{ epoch: epoch(1), timeline: timeline(1), start: lsn(0n), kind: "branch" }];
@@ -25,5 +29,35 @@ describe("a snapshot can be used to build an instance", () => {
     const path = (start: bigint): LogPath => [...first, { ...next, start: lsn(start) }];
     expect(isUsable(snapshot, { ...wish, path: path(50n * mebi) })).toBe(true);
     expect(isUsable(snapshot, { ...wish, path: path(50n * mebi - 8n) })).toBe(false);
+  });
+});
+
+describe("where there is none in the stores that answer", () => {
+  const search = async (away: readonly boolean[]) => {
+    const stores = away.map((isAway, n) => {
+      const store = new MemoryStore(`store-${n}`);
+      if (isAway) store.failure = new BorealisError(sqlState.ioError, `store-${n} is away`);
+      return store;
+    });
+    const told: string[] = [];
+    const found = usableSnapshots({
+      ...wish,
+      stores,
+      replicas: new Replicas({ stores, isSafe: () => true }),
+      sealer: new ExtentSealer({
+        volumeId: volumeId("11111111-2222-3333-4444-555555555555"),
+        keys: undefined,
+      }),
+      onUnlisted: ({ message }) => void told.push(message),
+      signal: new AbortController().signal,
+    });
+    const { done } = await found.next();
+    return { done, told };
+  };
+
+  it("says which one does not: that may have one", async () => {
+    expect(await search([false, false])).toEqual({ done: true, told: [] });
+    expect(await search([false, true])).toEqual({ done: true, told: ["store-1 is away"] });
+    await expect(search([true, true])).rejects.toThrow("store-0 is away");
   });
 });
