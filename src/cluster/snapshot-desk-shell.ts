@@ -4,7 +4,7 @@ import { type Clock, foundWithin, type RpcHandler, type RpcPeer, sleep } from ".
 import {
   type ExtentReport,
   type KeeperReport,
-  type SnapshotRow,
+  type ListedSnapshot,
   snapshotRowsSchema,
 } from "../keeper/index.ts";
 import type { KeeperLine } from "./keeper-line-shell.ts";
@@ -16,7 +16,7 @@ const progressEveryMs = 250;
 /** A keeper that has just been started, or whose control plane has, is there by then. */
 const keeperWithinMs = 10_000;
 
-type NamedSnapshot = Pick<SnapshotRow, "id" | "kind">;
+type NamedSnapshot = Pick<ListedSnapshot, "id" | "kind">;
 
 /** What the command line asks of snapshots, passed on to the keeper; and what the keeper's report means to the others. */
 export class SnapshotDesk {

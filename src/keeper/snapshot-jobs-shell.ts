@@ -15,11 +15,18 @@ import {
 import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
-import type { SnapshotDeleted, SnapshotJob, SnapshotReport, SnapshotRow } from "./messages.ts";
+import type {
+  ListedSnapshot,
+  SnapshotDeleted,
+  SnapshotJob,
+  SnapshotReport,
+  SnapshotRow,
+} from "./messages.ts";
 import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
-import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
+import { rowOf } from "./snapshot-rows.ts";
+import { SnapshotShelf } from "./snapshot-shelf-shell.ts";
 import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
 import { inEach, isSafeIn, replicasOf, storesOf } from "./stores-shell.ts";
 import { seeVolume } from "./volume-sight-shell.ts";
@@ -128,10 +135,10 @@ export class SnapshotJobs {
   }
 
   /**
-   * The snapshots that can be read, oldest first, as the stores have them now; the newest if there are very many. While a job is
+   * The snapshots, oldest first, as the stores have them now, and those that cannot be read; the newest if there are very many. While a job is
    * under way, as they had them when it began. Raises 57P03 if nobody has come to look at the stores.
    */
-  async list(): Promise<SnapshotRow[]> {
+  async list(): Promise<ListedSnapshot[]> {
     const { clock } = this.context;
     if (this.lane.length === 0) await this.lane.run(() => this.look());
     // A keeper that was just started begins with a job: until it has looked, none is known, which is not that there is none.
