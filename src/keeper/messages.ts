@@ -203,6 +203,8 @@ export const keeperConfigSchema = z.object({
     logBytes: z.number(),
     /** Or when it is so old. */
     maxAgeMs: z.number(),
+    /** Extents that nobody names are looked for so often, and go if they are older than that. */
+    collectEveryMs: z.number(),
     /** Bytes a second that the source sends at most; 0: no bound. */
     rateMaxBytes: z.number(),
     retentionMs: z.number(),

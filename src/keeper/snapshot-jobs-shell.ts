@@ -27,18 +27,14 @@ import { type KnownSnapshot, planKeeping } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
 import { rowOf } from "./snapshot-rows.ts";
 import { SnapshotShelf } from "./snapshot-shelf-shell.ts";
-import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
+import { realWays, type SnapshotWays, takeGenesis } from "./snapshot-taking-shell.ts";
 import { inEach, isSafeIn, replicasOf, storesOf } from "./stores-shell.ts";
-import { seeVolume } from "./volume-sight-shell.ts";
 
 const tickMs = 1_000;
 /** How often the stores are looked at, and what is old enough goes. */
 const planEveryMs = 60_000;
-const collectEveryMs = 3_600_000;
 /** After automatic deletions, of which there may be one a minute; reading all manifests is not for nothing. */
 const collectSoonMs = 600_000;
-/** What an unknown, half dead keeper may be about to name. */
-const graceMs = 3_600_000;
 const againMs = { first: 5_000, most: 60_000 } as const;
 /** Less log than this is not worth a snapshot, for a day. */
 const logBytesMin = 16 * 1024 * 1024;
@@ -52,6 +48,7 @@ const lookedWithinMs = 30_000;
 export class SnapshotJobs {
   private readonly context: KeeperContext;
   private readonly onChange: () => void;
+  private readonly ways: SnapshotWays;
   private readonly lane = new Lane();
   private readonly shelf = new SnapshotShelf();
   private readonly copies: SnapshotCopies;
@@ -72,12 +69,13 @@ export class SnapshotJobs {
   private toldMs = 0;
   private signal: AbortSignal = new AbortController().signal;
 
-  constructor(context: KeeperContext, onChange: () => void) {
+  constructor(context: KeeperContext, onChange: () => void, ways = realWays) {
     this.context = context;
     this.onChange = onChange;
+    this.ways = ways;
     this.copies = new SnapshotCopies(context);
     this.extents = new ExtentCount(context);
-    this.collectAtMs = context.clock.nowMs() + collectEveryMs;
+    this.collectAtMs = context.clock.nowMs() + context.config.snapshots.collectEveryMs;
   }
 
   report(): SnapshotReport {
@@ -235,7 +233,7 @@ export class SnapshotJobs {
     }
     if (nowMs >= this.collectAtMs) {
       await this.lane.run(() => this.collect());
-      this.collectAtMs = nowMs + collectEveryMs;
+      this.collectAtMs = nowMs + this.context.config.snapshots.collectEveryMs;
     }
     if (this.extents.isDue) await this.extents.count(this.signal);
   }
@@ -262,7 +260,7 @@ export class SnapshotJobs {
     const { durable } = this.context.world();
     if (!durable) return undefined;
     if (this.seen?.epoch === durable.epoch) return this.seen.path;
-    const sight = await seeVolume(this.context, this.signal);
+    const sight = await this.ways.see(this.context, this.signal);
     // Nodes that have not heard of this epoch yet would show the path before it.
     if (sight?.path.at(-1)?.epoch !== durable.epoch) return undefined;
     this.seen = { epoch: durable.epoch, path: sight.path };
@@ -285,7 +283,7 @@ export class SnapshotJobs {
     const what: SnapshotJob = { what: "taking", id: id ?? null, doneBytes: 0, totalBytes: null };
     return this.during(what, async () => {
       const { losses } = this;
-      const manifest = await takeVolumeSnapshot(this.context, {
+      const manifest = await this.ways.take(this.context, {
         id,
         known: this.shelf.facts,
         isAnew: losses > this.lossesMet,
@@ -356,7 +354,9 @@ export class SnapshotJobs {
   }
 
   private collect(): Promise<void> {
-    const { clock, logger } = this.context;
+    const { clock, config, logger } = this.context;
+    // What an unknown, half dead keeper may be about to name.
+    const graceMs = config.snapshots.collectEveryMs;
     const what: SnapshotJob = { what: "collecting", id: null, doneBytes: 0, totalBytes: null };
     return this.during(what, async () => {
       const collect = async (store: ObjectStore): Promise<void> => {

@@ -50,7 +50,7 @@ it("is shown with the others wherever the list is asked for", async () => {
   }
   expectShown(rowsOf(await cluster.cli("snapshot", "list", "--json")));
   const people = await cluster.cli("snapshot", "list");
-  expect(people.stdout).toMatch(/^hurt +manual .*cannot be read/m);
+  expect(people.stdout).toMatch(/^ *hurt +manual .*cannot be read/m);
   const store = [`--store=file:${layout.objectsDir}`, `--volume=${state.volumeId}`];
   const alone = ["snapshot", "list", ...store, `--keys=${layout.keyFile}`, "--json"];
   expectShown(rowsOf(await runCli(alone)));
