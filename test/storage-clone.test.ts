@@ -18,7 +18,9 @@ import { realDisk, realEntropy } from "../src/io/index.ts";
 import { type History, memberSet, type Pin } from "../src/quorum/index.ts";
 import {
   formatStorageNode,
+  holdsLeftLog,
   judgeFolder,
+  logFilesOf,
   makeCloneNode,
   pinnedFiles,
 } from "../src/storage-node/index.ts";
@@ -255,5 +257,68 @@ describe("a clone's node", () => {
     rmSync(join(logOf("c"), name));
     linkSync(join(logOf("s"), name), join(logOf("c"), name));
     await expect(open("c")).rejects.toThrow(/log file of another node/);
+  });
+});
+
+describe("a successor's node", () => {
+  it("has what a backtrack cut off from the old one, also files that were cut off whole", async () => {
+    const { storage: old, ids } = await aParent("old");
+    await write(old, 1, "shared", 4);
+    const fork = advance(old.log.scl, -1_000);
+    await write(old, 1, "future", 20);
+    const end = old.log.scl;
+    const future = await read(old, fork, end);
+    const present: History = [...path, { ...entry(2, fork), kind: "backtrack" }];
+    const cut = { to: fork, isRebase: false, keepAside: true, takeBackTo: fork };
+    await old.cut(cut, present);
+    await old.persist({
+      ...old.acceptorState,
+      promised: epoch(2),
+      accepted: epoch(2),
+      history: present,
+    });
+    // Nothing was written since: the newest files are those that were cut off.
+    const b = old.log.scl;
+    const log = await read(old, base, b);
+    await close(old);
+    const source = await logFilesOf(join(folder, "old"), { from: base, to: b });
+    const own = newIds();
+    await makeCloneNode({
+      dir: join(folder, "new"),
+      nodeId: own.nodeId,
+      birth: {
+        volumeId: own.volumeId,
+        members: memberSet([{ nodeId: own.nodeId, az: "az1", kind: "full" }]),
+        path: present,
+        parentVolume: ids.volumeId,
+        from: base,
+        branch: b,
+        epoch: epoch(3),
+      },
+      source,
+      take: (from, to) => Promise.resolve(linkSync(from, to)),
+    });
+    const left = { path, fork, end };
+    expect(await holdsLeftLog(source, left)).toBe(true);
+    expect(await holdsLeftLog(source, { ...left, end: advance(end, 1) })).toBe(false);
+    expect(await holdsLeftLog(source, { ...left, path: present })).toBe(false);
+    rmSync(join(folder, "old"), { recursive: true });
+    let storage = await open("new");
+    await write(storage, 3, "own", 9);
+    await close(storage);
+    storage = await open("new");
+    expect((await read(storage, base, b)).equals(log)).toBe(true);
+    const kept: Uint8Array[] = [];
+    for (let at = fork; at < end;) {
+      const range = { path, from: at, to: end, limitBytes: 1 << 20, onlyPins: false };
+      const runs = await storage.kept.read(range);
+      expect(runs).not.toEqual([]);
+      kept.push(...runs.map((run) => run.bytes));
+      at = advance(
+        at,
+        runs.reduce((sum, run) => sum + run.bytes.length, 0),
+      );
+    }
+    expect(Buffer.concat(kept).equals(future)).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 import { BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Clock, Logger } from "../io/index.ts";
 import type { AdminDatabase, AdminVisit, AdminVisitor, SessionRow } from "../session/index.ts";
-import type { SnapshotRow } from "../keeper/index.ts";
+import type { ListedSnapshot } from "../keeper/index.ts";
 import type { ParameterRow, StatusReport } from "../cluster/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
 import { AdminConnection } from "./admin-connection-shell.ts";
@@ -33,7 +33,7 @@ export interface AdminDatabaseOptions {
   /** Where rows come from. Each raises BorealisError if nobody answers. */
   readonly look: {
     readonly status: () => Promise<StatusReport>;
-    readonly snapshots: () => Promise<readonly SnapshotRow[]>;
+    readonly snapshots: () => Promise<readonly ListedSnapshot[]>;
     readonly parameters: () => Promise<readonly ParameterRow[]>;
     readonly events: () => Promise<readonly ClusterEvent[]>;
     readonly sessions: () => readonly SessionRow[];

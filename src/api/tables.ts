@@ -1,6 +1,6 @@
 import type { ParameterRow, StatusReport } from "../cluster/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
-import type { SnapshotRow } from "../keeper/index.ts";
+import type { ListedSnapshot } from "../keeper/index.ts";
 import type { SessionRow } from "../session/index.ts";
 import { printJson } from "./jsonb.ts";
 import { parseValue, type SqlType, type SqlValue } from "./sql-types.ts";
@@ -12,7 +12,7 @@ export type Source = "status" | "snapshots" | "parameters" | "sessions" | "event
 export interface Sight {
   readonly nowUs: bigint;
   readonly status?: StatusReport;
-  readonly snapshots?: readonly SnapshotRow[];
+  readonly snapshots?: readonly ListedSnapshot[];
   readonly parameters?: readonly ParameterRow[];
   readonly sessions?: readonly SessionRow[];
   /** The oldest first. */
@@ -200,7 +200,7 @@ const sessions = table<SessionRow>(
   ({ sessions: rows }) => rows ?? [],
 );
 
-const snapshots = table<SnapshotRow>(
+const snapshots = table<ListedSnapshot>(
   { name: "snapshots", about: "snapshots of the volume", source: "snapshots" },
   [
     field("id", "text", "its name", (row) => row.id),
@@ -210,6 +210,7 @@ const snapshots = table<SnapshotRow>(
     field("taken_at", "timestamptz", "when", (row) => row.takenAt),
     field("data_bytes", "int8", "all files' bytes", (row) => row.dataBytes),
     field("stored_bytes", "int8", "as they are stored; shared", (row) => row.storedBytes),
+    field("problem", "text", "why it cannot be read; null: it can", (row) => row.problem),
   ],
   ({ snapshots: rows }) => rows ?? [],
 );

@@ -77,6 +77,7 @@ export {
 } from "./ports.ts";
 export {
   type CloneState,
+  type AbandonedFuture,
   type ClusterState,
   clusterStateFormat,
   type InstanceState,

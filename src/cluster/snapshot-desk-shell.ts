@@ -5,8 +5,8 @@ import { type Clock, foundWithin, type RpcHandler, type RpcPeer, sleep } from ".
 import {
   type ExtentReport,
   type KeeperReport,
+  type ListedSnapshot,
   snapshotReachedSchema,
-  type SnapshotRow,
   snapshotRowsSchema,
 } from "../keeper/index.ts";
 import type { History } from "../quorum/index.ts";
@@ -19,7 +19,7 @@ const progressEveryMs = 250;
 /** A keeper that has just been started, or whose control plane has, is there by then. */
 const keeperWithinMs = 10_000;
 
-type NamedSnapshot = Pick<SnapshotRow, "id" | "kind">;
+type NamedSnapshot = Pick<ListedSnapshot, "id" | "kind">;
 
 /** What the command line asks of snapshots, passed on to the keeper; and what the keeper's report means to the others. */
 export class SnapshotDesk {

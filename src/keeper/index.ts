@@ -11,6 +11,7 @@ export {
   keeperConfigSchema,
   type KeeperReport,
   keeperReportSchema,
+  type ListedSnapshot,
   snapshotDeletedSchema,
   scrubReachSchema,
   type StoreScrub,
@@ -24,4 +25,4 @@ export {
   type World,
   worldSchema,
 } from "./messages.ts";
-export { rowOf } from "./snapshot-shelf-shell.ts";
+export { oldestFirst, rowOf, unreadRowOf } from "./snapshot-rows.ts";

@@ -69,7 +69,19 @@ export const snapshotRowSchema = z.object({
   storedBytes: z.number(),
 });
 export type SnapshotRow = z.infer<typeof snapshotRowSchema>;
-export const snapshotRowsSchema = z.array(snapshotRowSchema);
+
+/** One of a list, which shows those too that cannot be read: what nobody knows of such a one is null. */
+export const listedSnapshotSchema = snapshotRowSchema.extend({
+  startLsn: z.string().nullable(),
+  endLsn: z.string().nullable(),
+  takenAt: z.string().nullable(),
+  dataBytes: z.number().nullable(),
+  storedBytes: z.number().nullable(),
+  /** Why it cannot be read, for people; null: it can. */
+  problem: z.string().nullable(),
+});
+export type ListedSnapshot = z.infer<typeof listedSnapshotSchema>;
+export const snapshotRowsSchema = z.array(listedSnapshotSchema);
 
 /** `id` null: one of the keeper's choice. `automatic` is for tests: it comes by itself. */
 export const snapshotCreateSchema = z.object({
@@ -203,6 +215,8 @@ export const keeperConfigSchema = z.object({
     logBytes: z.number(),
     /** Or when it is so old. */
     maxAgeMs: z.number(),
+    /** Extents that nobody names are looked for so often, and go if they are older than that. */
+    collectEveryMs: z.number(),
     /** Bytes a second that the source sends at most; 0: no bound. */
     rateMaxBytes: z.number(),
     retentionMs: z.number(),

@@ -18,6 +18,7 @@ import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
 import type { LossBook } from "./loss-book-shell.ts";
 import type {
+  ListedSnapshot,
   SnapshotDeleted,
   SnapshotJob,
   SnapshotReached,
@@ -28,19 +29,16 @@ import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./sna
 import { ObjectBase } from "./object-base-shell.ts";
 import { type KnownSnapshot, planKeeping, requireNotNeeded } from "./snapshot-retention.ts";
 import { SnapshotCopies } from "./snapshot-copies-shell.ts";
-import { rowOf, SnapshotShelf } from "./snapshot-shelf-shell.ts";
-import { takeGenesis, takeVolumeSnapshot } from "./snapshot-taking-shell.ts";
+import { rowOf } from "./snapshot-rows.ts";
+import { SnapshotShelf } from "./snapshot-shelf-shell.ts";
+import { realWays, type SnapshotWays, takeGenesis } from "./snapshot-taking-shell.ts";
 import { inEach, isSafeIn, replicasOf, storesOf } from "./stores-shell.ts";
-import { seeVolume } from "./volume-sight-shell.ts";
 
 const tickMs = 1_000;
 /** How often the stores are looked at, and what is old enough goes. */
 const planEveryMs = 60_000;
-const collectEveryMs = 3_600_000;
 /** After automatic deletions, of which there may be one a minute; reading all manifests is not for nothing. */
 const collectSoonMs = 600_000;
-/** What an unknown, half dead keeper may be about to name. */
-const graceMs = 3_600_000;
 const againMs = { first: 5_000, most: 60_000 } as const;
 /** Less log than this is not worth a snapshot, for a day. */
 const logBytesMin = 16 * 1024 * 1024;
@@ -56,6 +54,7 @@ export class SnapshotJobs {
   private readonly context: KeeperContext;
   private readonly losses: LossBook;
   private readonly onChange: () => void;
+  private readonly ways: SnapshotWays;
   private readonly lane = new Lane();
   private readonly shelf = new SnapshotShelf();
   private readonly copies: SnapshotCopies;
@@ -74,10 +73,11 @@ export class SnapshotJobs {
   private toldMs = 0;
   private signal: AbortSignal = new AbortController().signal;
 
-  constructor(context: KeeperContext, losses: LossBook, onChange: () => void) {
+  constructor(context: KeeperContext, losses: LossBook, onChange: () => void, ways = realWays) {
     this.context = context;
     this.losses = losses;
     this.onChange = onChange;
+    this.ways = ways;
     this.copies = new SnapshotCopies(context, (store) => this.base.spared(store));
     this.base = new ObjectBase({
       context,
@@ -86,7 +86,7 @@ export class SnapshotJobs {
       path: () => this.seen?.path,
     });
     this.extents = new ExtentCount(context);
-    this.collectAtMs = context.clock.nowMs() + collectEveryMs;
+    this.collectAtMs = context.clock.nowMs() + context.config.snapshots.collectEveryMs;
   }
 
   report(): SnapshotReport {
@@ -144,10 +144,10 @@ export class SnapshotJobs {
   }
 
   /**
-   * The snapshots that can be read, oldest first, as the stores have them now; the newest if there are very many. While a job is
+   * The snapshots, oldest first, as the stores have them now, and those that cannot be read; the newest if there are very many. While a job is
    * under way, as they had them when it began. Raises 57P03 if nobody has come to look at the stores.
    */
-  async list(): Promise<SnapshotRow[]> {
+  async list(): Promise<ListedSnapshot[]> {
     if (this.lane.length === 0) await this.lane.run(() => this.look());
     await this.untilLooked();
     return this.shelf.rows.slice(-listedMax);
@@ -246,7 +246,7 @@ export class SnapshotJobs {
     }
     if (nowMs >= this.collectAtMs) {
       await this.lane.run(() => this.collect());
-      this.collectAtMs = nowMs + collectEveryMs;
+      this.collectAtMs = nowMs + this.context.config.snapshots.collectEveryMs;
     }
     if (this.extents.isDue) await this.extents.count(this.signal);
   }
@@ -276,7 +276,7 @@ export class SnapshotJobs {
     const { durable } = this.context.world();
     if (!durable) return undefined;
     if (this.seen?.epoch === durable.epoch) return this.seen.path;
-    const sight = await seeVolume(this.context, this.signal);
+    const sight = await this.ways.see(this.context, this.signal);
     // Nodes that have not heard of this epoch yet would show the path before it.
     if (sight?.path.at(-1)?.epoch !== durable.epoch) return undefined;
     this.seen = { epoch: durable.epoch, path: sight.path };
@@ -310,7 +310,7 @@ export class SnapshotJobs {
     return this.during(what, async () => {
       const { losses } = this;
       const { mark, isUnmet: isAnew } = losses;
-      const manifest = await takeVolumeSnapshot(this.context, {
+      const manifest = await this.ways.take(this.context, {
         id,
         known: this.sound(),
         isAnew,
@@ -383,7 +383,9 @@ export class SnapshotJobs {
   }
 
   private collect(): Promise<void> {
-    const { clock, logger } = this.context;
+    const { clock, config, logger } = this.context;
+    // What an unknown, half dead keeper may be about to name.
+    const graceMs = config.snapshots.collectEveryMs;
     const what: SnapshotJob = { ...begun, what: "collecting" };
     return this.during(what, async () => {
       const collect = async (store: ObjectStore): Promise<void> => {

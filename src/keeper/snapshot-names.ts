@@ -1,6 +1,5 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { genesisSnapshotId, isSnapshotId } from "../volume/index.ts";
-import type { KnownSnapshot } from "./snapshot-retention.ts";
 
 /** `snapshot-20261128t201530z`: for a user who gives none. */
 export function userSnapshotId(wallMs: number): string {
@@ -27,19 +26,6 @@ export function requireFreeId(id: string, taken: { has(id: string): boolean }): 
       hint: `choose another id, or delete that one: borealis snapshot delete ${id}`,
     });
   }
-}
-
-/** Raises 55000 for the last automatic one: without any an instance whose cache is lost could not be built again. */
-export function requireNotNeeded(id: string, known: readonly KnownSnapshot[]): void {
-  const others = known.filter((one) => one.kind !== "manual" && one.id !== id);
-  const mine = known.find((one) => one.id === id);
-  if (!mine || mine.kind === "manual") return;
-  if (others.some((one) => one.endLsn >= mine.endLsn)) return;
-  throw new BorealisError(
-    sqlState.notInPrerequisiteState,
-    `snapshot ${id} is the newest one that instances are built from`,
-    { hint: "it goes by itself when there is a newer one and retention.days have passed" },
-  );
 }
 
 export function unknownSnapshot(id: string): BorealisError {

@@ -1,5 +1,4 @@
 import { BorealisError, messageOf } from "../base/errors.ts";
-import { formatLsn } from "../base/lsn.ts";
 import {
   type Deletions,
   type ExtentSealer,
@@ -7,11 +6,11 @@ import {
   type ObjectStore,
   readSnapshot,
   type Replicas,
-  sizeOfSnapshot,
   type SnapshotManifest,
 } from "../volume/index.ts";
-import type { SnapshotRow } from "./messages.ts";
+import type { ListedSnapshot, SnapshotRow } from "./messages.ts";
 import type { KnownSnapshot } from "./snapshot-retention.ts";
+import { oldestFirst, rowOf, unreadRowOf } from "./snapshot-rows.ts";
 
 interface Shelved {
   readonly facts: KnownSnapshot;
@@ -51,10 +50,11 @@ export class SnapshotShelf {
     return this.known.size + this.unread.size;
   }
 
-  /** Oldest first. */
-  get rows(): SnapshotRow[] {
-    const rows = [...this.known.values()].map(({ row }) => row);
-    return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
+  /** Oldest first, also those that cannot be read: whoever has lost much is told what there was. */
+  get rows(): ListedSnapshot[] {
+    const unread = [...this.unread].map(([id, error]) => unreadRowOf(id, error));
+    const known = [...this.known.values()].map(({ row }) => ({ ...row, problem: null }));
+    return oldestFirst([...known, ...unread]);
   }
 
   /** When the newest one was taken, of those that are meant. */
@@ -122,23 +122,4 @@ async function idsIn({ stores, deletions, isSafe }: ShelfStores): Promise<Set<st
   const [failure] = failures.values();
   if (failure && !isSafe(stores.filter((store) => !failures.has(store)))) throw failure;
   return new Set(ids.keys());
-}
-
-/** As `snapshot list` shows it. */
-export function rowOf(manifest: SnapshotManifest): SnapshotRow {
-  const { id, kind, startLsn, endLsn, takenAtMs } = manifest;
-  const { dataBytes, storedBytes } = sizeOfSnapshot(manifest);
-  return {
-    id,
-    kind,
-    startLsn: formatLsn(startLsn),
-    endLsn: formatLsn(endLsn),
-    takenAt: isoOf(takenAtMs),
-    dataBytes,
-    storedBytes,
-  };
-}
-
-function isoOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -1,6 +1,14 @@
 import { expect, it } from "vitest";
-import { manifestOf } from "../../test/helpers/snapshot-object.ts";
-import type { SnapshotManifest } from "../volume/index.ts";
+import { MemoryStore } from "../../test/helpers/memory-store.ts";
+import { aSnapshot as put, manifestOf } from "../../test/helpers/snapshot-object.ts";
+import { volumeId } from "../base/ids.ts";
+import {
+  Deletions,
+  ExtentSealer,
+  onlyStore,
+  snapshotObject,
+  type SnapshotManifest,
+} from "../volume/index.ts";
 import { SnapshotShelf } from "./snapshot-shelf-shell.ts";
 
 const aSnapshot = (
@@ -19,4 +27,26 @@ it("a shelf tells the newest snapshot, and the newest that no user took", () => 
   shelf.add(aSnapshot("genesis", "genesis", 1_000));
   expect(shelf.newestTime()).toBe("1970-01-01T00:00:03.000Z");
   expect(shelf.newestTime(isAutomatic)).toBe("1970-01-01T00:00:02.000Z");
+});
+
+it("a shelf shows a snapshot that cannot be read, behind the others, until it is healed", async () => {
+  const store = new MemoryStore("a");
+  const volume = volumeId("11111111-2222-3333-4444-555555555555");
+  const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
+  for (const id of ["broken", "whole"]) await put([store], id, sealer);
+  const sealed = store.kept.get(snapshotObject("broken")) ?? Buffer.alloc(0);
+  store.kept.set(snapshotObject("broken"), sealed.subarray(1));
+  const shelf = new SnapshotShelf();
+  const stores = [store];
+  const replicas = onlyStore(store);
+  const look = (): Promise<void> =>
+    shelf.look({ stores, replicas, sealer, deletions: new Deletions(), isSafe: () => true });
+  await look();
+  expect(shelf.rows.map(({ id, endLsn, problem }) => [id, endLsn, problem])).toEqual([
+    ["whole", "0/2", null],
+    ["broken", null, expect.stringMatching(/^it cannot be read: /)],
+  ]);
+  store.kept.set(snapshotObject("broken"), sealed);
+  await look();
+  expect(shelf.rows.map(({ problem }) => problem)).toEqual([null, null]);
 });

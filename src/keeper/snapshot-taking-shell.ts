@@ -34,6 +34,13 @@ export interface Taking {
   readonly signal: AbortSignal;
 }
 
+/** What snapshots are taken of: real ones, or a test's. */
+export interface SnapshotWays {
+  readonly see: typeof seeVolume;
+  readonly take: typeof takeVolumeSnapshot;
+}
+export const realWays: SnapshotWays = { see: seeVolume, take: takeVolumeSnapshot };
+
 /** A keeper that has just begun, or whose cluster has, hears of a writer and of its volume by then. */
 const hearWithinMs = 10_000;
 /** How long the volume may take to have what the source had. */

@@ -7,7 +7,7 @@ import {
 } from "../cluster/index.ts";
 import { type ClusterEvent, eventSchema, eventsMax } from "../events/index.ts";
 import { connectRpc, type RpcClient } from "../io/index.ts";
-import { type SnapshotRow, snapshotRowsSchema } from "../keeper/index.ts";
+import { type ListedSnapshot, snapshotRowsSchema } from "../keeper/index.ts";
 import { askAgain } from "./control-calls.ts";
 
 const connectMs = 1_000;
@@ -20,7 +20,7 @@ const snapshotsMs = 60_000;
 /** What the admin database asks of the control plane. Each raises BorealisError if nobody answers. */
 export function lookThrough(controlSocket: string): {
   status: () => Promise<StatusReport>;
-  snapshots: () => Promise<readonly SnapshotRow[]>;
+  snapshots: () => Promise<readonly ListedSnapshot[]>;
   parameters: () => Promise<readonly ParameterRow[]>;
   events: () => Promise<readonly ClusterEvent[]>;
 } {

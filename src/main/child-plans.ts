@@ -101,6 +101,7 @@ function keeperConfig({
     snapshots: {
       logBytes: settings["snapshot.logBytes"],
       maxAgeMs: settings["snapshot.maxAgeMinutes"] * 60_000,
+      collectEveryMs: settings["snapshot.collectMinutes"] * 60_000,
       rateMaxBytes: settings["snapshot.rateMaxBytes"],
       retentionMs: settings["retention.days"] * 86_400_000,
     },

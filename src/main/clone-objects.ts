@@ -20,12 +20,13 @@ import {
 import { isErrno } from "./errno.ts";
 import { shareFile, type Sharing, shareTree } from "./share-files.ts";
 
-/** What a clone takes over of the objects that its parent keeps in a folder. */
+/** What a clone, or a successor, takes over of the objects that its parent keeps in a folder. */
 export interface ObjectSharing {
   readonly parent: ClusterState;
   /** Undefined: the volume is not encrypted. */
   readonly keys: DataKeys | undefined;
-  readonly pin: Pin;
+  /** Undefined: everything, of whichever path: a successor has no parent beside it that has the rest. */
+  readonly pin: Pin | undefined;
   readonly sharing: Sharing;
   /** A folder of the parent's may still show what was deleted. */
   readonly deletions: Deletions;
@@ -48,7 +49,7 @@ function sealerOf(state: ClusterState, keys: DataKeys | undefined): ExtentSealer
 
 /**
  * Gives the clone what its parent has in a folder of objects: every extent, archived log below the branch, and the snapshots
- * that end there or before. Objects are never changed in place, so sharing their files is safe. Snapshots come last, and none
+ * that end there or before; without a pin all log, and all snapshots that were not deleted. Objects are never changed in place, so sharing their files is safe. Snapshots come last, and none
  * that the parent took meanwhile: one is there only if its extents are.
  */
 export async function shareObjects(
@@ -60,8 +61,11 @@ export async function shareObjects(
   // Before the extents: of one that is taken while they are shared some would be missed.
   const snapshots = namesIn(`${from}/${snapshotPrefix}`);
   await shareTree(`${from}/${extentPrefix}`, `${to}/${extentPrefix}`, sharing);
-  await shareTree(`${from}/${logPrefix}`, `${to}/${logPrefix}`, sharing, (path) =>
-    isBelow(path, pin),
+  await shareTree(
+    `${from}/${logPrefix}`,
+    `${to}/${logPrefix}`,
+    sharing,
+    (path) => pin === undefined || isBelow(path, pin),
   );
   const sealer = sealerOf(parent, keys);
   for (const name of snapshots) {
@@ -80,7 +84,7 @@ function namesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
-/** One that cannot be read is no loss: the clone has others, or the log. */
+/** One that cannot be read is no loss to a clone, which has others, or the log; a successor may have a good copy of it elsewhere. */
 async function isOfClone(
   path: string,
   id: string,
@@ -93,7 +97,10 @@ async function isOfClone(
   try {
     const sealed = readFileSync(path);
     if (deletions.isDeleted(id, sealed)) return false;
+    // A damaged one may be the one that was deleted.
+    if (pin === undefined && !deletions.concerns(id)) return true;
     const manifest = parseManifest(id, await sealer.openManifest(id, sealed));
+    if (pin === undefined) return true;
     const { startLsn: from, endLsn: limit, history } = manifest;
     return limit <= pin.to && isSame(history, pin.path, { from, limit });
   } catch {

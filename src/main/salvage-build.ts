@@ -13,9 +13,11 @@ import {
   makeCloneNode,
 } from "../storage-node/index.ts";
 import { deletionsOf, shareObjects } from "./clone-objects.ts";
+import { readState } from "./data-dir.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
 import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
+import { keepFutures } from "./salvage-futures.ts";
 import { shareFile } from "./share-files.ts";
 import { treeBytes } from "./trees.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
@@ -87,14 +89,19 @@ export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
       take: (from, to) => shareFile(from, to, { how: own ? "link" : "copy", onShared }),
     });
   }
-  await keepSnapshots(order);
+  await keepObjects(order);
   progress.end();
   await inheritVolumeKeys({ layout, state }, { layout, volumeId: volumeId(successor) });
-  const { clones: _, ...rest } = state;
-  const ancestorVolumeId = state.ancestorVolumeId ?? state.volumeId;
-  const next: ClusterState = { ...rest, volumeId: successor, ancestorVolumeId, nodes };
+  const { clones: _, abandoned: __, expired: ___, backtrack: ____, ...rest } = state;
+  const next: ClusterState = {
+    ...rest,
+    ...(await keepFutures(state, { sources: all, found, nowMs: Date.now() })),
+    volumeId: successor,
+    ancestorVolumeId: state.ancestorVolumeId ?? state.volumeId,
+    nodes,
+  };
   replaceFile(draftState(layout), `${JSON.stringify(next, null, 2)}\n`, { isDurable: true });
-  writeSalvage(layout, { format: 1, successor, isBuilt: true });
+  writeSalvage(layout, { format: 1, successor, former: state.volumeId, isBuilt: true });
 }
 
 /** Of each survivor that holds everything. Raises XX001 if none does: it was seen to be there. */
@@ -124,18 +131,19 @@ async function wholeSources({
 
 function bytesOf(source: CloneSource | undefined): number {
   if (source?.kind !== "files") return 0;
-  return source.files.reduce((sum, { path }) => sum + statSync(path).size, 0);
+  const files = [...source.files, ...source.tails.flatMap((tail) => tail.files)];
+  return files.reduce((sum, { path }) => sum + statSync(path).size, 0);
 }
 
-async function keepSnapshots(order: SuccessorOrder): Promise<void> {
-  const { layout, state, found, successor, progress } = order;
+/** All snapshots, also of futures that were left, and all archived log. */
+async function keepObjects(order: SuccessorOrder): Promise<void> {
+  const { layout, state, successor, progress } = order;
   const keys = await openVolumeKeys(layout, state);
-  const pin = { pinId: successor, path: found.path, from: found.low, to: found.b };
   const deletions = await deletionsOf({ layout, state }, keys);
   let doneBytes = 0;
   const onShared = (bytes: number): void => progress.at((doneBytes += bytes));
   const sharing = { how: "link", onShared } as const;
-  const how = { parent: state, keys, pin, sharing, deletions };
+  const how = { parent: state, keys, pin: undefined, sharing, deletions };
   const { objectsDir } = layout;
   const folders = [[`${objectsDir}/${state.volumeId}`, `${objectsDir}/${successor}`] as const];
   for (const { id } of state.nodes)
@@ -147,9 +155,13 @@ async function keepSnapshots(order: SuccessorOrder): Promise<void> {
   for (const [from, to] of folders) await shareObjects(from, to, how);
 }
 
-/** Puts the successor in the place of the old nodes; then it is the cluster's volume. May be repeated at any point of it. */
+/**
+ * Puts the successor in the place of the old nodes; then it is the cluster's volume, and the old one's objects in the data
+ * directory, which it has under names of its own, go. May be repeated at any point of it.
+ */
 export async function finishSalvage(layout: Layout): Promise<void> {
-  if (readSalvage(layout)?.isBuilt !== true) return;
+  const salvage = readSalvage(layout);
+  if (salvage?.isBuilt !== true) return;
   if (existsSync(draftState(layout))) {
     const text = readFileSync(draftState(layout), "utf8");
     const { nodes } = JSON.parse(text) as ClusterState; // buildSuccessor wrote it, whole
@@ -157,8 +169,12 @@ export async function finishSalvage(layout: Layout): Promise<void> {
     for (const { id } of nodes) moveIn(layout, id);
     replaceFile(layout.stateFile, text, { isDurable: true });
   }
-  for (const dir of [draftDir(layout), formerDir(layout), `${layout.storageDir}/.replaced`])
-    rmSync(dir, { recursive: true, force: true });
+  const left = [draftDir(layout), formerDir(layout), `${layout.storageDir}/.replaced`];
+  const { successor, former } = salvage;
+  // What names like these keep would be there for ever: nobody collects for a volume that is no more.
+  if (former !== undefined && readState(layout)?.volumeId === successor)
+    left.push(`${layout.objectsDir}/${former}`);
+  for (const dir of left) rmSync(dir, { recursive: true, force: true });
   forgetSalvage(layout);
   return Promise.resolve();
 }

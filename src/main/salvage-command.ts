@@ -1,3 +1,4 @@
+import { pathToFileURL } from "node:url";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import { formatLsn } from "../base/lsn.ts";
@@ -11,6 +12,7 @@ import { down, type Options, printJson, readReport, requireCluster } from "./com
 import { resolveSettings } from "./config.ts";
 import { isConfirmed } from "./confirmation.ts";
 import { lockDataDir } from "./data-dir.ts";
+import { resumedObjectStore } from "./object-store.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { buildSuccessor, finishSalvage, type Survivor } from "./salvage-build.ts";
@@ -40,10 +42,40 @@ export async function storageSalvage(options: Options & { yes?: boolean }): Prom
     progress.close();
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
-  const now = requireCluster(options).state.volumeId;
-  if (options.json) return printJson({ salvaged: state.volumeId, successor: now, seconds });
-  print(`volume ${now} has taken the place of what was lost (${seconds.toFixed(1)} s)`);
+  const { state: now } = requireCluster(options);
+  const { volumeId: successor } = now;
+  const futuresLost = lostFutures(state, now);
+  const objects = objectsElsewhere(layout, state);
+  if (options.json)
+    return printJson({ salvaged: state.volumeId, successor, seconds, futuresLost, objects });
+  print(`volume ${successor} has taken the place of what was lost (${seconds.toFixed(1)} s)`);
+  for (const { end } of futuresLost)
+    print(`lost: what a backtrack left, which backtrack --to ${end} would have returned to`);
+  if (objects)
+    print(
+      `the old volume's objects stay in ${objects.store}, in the folder ${objects.volume}: remove it when the new one's are there (borealis status)`,
+    );
   print(`start it:  borealis up --data-dir ${layout.dataDir}`);
+}
+
+/** What backtracks had left, and no node that was left had whole. None for who finishes what was built before. */
+function lostFutures(
+  { abandoned: before = [] }: ClusterState,
+  { abandoned: after = [] }: ClusterState,
+): { readonly fork: string; readonly end: string; readonly leftAt: string }[] {
+  const isKept = (leftAtMs: number): boolean => after.some((one) => one.leftAtMs === leftAtMs);
+  return before.flatMap(({ fork, end, leftAtMs }) =>
+    isKept(leftAtMs) ? [] : [{ fork, end, leftAt: new Date(leftAtMs).toISOString() }],
+  );
+}
+
+/** The successor's keeper has them copied there, or copies them, when it runs. Null: they lay in the data directory. */
+function objectsElsewhere(
+  layout: Layout,
+  { volumeId: volume }: ClusterState,
+): { readonly store: string; readonly volume: string } | null {
+  const { objectStoreUrl: store } = resumedObjectStore(layout);
+  return store === pathToFileURL(layout.objectsDir).href ? null : { store, volume };
 }
 
 interface Work {
@@ -96,7 +128,10 @@ async function confirm(options: Options & { yes?: boolean }, layout: Layout): Pr
   print(
     "It stops the cluster, seals the storage nodes that are left, and puts a new volume in their place:",
   );
-  print("  - everything that was ever acknowledged is in it;");
+  print("  - everything that was ever acknowledged is in it, and every snapshot;");
+  print(
+    "  - what a backtrack left can be returned to as before, if a node that is left kept it whole;",
+  );
   print("  - nodes that come back later are of no use any more, and open for nobody;");
   print("  - it cannot be undone. If the lost nodes can be brought back, do that instead.");
   if (await isConfirmed("salvage")) return;
@@ -150,7 +185,7 @@ async function seal(volume: StoppedVolume, { layout, state, progress }: Work): P
     decide({ successor: earlier }) {
       successor = earlier ?? successor ?? realEntropy.uuid();
       // Written down before the first seal: two successors would be two histories.
-      writeSalvage(layout, { format: 1, successor, isBuilt: false });
+      writeSalvage(layout, { format: 1, successor, former: state.volumeId, isBuilt: false });
       return volumeId(successor);
     },
   });

@@ -11,6 +11,8 @@ import { replaceFile } from "./replace-file.ts";
 const salvageSchema = z.object({
   format: z.literal(1),
   successor: z.uuid(),
+  /** Whose place it takes. One that was begun by an earlier version does not say. */
+  former: z.uuid().optional(),
   /** All of the successor lies in `storage/.successor`: what is left is to put it in place. */
   isBuilt: z.boolean(),
 });

@@ -89,6 +89,15 @@ export const settingsSchema = z.strictObject({
     .max(10_080)
     .default(60)
     .describe("or when the last one is so old, and 16 MiB of log have come since"),
+  "snapshot.collectMinutes": z
+    .number()
+    .int()
+    .min(1)
+    .max(1_440)
+    .default(60)
+    .describe(
+      "how often what no snapshot holds any more is deleted in all stores; what came there less than that ago stays until the next time",
+    ),
   "snapshot.rateMaxBytes": z
     .number()
     .int()

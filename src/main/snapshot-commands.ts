@@ -1,7 +1,14 @@
+import { BorealisError } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import type { ClusterState, Layout } from "../cluster/index.ts";
 import { openLogger } from "../io/index.ts";
-import { rowOf, type SnapshotRow, snapshotRowsSchema } from "../keeper/index.ts";
+import {
+  type ListedSnapshot,
+  oldestFirst,
+  rowOf,
+  snapshotRowsSchema,
+  unreadRowOf,
+} from "../keeper/index.ts";
 import {
   ExtentSealer,
   liveSnapshots,
@@ -38,27 +45,29 @@ export async function snapshotList(options: Options & StoreOptions): Promise<voi
   if (options.json) return printJson(rows);
   printTable(
     ["SNAPSHOT", "KIND", "TAKEN", "LOG FROM", "UP TO", "DATA", "STORED"],
-    rows.map((one) => [
-      one.id,
-      one.kind,
-      one.takenAt.replace(/\.\d+Z$/, "Z"),
-      one.startLsn,
-      one.endLsn,
-      formatBytes(one.dataBytes),
-      formatBytes(one.storedBytes),
-    ]),
+    rows.map(cellsOf),
   );
   print("  (snapshots share what they store)");
+  for (const { id, problem } of rows) if (problem !== null) print(`  ${id}: ${problem}`);
 }
 
-async function listCluster(options: Options): Promise<SnapshotRow[]> {
+function cellsOf({ id, kind, takenAt, problem, ...row }: ListedSnapshot): string[] {
+  const { startLsn, endLsn, dataBytes, storedBytes } = row;
+  const taken = takenAt?.replace(/\.\d+Z$/, "Z") ?? "";
+  const facts = [id, kind, taken, startLsn ?? ""];
+  if (problem !== null) return [...facts, "cannot be read", "", ""];
+  const sizes = [dataBytes, storedBytes].map((bytes) => (bytes === null ? "" : formatBytes(bytes)));
+  return [...facts, endLsn ?? "", ...sizes];
+}
+
+async function listCluster(options: Options): Promise<ListedSnapshot[]> {
   const { layout, state } = requireCluster(options);
   if (isRunning(layout))
     return snapshotRowsSchema.parse(await ask(layout, "snapshotList", {}, answerMs));
   return readList(layout, state);
 }
 
-async function listStore(place: StorePlace): Promise<SnapshotRow[]> {
+async function listStore(place: StorePlace): Promise<ListedSnapshot[]> {
   const source = await openStoreSource(place);
   try {
     // It has one.
@@ -70,7 +79,7 @@ async function listStore(place: StorePlace): Promise<SnapshotRow[]> {
 }
 
 /** Of a cluster that is down. */
-async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRow[]> {
+async function readList(layout: Layout, state: ClusterState): Promise<ListedSnapshot[]> {
   const { objectStoreUrl, objectStoreEnv } = resumedObjectStore(layout);
   const logger = openLogger({ file: undefined, process: "cli" });
   const keys = await VolumeKeys.open(layout, state, logger);
@@ -85,13 +94,30 @@ async function readList(layout: Layout, state: ClusterState): Promise<SnapshotRo
   }
 }
 
-async function rowsIn(
+/**
+ * What one store shows: after a total loss there is nobody else to ask, so one that is damaged hides none of the others. Raises
+ * what the store raises if it cannot be listed.
+ */
+export async function rowsIn(
   store: ObjectStore,
   { sealer, deletions }: Pick<RestoreSource, "sealer" | "deletions">,
-): Promise<SnapshotRow[]> {
+): Promise<ListedSnapshot[]> {
   const { ids, failures } = await liveSnapshots([store], deletions);
   for (const failure of failures.values()) throw failure;
-  const rows: SnapshotRow[] = [];
-  for (const id of ids.keys()) rows.push(rowOf(await readSnapshot(onlyStore(store), id, sealer)));
-  return rows.toSorted((a, b) => (a.takenAt < b.takenAt ? -1 : a.takenAt > b.takenAt ? 1 : 0));
+  const rows: ListedSnapshot[] = [];
+  for (const id of ids.keys()) rows.push(await rowIn(store, id, sealer));
+  return oldestFirst(rows);
+}
+
+async function rowIn(
+  store: ObjectStore,
+  id: string,
+  sealer: RestoreSource["sealer"],
+): Promise<ListedSnapshot> {
+  try {
+    return { ...rowOf(await readSnapshot(onlyStore(store), id, sealer)), problem: null };
+  } catch (error) {
+    if (!(error instanceof BorealisError)) throw error;
+    return unreadRowOf(id, error);
+  }
 }

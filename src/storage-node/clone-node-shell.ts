@@ -14,6 +14,13 @@ import { fileHeaderBytes, parseFileHeader } from "./frame.ts";
 import { parseKeptFolder } from "./kept-folder.ts";
 import type { SourceFile } from "./kept-log-shell.ts";
 import { sortOut } from "./log-recovery-shell.ts";
+import {
+  findLogFiles,
+  holdLeftLog,
+  type LeftLog,
+  type RetiredTail,
+  retiredTailsOf,
+} from "./retired-tails-shell.ts";
 import { folderOf, readAncestors, writeNodeFolder } from "./state-file-shell.ts";
 import { newestSlot } from "./state-slots.ts";
 
@@ -48,6 +55,8 @@ export type CloneSource =
   | {
       readonly kind: "files";
       readonly files: readonly SourceFile[];
+      /** What backtracks cut off, for a salvage; a clone has nothing to return to. */
+      readonly tails: readonly RetiredTail[];
       readonly volumeId: VolumeId;
       readonly nodeId: NodeId;
       readonly ancestors: Ancestors;
@@ -78,13 +87,13 @@ export async function pinnedFiles(
   if (!whole) return none("it does not keep the pin in one part");
   const { volumeId, nodeId } = state;
   const ancestors = await readAncestors(disk, dir);
-  const files = await findFiles(disk, `${kept}/${whole.name}`);
+  const files = await findLogFiles(disk, `${kept}/${whole.name}`);
   return judgeFiles({ disk, files, from: pin.from, volumeId, nodeId, ancestors });
 }
 
 /**
- * The log files of a node that does not run, which hold its path up to `to`: whoever asks has heard that from the node. For
- * a salvage, whose nodes are sealed: nothing of them changes any more.
+ * The log files of a node that does not run, which hold its path up to `to`: whoever asks has heard that from the node. And
+ * what backtracks cut off from it. For a salvage, whose nodes are sealed: nothing of them changes any more.
  */
 export async function logFilesOf(
   dir: string,
@@ -97,25 +106,33 @@ export async function logFilesOf(
   const { volumeId, nodeId, base } = state.acceptor;
   const ancestors = await readAncestors(disk, dir);
   const found = [];
-  for (const file of await findFiles(disk, folderOf.log(dir)))
+  for (const file of await findLogFiles(disk, folderOf.log(dir)))
     found.push({ ...file, header: await readHeader(disk, file.path) });
   const { live } = sortOut(found, { base, cut: state.cut });
   const holding = new Set(live.filter((one) => one.firstLsn < range.to).map((one) => one.sequence));
   const files = found.filter(({ sequence }) => holding.has(sequence));
-  return judgeFiles({ disk, files, from: range.from, volumeId, nodeId, ancestors });
+  const source = await judgeFiles({
+    disk,
+    files,
+    from: range.from,
+    volumeId,
+    nodeId,
+    ancestors,
+  });
+  return source.kind === "files" ? { ...source, tails: await retiredTailsOf(dir, disk) } : source;
+}
+
+/** Whether a node that is made from this source has all of a future that a backtrack left. */
+export async function holdsLeftLog(
+  source: CloneSource,
+  left: LeftLog,
+  disk: Disk = realDisk,
+): Promise<boolean> {
+  return source.kind === "files" && (await holdLeftLog(source.tails, left, disk));
 }
 
 function none(why: string): CloneSource {
   return { kind: "none", why };
-}
-
-async function findFiles(disk: Disk, folder: string): Promise<SourceFile[]> {
-  const files: SourceFile[] = [];
-  for (const name of await disk.list(folder)) {
-    const digits = /^(\d{10})\.log$/.exec(name)?.[1];
-    if (digits !== undefined) files.push({ sequence: Number(digits), path: `${folder}/${name}` });
-  }
-  return files;
 }
 
 /** Only files of which everybody can tell by their numbers who wrote them, one behind the other. */
@@ -141,7 +158,7 @@ async function judgeFiles(given: {
     before = header.firstLsn;
   }
   if (before === undefined) return none("it has no log file");
-  return { kind: "files", files, volumeId, nodeId, ancestors };
+  return { kind: "files", files, tails: [], volumeId, nodeId, ancestors };
 }
 
 async function readHeader(disk: Disk, path: string) {
@@ -179,14 +196,36 @@ export async function makeCloneNode(
   for (const { path } of source.files)
     await take(path, `${log}/${path.slice(path.lastIndexOf("/") + 1)}`);
   await disk.syncFolder(log);
+  await takeTails(disk, { dir, tails: source.tails, take });
   const { sequence } = last;
+  // Beside the log may lie files that were cut off whole: the node's own are numbered behind those, too.
+  const lastSequence = Math.max(
+    sequence,
+    ...source.tails.flatMap(({ files }) => files.map((one) => one.sequence)),
+  );
   await writeNodeFolder(disk, dir, {
     // What the last file holds beyond the branch is the parent's.
-    state: { ...empty, cut: { to: birth.branch, sequence } },
+    state: { ...empty, cut: { to: birth.branch, sequence: lastSequence } },
     // The parent has synced all of it: no start has to read it through.
     mark: { sequence, lsn: birth.branch },
-    ancestors: ancestorsOfClone({ ...source, lastSequence: sequence }, birth.branch),
+    ancestors: ancestorsOfClone({ ...source, lastSequence }, birth.branch),
   });
+}
+
+/** Nothing is looked for there before the node's state is written, so no folder needs another name until it is whole. */
+async function takeTails(
+  disk: Disk,
+  { dir, tails, take }: { dir: string; tails: readonly RetiredTail[]; take: TakeFile },
+): Promise<void> {
+  const retired = folderOf.retired(dir);
+  for (const { name, files } of tails) {
+    const folder = `${retired}/${name}`;
+    await disk.createFolder(folder);
+    for (const { path } of files)
+      await take(path, `${folder}/${path.slice(path.lastIndexOf("/") + 1)}`);
+    await disk.syncFolder(folder);
+  }
+  if (tails.length > 0) await disk.syncFolder(retired);
 }
 
 function birthState(birth: CloneBirth, nodeId: NodeId): AcceptorState {

@@ -6,6 +6,7 @@
 export {
   type CloneBirth,
   type CloneSource,
+  holdsLeftLog,
   logFilesOf,
   makeCloneNode,
   pinnedFiles,
@@ -23,6 +24,7 @@ export {
 export type { StorageNodeDeps } from "./node-deps.ts";
 export { type FolderVerdict, judgeFolder } from "./node-folder-shell.ts";
 export type { StorageNode } from "./node-shell.ts";
+export type { LeftLog } from "./retired-tails-shell.ts";
 export { runStorageNode } from "./run-shell.ts";
 export { formatStorageNode } from "./state-file-shell.ts";
 // How log and state lie on a disk, for the simulator, which has a disk of its own.

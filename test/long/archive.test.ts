@@ -6,7 +6,7 @@ import { epoch } from "../../src/base/ids.ts";
 import { lsn, lsnMaxOf, parseLsn, segmentStart } from "../../src/base/lsn.ts";
 import { layoutOf, runtimeDirOf } from "../../src/cluster/index.ts";
 import { connectRpc } from "../../src/io/index.ts";
-import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
+import { type SnapshotRow, snapshotRowSchema } from "../../src/keeper/index.ts";
 import { listArchivedLog } from "../../src/volume/index.ts";
 import {
   digestOfArchive,
@@ -274,7 +274,7 @@ async function takeSnapshot(): Promise<void> {
 }
 
 async function snapshots(): Promise<SnapshotRow[]> {
-  return snapshotRowsSchema.parse(await askControl(cluster, "snapshotList"));
+  return snapshotRowSchema.array().parse(await askControl(cluster, "snapshotList"));
 }
 
 async function lowest() {

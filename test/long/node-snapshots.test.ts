@@ -1,7 +1,7 @@
 /** Full storage nodes of a cluster keep all snapshots, also those that came while they were away, or before they were. */
 import { readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
+import { type SnapshotRow, snapshotRowSchema } from "../../src/keeper/index.ts";
 import {
   ExtentSealer,
   extentObject,
@@ -44,7 +44,8 @@ function objectStore(): ObjectStore {
 async function rows(): Promise<SnapshotRow[]> {
   const list = await cluster.cli("snapshot", "list", "--json");
   expect(list, list.stderr).toMatchObject({ code: 0 });
-  return snapshotRowsSchema
+  return snapshotRowSchema
+    .array()
     .parse(JSON.parse(list.stdout))
     .filter(({ kind }) => kind !== "automatic");
 }

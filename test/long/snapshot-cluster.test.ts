@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findLsn } from "../../src/base/lsn.ts";
-import { type SnapshotRow, snapshotRowsSchema } from "../../src/keeper/index.ts";
+import { type SnapshotRow, snapshotRowSchema } from "../../src/keeper/index.ts";
 import {
   collectExtents,
   ExtentSealer,
@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => cluster.destroy());
 
 async function listed(): Promise<SnapshotRow[]> {
-  return snapshotRowsSchema.parse(await askControl(cluster, "snapshotList", {}, 60_000));
+  return snapshotRowSchema.array().parse(await askControl(cluster, "snapshotList", {}, 60_000));
 }
 
 /** Some MiB of log that do not compress to nothing. */

@@ -1,0 +1,72 @@
+/** What becomes of the futures that backtracks left, when a volume has a successor. */
+import { type VolumeId, volumeId } from "../base/ids.ts";
+import { parseLsn } from "../base/lsn.ts";
+import type { AbandonedFuture, ClusterState } from "../cluster/index.ts";
+import { parsePath, toPathText } from "../instance/index.ts";
+import type { Salvageable } from "../log-driver/index.ts";
+import { isOnPath } from "../quorum/index.ts";
+import { type CloneSource, holdsLeftLog, type LeftLog } from "../storage-node/index.ts";
+
+type Futures = Pick<ClusterState, "abandoned" | "expired" | "backtrack">;
+type PathText = AbandonedFuture["path"];
+
+/**
+ * The futures that the successor may return to: those that one of the sources of its nodes has whole. The others are over, as
+ * if their windows were: whoever asks for one is told so, and not brought half the way. `nowMs`: since 1970.
+ */
+export async function keepFutures(
+  state: Futures & Pick<ClusterState, "volumeId">,
+  {
+    sources,
+    found,
+    nowMs,
+  }: {
+    readonly sources: readonly CloneSource[];
+    readonly found: Pick<Salvageable, "path" | "low">;
+    readonly nowMs: number;
+  },
+): Promise<Futures> {
+  const parent = volumeId(state.volumeId);
+  const has = async (left: LeftLog): Promise<boolean> => {
+    if (isOnPath(left.path, found.path, { from: found.low, at: left.end })) return true;
+    for (const source of sources) if (await holdsLeftLog(source, left)) return true;
+    return false;
+  };
+  const { abandoned = [], expired = [], backtrack } = state;
+  const kept: AbandonedFuture[] = [];
+  const gone = [...expired];
+  for (const future of abandoned) {
+    const { path, ...facts } = future;
+    if (await has(leftLogOf(path, facts))) kept.push({ ...facts, path: asParents(path, parent) });
+    else gone.push({ ...facts, untilMs: nowMs });
+  }
+  const futures = {
+    ...(kept.length > 0 && { abandoned: kept }),
+    ...(gone.length > 0 && { expired: gone }),
+  };
+  if (!backtrack) return futures;
+  const { left, leftEnd: end, order } = backtrack;
+  const { to: fork, refill } = order;
+  const isLeftHere = await has(leftLogOf(left, { fork, end }));
+  const isRefillHere = !refill || (await has(leftLogOf(refill.path, { fork, end: refill.to })));
+  if (isLeftHere && isRefillHere) {
+    return { ...futures, backtrack: { ...backtrack, left: asParents(left, parent) } };
+  }
+  // Half-made, and it cannot be carried on: the writer would wait for log that nobody has.
+  const lost = { fork, end, leftAtMs: nowMs, untilMs: nowMs };
+  return isLeftHere ? futures : { ...futures, expired: [...gone, lost] };
+}
+
+function leftLogOf(
+  path: PathText,
+  { fork, end }: { readonly fork: string; readonly end: string },
+): LeftLog {
+  return { path: parsePath(path), fork: parseLsn(fork), end: parseLsn(end) };
+}
+
+/** The path as the successor's own one names it: whose the entries are that it has inherited. */
+function asParents(path: PathText, parent: VolumeId): PathText {
+  return toPathText(
+    parsePath(path).map((entry) => ({ ...entry, volumeId: entry.volumeId ?? parent })),
+  );
+}
