@@ -16,6 +16,7 @@ import {
 import { ExtentCount } from "./extent-count-shell.ts";
 import type { KeeperContext } from "./keeper-shell.ts";
 import { Lane } from "./lane-shell.ts";
+import { JobTelling } from "./job-telling-shell.ts";
 import type { LossBook } from "./loss-book-shell.ts";
 import type {
   ListedSnapshot,
@@ -25,6 +26,7 @@ import type {
   SnapshotReport,
   SnapshotRow,
 } from "./messages.ts";
+import { PathSeen } from "./path-seen-shell.ts";
 import { notLooked, requireFreeId, unknownSnapshot, userSnapshotId } from "./snapshot-names.ts";
 import { ObjectBase } from "./object-base-shell.ts";
 import { type KnownSnapshot, planKeeping, requireNotNeeded } from "./snapshot-retention.ts";
@@ -43,7 +45,6 @@ const againMs = { first: 5_000, most: 60_000 } as const;
 /** Less log than this is not worth a snapshot, for a day. */
 const logBytesMin = 16 * 1024 * 1024;
 const anyLogEveryMs = 24 * 3_600_000;
-const tellEveryMs = 250;
 /** A line between processes has room for 4 MiB. */
 const listedMax = 10_000;
 const lookedWithin = { withinMs: 30_000 };
@@ -60,17 +61,17 @@ export class SnapshotJobs {
   private readonly copies: SnapshotCopies;
   private readonly extents: ExtentCount;
   readonly base: ObjectBase;
-  private job: SnapshotJob | null = null;
+  private readonly telling: JobTelling;
   private problem: string | undefined;
   private logFrom: Lsn | undefined;
   private earliestMs: number | undefined;
-  /** The volume's path as it was seen in this epoch of the writer. */
-  private seen: { readonly epoch: number; readonly path: LogPath } | undefined;
+  private readonly path: PathSeen;
   private plannedMs: number | undefined;
+  /** Nobody wrote when it was to be planned: that is not a minute's wait. */
+  private isUnplanned = false;
   private collectAtMs: number;
   private pauseMs = 0;
   private notBeforeMs = 0;
-  private toldMs = 0;
   private signal: AbortSignal = new AbortController().signal;
 
   constructor(context: KeeperContext, losses: LossBook, onChange: () => void, ways = realWays) {
@@ -78,19 +79,21 @@ export class SnapshotJobs {
     this.losses = losses;
     this.onChange = onChange;
     this.ways = ways;
+    this.telling = new JobTelling(context.clock, onChange);
+    this.path = new PathSeen(context, ways.see);
     this.copies = new SnapshotCopies(context, (store) => this.base.spared(store));
     this.base = new ObjectBase({
       context,
       deletions: this.copies.deletions,
       live: () => this.sound(),
-      path: () => this.seen?.path,
+      path: () => this.path.last,
     });
     this.extents = new ExtentCount(context);
     this.collectAtMs = context.clock.nowMs() + context.config.snapshots.collectEveryMs;
   }
 
   report(): SnapshotReport {
-    const { job, logFrom, earliestMs, shelf, extents } = this;
+    const { logFrom, earliestMs, shelf, extents } = this;
     return {
       snapshots: shelf.hasLooked ? shelf.count : null,
       newestTime: shelf.newestTime() ?? null,
@@ -98,7 +101,7 @@ export class SnapshotJobs {
       logFrom: logFrom === undefined ? null : formatLsn(logFrom),
       earliestTime: earliestMs === undefined ? null : new Date(earliestMs).toISOString(),
       extents: extents.report,
-      job,
+      job: this.telling.job,
     };
   }
 
@@ -228,9 +231,10 @@ export class SnapshotJobs {
   }
 
   private async tick(): Promise<void> {
-    const { clock } = this.context;
+    const { clock, world } = this.context;
     const nowMs = clock.nowMs();
-    if (this.plannedMs === undefined || nowMs - this.plannedMs >= planEveryMs) {
+    const isPlanOld = this.plannedMs === undefined || nowMs - this.plannedMs >= planEveryMs;
+    if (isPlanOld || (this.isUnplanned && world().durable)) {
       await this.lane.run(() => this.keepPlan());
       this.plannedMs = nowMs;
       this.copies.lookAgain();
@@ -253,7 +257,7 @@ export class SnapshotJobs {
 
   private copy(): Promise<void> {
     const what: SnapshotJob = { ...begun, what: "copying" };
-    return this.during(what, async () => {
+    return this.telling.during(what, async () => {
       await this.copies.goOn(this.signal);
       if (this.shelf.hasLooked) await this.base.look();
     });
@@ -263,24 +267,12 @@ export class SnapshotJobs {
     const { config, world, clock } = this.context;
     const { durable } = world();
     const vdl = findLsn(durable?.vdl ?? "");
-    const path = await this.pathNow();
+    const path = await this.path.now(this.signal);
     if (!path || vdl === undefined) return false;
     const snapshots = this.sound();
     const { logBytes, maxAgeMs } = config.snapshots;
     const schedule = { everyLogBytes: logBytes, everyMs: maxAgeMs, logBytesMin, anyLogEveryMs };
     return isSnapshotDue(schedule, { snapshots, path, vdl, nowMs: clock.wallMs() });
-  }
-
-  /** Undefined: nobody writes, or nobody says. */
-  private async pathNow(): Promise<LogPath | undefined> {
-    const { durable } = this.context.world();
-    if (!durable) return undefined;
-    if (this.seen?.epoch === durable.epoch) return this.seen.path;
-    const sight = await this.ways.see(this.context, this.signal);
-    // Nodes that have not heard of this epoch yet would show the path before it.
-    if (sight?.path.at(-1)?.epoch !== durable.epoch) return undefined;
-    this.seen = { epoch: durable.epoch, path: sight.path };
-    return sight.path;
   }
 
   private async look(): Promise<void> {
@@ -307,7 +299,7 @@ export class SnapshotJobs {
    */
   private async take(id: string | undefined): Promise<SnapshotManifest> {
     const what: SnapshotJob = { ...begun, what: "taking", id: id ?? null };
-    return this.during(what, async () => {
+    return this.telling.during(what, async () => {
       const { losses } = this;
       const { mark, isUnmet: isAnew } = losses;
       const manifest = await this.ways.take(this.context, {
@@ -315,7 +307,7 @@ export class SnapshotJobs {
         known: this.sound(),
         isAnew,
         onProgress: (doneBytes, totalBytes) => {
-          this.say({ ...what, doneBytes, totalBytes: totalBytes ?? null });
+          this.telling.say({ ...what, doneBytes, totalBytes: totalBytes ?? null });
         },
         signal: this.signal,
       });
@@ -335,7 +327,9 @@ export class SnapshotJobs {
     this.losses.keepOf((id) => this.shelf.has(id));
     await this.base.look();
     // What cannot be read may be what everything rests on.
-    const path = this.shelf.unreadable.size > 0 ? undefined : await this.pathNow();
+    const isReadable = this.shelf.unreadable.size === 0;
+    const path = isReadable ? await this.path.now(this.signal) : undefined;
+    this.isUnplanned = isReadable && !path;
     if (!path) return;
     const futures = world().futures.map((future) => ({
       path: parsePath(future.path),
@@ -358,7 +352,7 @@ export class SnapshotJobs {
   private drop(ids: readonly string[]): Promise<string[]> {
     const { context, shelf, copies, losses } = this;
     const what: SnapshotJob = { ...begun, what: "deleting", id: ids[0] ?? null };
-    return this.during(what, async () => {
+    return this.telling.during(what, async () => {
       const waiting = new Set<string>();
       const needing = await this.base.needing(ids);
       for (const id of ids) {
@@ -387,7 +381,7 @@ export class SnapshotJobs {
     // What an unknown, half dead keeper may be about to name.
     const graceMs = config.snapshots.collectEveryMs;
     const what: SnapshotJob = { ...begun, what: "collecting" };
-    return this.during(what, async () => {
+    return this.telling.during(what, async () => {
       const collect = async (store: ObjectStore): Promise<void> => {
         // What is copied there by and by is named by nothing yet.
         if (this.isBehind(store)) return;
@@ -402,24 +396,6 @@ export class SnapshotJobs {
       await inEach(this.context, collect, "extents.notCollected");
       this.extents.noteChange();
     });
-  }
-
-  private async during<Result>(job: SnapshotJob, work: () => Promise<Result>): Promise<Result> {
-    this.say(job);
-    try {
-      return await work();
-    } finally {
-      this.say(null);
-    }
-  }
-
-  private say(job: SnapshotJob | null): void {
-    const nowMs = this.context.clock.nowMs();
-    const isSame = this.job !== null && job !== null && this.job.what === job.what;
-    this.job = job;
-    if (isSame && nowMs - this.toldMs < tellEveryMs) return;
-    this.toldMs = nowMs;
-    this.onChange();
   }
 }
 

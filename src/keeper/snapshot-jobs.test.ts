@@ -50,6 +50,7 @@ class DatedStore extends MemoryStore {
 
 /** A volume that 20 MiB of log come to in each hour, in which `table` is what is stored of its only table, as long as there is one. */
 class AVolume {
+  isWritten = true;
   readonly clock = new VirtualClock();
   readonly stores = ["node", "objects"].map((label) => new DatedStore(label, this.clock));
   readonly taken: number[] = [];
@@ -94,8 +95,10 @@ class AVolume {
       logger: openLogger({ file: undefined, process: "test" }),
       config: { snapshots } as KeeperContext["config"], // it asks for no more of it
       world: () => {
-        const durable = { epoch: 1, vdl: formatLsn(this.vdl()), atMs: clock.wallMs() };
-        return { nodes: [], instances: [], durable, futures: [], left: [] };
+        const durable = this.isWritten
+          ? { epoch: 1, vdl: formatLsn(this.vdl()), atMs: clock.wallMs() }
+          : null;
+        return { nodes: [], instances: [], durable, futures: [], left: [], unreadable: [] };
       },
       sealer: () => sealer,
       objects: () => objects,
@@ -175,6 +178,29 @@ it("what nobody names and is younger than a collection's interval waits for the 
   expect(world.extentsIn()).toEqual([2, 2]);
   await world.goesOnFor(1);
   expect(world.extentsIn()).toEqual([1, 1]);
+  ending.abort(new Error("the test is over"));
+  await world.clock.during(over);
+});
+
+it("what is kept is known as soon as somebody writes: the keeper may have looked before", async () => {
+  const world = new AVolume();
+  world.isWritten = false;
+  await world.take();
+  const jobs = world.keeper({
+    logBytes: 1024 ** 3,
+    maxAgeMs: 24 * hourMs,
+    collectEveryMs: hourMs,
+    rateMaxBytes: 0,
+    retentionMs: hourMs,
+  });
+  const ending = new AbortController();
+  const over = jobs.run(ending.signal).catch(() => undefined);
+  const secondMs = 1_000;
+  await world.goesOnFor((5 * secondMs) / hourMs);
+  expect(jobs.report().earliestTime).toBeNull();
+  world.isWritten = true;
+  await world.goesOnFor((3 * secondMs) / hourMs);
+  expect(jobs.report().earliestTime).not.toBeNull();
   ending.abort(new Error("the test is over"));
   await world.clock.during(over);
 });
