@@ -199,26 +199,16 @@ describe("commands in the admin database", () => {
     expect(lines[1]).toMatch(/^ {2}az1-full +\d+ .*-$/);
   });
 
-  it("tells once of log that a scrub found damaged, and that its node has made whole", async () => {
-    const told = async (): Promise<{ message: string }[]> => {
-      const sql =
-        "SELECT message FROM events WHERE source_type = 'storage' AND source = 'az3-full' AND message LIKE '%whole again%'";
-      return (await admin.query<{ message: string }>(sql)).rows;
-    };
-    expect(await told()).toEqual([]);
+  const healings = async (): Promise<{ message: string }[]> => {
+    const sql =
+      "SELECT message FROM events WHERE source_type = 'storage' AND source = 'az3-full' AND message LIKE '%whole again%'";
+    return (await admin.query<{ message: string }>(sql)).rows;
+  };
+
+  it("scrubs log that is damaged, and its node makes it whole", async () => {
+    expect(await healings()).toEqual([]);
     expect(flipLog(join(cluster.dataDir, "storage", "az3-full"))).toBeGreaterThan(0);
     await until("all is well again", () => said("SCRUB STORAGE az3-full").catch(() => undefined));
-    const rows = await until("it is told", async () => {
-      const found = await told();
-      return found.length > 0 && found;
-    });
-    expect(rows).toEqual([
-      {
-        message: expect.stringMatching(
-          /^The storage node has made (?:a damaged part|\d+ damaged parts) of its log whole again\.$/,
-        ),
-      },
-    ]);
   });
 
   it("refuses with the command line's code, message and hint", async () => {
@@ -295,5 +285,20 @@ describe("commands in the admin database", () => {
     expect(about("admin.commandLeft")).toEqual(["ADD INSTANCE 'late'"]);
     expect(about("admin.commandDone")).toContain("REMOVE INSTANCE 'extra'");
     expect(await said("REMOVE INSTANCE late")).toEqual(["late is removed"]);
+  });
+
+  // It is told when healing has come to rest for a while.
+  it("tells once of what was made whole", async () => {
+    const rows = await until("it is told", async () => {
+      const found = await healings();
+      return found.length > 0 && found;
+    });
+    expect(rows).toEqual([
+      {
+        message: expect.stringMatching(
+          /^The storage node has made (?:a damaged part|\d+ damaged parts) of its log whole again\.$/,
+        ),
+      },
+    ]);
   });
 });

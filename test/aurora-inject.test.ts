@@ -296,7 +296,9 @@ describe("aurora_inject_disk_congestion", () => {
   it("delays what a quorum has to do for commits, which come right all the same", async () => {
     const [delayed, refused] = [await counted("delayed"), await counted("refused")];
     const rows = await rowsOn("writer");
-    await cluster.query("SELECT aurora_inject_disk_congestion(100, 0, true, 10, 10, 50.5)");
+    const fault = (seconds: number): string =>
+      `aurora_inject_disk_congestion(100, 0, true, ${seconds}, 10, 50.5)`;
+    await cluster.query(`SELECT ${fault(longSeconds)}`);
     expect(Object.keys(await faults())).toEqual(nodes);
     for (let i = 0; i < 10; i++) await cluster.query("INSERT INTO t VALUES (6)");
     const now = await counted("delayed");
@@ -305,6 +307,7 @@ describe("aurora_inject_disk_congestion", () => {
     expect(more.reduce((sum, count) => sum + count)).toBeGreaterThanOrEqual(40);
     expect(more.filter((count) => count > 0).length).toBeGreaterThanOrEqual(4);
     expect(await counted("refused")).toEqual(refused);
+    await endSoon(fault);
     await untilOver();
     expect(await rowsOn("writer")).toBe(rows + 10);
     const over = await counted("delayed");

@@ -160,14 +160,18 @@ describe("a watch", () => {
     expect(messages).toEqual(["1 connection was turned away before the log-in."]);
   });
 
-  it("counts log-ins that were refused, once a minute, over restarts of who counts them", () => {
+  it("counts log-ins that were refused, at once and then once a minute, over restarts of who counts them", () => {
     const watch = new EventWatch();
     const messages: string[] = [];
     const totals = [...Array.from({ length: 100 }, (_, i) => i * 10), ...Array(65).fill(3), 3, 3];
     for (const [second, loginsRefused] of totals.entries())
       for (const { message } of watch.look({ ...calm, loginsRefused }, second * 1_000))
         messages.push(message);
-    expect(messages).toEqual(["600 log-ins were refused.", "3 log-ins were refused."]);
+    expect(messages).toEqual([
+      "10 log-ins were refused.",
+      "600 log-ins were refused.",
+      "3 log-ins were refused.",
+    ]);
   });
 
   describe("that is told what was made whole", () => {

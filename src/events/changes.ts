@@ -294,7 +294,7 @@ function healedText(what: HealedSight["what"], count: number, where: string): st
   return `${objects} in the ${where} ${one ? "was" : "were"} replaced by ${one ? "a good one" : "good ones"}.`;
 }
 
-/** Of a total that is counted elsewhere. */
+/** Of a total that is counted elsewhere: the first rise is told at once, others once a minute. */
 class Increase {
   private told: { readonly total: number; readonly atMs: number } | undefined;
 
@@ -302,9 +302,12 @@ class Increase {
   look(total: number | undefined, nowMs: number): number {
     if (total === undefined) return 0;
     const before = this.told;
-    if (!before || (before.total !== total && nowMs - before.atMs >= refusedEveryMs))
-      this.told = { total, atMs: nowMs };
-    if (!before || this.told === before) return 0;
+    if (!before) {
+      this.told = { total, atMs: Number.NEGATIVE_INFINITY };
+      return 0;
+    }
+    if (before.total === total || nowMs - before.atMs < refusedEveryMs) return 0;
+    this.told = { total, atMs: nowMs };
     // The process that counts has started anew.
     return total >= before.total ? total - before.total : total;
   }
