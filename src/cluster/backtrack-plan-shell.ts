@@ -31,6 +31,7 @@ import {
   pathsOf,
   type PathToSearch,
   undoneOf,
+  pathIn,
 } from "./backtrack.ts";
 import type { Durable } from "./durable.ts";
 import type { BacktrackReport } from "./messages.ts";
@@ -131,9 +132,9 @@ class Planning {
     this.target = target;
     this.log = log;
     const inEpoch = facts.states.filter(({ accepted }) => accepted === facts.writer.epoch);
-    const history = inEpoch[0]?.history;
+    const history = pathIn(facts.states, facts.writer.epoch);
     if (!history) {
-      const why = "no storage node that knows the writer's epoch answers";
+      const why = "no storage node that has the writer's epoch answers";
       throw new BorealisError(sqlState.cannotConnectNow, why, { hint: "try again in a moment" });
     }
     this.present = history;
@@ -175,13 +176,20 @@ class Planning {
     const { vdl } = facts.writer;
     let first: Look | undefined;
     for (const on of pathsOf(target, { path: present, end: vdl }, { left, futures })) {
-      const moment = await findMoment({
+      const search = findMoment({
         from: this.lowest,
         to: on.end,
         target,
         log: this.log.of(on.path),
         signal: facts.signal,
         onProgress: facts.onProgress,
+      });
+      // Another path than the one that was meant is looked at, too: what is left of it may not be whole.
+      const isExtra = (error: unknown): boolean =>
+        first !== undefined && error instanceof BorealisError && error.code === sqlState.ioError;
+      const moment = await search.catch((error: unknown) => {
+        if (isExtra(error)) return undefined;
+        throw error;
       });
       const place = { presentEnd: vdl, found: moment?.endLsn, on: on.leftAtMs };
       const look = { on, moment, gone: goneOf(target, place, futures) };

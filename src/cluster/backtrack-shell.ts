@@ -20,6 +20,7 @@ import {
   underWay,
   undoneOf,
   withExpired,
+  pathIn,
 } from "./backtrack.ts";
 import type {
   BacktrackProgress,
@@ -282,13 +283,13 @@ export class Backtracks {
     // Writes go on already: what is committed from here on is the present path's.
     const leftAtMs = clock.wallMs();
     const { epoch = 0, vdl } = roles.durable() ?? {};
-    const node = (await inspectAll()).find(({ accepted }) => accepted === epoch);
-    if (!node || vdl === undefined) throw notYet();
+    const history = pathIn(await inspectAll(), epoch);
+    if (!history || vdl === undefined) throw notYet();
     const refill = order.refill
       ? { path: parsePath(order.refill.path), to: parseLsn(order.refill.to) }
       : undefined;
     const wanted = { ...order, to: parseLsn(order.to), refill };
-    if (!isBacktrackDone({ start: vdl, history: node.history }, wanted)) {
+    if (!isBacktrackDone({ start: vdl, history }, wanted)) {
       roles.changeState((now) => ({ ...now, backtrack: undefined }));
       throw new BorealisError(
         sqlState.notInPrerequisiteState,

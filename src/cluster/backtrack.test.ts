@@ -14,6 +14,7 @@ import {
   type LeftPath,
   lostStage,
   mergedNews,
+  pathIn,
   pathOf,
   pathsOf,
   undoneOf,
@@ -369,4 +370,12 @@ test("what was undone is a number and a span", () => {
     from: "1970-01-01T00:00:00.000001Z",
     to: "1970-01-01T00:00:02.000001Z",
   });
+});
+
+test("the volume's path is that of a node which has it whole: one that lags has accepted the epoch, too", () => {
+  const lagging = { accepted: epoch(3), history: path([1, 1, 0]) };
+  const whole = { accepted: epoch(3), history: present };
+  expect(pathIn([lagging, whole], 3)).toBe(present);
+  expect(pathIn([lagging], 3)).toBeUndefined();
+  expect(pathIn([{ accepted: epoch(4), history: present }], 3)).toBeUndefined();
 });

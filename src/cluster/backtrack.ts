@@ -1,7 +1,7 @@
 /** Where a backtrack goes, from what is known of the volume's paths: decisions only. */
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { formatLsn, type Lsn, lsnMaxOf, lsnMin, parseLsn } from "../base/lsn.ts";
-import { commonPrefix, type History } from "../quorum/index.ts";
+import { commonPrefix, type History, lastEpoch, type State } from "../quorum/index.ts";
 import type { ClusterEvent } from "../events/index.ts";
 import type { World } from "../keeper/index.ts";
 import { futureOfTime, type LeftFuture, sharedEnd } from "../volume/index.ts";
@@ -19,6 +19,20 @@ export interface LeftPath {
 
 /** A future that is kept no more. */
 export type GonePath = LeftFuture & { readonly untilMs: number };
+
+/**
+ * The volume's path as nodes show it that have come to this epoch; undefined: none of those that answer has. A node that lacks log below
+ * the epoch's start has accepted it, too, and shows a path that ends before (quorum-protocol.md: the effective history).
+ */
+export function pathIn(
+  states: readonly Pick<State, "accepted" | "history">[],
+  epoch: number,
+): History | undefined {
+  const whole = states.find(
+    ({ accepted, history }) => accepted === epoch && lastEpoch(history) === epoch,
+  );
+  return whole?.history;
+}
 
 /** So many are remembered each, which takes up to a quarter of a megabyte in the state; the older ones as one. */
 export const expiredMax = 1_000;

@@ -77,7 +77,8 @@ async function hydrate(
       skip(manifest.id, error, tried.lostBy(error));
     }
   }
-  const why = failure ?? unseen;
+  // A store that did not answer may have what is damaged in the others.
+  const why = unseen ?? failure;
   if (why) throw why;
   post({ kind: "none" });
 }

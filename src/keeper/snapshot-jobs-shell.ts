@@ -160,7 +160,7 @@ export class SnapshotJobs {
   async reach(on: { readonly path: LogPath; readonly base: Lsn }): Promise<SnapshotReached> {
     if (this.lane.length === 0) await this.lane.run(() => this.look()).catch(orAsKnown);
     await this.untilLooked();
-    const from = reachOf(this.shelf.facts, on);
+    const from = reachOf(this.sound(), on);
     return { from: from === undefined ? null : formatLsn(from) };
   }
 
