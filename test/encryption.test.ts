@@ -30,8 +30,17 @@ function filesUnder(folder: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+/** What is in the making has another name a moment later. */
+function readIfThere(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
 function holding(text: string, folder: string): string[] {
-  return filesUnder(folder).filter((file) => readFileSync(file).includes(text));
+  return filesUnder(folder).filter((file) => readIfThere(file).includes(text));
 }
 
 /** Data keys of the frames in a node's files, as their headers tell. */
