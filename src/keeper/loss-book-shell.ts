@@ -1,6 +1,11 @@
 import { adviceOf, BorealisError, messageOf, sqlState } from "../base/errors.ts";
 import type { Disk, Logger } from "../io/index.ts";
-import { extentObject, type LostObject, type SnapshotManifest } from "../volume/index.ts";
+import {
+  extentObject,
+  type LostObject,
+  type ObjectScrub,
+  type SnapshotManifest,
+} from "../volume/index.ts";
 import { encodeLosses, lossBytesMax, parseLosses } from "./loss-record.ts";
 
 export interface LossBookOptions {
@@ -86,9 +91,13 @@ export class LossBook {
     this.change();
   }
 
-  /** What a whole scrub that began then has not met again is good by now, or nobody names it. */
-  forgetBefore(startedMs: number): void {
-    for (const [name, { seenMs }] of this.byName) if (seenMs < startedMs) this.byName.delete(name);
+  /**
+   * A scrub that began then, with all of these as suspects, has neither met it again nor left it undecided: it is good by now, or
+   * nobody names it.
+   */
+  forgetBefore(startedMs: number, { undecided }: Pick<ObjectScrub, "undecided">): void {
+    for (const [name, { seenMs }] of this.byName)
+      if (seenMs < startedMs && !undecided.has(name)) this.byName.delete(name);
     this.change();
   }
 

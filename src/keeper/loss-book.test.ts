@@ -69,16 +69,17 @@ describe("what is lost", () => {
     expect(book.lost).toEqual([{ name: second, snapshots: ["a"] }]);
   });
 
-  it("is forgotten when a whole scrub has not met it again, also if an earlier keeper found it", async () => {
+  it("is forgotten when a scrub has decided that it is well, also if an earlier keeper found it", async () => {
     const file = aFile();
     const book = await open(file);
-    for (const name of [first, second]) book.note({ name, snapshots: ["a"] }, 1_000);
+    const third = extentObject("3".repeat(64));
+    for (const name of [first, second, third]) book.note({ name, snapshots: ["a"] }, 1_000);
     await book.settled();
     const next = await open(file);
     next.note({ name: second, snapshots: ["a"] }, 20);
-    next.forgetBefore(10);
+    next.forgetBefore(10, { undecided: new Set([third]) });
     await next.settled();
-    expect((await open(file)).lost).toEqual([{ name: second, snapshots: ["a"] }]);
+    expect((await open(file)).lost.map(({ name }) => name)).toEqual([second, third]);
   });
 
   it("is forgotten with the snapshots that it hurt, and the next one is stored anew all the same", async () => {

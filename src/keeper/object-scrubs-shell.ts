@@ -118,7 +118,7 @@ export class ObjectScrubs {
     readonly targets: () => ObjectStore[];
     /** The store whose archive is read, too. */
     readonly archive: ObjectStore | undefined;
-    /** What is not found lost by it is well. */
+    /** It may forget what it finds to be well. */
     readonly isOfAll: boolean;
     readonly signal: AbortSignal;
   }): Promise<ObjectScrub> {
@@ -126,7 +126,9 @@ export class ObjectScrubs {
     const { logger, clock } = context;
     const startedMs = clock.nowMs();
     await snapshots.catchUp();
-    const scrub = this.scrubOf(pass);
+    // Before the control plane has told which nodes there are, what only they show seems to be nobody's.
+    const mayForget = pass.isOfAll && context.nodeStores().length > 0;
+    const scrub = this.scrubOf({ ...pass, suspects: losses.lost.map(({ name }) => name) });
     const { archive: store, pace, signal } = pass;
     const { tally } = scrub;
     if (pace === "now") this.asked = tally;
@@ -139,7 +141,7 @@ export class ObjectScrubs {
     for (const one of tally.stores) {
       logger.info({ event: "objects.scrubbed", store: one.label, ...tally.figuresOf(one) });
     }
-    if (pass.isOfAll && tally.isWhole) losses.forgetBefore(startedMs);
+    if (mayForget) losses.forgetBefore(startedMs, scrub);
     this.options.onChange();
     // Who asked is told of nothing that the keeper may forget.
     await losses.settled();
@@ -149,6 +151,7 @@ export class ObjectScrubs {
   private scrubOf(how: {
     readonly pace: Pace;
     readonly targets: () => readonly ObjectStore[];
+    readonly suspects?: readonly string[];
     readonly signal: AbortSignal;
   }): ObjectScrub {
     const { context, snapshots, losses } = this.options;

@@ -29,7 +29,7 @@ async function aKeeper(clock: Clock = realClock) {
   const extent = await aSnapshot(stores, "auto-1", sealer);
   const behind = new Set<ObjectStore>();
   const known = new Set(["auto-1"]);
-  const world = { caughtUp: 0, changes: 0, healed: [] as string[] };
+  const world = { caughtUp: 0, changes: 0, healed: [] as string[], areNodesKnown: true };
   const logger = openLogger({ file: undefined, process: "test" });
   const losses = new LossBook({ file: "/losses.json", disk: {} as Disk, logger });
   const context = {
@@ -38,7 +38,7 @@ async function aKeeper(clock: Clock = realClock) {
     config: { scrubIntervalMs: 3_600_000 },
     sealer: () => sealer,
     objects: () => objects,
-    nodeStores: () => [first, second],
+    nodeStores: () => (world.areNodesKnown ? [first, second] : []),
     isBehind: (store: ObjectStore) => behind.has(store),
     noteHealed: (store: ObjectStore, name: string) =>
       void world.healed.push(`${store.label} ${name}`),
@@ -135,6 +135,32 @@ describe("scrubs of objects", () => {
     expect(scrubs.damage).toBeNull();
     // Found twice, it is one: the next snapshot has to know of it once.
     expect([losses.mark, losses.hurt.size]).toEqual([1, 0]);
+  });
+
+  it("forget nothing that they have not looked at", async () => {
+    const { objects, stores, extent, behind, losses, rot, scrubs, world } = await aKeeper();
+    const name = extentObject(extent);
+    const good = objects.kept.get(name) ?? Buffer.alloc(0);
+    for (const store of stores) rot(store);
+    await scrubs.now(everything);
+    const lost = [{ name, snapshots: ["auto-1"] }];
+    expect(losses.lost).toEqual(lost);
+    // The next keeper has just begun, and some store is being filled.
+    for (const store of stores) behind.add(store);
+    await scrubs.now(everything);
+    expect(losses.lost).toEqual(lost);
+    // Only nodes show the snapshot, and nobody has told yet which nodes there are.
+    behind.clear();
+    world.areNodesKnown = false;
+    const manifest = objects.kept.get(snapshotObject("auto-1")) ?? Buffer.alloc(0);
+    objects.kept.delete(snapshotObject("auto-1"));
+    await scrubs.now(everything);
+    expect(losses.lost).toEqual(lost);
+    world.areNodesKnown = true;
+    objects.kept.set(snapshotObject("auto-1"), manifest);
+    objects.kept.set(name, good);
+    await scrubs.now(everything);
+    expect(losses.lost).toEqual([]);
   });
 
   it("judge one object that somebody could not read: it is healed, or lost for sure, or nobody's", async () => {

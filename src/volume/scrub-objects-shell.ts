@@ -35,6 +35,8 @@ export interface ObjectScrubOptions {
   /** Does it while nobody takes, deletes, copies or collects, with all that is known of deletions. */
   readonly inTurn: <Result>(work: (deletions: Deletions) => Promise<Result>) => Promise<Result>;
   readonly pace: Pace;
+  /** Names of extents and manifests that were good nowhere when somebody looked: see `undecided`. None unless told. */
+  readonly suspects?: readonly string[];
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly events?: ScrubEvents;
@@ -68,6 +70,8 @@ type Open<T> = (bytes: Buffer) => Promise<T>;
  */
 export class ObjectScrub {
   readonly tally = new ScrubTally<ObjectStore>();
+  /** The suspects without those that were read well in some store, or that no snapshot names for sure. */
+  readonly undecided: Set<string>;
   private readonly options: ObjectScrubOptions;
   /** Stores that failed last, how often in a row, and until when they are not asked again. */
   private readonly failing = new Map<ObjectStore, Failing>();
@@ -75,6 +79,7 @@ export class ObjectScrub {
 
   constructor(options: ObjectScrubOptions) {
     this.options = options;
+    this.undecided = new Set(options.suspects);
   }
 
   /** One pass; an ObjectScrub is made for each. Raises what `inTurn` raises, and the signal's reason. */
@@ -106,12 +111,15 @@ export class ObjectScrub {
     const live = await inTurn((deletions) => liveSnapshots(stores(), deletions));
     const ids = [...live.ids.keys()];
     const named = new Map<string, number>();
+    let isComplete = live.failures.size === 0;
     for (const id of ids) {
       const manifest = await this.manifest(id);
+      if (!manifest) isComplete = false;
       for (const [extent, { storedBytes }] of manifest?.extents ?? [])
         named.set(extent, storedBytes);
       await this.rest((intervalMs) => Math.min(manifestRestMs, intervalMs / ids.length));
     }
+    if (isComplete) this.decideUnnamed(named);
     return named;
   }
 
@@ -134,6 +142,7 @@ export class ObjectScrub {
       for (const store of damaged) {
         try {
           manifest = await readSnapshot(this.replicasFrom(store), id, sealer(), deletions);
+          this.undecided.delete(snapshotObject(id));
         } catch (error) {
           // Deleted meanwhile.
           if (error instanceof BorealisError && error.code === sqlState.invalidParameter) continue;
@@ -226,6 +235,7 @@ export class ObjectScrub {
       for (const store of stores) {
         try {
           await this.replicasFrom(store).get(object.name, this.opener(id));
+          this.undecided.delete(object.name);
         } catch (error) {
           this.noteNotHealed(store, object, error);
         }
@@ -264,8 +274,19 @@ export class ObjectScrub {
         if (error.code !== sqlState.dataCorrupted) notRead = error;
       }
     }
-    if (isComplete) for (const extent of named.keys()) if (!live.has(extent)) named.delete(extent);
+    if (isComplete) {
+      for (const extent of named.keys()) if (!live.has(extent)) named.delete(extent);
+      this.decideUnnamed(live);
+    }
     return { namers, notRead };
+  }
+
+  /** All live manifests were read, and name these extents. */
+  private decideUnnamed(live: Pick<ReadonlySet<string>, "has">): void {
+    for (const name of this.undecided) {
+      const extent = findExtentId(name);
+      if (extent === undefined || !live.has(extent)) this.undecided.delete(name);
+    }
   }
 
   private opener(id: string): Open<Buffer> {
@@ -285,7 +306,10 @@ export class ObjectScrub {
     try {
       const bytes = await store.get(name);
       this.noteRead(store, bytes?.length ?? 0);
-      return bytes ? { kind: "good", value: await open(bytes) } : { kind: "missing" };
+      if (!bytes) return { kind: "missing" };
+      const value = await open(bytes);
+      this.undecided.delete(name);
+      return { kind: "good", value };
     } catch (error) {
       if (signal.aborted || !(error instanceof BorealisError)) throw error;
       if (error.code === sqlState.dataCorrupted) return { kind: "damaged" };

@@ -126,7 +126,7 @@ describe.each([
       const wanted = { checked: 5, checkedBytes, healed: 0, unhealed: 0, problem: null };
       expect(tally.figuresOf(store)).toEqual(wanted);
     }
-    expect([tally.lost, tally.isWhole, world.events]).toEqual([[], true, []]);
+    expect([tally.lost, world.events]).toEqual([[], []]);
   });
 
   it("finds a flipped bit of any byte of any object, and heals it", async () => {
@@ -285,7 +285,6 @@ describe("a scrub", () => {
       unhealed: 0,
       problem: "5 objects were not read: it does not answer",
     });
-    expect(tally.isWhole).toBe(false);
     // Without it there is no good copy: it may have one, so nothing is lost.
     flip(first, world.nameOf(alone.second), 60);
     flip(third, world.nameOf(alone.second), 60);
@@ -323,6 +322,54 @@ describe("a scrub", () => {
       problem: expect.stringContaining("1 objects were not read"),
     });
     expect(world.picture()).toEqual(before);
+  });
+
+  it("decides of suspects only what it has seen", async () => {
+    const world = await World.of(encrypting);
+    const { stores } = world;
+    const named = [world.nameOf(shared), world.nameOf(alone.first), snapshotObject("second")];
+    const unnamed = [extentObject("0".repeat(64)), snapshotObject("gone")];
+    const suspects = [...named, ...unnamed];
+    const undecided = async (changes: Partial<ObjectScrubOptions> = {}): Promise<string[]> => [
+      ...(await world.scrub({ suspects, ...changes })).undecided,
+    ];
+    expect(await undecided()).toEqual([]);
+    // There is nothing to be looked at: stores are being filled.
+    expect(await undecided({ targets: () => [] })).toEqual(suspects);
+    // Who is away may show a snapshot that no other one does.
+    stores[1].failure = unreachable;
+    expect(await undecided()).toEqual(unnamed);
+    // What it heals it has seen.
+    for (const name of named) flip(stores[0], name, 60);
+    expect(await undecided({ targets: () => [stores[0]] })).toEqual(unnamed);
+    stores[1].failure = undefined;
+    // What was lost is told, and nobody knows what else this manifest names.
+    for (const store of stores) {
+      flip(store, snapshotObject("second"), 40);
+      flip(store, world.nameOf(alone.first), 40);
+    }
+    const { tally, undecided: left } = await world.scrub({ suspects });
+    expect([...left]).toEqual([world.nameOf(alone.first), snapshotObject("second"), ...unnamed]);
+    expect(tally.lost.map(({ name }) => name)).toEqual([
+      snapshotObject("second"),
+      world.nameOf(alone.first),
+    ]);
+  });
+
+  it("decides of suspects what nobody names any more when it comes to it", async () => {
+    const world = await World.of(encrypting);
+    const suspects = [world.nameOf(shared), world.nameOf(alone.first)];
+    const [first] = world.stores;
+    const { get } = first;
+    first.get = async (name) => {
+      if (name === world.nameOf(alone.first)) {
+        await world.delete("first");
+        for (const store of world.stores) store.kept.delete(name);
+      }
+      return get.call(first, name);
+    };
+    const { tally, undecided } = await world.scrub({ suspects });
+    expect([[...undecided], tally.lost]).toEqual([[], []]);
   });
 
   it("in the background rests between objects, for as long as it is to take", async () => {

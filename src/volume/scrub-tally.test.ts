@@ -20,7 +20,6 @@ it("counts each store for itself, and tells the worst of it", () => {
     ...none,
     problem: "2 objects were not read: away",
   });
-  expect(tally.isWhole).toBe(false);
   tally.noteUnhealed("b", "full");
   expect(tally.figuresOf("b")).toEqual({ ...none, unhealed: 1, problem: "full" });
   expect(tally.stores).toEqual(["a", "b"]);

@@ -39,11 +39,6 @@ export class ScrubTally<Store> {
     return [...this.lostByName.values()];
   }
 
-  /** Whether each copy was seen, and is known to be good or not. */
-  get isWhole(): boolean {
-    return [...this.byStore.values()].every(({ unread }) => unread === 0);
-  }
-
   /** Stores that anything is known of. */
   get stores(): Store[] {
     return [...this.byStore.keys()];
