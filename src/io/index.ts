@@ -45,6 +45,7 @@ export { foundWithin } from "./found-within.ts";
 export { orAborted } from "./or-aborted.ts";
 export { type HttpReply, type HttpRequest, type HttpServer, serveHttp } from "./http-server.ts";
 export { type Logger, type LogOptions, openLogger } from "./logger.ts";
+export { realPath } from "./real-path.ts";
 export { retry, type RetryOptions } from "./retry.ts";
 export { connectRpc, RpcClient } from "./rpc-client.ts";
 export { type RpcHandler, type RpcPeer, type RpcServer, serveRpc } from "./rpc-server.ts";

@@ -3,7 +3,13 @@ import { pathToFileURL } from "node:url";
 import { adviceOf, BorealisError, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import type { Layout } from "../cluster/index.ts";
-import { objectStoreEnv, openObjectStore, tryObjectStore } from "../volume/index.ts";
+import {
+  isSameStore,
+  objectStoreEnv,
+  openObjectStore,
+  type StoreAddress,
+  tryObjectStore,
+} from "../volume/index.ts";
 import { environment } from "./environment.ts";
 import { fileSettings, resolveSettings, type Settings } from "./config.ts";
 import type { UpOptions } from "./options.ts";
@@ -25,6 +31,15 @@ export function objectStoreOf(layout: Layout, settings: Settings): ObjectStorePl
 /** That of a cluster that may be down: as its next start would have it, if nothing else is said. */
 export function resumedObjectStore(layout: Layout): ObjectStorePlace {
   return objectStoreOf(layout, resumedSettings(layout));
+}
+
+/**
+ * Whether a store, however its URL is written, is the own one of the cluster in a data directory, running or not. Raises 22023 for
+ * a URL that is none.
+ */
+export function isOwnStore(layout: Layout, volume: string, asked: StoreAddress): Promise<boolean> {
+  const { objectStoreUrl: url, objectStoreEnv: env } = resumedObjectStore(layout);
+  return isSameStore(volumeId(volume), { url, env }, asked);
 }
 
 /** The settings of a cluster that may be down: as its next start would have them, if nothing else is said. */

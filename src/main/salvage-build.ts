@@ -16,8 +16,8 @@ import { deletionsOf, shareObjects } from "./clone-objects.ts";
 import { readState } from "./data-dir.ts";
 import type { Progress } from "./progress.ts";
 import { replaceFile } from "./replace-file.ts";
-import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
-import { keepFutures } from "./salvage-futures.ts";
+import { forgetSalvage, readSalvage, type SalvageFile, writeSalvage } from "./salvage-file.ts";
+import { keepFutures, lostFutures } from "./salvage-futures.ts";
 import { shareFile } from "./share-files.ts";
 import { treeBytes } from "./trees.ts";
 import { inheritVolumeKeys, openVolumeKeys } from "./volume-keys.ts";
@@ -101,7 +101,13 @@ export async function buildSuccessor(order: SuccessorOrder): Promise<void> {
     nodes,
   };
   replaceFile(draftState(layout), `${JSON.stringify(next, null, 2)}\n`, { isDurable: true });
-  writeSalvage(layout, { format: 1, successor, former: state.volumeId, isBuilt: true });
+  writeSalvage(layout, {
+    format: 1,
+    successor,
+    former: state.volumeId,
+    isBuilt: true,
+    futuresLost: lostFutures(state, next),
+  });
 }
 
 /** Of each survivor that holds everything. Raises XX001 if none does: it was seen to be there. */
@@ -157,11 +163,12 @@ async function keepObjects(order: SuccessorOrder): Promise<void> {
 
 /**
  * Puts the successor in the place of the old nodes; then it is the cluster's volume, and the old one's objects in the data
- * directory, which it has under names of its own, go. May be repeated at any point of it.
+ * directory, which it has under names of its own, go. May be repeated at any point of it. Returns what was written down of it,
+ * which the state does not say any more, and nothing will once it is finished.
  */
-export async function finishSalvage(layout: Layout): Promise<void> {
+export function finishSalvage(layout: Layout): SalvageFile {
   const salvage = readSalvage(layout);
-  if (salvage?.isBuilt !== true) return;
+  if (salvage?.isBuilt !== true) throw new Error("a salvage is finished when it was built");
   if (existsSync(draftState(layout))) {
     const text = readFileSync(draftState(layout), "utf8");
     const { nodes } = JSON.parse(text) as ClusterState; // buildSuccessor wrote it, whole
@@ -176,7 +183,7 @@ export async function finishSalvage(layout: Layout): Promise<void> {
     left.push(`${layout.objectsDir}/${former}`);
   for (const dir of left) rmSync(dir, { recursive: true, force: true });
   forgetSalvage(layout);
-  return Promise.resolve();
+  return salvage;
 }
 
 function moveIn(layout: Layout, id: string): void {

@@ -16,7 +16,7 @@ import { resumedObjectStore } from "./object-store.ts";
 import { print } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { buildSuccessor, finishSalvage, type Survivor } from "./salvage-build.ts";
-import { forgetSalvage, readSalvage, writeSalvage } from "./salvage-file.ts";
+import { forgetSalvage, readSalvage, type SalvageFile, writeSalvage } from "./salvage-file.ts";
 import { type StoppedVolume, withStoppedVolume } from "./stopped-volume.ts";
 import { isRunning } from "./running.ts";
 
@@ -36,18 +36,17 @@ export async function storageSalvage(options: Options & { yes?: boolean }): Prom
   if (isRunning(layout)) await requireTrouble(options);
   await confirm(options, layout);
   const progress = new Progress({ isJson: options.json ?? false });
+  let done: SalvageFile;
   try {
-    await salvage({ layout, state, progress, isJson: options.json ?? false });
+    done = await salvage({ layout, state, progress, isJson: options.json ?? false });
   } finally {
     progress.close();
   }
   const seconds = Math.round(performance.now() - startedMs) / 1000;
-  const { state: now } = requireCluster(options);
-  const { volumeId: successor } = now;
-  const futuresLost = lostFutures(state, now);
-  const objects = objectsElsewhere(layout, state);
-  if (options.json)
-    return printJson({ salvaged: state.volumeId, successor, seconds, futuresLost, objects });
+  const { successor, futuresLost = [] } = done;
+  const salvaged = formerOf(done, state);
+  const objects = objectsElsewhere(layout, salvaged);
+  if (options.json) return printJson({ salvaged, successor, seconds, futuresLost, objects });
   print(`volume ${successor} has taken the place of what was lost (${seconds.toFixed(1)} s)`);
   for (const { end } of futuresLost)
     print(`lost: what a backtrack left, which backtrack --to ${end} would have returned to`);
@@ -58,24 +57,19 @@ export async function storageSalvage(options: Options & { yes?: boolean }): Prom
   print(`start it:  borealis up --data-dir ${layout.dataDir}`);
 }
 
-/** What backtracks had left, and no node that was left had whole. None for who finishes what was built before. */
-function lostFutures(
-  { abandoned: before = [] }: ClusterState,
-  { abandoned: after = [] }: ClusterState,
-): { readonly fork: string; readonly end: string; readonly leftAt: string }[] {
-  const isKept = (leftAtMs: number): boolean => after.some((one) => one.leftAtMs === leftAtMs);
-  return before.flatMap(({ fork, end, leftAtMs }) =>
-    isKept(leftAtMs) ? [] : [{ fork, end, leftAt: new Date(leftAtMs).toISOString() }],
-  );
+/** Null: an earlier version began it and did not say; the state of who repeats the command may be the successor's already. */
+function formerOf({ former, successor }: SalvageFile, { volumeId }: ClusterState): string | null {
+  return former ?? (volumeId === successor ? null : volumeId);
 }
 
 /** The successor's keeper has them copied there, or copies them, when it runs. Null: they lay in the data directory. */
 function objectsElsewhere(
   layout: Layout,
-  { volumeId: volume }: ClusterState,
+  volume: string | null,
 ): { readonly store: string; readonly volume: string } | null {
   const { objectStoreUrl: store } = resumedObjectStore(layout);
-  return store === pathToFileURL(layout.objectsDir).href ? null : { store, volume };
+  const isElsewhere = store !== pathToFileURL(layout.objectsDir).href;
+  return isElsewhere && volume !== null ? { store, volume } : null;
 }
 
 interface Work {
@@ -85,7 +79,7 @@ interface Work {
   readonly isJson: boolean;
 }
 
-async function salvage(work: Work): Promise<void> {
+async function salvage(work: Work): Promise<SalvageFile> {
   const { layout, progress } = work;
   const { dataDir } = layout;
   if (isRunning(layout)) {
@@ -96,7 +90,7 @@ async function salvage(work: Work): Promise<void> {
   const unlock = lockDataDir(layout);
   try {
     if (readSalvage(layout)?.isBuilt !== true) await sealAndBuild(work);
-    await finishSalvage(layout);
+    return finishSalvage(layout);
   } finally {
     unlock();
   }

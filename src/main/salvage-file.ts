@@ -15,6 +15,10 @@ const salvageSchema = z.object({
   former: z.uuid().optional(),
   /** All of the successor lies in `storage/.successor`: what is left is to put it in place. */
   isBuilt: z.boolean(),
+  /** Of one that is built: what the successor cannot return to any more. The state that it was built from is replaced by then. */
+  futuresLost: z
+    .array(z.object({ fork: z.string(), end: z.string(), leftAt: z.string() }))
+    .optional(),
 });
 export type SalvageFile = z.infer<typeof salvageSchema>;
 

@@ -6,8 +6,10 @@ import { parsePath, toPathText } from "../instance/index.ts";
 import type { Salvageable } from "../log-driver/index.ts";
 import { isOnPath } from "../quorum/index.ts";
 import { type CloneSource, holdsLeftLog, type LeftLog } from "../storage-node/index.ts";
+import type { SalvageFile } from "./salvage-file.ts";
 
 type Futures = Pick<ClusterState, "abandoned" | "expired" | "backtrack">;
+type ExpiredFuture = NonNullable<ClusterState["expired"]>[number];
 type PathText = AbandonedFuture["path"];
 
 /**
@@ -55,6 +57,18 @@ export async function keepFutures(
   // Half-made, and it cannot be carried on: the writer would wait for log that nobody has.
   const lost = { fork, end, leftAtMs: nowMs, untilMs: nowMs };
   return isLeftHere ? futures : { ...futures, expired: [...gone, lost] };
+}
+
+/** What backtracks had left, or were about to leave, and no source had whole: what keepFutures has added to those that are over. */
+export function lostFutures(
+  { expired: before = [] }: Pick<ClusterState, "expired">,
+  { expired: after = [] }: Pick<ClusterState, "expired">,
+): NonNullable<SalvageFile["futuresLost"]> {
+  const isNew = ({ end, leftAtMs }: ExpiredFuture): boolean =>
+    !before.some((one) => one.end === end && one.leftAtMs === leftAtMs);
+  return after.filter(isNew).map(({ fork, end, leftAtMs }) => {
+    return { fork, end, leftAt: new Date(leftAtMs).toISOString() };
+  });
 }
 
 function leftLogOf(

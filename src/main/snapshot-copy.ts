@@ -24,7 +24,7 @@ import type { CommandReport, Workplace } from "./command-report.ts";
 import { requireCluster } from "./commands.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { environment } from "./environment.ts";
-import { objectStoreOf, resumedSettings } from "./object-store.ts";
+import { isOwnStore, objectStoreOf, resumedSettings } from "./object-store.ts";
 import { formatBytes } from "./progress-meter.ts";
 import { readManifest } from "./restore-point.ts";
 import { type ClusterPlace, openClusterSource, type RestoreSource } from "./restore-source.ts";
@@ -126,7 +126,8 @@ async function openCluster(options: CopyOptions, url: string): Promise<Opened> {
   const { layout, state } = requireCluster(options);
   const place = { layout, state, settings: resumedSettings(layout) };
   const { objectStoreUrl, objectStoreEnv: env } = objectStoreOf(layout, place.settings);
-  if (objectStoreUrl === url) {
+  const asked = { url, env: objectStoreEnv(url, environment()) };
+  if (await isOwnStore(layout, state.volumeId, asked)) {
     throw new BorealisError(
       sqlState.invalidParameter,
       `${url} is the cluster's own object store: its snapshots are there`,

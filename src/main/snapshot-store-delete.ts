@@ -5,7 +5,7 @@ import { realClock } from "../io/index.ts";
 import { collectExtents, deleteSnapshot, liveSnapshots } from "../volume/index.ts";
 import type { CommandReport, Workplace } from "./command-report.ts";
 import { readState } from "./data-dir.ts";
-import { resumedObjectStore } from "./object-store.ts";
+import { isOwnStore } from "./object-store.ts";
 import { formatBytes } from "./progress-meter.ts";
 import { readManifest } from "./restore-point.ts";
 import type { RestoreSource } from "./restore-source.ts";
@@ -17,14 +17,14 @@ const graceMs = 3_600_000;
 
 /**
  * Returns when it is gone, and with it what no other snapshot there holds and is older than an hour. Raises 22023 if there is
- * none of that id, 55000 for the own store of a cluster that runs, and what the store raises.
+ * none of that id, 55000 for the own store of the cluster of the data directory, and what the store raises.
  */
 export async function snapshotDeleteInStore(
   { layout, progress, signal }: Workplace,
   id: string,
   place: StorePlace,
 ): Promise<CommandReport> {
-  requireNotRunning(layout, id, place);
+  await requireNotOwn(layout, id, place);
   progress.begin("opening the store");
   const source = await openStoreSource(place);
   try {
@@ -63,15 +63,20 @@ export async function snapshotDeleteInStore(
   }
 }
 
-/** It would collect at the same time, and its nodes have the snapshot, too. */
-function requireNotRunning(layout: Layout, id: string, { url, volume }: StorePlace): void {
-  const state = readState(layout);
-  const isOwn = state?.volumeId === volume && resumedObjectStore(layout).objectStoreUrl === url;
-  if (!isOwn || !isRunning(layout)) return;
+/**
+ * Only its keeper deletes and collects there: it knows what is on its way into the store, and what the cluster still needs. A tombstone
+ * that is put while the cluster is down is spread to all of its stores when it runs.
+ */
+async function requireNotOwn(layout: Layout, id: string, place: StorePlace): Promise<void> {
+  const { url, volume } = place;
+  if (readState(layout)?.volumeId !== volume) return;
+  if (!(await isOwnStore(layout, volume, place))) return;
+  const { dataDir } = layout;
+  const how = `borealis snapshot delete ${id} --data-dir ${dataDir}`;
   throw new BorealisError(
     sqlState.notInPrerequisiteState,
-    `${url} is the own store of the cluster in ${layout.dataDir}, which runs`,
-    { hint: `let it do that: borealis snapshot delete ${id}` },
+    `${url} is the own store of the cluster in ${dataDir}, which deletes its snapshots itself`,
+    { hint: isRunning(layout) ? `let it do that: ${how}` : `start it (borealis up), then ${how}` },
   );
 }
 

@@ -102,7 +102,13 @@ export {
   volumeObject,
 } from "./object-names.ts";
 export type { ObjectFacts, ObjectStore, Relative } from "./object-store-shell.ts";
-export { objectStoreEnv, openObjectStore, tryObjectStore } from "./open-store-shell.ts";
+export {
+  isSameStore,
+  objectStoreEnv,
+  openObjectStore,
+  type StoreAddress,
+  tryObjectStore,
+} from "./open-store-shell.ts";
 export { type Piece, PieceCursor, PieceList, type Pieces } from "./pieces.ts";
 export {
   futureOfLsn,

@@ -1,23 +1,22 @@
 import { BorealisError, sqlState } from "../base/errors.ts";
 import type { VolumeId } from "../base/ids.ts";
-import { realClock, realDisk, realRng } from "../io/index.ts";
+import { realClock, realDisk, realPath, realRng } from "../io/index.ts";
 import { FolderStore } from "./folder-store-shell.ts";
 import { volumeObject } from "./object-names.ts";
 import type { ObjectStore } from "./object-store-shell.ts";
 import { type Env, s3UrlBelow, storeVariables } from "./s3-location.ts";
-import { openS3Store, type S3Limits } from "./s3-open-shell.ts";
+import { locateS3Store, openS3Store, type S3Limits } from "./s3-open-shell.ts";
+import { isSamePlace, type StorePlace } from "./store-place.ts";
 
-/** Opens the store of a volume under the root that a URL names. Raises BorealisError 22023 for a URL that it cannot take. */
-type OpenScheme = (
-  url: string,
-  volume: VolumeId,
-  env: Env,
-  limits: Partial<S3Limits>,
-) => Promise<ObjectStore>;
+/** A kind of URL that names the root under which volumes have their stores. Both raise 22023 for one that cannot be taken. */
+interface Scheme {
+  open(url: string, volume: VolumeId, env: Env, limits: Partial<S3Limits>): Promise<ObjectStore>;
+  locate(url: string, volume: VolumeId, env: Env): Promise<StorePlace>;
+}
 
-const schemes: ReadonlyMap<string, OpenScheme> = new Map<string, OpenScheme>([
-  ["file:", (url, volume) => Promise.resolve(new FolderStore(`${folderOf(url)}/${volume}`))],
-  ["s3:", openS3],
+const schemes: ReadonlyMap<string, Scheme> = new Map<string, Scheme>([
+  ["file:", { open: openFolder, locate: locateFolder }],
+  ["s3:", { open: openS3, locate: locateBucket }],
 ]);
 
 /** For somebody who waits for an answer: a service that is well gives one at once. */
@@ -33,10 +32,13 @@ export async function openObjectStore(
   env: Env = {},
   limits: Partial<S3Limits> = {},
 ): Promise<ObjectStore> {
-  const scheme = /^[a-z][a-z0-9+.-]*:/.exec(url)?.[0] ?? "";
-  const open = schemes.get(scheme);
-  if (!open) throw noStore(url);
-  return open(url, volume, env, limits);
+  return schemeOf(url).open(url, volume, env, limits);
+}
+
+function schemeOf(url: string): Scheme {
+  const scheme = schemes.get(/^[a-z][a-z0-9+.-]*:/.exec(url)?.[0] ?? "");
+  if (!scheme) throw noStore(url);
+  return scheme;
 }
 
 /**
@@ -52,6 +54,26 @@ export async function tryObjectStore(url: string, volume: VolumeId, env: Env = {
   }
 }
 
+/** A store's URL, with what opening it takes from the environment. */
+export interface StoreAddress {
+  readonly url: string;
+  readonly env: Env;
+}
+
+/**
+ * Whether a volume's objects are in the same place at both, however these are written. Services are not asked: two names of one
+ * host are two, but for Amazon's and this machine's. Raises 22023 for a URL that openObjectStore would not take.
+ */
+export async function isSameStore(
+  volume: VolumeId,
+  one: StoreAddress,
+  other: StoreAddress,
+): Promise<boolean> {
+  const locate = ({ url, env }: StoreAddress): Promise<StorePlace> =>
+    schemeOf(url).locate(url, volume, env);
+  return isSamePlace(await locate(one), await locate(other));
+}
+
 /** What of a process's environment opening this store looks at; nothing for a folder. */
 export function objectStoreEnv(url: string, env: Env): Record<string, string> {
   if (!url.startsWith("s3:")) return {};
@@ -61,6 +83,18 @@ export function objectStoreEnv(url: string, env: Env): Record<string, string> {
     if (value !== undefined) found[name] = value;
   }
   return found;
+}
+
+function openFolder(url: string, volume: VolumeId): Promise<ObjectStore> {
+  return Promise.resolve(new FolderStore(`${folderOf(url)}/${volume}`));
+}
+
+async function locateFolder(url: string, volume: VolumeId): Promise<StorePlace> {
+  return { kind: "folder", path: await realPath(`${folderOf(url)}/${volume}`) };
+}
+
+async function locateBucket(url: string, _: VolumeId, env: Env): Promise<StorePlace> {
+  return { kind: "bucket", ...(await locateS3Store({ url, env, disk: realDisk })) };
 }
 
 function openS3(

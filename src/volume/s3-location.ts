@@ -1,3 +1,4 @@
+import { isLoopback } from "../base/address.ts";
 import { BorealisError, sqlState } from "../base/errors.ts";
 
 /** Where an S3 store is, without what it takes to get in. */
@@ -10,6 +11,15 @@ export interface S3Location {
   readonly region: string;
   /** The bucket is the first part of the path, not of the host name. */
   readonly isPathStyle: boolean;
+}
+
+/** What tells the place of objects from others, whichever way a request takes to it. */
+export interface S3Place {
+  /** Host and port. Amazon is one service: a bucket's name is one in all of its regions, and at all of its hosts. */
+  readonly service: string;
+  readonly bucket: string;
+  /** As S3Location's. */
+  readonly prefix: string;
 }
 
 /** The process's environment, or what stands in for it. */
@@ -39,6 +49,7 @@ export interface S3Defaults {
 
 const parameters = ["endpoint", "region", "pathStyle", "profile"];
 const form = "s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION&pathStyle=true&profile=NAME";
+const amazon = "amazonaws.com";
 // Capitals and underscores are no longer given to new buckets, but old ones and other services have them.
 const bucketForm = /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/;
 // Letters that every service takes, and that mean the same in a URL, in XML and in a signature.
@@ -63,17 +74,9 @@ export function s3UrlBelow(url: string, folder: string): string {
  */
 export function parseS3Url(text: string, env: Env, defaults: S3Defaults = {}): S3Location {
   const url = parse(text);
-  const prefix = url.pathname.replace(/^\/+|\/+$/g, "");
-  if (prefix !== "" && !prefixForm.test(prefix)) {
-    throw refused(`the prefix ${prefix} has more than letters, digits and -_./ in it`);
-  }
+  const prefix = prefixOf(url);
   const given = url.searchParams;
-  const endpointText = firstOf(
-    given.get("endpoint"),
-    env["AWS_ENDPOINT_URL_S3"],
-    env["AWS_ENDPOINT_URL"],
-    defaults.endpoint,
-  );
+  const endpointText = endpointTextOf(url, env, defaults);
   const region = firstOf(
     given.get("region"),
     env["AWS_REGION"],
@@ -85,12 +88,42 @@ export function parseS3Url(text: string, env: Env, defaults: S3Defaults = {}): S
   if (!/^[a-z0-9-]+$/i.test(region)) throw refused(`${region} is no region`);
   return {
     bucket: url.host,
-    prefix: prefix === "" ? "" : `${prefix}/`,
+    prefix,
     endpoint: endpointText === undefined ? amazonEndpoint(region) : parseEndpoint(endpointText),
     region,
     // Amazon's certificates cover one label before their name; other services seldom have a wildcard at all.
     isPathStyle: isPathStyle(given.get("pathStyle"), endpointText, url.host),
   };
+}
+
+/** The place that parseS3Url would find, also where the region is not known. Raises 22023 for a URL that is none. */
+export function s3PlaceOf(text: string, env: Env, defaults: S3Defaults = {}): S3Place {
+  const url = parse(text);
+  const endpoint = endpointTextOf(url, env, defaults);
+  return { service: serviceOf(endpoint), bucket: url.host, prefix: prefixOf(url) };
+}
+
+/** With TLS or without, and by whichever name of this machine: the port tells what listens there. */
+function serviceOf(endpoint: string | undefined): string {
+  if (endpoint === undefined) return amazon;
+  const { host, hostname, port } = parseEndpoint(endpoint);
+  if (hostname === amazon || /\.amazonaws\.com(?:\.cn)?$/.test(hostname)) return amazon;
+  return isLoopback(hostname.replace(/^\[|\]$/g, "")) ? `localhost:${port}` : host;
+}
+
+function prefixOf({ pathname }: URL): string {
+  const prefix = pathname.replace(/^\/+|\/+$/g, "");
+  if (prefix === "" || prefixForm.test(prefix)) return prefix === "" ? "" : `${prefix}/`;
+  throw refused(`the prefix ${prefix} has more than letters, digits and -_./ in it`);
+}
+
+function endpointTextOf(
+  { searchParams }: URL,
+  env: Env,
+  { endpoint }: S3Defaults,
+): string | undefined {
+  const given = searchParams.get("endpoint");
+  return firstOf(given, env["AWS_ENDPOINT_URL_S3"], env["AWS_ENDPOINT_URL"], endpoint);
 }
 
 function isPathStyle(given: string | null, endpoint: string | undefined, bucket: string): boolean {

@@ -9,7 +9,14 @@ import {
   readAwsProfile,
   type S3Credentials,
 } from "./s3-credentials.ts";
-import { type Env, parseS3Url, s3ProfileOf } from "./s3-location.ts";
+import {
+  type Env,
+  parseS3Url,
+  type S3Defaults,
+  type S3Place,
+  s3PlaceOf,
+  s3ProfileOf,
+} from "./s3-location.ts";
 import { S3Store } from "./s3-store-shell.ts";
 
 export interface S3OpenOptions {
@@ -53,12 +60,8 @@ export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   const { url, env, clock, rng } = options;
   const limits = { ...defaults, ...options.limits };
   const asked = s3ProfileOf(url);
-  const name = asked ?? (env["AWS_PROFILE"] || "default");
-  const profile = await readProfile(options, name);
-  const location = parseS3Url(url, env, {
-    region: profile.get("region"),
-    endpoint: profile.get("endpoint_url"),
-  });
+  const name = profileNameOf(options);
+  const location = parseS3Url(url, env, await readDefaults(options));
   const read = async (): Promise<S3Credentials> => {
     const fromEnv = asked === undefined ? credentialsFromEnv(env) : undefined;
     const found = fromEnv ?? credentialsFromProfile(name, await readProfile(options, name));
@@ -83,8 +86,23 @@ export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   return new S3Store({ location, client, ...limits });
 }
 
-async function readProfile(options: S3OpenOptions, name: string): Promise<AwsProfile> {
-  const { env, disk } = options;
+/** Where such a store would be; whether it is there, and has keys, does not matter. Raises 22023 for a URL that is none. */
+export async function locateS3Store(where: S3Where): Promise<S3Place> {
+  return s3PlaceOf(where.url, where.env, await readDefaults(where));
+}
+
+type S3Where = Pick<S3OpenOptions, "url" | "env" | "disk">;
+
+function profileNameOf({ url, env }: S3Where): string {
+  return s3ProfileOf(url) ?? (env["AWS_PROFILE"] || "default");
+}
+
+async function readDefaults(where: S3Where): Promise<S3Defaults> {
+  const profile = await readProfile(where, profileNameOf(where));
+  return { region: profile.get("region"), endpoint: profile.get("endpoint_url") };
+}
+
+async function readProfile({ env, disk }: S3Where, name: string): Promise<AwsProfile> {
   const home = env["HOME"] ?? env["USERPROFILE"] ?? "";
   const read = async (path: string): Promise<string> =>
     (await disk.readWhole(path))?.toString("utf8") ?? "";
