@@ -93,7 +93,9 @@ describe("an object store that cannot be used", () => {
     // A file where the folder should be: root may write to any folder.
     writeFileSync(join(folder, "objects"), "");
     const report = await aKeeper(folder, `file:${folder}/objects`, false);
-    await expect.poll(async () => (await report()).problem).toMatch(/the folder .*objects/);
+    await expect
+      .poll(async () => (await report()).problem, { timeout: 20_000 })
+      .toMatch(/the folder .*objects/);
   });
 });
 
@@ -109,14 +111,14 @@ describe("an object store that cannot bring the volume back alone", () => {
     await store.put(snapshotObject("one"), sealed);
     await store.close();
     const report = await aKeeper(folder, url, true);
-    await expect.poll(async () => (await report()).snapshots, { timeout: 5_000 }).toBe(1);
+    await expect.poll(async () => (await report()).snapshots, { timeout: 20_000 }).toBe(1);
     return async () => (await report()).archive;
   }
 
   it("says so, and no time up to which everything can be restored", async () => {
     const archive = await archiveWith("manual");
     const why = /^the object store has no automatic snapshot, .*: it is given one by and by$/;
-    await expect.poll(async () => (await archive()).problem, { timeout: 5_000 }).toMatch(why);
+    await expect.poll(async () => (await archive()).problem, { timeout: 20_000 }).toMatch(why);
     expect(await archive()).toMatchObject({ hasBase: false, latestTime: null });
   });
 
