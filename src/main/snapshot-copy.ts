@@ -1,9 +1,6 @@
 /** Copies a snapshot into another store, from which it is restored whatever becomes of the cluster and its own store. */
-import { existsSync, readFileSync } from "node:fs";
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
-import { parseLsn } from "../base/lsn.ts";
-import type { ClusterState } from "../cluster/index.ts";
 import { realClock } from "../io/index.ts";
 import { rowOf } from "../keeper/index.ts";
 import {
@@ -22,6 +19,7 @@ import {
 } from "../volume/index.ts";
 import type { CommandReport, Workplace } from "./command-report.ts";
 import { requireCluster } from "./commands.ts";
+import { findOwnRecord, recordOfCluster } from "./copied-record.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { environment } from "./environment.ts";
 import { isOwnStore, objectStoreOf, resumedSettings } from "./object-store.ts";
@@ -118,7 +116,7 @@ function waysOf(options: CopyOptions): Ways {
   const target = to ?? "";
   if (!asked) return { isBack: false, open: () => openCluster(options, target) };
   const open = async (): Promise<Opened> =>
-    withTarget(await openStoreSource(asked), target, (source) => recordIn(source.stores));
+    withTarget(await openStoreSource(asked), target, recordIn);
   return { isBack: false, open };
 }
 
@@ -137,9 +135,10 @@ async function openCluster(options: CopyOptions, url: string): Promise<Opened> {
   const source = isRunning(layout)
     ? await openClusterSource(place)
     : await openStoreSource(ownStore(place, objectStoreUrl, env));
-  // Where no log is archived nobody has written who the volume is.
-  const recordOf = async (from: RestoreSource): Promise<VolumeRecord> =>
-    (await findRecord(from.stores)) ?? recordOfState(place, from);
+  // Storage nodes have none, and what is away now must not cost a copy that is there but for this.
+  const own = { url: objectStoreUrl, env };
+  const recordOf = async ({ log }: RestoreSource): Promise<VolumeRecord> =>
+    recordOfCluster(place, log.path, await findOwnRecord(own, volumeId(state.volumeId)));
   return withTarget(source, url, recordOf);
 }
 
@@ -184,50 +183,14 @@ async function withTarget(
   }
 }
 
-/** Any store's that has one. */
-async function findRecord(stores: readonly ObjectStore[]): Promise<VolumeRecord | undefined> {
-  for (const store of stores) {
-    const record = await readVolumeRecord(store);
-    if (record) return record;
-  }
-  return undefined;
-}
-
-async function recordIn(stores: readonly ObjectStore[]): Promise<VolumeRecord> {
-  const record = await findRecord(stores);
+/** Of a store alone. */
+async function recordIn({ stores }: RestoreSource): Promise<VolumeRecord> {
+  const [store] = stores;
+  const record = store && (await readVolumeRecord(store));
   if (record) return record;
   throw new BorealisError(sqlState.dataCorrupted, "the store has no volume.json any more", {
     hint: "somebody deleted it: start the cluster, which writes it again",
   });
-}
-
-function recordOfState(
-  { layout, state }: { readonly layout: ClusterPlace["layout"]; readonly state: ClusterState },
-  { log }: RestoreSource,
-): VolumeRecord {
-  const { keyRingFile } = layout;
-  return {
-    volumeId: volumeId(state.volumeId),
-    ...(state.ancestorVolumeId !== undefined && {
-      ancestorVolumeId: volumeId(state.ancestorVolumeId),
-    }),
-    clusterId: state.clusterId,
-    createdAt: state.createdAt,
-    writtenAt: new Date(realClock.wallMs()).toISOString(),
-    engineVersion: state.engineVersion,
-    postgresMajor: Number.parseInt(state.engineVersion, 10),
-    systemIdentifier: state.systemIdentifier,
-    genesisLsn: parseLsn(state.genesisLsn),
-    masterUser: state.masterUser,
-    isSuperuser: state.isSuperuser,
-    encryption: state.encryption,
-    keyRing: existsSync(keyRingFile) ? readFileSync(keyRingFile, "utf8") : undefined,
-    members: [],
-    instances: state.instances.length,
-    history: log.path,
-    left: [],
-    futures: [],
-  };
 }
 
 /** Unless what is there is of later times: then it has all keys that this one has. */

@@ -75,6 +75,12 @@ export async function openVolumeKeys(
   return ring && openKeyRing(keyFileProvider(layout), ring);
 }
 
+/** The newest copy of the volume's ring, as text. Undefined: it is not encrypted. Raises 55000 if it is, and no copy is left. */
+export function volumeRing(layout: Layout, state: ClusterState): string | undefined {
+  const ring = requireRing(layout, state);
+  return ring && encodeKeyRing(ring);
+}
+
 /** Undefined: the volume is not encrypted. Raises 55000 if it is, and no copy is left. */
 function requireRing(layout: Layout, state: ClusterState): KeyRing | undefined {
   const ring = newestRing(copiesOf(layout), volumeId(state.volumeId));
