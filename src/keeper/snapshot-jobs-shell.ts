@@ -275,16 +275,20 @@ export class SnapshotJobs {
     return isSnapshotDue(schedule, { snapshots, path, vdl, nowMs: clock.wallMs() });
   }
 
-  private async look(): Promise<void> {
+  /** Gives whether every store was listed: else a snapshot may be there that none of the others shows. */
+  private async look(): Promise<boolean> {
     const { context, shelf } = this;
     const stores = storesOf(context);
     const sealer = context.sealer();
     const { deletions } = this.copies;
     await learnDeletions(stores, sealer, deletions);
     const replicas = replicasOf(context, stores);
-    await shelf.look({ stores, replicas, sealer, deletions, isSafe: isSafeIn(context) });
+    const isSafe = isSafeIn(context);
+    const away = await shelf.look({ stores, replicas, sealer, deletions, isSafe });
     // A volume that is just born; or a store that it has just been given.
     if (shelf.count === 0) shelf.add(await takeGenesis(context, this.signal));
+    // Before the control plane has told which nodes there are, there seem to be none.
+    return away.size === 0 && stores.length > 1;
   }
 
   /** Those that can be read whole, as far as is known. */
@@ -322,9 +326,9 @@ export class SnapshotJobs {
   /** Looks at what there is, and lets go what the retention window does not need. */
   private async keepPlan(): Promise<void> {
     const { config, clock, world } = this.context;
-    await this.look();
+    const areAll = await this.look();
     const { hurt } = this.losses;
-    this.losses.keepOf((id) => this.shelf.has(id));
+    this.losses.keepOf((id) => !areAll || this.shelf.has(id));
     await this.base.look();
     // What cannot be read may be what everything rests on.
     const isReadable = this.shelf.unreadable.size === 0;

@@ -1,7 +1,11 @@
-import { expect, it } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
 import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { VirtualClock } from "../../test/helpers/virtual-clock.ts";
+import { BorealisError } from "../base/errors.ts";
 import { epoch, timeline, volumeId } from "../base/ids.ts";
 import { formatLsn, lsn, lsnZero } from "../base/lsn.ts";
 import { openLogger, realDisk, sleep } from "../io/index.ts";
@@ -13,6 +17,7 @@ import {
   extentPrefix,
   ExtentSealer,
   type ObjectFacts,
+  type ObjectStore,
   snapshotIds,
   snapshotObject,
 } from "../volume/index.ts";
@@ -29,6 +34,22 @@ const compression: Compression = {
   unpack: (_codec, body) => Promise.resolve(body),
 };
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined, compression });
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+function aLossBook(): LossBook {
+  const folder = mkdtempSync(join(tmpdir(), "borealis-jobs-"));
+  const logger = openLogger({ file: undefined, process: "test" });
+  const losses = new LossBook({ file: join(folder, "losses.json"), disk: realDisk, logger });
+  ends.push(async () => {
+    await losses.settled();
+    rmSync(folder, { recursive: true });
+  });
+  return losses;
+}
 
 /** One that knows when each object came. */
 class DatedStore extends MemoryStore {
@@ -53,6 +74,9 @@ class AVolume {
   isWritten = true;
   readonly clock = new VirtualClock();
   readonly stores = ["node", "objects"].map((label) => new DatedStore(label, this.clock));
+  /** Full members that the keeper knows of. */
+  nodes: readonly ObjectStore[] = this.stores.slice(0, 1);
+  readonly losses = aLossBook();
   readonly taken: number[] = [];
   table: string | undefined = "big";
   private readonly path = [
@@ -87,9 +111,8 @@ class AVolume {
   }
 
   keeper(snapshots: KeeperContext["config"]["snapshots"]): SnapshotJobs {
-    const { clock, stores, path } = this;
-    const [node, objects] = stores;
-    const nodeStores = node ? [node] : [];
+    const { clock, path, losses } = this;
+    const [, objects] = this.stores;
     const context: KeeperContext = {
       clock,
       logger: openLogger({ file: undefined, process: "test" }),
@@ -103,12 +126,10 @@ class AVolume {
       sealer: () => sealer,
       objects: () => objects,
       relatives: () => [],
-      nodeStores: () => nodeStores,
+      nodeStores: () => this.nodes,
       isBehind: (store) => jobs.isBehind(store),
       noteHealed: () => undefined,
     };
-    // Nothing is lost here: it is neither read nor written.
-    const losses = new LossBook({ file: "none", disk: realDisk, logger: context.logger });
     const jobs = new SnapshotJobs(context, losses, () => undefined, {
       see: async () => ({ path, vdl: this.vdl(), base: lsnZero, end: this.vdl() }),
       take: () => this.take(),
@@ -201,6 +222,41 @@ it("what is kept is known as soon as somebody writes: the keeper may have looked
   world.isWritten = true;
   await world.goesOnFor((3 * secondMs) / hourMs);
   expect(jobs.report().earliestTime).not.toBeNull();
+  ending.abort(new Error("the test is over"));
+  await world.clock.during(over);
+});
+
+it("what is lost stays known as long as a store that may show the snapshot was not looked into", async () => {
+  const world = new AVolume();
+  const [node, objects] = world.stores;
+  if (!node || !objects) throw new Error("no stores");
+  const { id } = await world.take();
+  await world.goesOnFor(1);
+  await world.take();
+  // The object store has missed the first one, and the keeper begins when nobody has told of nodes.
+  await objects.delete([snapshotObject(id)]);
+  world.nodes = [];
+  world.losses.note({ name: extentObject("0".repeat(64)), snapshots: [id] }, world.clock.nowMs());
+  const jobs = world.keeper({
+    logBytes: 1024 ** 3,
+    maxAgeMs: 24 * hourMs,
+    collectEveryMs: hourMs,
+    rateMaxBytes: 0,
+    retentionMs: 24 * hourMs,
+  });
+  const ending = new AbortController();
+  const over = jobs.run(ending.signal).catch(() => undefined);
+  await world.goesOnFor(0.1);
+  expect([jobs.mayHave(id), [...world.losses.hurt]]).toEqual([false, [id]]);
+  node.failure = new BorealisError("58030", "it does not answer");
+  world.nodes = [node];
+  await world.goesOnFor(0.1);
+  expect([jobs.mayHave(id), [...world.losses.hurt]]).toEqual([false, [id]]);
+  // It is back, and is seen not to have it either.
+  node.failure = undefined;
+  await node.delete([snapshotObject(id)]);
+  await world.goesOnFor(0.1);
+  expect([jobs.mayHave(id), [...world.losses.hurt]]).toEqual([false, []]);
   ending.abort(new Error("the test is over"));
   await world.clock.during(over);
 });

@@ -2,6 +2,7 @@ import { BorealisError, messageOf } from "../base/errors.ts";
 import {
   type Deletions,
   type ExtentSealer,
+  type LiveSnapshots,
   liveSnapshots,
   type ObjectStore,
   readSnapshot,
@@ -75,15 +76,15 @@ export class SnapshotShelf {
   }
 
   /**
-   * Raises what stores raise that cannot be listed, if the others are too few; a manifest that cannot be read becomes an
-   * unreadable one.
+   * Gives the stores that could not be listed: what only these show seems not to be there. Raises why if the others are too few; a
+   * manifest that cannot be read becomes an unreadable one.
    */
-  async look(shelf: ShelfStores): Promise<void> {
+  async look(shelf: ShelfStores): Promise<LiveSnapshots["failures"]> {
     const { replicas, sealer, deletions } = shelf;
-    const there = await idsIn(shelf);
+    const { ids: there, failures } = await listIn(shelf);
     for (const id of [...this.known.keys(), ...this.unread.keys()])
       if (!there.has(id)) this.remove(id);
-    for (const id of there) {
+    for (const id of there.keys()) {
       // It may be another one of that id.
       if (this.known.has(id) && !deletions.concerns(id)) continue;
       try {
@@ -95,6 +96,7 @@ export class SnapshotShelf {
       }
     }
     this.didLook = true;
+    return failures;
   }
 
   add(manifest: SnapshotManifest): void {
@@ -117,9 +119,9 @@ export class SnapshotShelf {
   }
 }
 
-async function idsIn({ stores, deletions, isSafe }: ShelfStores): Promise<Set<string>> {
-  const { ids, failures } = await liveSnapshots(stores, deletions);
-  const [failure] = failures.values();
-  if (failure && !isSafe(stores.filter((store) => !failures.has(store)))) throw failure;
-  return new Set(ids.keys());
+async function listIn({ stores, deletions, isSafe }: ShelfStores): Promise<LiveSnapshots> {
+  const live = await liveSnapshots(stores, deletions);
+  const [failure] = live.failures.values();
+  if (failure && !isSafe(stores.filter((store) => !live.failures.has(store)))) throw failure;
+  return live;
 }

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
 import { aSnapshot as put, manifestOf } from "../../test/helpers/snapshot-object.ts";
+import { BorealisError } from "../base/errors.ts";
 import { volumeId } from "../base/ids.ts";
 import {
   Deletions,
@@ -39,7 +40,7 @@ it("a shelf shows a snapshot that cannot be read, behind the others, until it is
   const shelf = new SnapshotShelf();
   const stores = [store];
   const replicas = onlyStore(store);
-  const look = (): Promise<void> =>
+  const look = (): Promise<unknown> =>
     shelf.look({ stores, replicas, sealer, deletions: new Deletions(), isSafe: () => true });
   await look();
   expect(shelf.rows.map(({ id, endLsn, problem }) => [id, endLsn, problem])).toEqual([
@@ -49,4 +50,25 @@ it("a shelf shows a snapshot that cannot be read, behind the others, until it is
   store.kept.set(snapshotObject("broken"), sealed);
   await look();
   expect(shelf.rows.map(({ problem }) => problem)).toEqual([null, null]);
+});
+
+it("a shelf tells which stores it could not look into, and takes the others' word if that is enough", async () => {
+  const [near, far] = [new MemoryStore("near"), new MemoryStore("far")];
+  const volume = volumeId("11111111-2222-3333-4444-555555555555");
+  const sealer = new ExtentSealer({ volumeId: volume, keys: undefined });
+  await put([near, far], "both", sealer);
+  await put([near], "one", sealer);
+  const shelf = new SnapshotShelf();
+  const look = async (isEnough: boolean): Promise<string[]> => {
+    const replicas = onlyStore(far);
+    const how = { replicas, sealer, deletions: new Deletions(), isSafe: () => isEnough };
+    return [...(await shelf.look({ stores: [near, far], ...how })).keys()].map(
+      ({ label }) => label,
+    );
+  };
+  near.failure = new BorealisError("58030", "it does not answer");
+  expect([await look(true), shelf.has("both"), shelf.has("one")]).toEqual([["near"], true, false]);
+  await expect(look(false)).rejects.toThrow("it does not answer");
+  near.failure = undefined;
+  expect([await look(false), shelf.has("one")]).toEqual([[], true]);
 });
