@@ -27,8 +27,8 @@ const nothing: ReadonlySet<string> = new Set();
 
 /**
  * Which snapshot the object store alone could be restored from: a complete one, with the archive's log from its start on. What is
- * kept is planned over all stores together; one that was away, or is new, has perhaps nothing of that. So it keeps the last
- * one that it has, though it was deleted, and the log, until it has another.
+ * kept is planned over all stores together; one that was away, or is new, has perhaps nothing of that. So it keeps those that
+ * it has, though they were deleted, and the log, until it has another.
  */
 export class ObjectBase {
   private readonly options: ObjectBaseOptions;
@@ -43,11 +43,10 @@ export class ObjectBase {
     return this.found === "none";
   }
 
-  /** Whether a snapshot that is not deleted is there, when these are not. Raises what the store raises. */
+  /** Whether a snapshot that is not deleted is there for sure, when these are not. Raises what the store raises. */
   async stays(store: ObjectStore, without = nothing): Promise<boolean> {
-    const { live, deletions } = this.options;
-    const ids = new Set(await liveIn(store, deletions));
-    return live().some((one) => ids.has(one.id) && !without.has(one.id) && this.isBase(one));
+    // Without a path each of them may be of a history that a backtrack left.
+    return this.options.path() !== undefined && (await this.shows(store, without));
   }
 
   /** The stores where these may not be deleted now: the object store, if it has no other, or does not answer; else none. */
@@ -64,19 +63,22 @@ export class ObjectBase {
     }
   }
 
-  /** As Sweep has it: the one that was deleted and has to stay for now, or none. Only of the object store. Raises what it raises. */
+  /**
+   * As Sweep has it: those that were deleted and have to stay for now. Only of the object store. Raises what it raises. All of them:
+   * when they were deleted it was forgotten which ones are hurt.
+   */
   async spared(store: ObjectStore): Promise<ReadonlySet<string>> {
     if (store !== this.options.context.objects() || (await this.stays(store))) return nothing;
     const { context, deletions } = this.options;
-    let newest: KnownSnapshot | undefined;
+    const spared = new Set<string>();
     for (const id of await snapshotIds(store)) {
       if (!deletions.concerns(id)) continue;
       const one = await this.read(store, id);
-      if (one && this.isBase(one) && !(newest && newest.endLsn >= one.endLsn)) newest = one;
+      if (one && this.isBase(one)) spared.add(id);
     }
-    if (!newest) return nothing;
-    context.logger.info({ event: "snapshot.spared", store: store.label, snapshot: newest.id });
-    return new Set([newest.id]);
+    if (spared.size > 0)
+      context.logger.info({ event: "snapshots.spared", store: store.label, spared: [...spared] });
+    return spared;
   }
 
   /** As planArchive, but no log goes while no snapshot is there that is needed. Raises what the store raises. */
@@ -95,14 +97,21 @@ export class ObjectBase {
     const store = this.options.context.objects();
     if (!store) return;
     try {
-      const isThere = await this.stays(store);
+      const isThere = await this.shows(store);
       this.found = isThere ? "live" : (await this.spared(store)).size > 0 ? "spared" : "none";
     } catch (error) {
       if (!(error instanceof BorealisError)) throw error;
     }
   }
 
-  /** Those that users take bring their own log: the archive's goes behind the others. */
+  /** As `stays`, as far as is known. */
+  private async shows(store: ObjectStore, without = nothing): Promise<boolean> {
+    const { live, deletions } = this.options;
+    const ids = new Set(await liveIn(store, deletions));
+    return live().some((one) => ids.has(one.id) && !without.has(one.id) && this.isBase(one));
+  }
+
+  /** Those that users take bring their own log: the archive's goes behind the others. Without a path: it may be one. */
   private isBase(one: KnownSnapshot): boolean {
     const path = this.options.path();
     return one.kind !== "manual" && (path === undefined || isOnPath(one, path));

@@ -40,6 +40,8 @@ class World {
   objects = new MemoryStore("objects");
   /** What the keeper knows of snapshots that were not deleted. */
   live: KnownSnapshot[] = [];
+  /** Undefined: nobody says. */
+  path: LogPath | undefined = path;
   readonly copies: SnapshotCopies;
   readonly base: ObjectBase;
   private nowMs = 1_000;
@@ -60,7 +62,7 @@ class World {
       context,
       deletions: this.copies.deletions,
       live: () => this.live,
-      path: () => path,
+      path: () => this.path,
     });
   }
 
@@ -211,9 +213,12 @@ describe("the object store alone", () => {
     expect(await world.restorable()).toEqual(["auto-2"]);
   });
 
-  it("keeps of several that were deleted the newest", async () => {
+  it("keeps all that were deleted: the newest may be hurt, which is forgotten with its deletion", async () => {
     const { objects, nodes } = world;
     await world.take("auto-2", 40n, [...nodes, objects]);
+    const manifest = await findSnapshot(objects, "auto-2", sealer);
+    await objects.delete([...(manifest?.extents.keys() ?? [])].slice(0, 1).map(extentObject));
+    expect(await world.restorable()).toEqual(["auto-1"]);
     objects.failure = away;
     await world.take("auto-3", 68n, nodes);
     await world.keepPlan();
@@ -225,8 +230,50 @@ describe("the object store alone", () => {
       return put(name, bytes);
     };
     await expect(world.copies.goOn(stop.signal)).rejects.toThrow("enough");
-    expect(await world.restorable()).toEqual(["auto-2"]);
-    expect(await snapshotIds(objects)).toEqual(["auto-2"]);
+    expect(await world.restorable()).toEqual(["auto-1"]);
+    expect(await snapshotIds(objects)).toEqual(["auto-1", "auto-2"]);
+    objects.put = put;
+    for (let time = 0; time < 2; time++) await world.copy();
+    expect(await world.restorable()).toEqual(["auto-3"]);
+    expect(await snapshotIds(objects)).toEqual(["auto-3"]);
+  });
+
+  it("lets go nothing before the path is known: what is there may be of a history that was left", async () => {
+    const { objects, nodes } = world;
+    objects.failure = away;
+    await world.take("auto-2", 68n, nodes);
+    await world.keepPlan();
+    objects.failure = undefined;
+    await world.take("left", 40n, [...nodes, objects]);
+    const [left] = world.live.splice(-1);
+    if (left) {
+      const other = {
+        epoch: epoch(2),
+        timeline: timeline(2),
+        start: lsn(0n),
+        kind: "branch" as const,
+      };
+      world.live.push({ ...left, history: [other] });
+    }
+    world.path = undefined;
+    const isMissing = async (): Promise<boolean> => {
+      await world.base.look();
+      return world.base.isMissing;
+    };
+    expect([await isMissing(), await world.base.needing(["auto-2"])]).toEqual([false, [objects]]);
+    const stop = new AbortController();
+    const put = objects.put.bind(objects);
+    objects.put = async (name, bytes) => {
+      if (name.startsWith("extents/")) stop.abort(new Error("enough"));
+      return put(name, bytes);
+    };
+    await expect(world.copies.goOn(stop.signal)).rejects.toThrow("enough");
+    expect(await snapshotIds(objects)).toEqual(["auto-1", "left"]);
+    world.path = path;
+    expect([await isMissing(), await world.base.needing(["left"])]).toEqual([false, []]);
+    objects.put = put;
+    for (let time = 0; time < 2; time++) await world.copy();
+    expect(await snapshotIds(objects)).toEqual(["auto-2", "left"]);
   });
 
   it("of a store that was just named has nothing, which is told until it has", async () => {

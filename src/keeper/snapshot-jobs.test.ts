@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import { MemoryStore } from "../../test/helpers/memory-store.ts";
 import { manifestOf } from "../../test/helpers/snapshot-object.ts";
 import { VirtualClock } from "../../test/helpers/virtual-clock.ts";
@@ -35,8 +35,21 @@ const compression: Compression = {
 };
 const sealer = new ExtentSealer({ volumeId: volume, keys: undefined, compression });
 
-const folder = mkdtempSync(join(tmpdir(), "borealis-jobs-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+function aLossBook(): LossBook {
+  const folder = mkdtempSync(join(tmpdir(), "borealis-jobs-"));
+  const logger = openLogger({ file: undefined, process: "test" });
+  const losses = new LossBook({ file: join(folder, "losses.json"), disk: realDisk, logger });
+  ends.push(async () => {
+    await losses.settled();
+    rmSync(folder, { recursive: true });
+  });
+  return losses;
+}
 
 /** One that knows when each object came. */
 class DatedStore extends MemoryStore {
@@ -63,11 +76,7 @@ class AVolume {
   readonly stores = ["node", "objects"].map((label) => new DatedStore(label, this.clock));
   /** Full members that the keeper knows of. */
   nodes: readonly ObjectStore[] = this.stores.slice(0, 1);
-  readonly losses = new LossBook({
-    file: join(folder, "losses.json"),
-    disk: realDisk,
-    logger: openLogger({ file: undefined, process: "test" }),
-  });
+  readonly losses = aLossBook();
   readonly taken: number[] = [];
   table: string | undefined = "big";
   private readonly path = [
