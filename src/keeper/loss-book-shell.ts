@@ -25,6 +25,8 @@ export class LossBook {
   /** How many were ever found, and how many of these the last snapshot that stored everything anew knew of. */
   private found = 0;
   private met = 0;
+  /** What an earlier keeper wrote was cut short: the snapshots here may be hurt by more than is known. */
+  private isCut = false;
   private version = 0;
   private savedVersion = 0;
   private saving: Promise<void> = Promise.resolve();
@@ -39,11 +41,12 @@ export class LossBook {
     try {
       const text = await this.read();
       if (text === undefined) return;
-      const { isMet, lost } = parseLosses(text);
+      const { isMet, isCut, lost } = parseLosses(text);
+      this.isCut = isCut;
       for (const one of lost) this.byName.set(one.name, { ...one, seenMs: -Infinity });
       this.found = isMet ? 0 : 1;
       if (lost.length > 0)
-        logger.warn({ event: "losses.known", objects: lost.length, hurt: [...this.hurt] });
+        logger.warn({ event: "losses.known", objects: lost.length, isCut, hurt: [...this.hurt] });
     } catch (error) {
       logger.error({ event: "losses.notRead", file }, adviceOf(error));
       this.found = 1;
@@ -80,22 +83,28 @@ export class LossBook {
 
   /**
    * A snapshot was published whose taking began at `mark`: it rests on nothing that was lost by then. `isAnew`: it has put each
-   * of its extents; these are good again, also for others.
+   * of its extents; these are good again, also for others. When more is lost than is known that makes no other one sound.
    */
   noteStored(
     { extents }: Pick<SnapshotManifest, "extents">,
     { mark, isAnew }: { readonly mark: number; readonly isAnew: boolean },
   ): void {
     this.met = mark;
-    if (isAnew) for (const id of extents.keys()) this.byName.delete(extentObject(id));
+    if (isAnew && !this.isCut)
+      for (const id of extents.keys()) this.byName.delete(extentObject(id));
     this.change();
   }
 
   /**
    * A scrub that began then, with all of these as suspects, has neither met it again nor left it undecided: it is good by now, or
-   * nobody names it.
+   * nobody names it. When more is lost than is known only a whole one says so: it has met that, too.
    */
-  forgetBefore(startedMs: number, { undecided }: Pick<ObjectScrub, "undecided">): void {
+  forgetBefore(
+    startedMs: number,
+    { undecided, isWhole }: Pick<ObjectScrub, "undecided" | "isWhole">,
+  ): void {
+    if (this.isCut && !isWhole) return;
+    this.isCut = false;
     for (const [name, { seenMs }] of this.byName)
       if (seenMs < startedMs && !undecided.has(name)) this.byName.delete(name);
     this.change();
@@ -110,6 +119,8 @@ export class LossBook {
       else this.byName.set(name, { ...one, snapshots });
       this.version++;
     }
+    // What is not known hurts only snapshots that were known to be hurt.
+    if (this.byName.size === 0) this.isCut = false;
     this.save();
   }
 
@@ -129,10 +140,10 @@ export class LossBook {
 
   private async write(): Promise<void> {
     const { file, logger } = this.options;
-    const { version, isUnmet, lost } = this;
+    const { version, isUnmet, isCut, lost } = this;
     if (this.savedVersion === version) return;
     try {
-      await this.replace(encodeLosses({ isMet: !isUnmet, lost }));
+      await this.replace(encodeLosses({ isMet: !isUnmet, isCut, lost }));
       this.savedVersion = version;
     } catch (error) {
       logger.warn({ event: "losses.notWritten", file }, messageOf(error));

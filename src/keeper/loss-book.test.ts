@@ -77,7 +77,7 @@ describe("what is lost", () => {
     await book.settled();
     const next = await open(file);
     next.note({ name: second, snapshots: ["a"] }, 20);
-    next.forgetBefore(10, { undecided: new Set([third]) });
+    next.forgetBefore(10, { undecided: new Set([third]), isWhole: false });
     await next.settled();
     expect((await open(file)).lost.map(({ name }) => name)).toEqual([second, third]);
   });
@@ -96,6 +96,43 @@ describe("what is lost", () => {
     const last = await open(file);
     // Its bad copies lie about until they are collected.
     expect([last.lost, last.isUnmet]).toEqual([[], true]);
+  });
+
+  it("is more than was written down: only a scrub that has seen everything makes what it hurt sound", async () => {
+    const file = aFile();
+    const book = await open(file);
+    const many = Array.from({ length: 10_000 }, (_, n) => `auto-${n}`);
+    book.note({ name: first, snapshots: many }, 1);
+    book.note({ name: second, snapshots: ["auto-7"] }, 1);
+    await book.settled();
+    const next = await open(file);
+    expect(next.lost.map(({ name }) => name)).toEqual([first]);
+    next.keepOf((id) => id === "auto-7");
+    next.noteStored(holding(ids[0] ?? ""), { mark: next.mark, isAnew: true });
+    await next.settled();
+    const last = await open(file);
+    expect([[...last.hurt], last.isUnmet]).toEqual([["auto-7"], false]);
+    const undecided = new Set<string>();
+    last.forgetBefore(2, { undecided, isWhole: false });
+    expect([...last.hurt]).toEqual(["auto-7"]);
+    // It meets the other one, too.
+    last.note({ name: second, snapshots: ["auto-7"] }, 3);
+    last.forgetBefore(2, { undecided, isWhole: true });
+    expect(last.lost.map(({ name }) => name)).toEqual([second]);
+    last.noteStored(holding(ids[1] ?? ""), { mark: last.mark, isAnew: true });
+    await last.settled();
+    expect((await open(file)).lost).toEqual([]);
+  });
+
+  it("and was more than was written down is forgotten with the snapshots that it hurt", async () => {
+    const file = aFile();
+    const text = { format: 1, isMet: true, isCut: true, lost: [{ name: first, snapshots: ["a"] }] };
+    writeFileSync(file, JSON.stringify(text));
+    const book = await open(file);
+    book.keepOf(() => false);
+    book.note({ name: second, snapshots: ["b"] }, 1);
+    book.noteStored(holding(ids[1] ?? ""), { mark: book.mark, isAnew: true });
+    expect(book.lost).toEqual([]);
   });
 
   it.each([

@@ -7,6 +7,7 @@ import { boundedLosses, encodeLosses, type LossRecord, parseLosses } from "./los
 const extent = (n: number): string => extentObject(n.toString(16).padStart(64, "0"));
 const record: LossRecord = {
   isMet: false,
+  isCut: false,
   lost: [
     { name: extent(7), snapshots: ["auto-1", "mine"] },
     { name: snapshotObject("auto-2"), snapshots: ["auto-2"] },
@@ -25,8 +26,10 @@ const codeOf = (text: string): string | undefined => {
 describe("the record of lost objects", () => {
   it("is read as it was written", () => {
     expect(parseLosses(encodeLosses(record))).toEqual(record);
-    const none = { isMet: true, lost: [] };
+    const none = { isMet: true, isCut: true, lost: [] };
     expect(parseLosses(encodeLosses(none))).toEqual(none);
+    // As an earlier version wrote it.
+    expect(parseLosses('{"format":1,"isMet":true,"lost":[]}').isCut).toBe(false);
   });
 
   it("that is cut anywhere is damaged, and says what follows", () => {
@@ -53,7 +56,8 @@ describe("the record of lost objects", () => {
 
   it("is refused or read, whatever the bytes are, and nothing else", () => {
     const parts = { format: fc.constantFrom<unknown>(1, "1"), isMet: fc.anything() };
-    const near = fc.record({ ...parts, lost: fc.anything() }).map((one) => JSON.stringify(one));
+    const rest = { isCut: fc.anything(), lost: fc.anything() };
+    const near = fc.record({ ...parts, ...rest }).map((one) => JSON.stringify(one));
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), near), (text) => {
         expect([undefined, "XX001", "0A000"]).toContain(codeOf(text));
@@ -69,5 +73,19 @@ describe("the record of lost objects", () => {
     const bounded = boundedLosses(lost, 10);
     expect(bounded).toEqual([...lost.slice(0, 5), { name: extent(90), snapshots: ["three"] }]);
     expect(boundedLosses(lost)).toEqual(lost);
+  });
+
+  it("says that it was cut short, once it was", () => {
+    const snapshots = Array.from({ length: 9_999 }, (_, n) => `auto-${n}`);
+    const lost = [1, 2].map((n) => ({
+      name: extent(n),
+      snapshots: n === 1 ? snapshots : ["mine"],
+    }));
+    const read = parseLosses(encodeLosses({ isMet: false, isCut: false, lost }));
+    expect([read.isCut, read.lost.length]).toEqual([false, 2]);
+    const more = [...lost, { name: extent(3), snapshots: ["mine"] }];
+    const cut = parseLosses(encodeLosses({ isMet: false, isCut: false, lost: more }));
+    expect([cut.isCut, cut.lost.length]).toEqual([true, 2]);
+    expect(parseLosses(encodeLosses(cut)).isCut).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * What the keeper writes down of objects that are good in no store, so that its end does not make them sound again:
  *
- *     {"format": 1, "isMet": false, "lost": [{"name": "extents/7f/7f3a…", "snapshots": ["auto-…"]}]}
+ *     {"format": 1, "isMet": false, "isCut": false, "lost": [{"name": "extents/7f/7f3a…", "snapshots": ["auto-…"]}]}
  */
 import { BorealisError, sqlState } from "../base/errors.ts";
 import { findExtentId, findSnapshotId, isSnapshotId, type LostObject } from "../volume/index.ts";
@@ -9,6 +9,8 @@ import { findExtentId, findSnapshotId, isSnapshotId, type LostObject } from "../
 export interface LossRecord {
   /** Since the newest of these losses was found a snapshot has stored everything anew. */
   readonly isMet: boolean;
+  /** More is lost than is written down: the snapshots that are hurt are all there, what hurts them is not. */
+  readonly isCut: boolean;
   readonly lost: readonly LostObject[];
 }
 
@@ -18,9 +20,15 @@ const pairsMax = 10_000;
 /** A longer file is not ours. */
 export const lossBytesMax = 16 * 1024 * 1024;
 
-/** The record's text: bounded; every snapshot that is hurt is in it, though not by every object. */
-export function encodeLosses({ isMet, lost }: LossRecord): string {
-  return `${JSON.stringify({ format: recordFormat, isMet, lost: boundedLosses(lost) })}\n`;
+/** The record's text: bounded, which it says; every snapshot that is hurt is in it, though not by every object. */
+export function encodeLosses({ isMet, isCut: wasCut, lost }: LossRecord): string {
+  const bounded = boundedLosses(lost);
+  const isCut = wasCut || pairsOf(bounded) < pairsOf(lost);
+  return `${JSON.stringify({ format: recordFormat, isMet, isCut, lost: bounded })}\n`;
+}
+
+function pairsOf(lost: readonly LostObject[]): number {
+  return lost.reduce((sum, { snapshots }) => sum + snapshots.length, 0);
 }
 
 /** Beyond the bound an object is written down with those snapshots alone that no other one hurts. */
@@ -41,11 +49,13 @@ export function boundedLosses(lost: readonly LostObject[], max = pairsMax): Lost
 
 /** Raises BorealisError XX001 for what is no such record, 0A000 for one that a newer Borealis wrote. */
 export function parseLosses(text: string): LossRecord {
-  const { format, isMet, lost } = fieldsOf(parseJson(text));
+  // An earlier Borealis did not say.
+  const { format, isMet, isCut = false, lost } = fieldsOf(parseJson(text));
   if (typeof format === "number" && format > recordFormat) throw tooNew(format);
   if (format !== recordFormat || typeof isMet !== "boolean" || !Array.isArray(lost))
     throw damaged();
-  return { isMet, lost: lost.map(parseLost) };
+  if (typeof isCut !== "boolean") throw damaged();
+  return { isMet, isCut, lost: lost.map(parseLost) };
 }
 
 function parseLost(value: unknown): LostObject {

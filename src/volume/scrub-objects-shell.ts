@@ -70,16 +70,25 @@ type Open<T> = (bytes: Buffer) => Promise<T>;
  */
 export class ObjectScrub {
   readonly tally = new ScrubTally<ObjectStore>();
-  /** The suspects without those that were read well in some store, or that no snapshot names for sure. */
+  /**
+   * Of the suspects, and of what was to be looked at so far, what was neither read well in some store, nor is lost or named by no
+   * snapshot for sure.
+   */
   readonly undecided: Set<string>;
   private readonly options: ObjectScrubOptions;
   /** Stores that failed last, how often in a row, and until when they are not asked again. */
   private readonly failing = new Map<ObjectStore, Failing>();
   private readBytes = 0;
+  private hasListedAll = false;
 
   constructor(options: ObjectScrubOptions) {
     this.options = options;
     this.undecided = new Set(options.suspects);
+  }
+
+  /** When `run` has ended: whether all that is lost was found. */
+  get isWhole(): boolean {
+    return this.hasListedAll && this.undecided.size === 0;
   }
 
   /** One pass; an ObjectScrub is made for each. Raises what `inTurn` raises, and the signal's reason. */
@@ -111,8 +120,10 @@ export class ObjectScrub {
     const live = await inTurn((deletions) => liveSnapshots(stores(), deletions));
     const ids = [...live.ids.keys()];
     const named = new Map<string, number>();
-    let isComplete = live.failures.size === 0;
+    this.hasListedAll = live.failures.size === 0;
+    let isComplete = this.hasListedAll;
     for (const id of ids) {
+      this.undecided.add(snapshotObject(id));
       const manifest = await this.manifest(id);
       if (!manifest) isComplete = false;
       for (const [extent, { storedBytes }] of manifest?.extents ?? [])
@@ -186,7 +197,10 @@ export class ObjectScrub {
     this.tally.noteToCome(this.readBytes + totalBytes);
     while (named.size > 0) {
       const ids = firstOf(named, stretch.extents);
-      for (const id of ids) named.delete(id);
+      for (const id of ids) {
+        named.delete(id);
+        this.undecided.add(extentObject(id));
+      }
       const before = this.readBytes;
       const bad = await this.stretch(ids, stretch.parallel);
       if (bad.size > 0) await this.options.inTurn((known) => this.heal(bad, named, known));
@@ -360,6 +374,7 @@ export class ObjectScrub {
     const isLost = error.code === sqlState.dataCorrupted;
     this.tally.noteUnhealed(store, (isLost && describeLost([object])) || error.message);
     if (!isLost) return events?.onNotHealed?.(store, object.name, error);
+    this.undecided.delete(object.name);
     if (this.tally.noteLost(object)) events?.onLost?.(object);
   }
 

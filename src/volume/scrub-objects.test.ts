@@ -335,7 +335,8 @@ describe("a scrub", () => {
     ];
     expect(await undecided()).toEqual([]);
     // There is nothing to be looked at: stores are being filled.
-    expect(await undecided({ targets: () => [] })).toEqual(suspects);
+    const none = await undecided({ targets: () => [] });
+    expect(none.toSorted()).toEqual([...suspects, snapshotObject("first")].toSorted());
     // Who is away may show a snapshot that no other one does.
     stores[1].failure = unreachable;
     expect(await undecided()).toEqual(unnamed);
@@ -349,11 +350,36 @@ describe("a scrub", () => {
       flip(store, world.nameOf(alone.first), 40);
     }
     const { tally, undecided: left } = await world.scrub({ suspects });
-    expect([...left]).toEqual([world.nameOf(alone.first), snapshotObject("second"), ...unnamed]);
+    expect([...left]).toEqual(unnamed);
     expect(tally.lost.map(({ name }) => name)).toEqual([
       snapshotObject("second"),
       world.nameOf(alone.first),
     ]);
+  });
+
+  it("is whole when all that is lost was found", async () => {
+    const world = await World.of(encrypting);
+    const [first, second, third] = world.stores;
+    const isWhole = async (...targets: readonly MemoryStore[]): Promise<boolean> =>
+      (await world.scrub({ targets: () => targets })).isWhole;
+    expect([await isWhole(...world.stores), await isWhole()]).toEqual([true, false]);
+    for (const store of world.stores) flip(store, world.nameOf(shared), 60);
+    expect(await isWhole(first, second)).toBe(true);
+    for (const store of world.stores) flip(store, world.nameOf(shared), 60);
+    // It is good where nobody looks; then nobody knows.
+    const good = first.kept.get(world.nameOf(alone.first)) ?? Buffer.alloc(0);
+    for (const store of [first, second]) store.kept.delete(world.nameOf(alone.first));
+    third.failure = unreachable;
+    expect(await isWhole(first, second)).toBe(false);
+    first.kept.set(world.nameOf(alone.first), good);
+    // What that one alone shows nobody knows either.
+    expect(await isWhole(first, second)).toBe(false);
+    third.failure = undefined;
+    expect(await isWhole(first, second)).toBe(true);
+    // There are no stores any more to look for the extents in.
+    let looks = 0;
+    const scrub = await world.scrub({ targets: () => (++looks > 3 ? [] : [first]) });
+    expect([scrub.tally.figuresOf(first).checked, scrub.isWhole]).toEqual([2, false]);
   });
 
   it("decides of suspects what nobody names any more when it comes to it", async () => {
