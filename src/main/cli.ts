@@ -271,7 +271,9 @@ withCommon(snapshot.command("list"), "borealis snapshot list")
     ),
   );
 withCommon(snapshot.command("delete"), "borealis snapshot delete before-upgrade")
-  .description("delete a snapshot; what no other one holds is given back within two hours")
+  .description(
+    "delete a snapshot; what no other one holds is given back within two times snapshot.collectMinutes (default: two hours)",
+  )
   .argument("<id>")
   .option("--store <url>", "not of this cluster: of a volume of this object store")
   .option("--volume <id>", "with --store: which one")

@@ -173,8 +173,8 @@ function printArchive({ volume }: StatusReport): void {
 }
 
 /**
- * How far the archive is. Where nothing is written the last moment that is known to be in it may be a minute old, or, without a
- * writer, as old as its end: that nothing is missing is what has to be said then.
+ * How far the archive is. The last moment that is known to be in it is two to four seconds old, also where nothing is written, or,
+ * without a writer, as old as its end: that nothing is missing is what has to be said then.
  */
 export function archiveLine({
   archive,

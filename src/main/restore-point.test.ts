@@ -222,6 +222,24 @@ describe("what a restore is made of", () => {
     await expect(atLsn(ofCommit(4).end)).rejects.toThrow(range);
   });
 
+  it("is none where a store has snapshots and no log, and the error says what can be restored", async () => {
+    const copy = source({ to: origin, latestMs: 0 });
+    const refusal = {
+      code: "22023",
+      message: "here has snapshots of the volume and none of its log: --to finds no moment there",
+      hint: expect.stringMatching(/^restore a snapshot as it was .*, with --from: mine$/),
+    };
+    await expect(atTime(ofCommit(10).atMs, copy)).rejects.toMatchObject(refusal);
+    await expect(atLsn(ofCommit(10).end, copy)).rejects.toMatchObject(refusal);
+    const latest = pointOfMoment({ source: copy, progress, signal }, { kind: "latest" });
+    await expect(latest).rejects.toMatchObject(refusal);
+    // Log without a commit in it.
+    const silent = source({ latestMs: 0 });
+    await expect(atTime(ofCommit(10).atMs, silent)).rejects.toThrow(
+      /can be restored: no time is known of its log, the LSNs are 0\/[0-9A-F]+ to 0\/[0-9A-F]+$/,
+    );
+  });
+
   it("is refused in a future that was left, and the error names the backtrack", async () => {
     const { end: fork, atMs } = ofCommit(20);
     const leftAtMs = ofCommit(30).atMs;

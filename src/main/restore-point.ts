@@ -308,16 +308,31 @@ function outsideWindow(
       { hint: "choose a snapshot that brought its log: borealis snapshot list" },
     );
   }
-  const times = `${isoOf(earliestMs)} to ${isoOf(log.latestMs)}`;
-  const firstLsn = candidates.at(-1)?.startLsn ?? log.from;
+  if (log.from === log.to) return withoutLog(label, candidates);
+  const lsns = rangeOf(candidates.at(-1)?.startLsn ?? log.from, log.to);
+  // Of log in which nothing was committed nobody may know how late it is.
+  const times =
+    log.latestMs < earliestMs
+      ? `no time is known of its log, the LSNs are ${lsns}`
+      : `${isoOf(earliestMs)} to ${isoOf(log.latestMs)}`;
   const [what, window] =
-    asked.kind === "time"
-      ? [formatTimeUs(asked.timeUs), times]
-      : [describeLsn(asked), rangeOf(firstLsn, log.to)];
+    asked.kind === "time" ? [formatTimeUs(asked.timeUs), times] : [describeLsn(asked), lsns];
   return new BorealisError(
     sqlState.invalidParameter,
     `${what} is outside of what can be ${verb}: ${window}`,
     { hint: "choose a moment between these two" },
+  );
+}
+
+/** Somebody's copies of snapshots, which bring their own log and no more; or a store from which the archive is gone. */
+function withoutLog(label: string, candidates: readonly Candidate[]): BorealisError {
+  // An automatic one is nothing without the volume's.
+  const ids = candidates.flatMap(({ id }) => (automaticSnapshotFacts(id) ? [] : [id])).toReversed();
+  const hint = `restore a snapshot as it was when it was taken, with --from: ${namesOf(ids)}`;
+  return new BorealisError(
+    sqlState.invalidParameter,
+    `${label} has snapshots of the volume and none of its log: --to finds no moment there`,
+    ids.length > 0 ? { hint } : {},
   );
 }
 

@@ -29,11 +29,13 @@ export async function keepFutures(
   },
 ): Promise<Futures> {
   const parent = volumeId(state.volumeId);
-  const has = async (left: LeftLog): Promise<boolean> => {
-    if (isOnPath(left.path, found.path, { from: found.low, at: left.end })) return true;
+  const isOnOwnPath = ({ path, end }: LeftLog): boolean =>
+    isOnPath(path, found.path, { from: found.low, at: end });
+  const isKept = async (left: LeftLog): Promise<boolean> => {
     for (const source of sources) if (await holdsLeftLog(source, left)) return true;
     return false;
   };
+  const has = async (left: LeftLog): Promise<boolean> => isOnOwnPath(left) || isKept(left);
   const { abandoned = [], expired = [], backtrack } = state;
   const kept: AbandonedFuture[] = [];
   const gone = [...expired];
@@ -42,21 +44,31 @@ export async function keepFutures(
     if (await has(leftLogOf(path, facts))) kept.push({ ...facts, path: asParents(path, parent) });
     else gone.push({ ...facts, untilMs: nowMs });
   }
-  const futures = {
-    ...(kept.length > 0 && { abandoned: kept }),
-    ...(gone.length > 0 && { expired: gone }),
-  };
-  if (!backtrack) return futures;
+  if (!backtrack) return futuresOf(kept, gone);
   const { left, leftEnd: end, order } = backtrack;
   const { to: fork, refill } = order;
-  const isLeftHere = await has(leftLogOf(left, { fork, end }));
+  const log = leftLogOf(left, { fork, end });
+  const path = asParents(left, parent);
+  const isLeftHere = await has(log);
   const isRefillHere = !refill || (await has(leftLogOf(refill.path, { fork, end: refill.to })));
-  if (isLeftHere && isRefillHere) {
-    return { ...futures, backtrack: { ...backtrack, left: asParents(left, parent) } };
-  }
-  // Half-made, and it cannot be carried on: the writer would wait for log that nobody has.
-  const lost = { fork, end, leftAtMs: nowMs, untilMs: nowMs };
-  return isLeftHere ? futures : { ...futures, expired: [...gone, lost] };
+  if (isLeftHere && isRefillHere)
+    return { ...futuresOf(kept, gone), backtrack: { ...backtrack, left: path } };
+  // Half-made, and it cannot be carried on: the writer would wait for log that nobody has. What it was to leave is left, unless the
+  // volume's path has it still.
+  const facts = { fork, end, leftAtMs: nowMs };
+  if (!isLeftHere) gone.push({ ...facts, untilMs: nowMs });
+  else if (!isOnOwnPath(log)) kept.push({ ...facts, path });
+  return futuresOf(kept, gone);
+}
+
+function futuresOf(
+  kept: readonly AbandonedFuture[],
+  gone: readonly ExpiredFuture[],
+): Pick<Futures, "abandoned" | "expired"> {
+  return {
+    ...(kept.length > 0 && { abandoned: [...kept] }),
+    ...(gone.length > 0 && { expired: [...gone] }),
+  };
 }
 
 /** What backtracks had left, or were about to leave, and no source had whole: what keepFutures has added to those that are over. */

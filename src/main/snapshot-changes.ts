@@ -30,8 +30,8 @@ export async function snapshotCreate(
 }
 
 /**
- * Returns when it is gone for good; what only it held is collected within two hours. Raises 22023 if there is none of that
- * id, 58030 when so many stores are away that it might come back.
+ * Returns when it is gone for good; what only it held is collected within two times `snapshot.collectMinutes`. Raises 22023 if
+ * there is none of that id, 58030 when so many stores are away that it might come back.
  */
 export async function snapshotDelete(place: Workplace, id: string): Promise<CommandReport> {
   const answer = await askWithProgress("snapshotDelete", { id }, place);
@@ -40,7 +40,11 @@ export async function snapshotDelete(place: Workplace, id: string): Promise<Comm
     document: { deleted: id, waiting },
     lines: [
       `snapshot ${id} is deleted`,
-      ...waiting.map((store) => `  ${store} is away: it follows when it is back`),
+      // The keeper names both alike.
+      ...waiting.map(
+        (store) =>
+          `  ${store} still has it: it follows when it is back, or has another one to begin a restore with`,
+      ),
     ],
   };
 }
