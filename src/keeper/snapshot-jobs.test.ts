@@ -143,6 +143,16 @@ class AVolume {
     );
   }
 
+  /** From now on; gives how to end it. */
+  runs(jobs: SnapshotJobs): () => Promise<void> {
+    const ending = new AbortController();
+    const over = jobs.run(ending.signal).catch(() => undefined);
+    return async () => {
+      ending.abort(new Error("the test is over"));
+      await this.clock.during(over);
+    };
+  }
+
   /** Whatever is to be done meanwhile is done. */
   async goesOnFor(hours: number): Promise<void> {
     await this.clock.during(sleep(this.clock, hours * hourMs), (hours + 1) * hourMs);
@@ -159,8 +169,7 @@ it("snapshots come by themselves, go after the window, and what only they held g
     rateMaxBytes: 0,
     retentionMs: 3 * hourMs,
   });
-  const ending = new AbortController();
-  const over = jobs.run(ending.signal).catch(() => undefined);
+  const end = world.runs(jobs);
   await world.goesOnFor(1.5);
   world.table = undefined;
   // The last snapshot with the table, at hour 1, is what the window's first moment needs until one at hour 2 is as old.
@@ -173,8 +182,7 @@ it("snapshots come by themselves, go after the window, and what only they held g
     const times = (await snapshotIds(store)).length;
     expect(times).toBe(4);
   }
-  ending.abort(new Error("the test is over"));
-  await world.clock.during(over);
+  await end();
 });
 
 it("what nobody names and is younger than a collection's interval waits for the next one", async () => {
@@ -188,8 +196,7 @@ it("what nobody names and is younger than a collection's interval waits for the 
     rateMaxBytes: 0,
     retentionMs: 24 * hourMs,
   });
-  const ending = new AbortController();
-  const over = jobs.run(ending.signal).catch(() => undefined);
+  const end = world.runs(jobs);
   await world.goesOnFor(0.5);
   const plain = Buffer.alloc(500, "of a keeper that died");
   const id = sealer.idOf(plain);
@@ -199,8 +206,7 @@ it("what nobody names and is younger than a collection's interval waits for the 
   expect(world.extentsIn()).toEqual([2, 2]);
   await world.goesOnFor(1);
   expect(world.extentsIn()).toEqual([1, 1]);
-  ending.abort(new Error("the test is over"));
-  await world.clock.during(over);
+  await end();
 });
 
 it("what is kept is known as soon as somebody writes: the keeper may have looked before", async () => {
@@ -214,16 +220,14 @@ it("what is kept is known as soon as somebody writes: the keeper may have looked
     rateMaxBytes: 0,
     retentionMs: hourMs,
   });
-  const ending = new AbortController();
-  const over = jobs.run(ending.signal).catch(() => undefined);
+  const end = world.runs(jobs);
   const secondMs = 1_000;
   await world.goesOnFor((5 * secondMs) / hourMs);
   expect(jobs.report().earliestTime).toBeNull();
   world.isWritten = true;
   await world.goesOnFor((3 * secondMs) / hourMs);
   expect(jobs.report().earliestTime).not.toBeNull();
-  ending.abort(new Error("the test is over"));
-  await world.clock.during(over);
+  await end();
 });
 
 it("what is lost stays known as long as a store that may show the snapshot was not looked into", async () => {
@@ -244,8 +248,7 @@ it("what is lost stays known as long as a store that may show the snapshot was n
     rateMaxBytes: 0,
     retentionMs: 24 * hourMs,
   });
-  const ending = new AbortController();
-  const over = jobs.run(ending.signal).catch(() => undefined);
+  const end = world.runs(jobs);
   await world.goesOnFor(0.1);
   expect([jobs.mayHave(id), [...world.losses.hurt]]).toEqual([false, [id]]);
   node.failure = new BorealisError("58030", "it does not answer");
@@ -257,6 +260,5 @@ it("what is lost stays known as long as a store that may show the snapshot was n
   await node.delete([snapshotObject(id)]);
   await world.goesOnFor(0.1);
   expect([jobs.mayHave(id), [...world.losses.hurt]]).toEqual([false, []]);
-  ending.abort(new Error("the test is over"));
-  await world.clock.during(over);
+  await end();
 });
